@@ -1,0 +1,149 @@
+//! A core's door: its listeners, each with one multishot accept in the ring.
+//!
+//! Invariant: a listener is idle, armed, or being cancelled. While the process has no descriptor left, accepting pauses
+//! for a while instead of failing in a loop; who knocks meanwhile waits in the kernel's backlog.
+
+use crate::drive::exchange::Stage;
+use crate::drive::ring::{Completion, Ring};
+use crate::drive::token::{Kind, Token};
+use crate::time::Instant;
+use io_uring::{opcode, types};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+pub struct Door {
+    listeners: Vec<Listener>,
+    /// When accepting is tried again after it failed; NEVER when it has not.
+    retry_at: Instant,
+    /// Before this moment a failure is no news.
+    quiet_until: Instant,
+}
+
+struct Listener {
+    socket: Option<OwnedFd>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Armed,
+    Cancelling,
+}
+
+pub enum Knock {
+    Client(OwnedFd),
+    /// It could not be accepted; news when that was not said a moment ago.
+    Refused {
+        errno: i32,
+        is_news: bool,
+    },
+    Nobody,
+}
+
+impl Door {
+    pub fn new(listeners: Vec<OwnedFd>) -> Door {
+        let listeners =
+            listeners.into_iter().map(|socket| Listener { socket: Some(socket), state: State::Idle }).collect();
+        Door { listeners, retry_at: Instant::NEVER, quiet_until: Instant::ZERO }
+    }
+
+    pub fn open(&mut self, ring: &mut Ring) {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            let Some(socket) = &listener.socket else {
+                continue;
+            };
+            if listener.state == State::Idle {
+                listener.state = State::Armed;
+                let fd = types::Fd(socket.as_raw_fd());
+                let accept = opcode::AcceptMulti::new(fd).flags(libc::SOCK_CLOEXEC).build();
+                // SAFETY: without an address it points to no memory.
+                unsafe { ring.push(accept, Token::of(Kind::Accept, index)) };
+            }
+        }
+    }
+
+    pub fn retry_at(&self) -> Instant {
+        self.retry_at
+    }
+
+    pub fn handle_accept(&mut self, now: Instant, done: Completion) -> Knock {
+        if !done.has_more() {
+            self.listeners[done.token.index()].state = State::Idle;
+            self.retry_at = self.retry_at.min(now);
+        }
+        match -done.result {
+            errno if errno <= 0 => {
+                // SAFETY: just accepted, owned by nobody else.
+                Knock::Client(unsafe { OwnedFd::from_raw_fd(done.result) })
+            }
+            // Cancelled; or the client was gone before it was accepted.
+            libc::ECANCELED | libc::ECONNABORTED | libc::EINTR | libc::EAGAIN => Knock::Nobody,
+            errno => {
+                self.retry_at = now.plus_ms(RETRY_MS);
+                let is_news = now >= self.quiet_until;
+                if is_news {
+                    self.quiet_until = now.plus_ms(QUIET_MS);
+                }
+                Knock::Refused { errno, is_news }
+            }
+        }
+    }
+
+    /// Arms what should be armed; once the gate takes no new clients, ends it and returns the last who knocked.
+    pub fn advance(&mut self, now: Instant, stage: Stage, ring: &mut Ring) -> Vec<OwnedFd> {
+        if stage >= Stage::Closing {
+            return self.close(ring);
+        }
+        if now >= self.retry_at {
+            self.retry_at = Instant::NEVER;
+            self.open(ring);
+        }
+        Vec::new()
+    }
+
+    /// Closes the listeners, each when its accept has ended. A client whose connection stands already is not cut off:
+    /// it is returned.
+    pub fn close(&mut self, ring: &mut Ring) -> Vec<OwnedFd> {
+        let mut last = Vec::new();
+        self.retry_at = Instant::NEVER;
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            match listener.state {
+                State::Armed => {
+                    listener.state = State::Cancelling;
+                    let cancel = opcode::AsyncCancel::new(Token::of(Kind::Accept, index).0).build();
+                    // SAFETY: no pointers.
+                    unsafe { ring.push_silent(cancel) };
+                }
+                State::Idle => last.extend(listener.socket.take().into_iter().flat_map(last_clients)),
+                State::Cancelling => (),
+            }
+        }
+        last
+    }
+}
+
+/// Who stands in a listener's backlog. Takes the listener and closes it; who comes between the last look and the close is
+/// reset by the kernel, which nothing in user space can prevent (`net.ipv4.tcp_migrate_req` can).
+fn last_clients(listener: OwnedFd) -> Vec<OwnedFd> {
+    let mut clients = Vec::new();
+    // SAFETY: no pointers. Nothing is in flight on the listener, so it may stop blocking.
+    if unsafe { libc::fcntl(listener.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } < 0 {
+        return clients;
+    }
+    loop {
+        let none = std::ptr::null_mut();
+        // SAFETY: no address is asked for.
+        let fd = unsafe { libc::accept4(listener.as_raw_fd(), none, none.cast(), libc::SOCK_CLOEXEC) };
+        if fd < 0 {
+            return clients;
+        }
+        // SAFETY: just accepted, owned by nobody else.
+        clients.push(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+}
+
+/// Pause after a failed accept, in ms: long enough not to spin, short enough that nobody minds.
+const RETRY_MS: u64 = 100;
+
+/// A failure within this time after one that was told is not told again, in ms.
+const QUIET_MS: u64 = 10_000;

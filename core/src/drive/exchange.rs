@@ -1,0 +1,160 @@
+//! What the cores and the control thread share: each core's letter box, the control thread's, the latest snapshot.
+//!
+//! Invariant: none of it lies on a query's path. A core looks at one counter per turn and at its box when its bell rang;
+//! everything else here happens when a client comes, a password is learnt, the world changes.
+
+use crate::drive::bell::{Bell, Wait};
+use crate::drive::spread::Spread;
+use crate::mail::{ControlMail, Mail};
+use crate::snapshot::Snapshot;
+use crate::time::Instant;
+use crossbeam::queue::SegQueue;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How far the gate's life has come, for its cores. Only ever grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Serving = 0,
+    /// No new clients.
+    Closing = 1,
+    /// Everything ends now.
+    Ending = 2,
+}
+
+pub struct Exchange {
+    started: std::time::Instant,
+    boxes: Vec<LetterBox>,
+    pub spread: Spread,
+    /// Number of the latest snapshot that was published; 0 for none.
+    published: AtomicU64,
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
+    stage: AtomicU8,
+    control: SegQueue<(usize, ControlMail)>,
+    control_bell: Bell,
+}
+
+/// One core's.
+pub struct LetterBox {
+    pub bell: Bell,
+    pub mail: SegQueue<Mail>,
+    /// Clients that another core has accepted and this one shall serve: counted in the spread already.
+    pub arrivals: SegQueue<OwnedFd>,
+}
+
+impl Exchange {
+    pub fn new(cores: usize) -> io::Result<Exchange> {
+        let mut boxes = Vec::new();
+        for _ in 0..cores {
+            boxes.push(LetterBox { bell: Bell::new(Wait::Ring)?, mail: SegQueue::new(), arrivals: SegQueue::new() });
+        }
+        Ok(Exchange {
+            started: std::time::Instant::now(),
+            boxes,
+            spread: Spread::new(cores),
+            published: AtomicU64::new(0),
+            snapshot: Mutex::new(None),
+            stage: AtomicU8::new(Stage::Serving as u8),
+            control: SegQueue::new(),
+            control_bell: Bell::new(Wait::Poll)?,
+        })
+    }
+
+    /// The clock of all cores: the kernel's monotonic one, from the gate's start.
+    pub fn now(&self) -> Instant {
+        Instant(self.started.elapsed().as_nanos() as u64)
+    }
+
+    pub fn cores(&self) -> usize {
+        self.boxes.len()
+    }
+
+    pub fn letter_box(&self, core: usize) -> &LetterBox {
+        &self.boxes[core]
+    }
+
+    pub fn post(&self, core: usize, mail: Mail) {
+        self.boxes[core].mail.push(mail);
+        self.boxes[core].bell.ring();
+    }
+
+    pub fn hand_over(&self, core: usize, client: OwnedFd) {
+        self.boxes[core].arrivals.push(client);
+        self.boxes[core].bell.ring();
+    }
+
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        {
+            let mut latest = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+            *latest = Some(snapshot);
+            // Under the lock, so that the number and the snapshot agree; the cores compare without it.
+            self.published.fetch_add(1, Ordering::Release);
+        }
+        self.ring_all();
+    }
+
+    /// The latest snapshot, unless it is number `seen`, which is then brought up to date.
+    pub fn news(&self, seen: &mut u64) -> Option<Arc<Snapshot>> {
+        if self.published.load(Ordering::Acquire) == *seen {
+            return None;
+        }
+        let latest = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = self.published.load(Ordering::Acquire);
+        latest.clone()
+    }
+
+    pub fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Serving,
+            1 => Stage::Closing,
+            _ => Stage::Ending,
+        }
+    }
+
+    pub fn enter_stage(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::AcqRel);
+        self.ring_all();
+    }
+
+    fn ring_all(&self) {
+        for letter_box in &self.boxes {
+            letter_box.bell.ring();
+        }
+    }
+
+    /// From a core to the control thread.
+    pub fn tell(&self, core: usize, mail: ControlMail) {
+        self.control.push((core, mail));
+        self.control_bell.ring();
+    }
+}
+
+/// The control thread's end: what the cores tell, and a descriptor that is readable when there may be something.
+#[derive(Clone)]
+pub struct ControlInbox {
+    exchange: Arc<Exchange>,
+}
+
+impl ControlInbox {
+    pub fn new(exchange: Arc<Exchange>) -> ControlInbox {
+        ControlInbox { exchange }
+    }
+
+    /// The next mail and the core that it comes from. None also makes the descriptor unreadable until there is more:
+    /// call it until None after each wake-up.
+    pub fn try_recv(&self) -> Option<(usize, ControlMail)> {
+        if let Some(mail) = self.exchange.control.pop() {
+            return Some(mail);
+        }
+        self.exchange.control_bell.hush();
+        self.exchange.control.pop()
+    }
+}
+
+impl AsRawFd for ControlInbox {
+    fn as_raw_fd(&self) -> RawFd {
+        self.exchange.control_bell.as_raw_fd()
+    }
+}

@@ -1,0 +1,161 @@
+//! Listeners: where clients come in. Each core has its own socket on a TCP address; a Unix path has one, on core 0.
+//!
+//! With `SO_REUSEPORT` the kernel deals connections to the cores' sockets, so that accepting needs no lock; what it deals
+//! unevenly, [`crate::drive::spread`] evens out.
+
+use crate::drive::error::StartError;
+use crate::drive::socket::{self, KernelAddress};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// Port 0: the kernel chooses one, the same for all cores.
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddress::Tcp(address) => address.fmt(f),
+            ListenAddress::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Everything that is listened on, before the cores take it.
+pub struct Listeners {
+    /// As bound: with the port that the kernel chose.
+    pub addresses: Vec<ListenAddress>,
+    /// Per core.
+    pub sockets: Vec<Vec<OwnedFd>>,
+}
+
+impl Listeners {
+    pub fn bind(addresses: &[ListenAddress], cores: usize, backlog: i32) -> Result<Listeners, StartError> {
+        let mut listeners = Listeners { addresses: Vec::new(), sockets: Vec::new() };
+        listeners.sockets.resize_with(cores, Vec::new);
+        for address in addresses {
+            let failed = |error: io::Error| match error.raw_os_error() {
+                Some(libc::EADDRINUSE) => StartError::PortTaken { address: address.clone() },
+                _ => StartError::Listen { address: address.clone(), error },
+            };
+            match address {
+                ListenAddress::Tcp(at) => listeners.bind_tcp(*at, backlog).map_err(failed)?,
+                ListenAddress::Unix(path) => listeners.bind_unix(path, backlog).map_err(failed)?,
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn bind_tcp(&mut self, address: SocketAddr, backlog: i32) -> io::Result<()> {
+        let mut address = address;
+        for sockets in &mut self.sockets {
+            let name = KernelAddress::tcp(address);
+            let listener = socket::stream(name.family())?;
+            socket::set_option(&listener, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+            socket::set_option(&listener, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+            bind(&listener, &name, backlog)?;
+            address = socket::local_address(&listener)?.unwrap_or(address);
+            sockets.push(listener);
+        }
+        self.addresses.push(ListenAddress::Tcp(address));
+        Ok(())
+    }
+
+    fn bind_unix(&mut self, path: &Path, backlog: i32) -> io::Result<()> {
+        let name = KernelAddress::unix(path)?;
+        remove_left_over(path)?;
+        let listener = socket::stream(libc::AF_UNIX)?;
+        bind(&listener, &name, backlog)?;
+        // As mysqld does: whoever can reach the directory may try to log in; passwords decide.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))?;
+        self.sockets[0].push(listener);
+        self.addresses.push(ListenAddress::Unix(path.to_path_buf()));
+        Ok(())
+    }
+}
+
+/// Removes the file of a listener that has gone without removing it. One that still answers stays, and so does anything
+/// that is no socket: then binding fails.
+fn remove_left_over(path: &Path) -> io::Result<()> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let is_dead = || UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    if metadata.file_type().is_socket() && is_dead() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+fn bind(listener: &OwnedFd, name: &KernelAddress, backlog: i32) -> io::Result<()> {
+    // SAFETY: a live address of the length given.
+    if unsafe { libc::bind(listener.as_raw_fd(), name.as_ptr(), name.len()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: no pointers.
+    if unsafe { libc::listen(listener.as_raw_fd(), backlog) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    fn option(socket: &TcpStream, level: i32, option: i32) -> i32 {
+        let (mut value, mut len) = (0i32, size_of::<i32>() as libc::socklen_t);
+        let at = (&raw mut value).cast();
+        // SAFETY: a live integer of the size given.
+        let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, at, &raw mut len) };
+        assert_eq!(result, 0);
+        value
+    }
+
+    #[test]
+    fn an_accepted_client_has_the_listeners_options() {
+        let any = ListenAddress::Tcp("[::1]:0".parse().unwrap());
+        let mut listeners = Listeners::bind(&[any], 1, 16).unwrap();
+        let ListenAddress::Tcp(address) = listeners.addresses[0] else { unreachable!() };
+        let listener = TcpListener::from(listeners.sockets[0].pop().unwrap());
+        let _client = TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_ne!(option(&accepted, libc::IPPROTO_TCP, libc::TCP_NODELAY), 0);
+        assert_ne!(option(&accepted, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 0);
+    }
+
+    #[test]
+    fn all_cores_share_one_port_and_nobody_else_gets_it() {
+        let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
+        let listeners = Listeners::bind(&[any], 3, 16).unwrap();
+        let ListenAddress::Tcp(address) = listeners.addresses[0] else { unreachable!() };
+        for sockets in &listeners.sockets {
+            assert_eq!(socket::local_address(&sockets[0]).unwrap(), Some(address));
+        }
+        assert!(TcpListener::bind(address).is_err());
+    }
+
+    #[test]
+    fn a_living_listener_and_other_files_are_not_removed() {
+        let path = std::env::temp_dir().join(format!("weir-listen-{}", std::process::id()));
+        let address = [ListenAddress::Unix(path.clone())];
+        std::fs::write(&path, "something precious").unwrap();
+        assert!(matches!(Listeners::bind(&address, 1, 16), Err(StartError::PortTaken { .. })));
+        std::fs::remove_file(&path).unwrap();
+        let alive = Listeners::bind(&address, 2, 16).unwrap();
+        assert_eq!((alive.sockets[0].len(), alive.sockets[1].len()), (1, 0));
+        assert!(matches!(Listeners::bind(&address, 1, 16), Err(StartError::PortTaken { .. })));
+        drop(alive);
+        Listeners::bind(&address, 1, 16).unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,349 @@
+//! The engine: one core's whole world as a value. What happened goes in by `handle_*`, what is wanted comes out by `poll_*`.
+//!
+//! ```text
+//!   handle_accept ─► handle_chunk / handle_sent … ─► handle_end ─► Action::Close ─► handle_closed
+//!   Action::Dial  ─► handle_dialed ─► (the same)
+//! ```
+//! Call `poll_action` until it is empty after each batch of `handle_*` calls: that is when records are sealed and
+//! connections change hands. `Action::Send` says that a wire's outbox has grown; with a send in flight the driver goes on
+//! by itself. Bytes in an outbox stay where they are until `handle_sent` or `handle_closed`.
+//! It knows no socket, clock, thread or entropy: time and the seed are arguments.
+
+use crate::block::{Blocks, Chunk};
+use crate::link::{Errand, Link};
+use crate::mail::{ControlMail, CoreId, Mail};
+use crate::session::account::Accounts;
+use crate::session::prepared::Texts;
+use crate::session::{Peer, Session};
+use crate::slots::{Key, Slots};
+use crate::snapshot::{Address, BackendId, Snapshot};
+use crate::state::States;
+use crate::stats::{Counters, latency_histogram};
+use crate::time::Instant;
+use crate::timers::{Deadline, Owner as TimerOwner, Timers};
+use crate::wire::{Owner, Wire, WireId};
+use hdrhistogram::Histogram;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use weir_net::scan::{ReplyKind, ReplyScan};
+use weir_planner::PlanCache;
+use weir_pool::{Pool, Ticket};
+
+mod backends;
+mod classes;
+mod post;
+mod report;
+mod turn;
+
+pub use classes::{Class, OFFERED};
+
+pub struct EngineOptions {
+    pub core: CoreId,
+    pub cores: u16,
+    /// Blocks of memory for bytes under way, and their size.
+    pub blocks: usize,
+    pub block_bytes: usize,
+    /// Every random choice follows from it.
+    pub seed: u64,
+    /// This gate's number in connection ids (S30): 0 to 255.
+    pub tag: u16,
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// How a wire ended at its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Closed,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialFault {
+    Refused,
+    TimedOut,
+    Unreachable,
+    Other,
+}
+
+/// What the driver is to do.
+#[derive(Debug)]
+pub enum Action {
+    Dial { wire: WireId, address: Address },
+    Send { wire: WireId },
+    Pause { wire: WireId },
+    Resume { wire: WireId },
+    Close { wire: WireId },
+    Post { core: CoreId, mail: Mail },
+    Tell(ControlMail),
+}
+
+/// Who stands in a pool's line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    Session(Key<Session>),
+    Errand(Errand),
+}
+
+pub struct Engine {
+    pub(crate) now: Instant,
+    pub(crate) core: CoreId,
+    pub(crate) cores: u16,
+    pub(crate) tag: u16,
+    pub(crate) ids_given: u32,
+    pub(crate) random: u64,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) blocks: Blocks,
+    pub(crate) wires: Slots<Wire>,
+    pub(crate) sessions: Slots<Session>,
+    pub(crate) links: Slots<Link>,
+    pub(crate) pool: Pool,
+    /// The link behind each of the pool's slots.
+    pub(crate) slot_links: FxHashMap<u32, Key<Link>>,
+    pub(crate) waiters: FxHashMap<Ticket, Waiter>,
+    /// Sessions that wait until there is a primary, in order.
+    pub(crate) primaryless: VecDeque<Key<Session>>,
+    pub(crate) plans: PlanCache,
+    pub(crate) states: States,
+    pub(crate) texts: Texts,
+    pub(crate) accounts: Accounts,
+    pub(crate) classes: classes::Classes,
+    /// Changes of variables that a backend has accepted once: they cannot fail there, so they need not be awaited.
+    pub(crate) accepted: FxHashSet<(BackendId, u32, u32)>,
+    pub(crate) kills: FxHashMap<u64, Key<Session>>,
+    pub(crate) kill_next: u64,
+    pub(crate) actions: VecDeque<Action>,
+    /// Wires with bytes queued in this turn.
+    pub(crate) touched: Vec<Key<Wire>>,
+    /// Sessions to go on with in this turn.
+    pub(crate) runnable: VecDeque<Key<Session>>,
+    pub(crate) timers: Timers,
+    pub(crate) sweep: Deadline,
+    pub(crate) dial_pause: FxHashMap<BackendId, Instant>,
+    /// Cores that asked for a share of a backend's budget when there was none to spare.
+    pub(crate) quota_debts: VecDeque<(CoreId, BackendId)>,
+    pub(crate) draining: bool,
+    pub(crate) drained_told: bool,
+    pub(crate) counters: Counters,
+    pub(crate) commands_by_backend: Vec<u64>,
+    pub(crate) wait_ns: Histogram<u64>,
+    pub(crate) backend_ns: Histogram<u64>,
+    pub(crate) gate_ns: Histogram<u64>,
+    /// Reused for packets that the gate makes, and for the one that is being judged.
+    pub(crate) scratch: Vec<u8>,
+    /// The statement that every new connection is given first.
+    pub(crate) setup: Vec<u8>,
+    pub(crate) packet: Vec<u8>,
+}
+
+impl Engine {
+    pub fn new(now: Instant, options: EngineOptions) -> Engine {
+        let settings = &options.snapshot.settings;
+        let mut engine = Engine {
+            now,
+            core: options.core,
+            cores: options.cores.max(1),
+            tag: options.tag,
+            ids_given: 0,
+            random: options.seed ^ 0x9e37_79b9_7f4a_7c15,
+            blocks: Blocks::new(options.blocks, options.block_bytes),
+            wires: Slots::default(),
+            sessions: Slots::default(),
+            links: Slots::default(),
+            pool: Pool::new(0, backends::pool_limits(settings)),
+            slot_links: FxHashMap::default(),
+            waiters: FxHashMap::default(),
+            primaryless: VecDeque::new(),
+            plans: PlanCache::new(crate::limits::PLANS_MAX, crate::limits::PLANS_BYTES_MAX),
+            states: States::default(),
+            texts: Texts::default(),
+            accounts: Accounts::default(),
+            classes: classes::Classes::default(),
+            accepted: FxHashSet::default(),
+            kills: FxHashMap::default(),
+            kill_next: 0,
+            actions: VecDeque::new(),
+            touched: Vec::new(),
+            runnable: VecDeque::new(),
+            timers: Timers::default(),
+            sweep: Deadline::default(),
+            dial_pause: FxHashMap::default(),
+            quota_debts: VecDeque::new(),
+            draining: false,
+            drained_told: false,
+            counters: Counters::default(),
+            commands_by_backend: Vec::new(),
+            wait_ns: latency_histogram(),
+            backend_ns: latency_histogram(),
+            gate_ns: latency_histogram(),
+            scratch: Vec::new(),
+            setup: crate::link::login::setup_text(),
+            packet: Vec::new(),
+            snapshot: options.snapshot,
+        };
+        engine.adopt_snapshot(engine.snapshot.clone());
+        engine
+    }
+
+    /// For the driver, which lends blocks to the kernel and lands chunks.
+    pub fn blocks(&mut self) -> &mut Blocks {
+        &mut self.blocks
+    }
+
+    /// A client has connected.
+    pub fn handle_accept(&mut self, now: Instant, peer: Peer) -> WireId {
+        self.now = now;
+        let wire = self.wires.insert(Wire::new(Owner::Nobody));
+        self.greet(wire, peer);
+        wire.into()
+    }
+
+    pub fn handle_dialed(&mut self, now: Instant, wire: WireId, outcome: Result<(), DialFault>) {
+        self.now = now;
+        let Some(Owner::Backend(link)) = self.owner(wire) else { return };
+        match outcome {
+            Ok(()) => self.link_dialed(link),
+            Err(fault) => self.link_dial_failed(link, fault),
+        }
+    }
+
+    pub fn handle_chunk(&mut self, now: Instant, wire: WireId, chunk: Chunk) {
+        self.now = now;
+        let key: Key<Wire> = wire.into();
+        match self.owner(wire) {
+            Some(_) if self.wires[key].tls.is_some() => self.chunk_through_tls(key, chunk),
+            Some(owner) => self.plain_chunk(owner, chunk),
+            None => self.blocks.release(chunk),
+        }
+    }
+
+    /// The first `n` bytes of its outbox have left.
+    pub fn handle_sent(&mut self, now: Instant, wire: WireId, n: usize) {
+        self.now = now;
+        let key: Key<Wire> = wire.into();
+        let Some(entry) = self.wires.get_mut(key) else { return };
+        entry.outbox_mut().consume(&mut self.blocks, n);
+        if matches!(entry.owner, Owner::Client(_)) {
+            self.counters.bytes_to_clients += n as u64;
+        }
+        self.wire_drained(key);
+    }
+
+    pub fn handle_end(&mut self, now: Instant, wire: WireId, _end: End) {
+        self.now = now;
+        let key: Key<Wire> = wire.into();
+        let Some(owner) = self.owner(wire) else { return };
+        self.wires[key].ended = true;
+        match owner {
+            Owner::Client(session) => self.client_gone(session),
+            Owner::Backend(link) => self.link_lost(link, "the backend closed the connection"),
+            Owner::Nobody => self.close_wire(key),
+        }
+    }
+
+    /// After `Action::Close`: nothing is in flight on it any more.
+    pub fn handle_closed(&mut self, now: Instant, wire: WireId) {
+        self.now = now;
+        if let Some(mut gone) = self.wires.remove(wire.into()) {
+            assert!(gone.closing, "a wire is closed by the engine's wish only");
+            gone.release(&mut self.blocks);
+        }
+    }
+
+    pub fn handle_mail(&mut self, now: Instant, mail: Mail) {
+        self.now = now;
+        match mail {
+            Mail::Snapshot(snapshot) => self.adopt_snapshot(snapshot),
+            Mail::Drain { within_ms } => self.drain(within_ms),
+            Mail::Report { token } => self.report(token),
+            Mail::QuotaWanted { from, backend } => self.quota_wanted(from, backend),
+            Mail::QuotaGranted { backend, count } => self.pool.grant(backend.0, count),
+            Mail::Credential { user, password } => self.credential(&user, password),
+            Mail::Kill { from, token, connection_id, query_only, asker } => {
+                let outcome = self.kill_here(connection_id, query_only, &asker);
+                self.actions.push_back(Action::Post { core: from, mail: Mail::Killed { token, outcome } });
+            }
+            Mail::Killed { token, outcome } => self.killed(token, outcome),
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        while let Some(owner) = self.timers.pop_due(now) {
+            match owner {
+                TimerOwner::Core => self.sweep_due(),
+                TimerOwner::Session { index, generation } => self.session_due(Key::new(index, generation), owner),
+                TimerOwner::Link { index, generation } => self.link_due(Key::new(index, generation), owner),
+            }
+        }
+    }
+
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() {
+            self.finish_turn();
+        }
+        self.actions.pop_front()
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// What is to be sent on a wire, in order.
+    pub fn outbox<'a>(&'a self, wire: WireId) -> impl Iterator<Item = &'a [u8]> {
+        self.wires.get(wire.into()).map(|w| w.outbox().slices(&self.blocks)).into_iter().flatten()
+    }
+
+    pub fn outbox_len(&self, wire: WireId) -> usize {
+        self.wires.get(wire.into()).map_or(0, |w| w.outbox().len())
+    }
+
+    /// Sessions, links and wires that exist: all zero after the end, which tests check.
+    pub fn census(&self) -> (usize, usize, usize) {
+        (self.sessions.len(), self.links.len(), self.wires.len())
+    }
+
+    fn owner(&self, wire: WireId) -> Option<Owner> {
+        self.wires.get(wire.into()).filter(|w| !w.closing).map(|w| w.owner)
+    }
+
+    fn plain_chunk(&mut self, owner: Owner, chunk: Chunk) {
+        match owner {
+            Owner::Client(session) => self.client_chunk(session, chunk),
+            Owner::Backend(link) => self.link_chunk(link, chunk),
+            Owner::Nobody => self.blocks.release(chunk),
+        }
+    }
+
+    fn chunk_through_tls(&mut self, key: Key<Wire>, chunk: Chunk) {
+        let mut plain = Vec::new();
+        let opened = self.wires[key].open(&mut self.blocks, chunk, &mut plain);
+        self.touch(key);
+        for chunk in plain {
+            match self.owner(key.into()) {
+                Some(owner) => self.plain_chunk(owner, chunk),
+                None => self.blocks.release(chunk),
+            }
+        }
+        if opened.is_err() {
+            match self.owner(key.into()) {
+                Some(Owner::Client(session)) => self.client_broke_protocol(session, "TLS"),
+                Some(Owner::Backend(link)) => self.link_lost(link, "TLS failed"),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn scan() -> ReplyScan {
+        ReplyScan::new(ReplyKind::Nothing, weir_net::flags::Capabilities::empty())
+    }
+
+    /// The next random number: SplitMix64.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,218 @@
+//! The core's view of its backends: a new snapshot, dials and evictions, and its share of the gate's connections.
+//!
+//! The budget of connections per backend is one number for the gate. Each core owns a share; shares move between cores
+//! by mail, so their sum never exceeds the budget and no core takes a lock to know its own.
+
+use super::{Action, Engine};
+use crate::limits::{DIAL_PAUSE_MS, SWEEP_MS};
+use crate::link::{Link, LinkPhase};
+use crate::mail::{ControlMail, CoreId, Level, Mail};
+use crate::session::account::AccountId;
+use crate::session::{ClassId, Wait};
+use crate::slots::Key;
+use crate::snapshot::{BackendId, Health, Settings, Snapshot};
+use crate::state::SchemaId;
+use crate::timers::Owner as TimerOwner;
+use std::sync::Arc;
+use weir_pool::{Limits, SlotId, Want};
+
+pub(super) fn pool_limits(settings: &Settings) -> Limits {
+    Limits {
+        waiters_max: settings.waiters_max as usize,
+        warm_min: settings.connections_warm_min as usize,
+        idle_ns_max: settings.connection_idle_ms_max.saturating_mul(1_000_000),
+        age_ns_max: settings.connection_age_ms_max.saturating_mul(1_000_000),
+        ..Limits::default()
+    }
+}
+
+impl Engine {
+    /// The world has changed: backends come and go, the primary moves, settings hold from here on.
+    pub(crate) fn adopt_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        let before = std::mem::replace(&mut self.snapshot, snapshot);
+        let snapshot = self.snapshot.clone();
+        let budget_changed = before.settings.connections_per_backend_max
+            != snapshot.settings.connections_per_backend_max
+            || self.commands_by_backend.is_empty();
+        self.pool.set_limits(pool_limits(&snapshot.settings));
+        while self.commands_by_backend.len() < snapshot.backends.len() {
+            self.pool.add_backend();
+            let backend = self.commands_by_backend.len() as u16;
+            self.commands_by_backend.push(0);
+            self.pool.set_quota(backend, self.share(snapshot.settings.connections_per_backend_max));
+        }
+        if budget_changed {
+            for view in &snapshot.backends {
+                self.pool.set_quota(view.id.0, self.share(snapshot.settings.connections_per_backend_max));
+            }
+        }
+        for view in &snapshot.backends {
+            let usable = view.health == Health::Up;
+            self.pool.set_usable(view.id.0, usable);
+            if !usable {
+                self.fail_line(view.id);
+            }
+        }
+        if snapshot.primary().is_some() {
+            self.runnable.extend(self.primaryless.drain(..));
+        }
+        if self.sweep.at == crate::time::Instant::NEVER {
+            self.timers.set(&mut self.sweep, self.now.plus_ms(SWEEP_MS), TimerOwner::Core);
+        }
+    }
+
+    /// This core's first share of a budget: equal parts, the remainder to the first cores, at least one in all.
+    fn share(&self, budget: u32) -> u32 {
+        let cores = u32::from(self.cores);
+        budget / cores + u32::from(u32::from(self.core.0) < budget % cores)
+    }
+
+    /// The backend is down: whoever waits in its line decides anew.
+    pub(crate) fn fail_line(&mut self, backend: BackendId) {
+        for ticket in self.pool.fail_line(backend.0) {
+            if let Some(super::Waiter::Session(session)) = self.waiters.remove(&ticket) {
+                self.decide_anew(session);
+            }
+        }
+    }
+
+    /// Dials that the pool wants, idle connections that it wants closed. True when something was started.
+    pub(crate) fn open_and_evict(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(slot) = self.pool.poll_evict(self.now.0) {
+            moved = true;
+            match self.slot_links.get(&slot.index).copied() {
+                Some(link) => self.retire(link),
+                None => self.pool.closed(self.now.0, slot),
+            }
+        }
+        while let Some((slot, backend, want)) = self.pool.poll_dial() {
+            moved = true;
+            self.dial(slot, BackendId(backend), &want);
+        }
+        moved
+    }
+
+    fn dial(&mut self, slot: SlotId, backend: BackendId, want: &Want) {
+        let address = self.snapshot.backend(backend).address.clone();
+        let wire = self.wires.insert(crate::wire::Wire::new(crate::wire::Owner::Nobody));
+        let account = AccountId(want.account);
+        self.accounts.hold(account);
+        let link = self.links.insert(Link {
+            wire,
+            slot,
+            backend,
+            account,
+            class: ClassId(want.class),
+            caps: weir_net::flags::Capabilities::empty(),
+            phase: LinkPhase::Dialing,
+            thread_id: 0,
+            nonce: [0; 20],
+            schema: SchemaId(want.schema),
+            state: Default::default(),
+            status: Default::default(),
+            statements: Default::default(),
+            expects: Default::default(),
+            scan: Engine::scan(),
+            inbound: Default::default(),
+            lessee: None,
+            last_session: None,
+            undisturbed: false,
+            proved_at: Default::default(),
+            dirty: false,
+            deadline: Default::default(),
+            captured: Vec::new(),
+        });
+        self.wires[wire].owner = crate::wire::Owner::Backend(link);
+        self.slot_links.insert(slot.index, link);
+        self.counters.dials += 1;
+        let limit = self.now.plus_ms(self.snapshot.settings.dial_ms_max);
+        self.arm_link(link, limit);
+        match self.dial_pause.get(&backend).copied().filter(|until| *until > self.now) {
+            // A dial was refused a moment ago: this one waits for its turn in `link_due`.
+            Some(until) => self.arm_link(link, until),
+            None => self.actions.push_back(Action::Dial { wire: wire.into(), address }),
+        }
+    }
+
+    pub(crate) fn dial_after_pause(&mut self, link: Key<Link>) {
+        let l = &self.links[link];
+        let (wire, backend) = (l.wire, l.backend);
+        let address = self.snapshot.backend(backend).address.clone();
+        self.dial_pause.remove(&backend);
+        self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
+        self.actions.push_back(Action::Dial { wire: wire.into(), address });
+    }
+
+    /// Nothing could be opened there: pause before the next dial, and let the control thread look.
+    pub(crate) fn backend_suspect(&mut self, backend: BackendId, why: &'static str) {
+        self.dial_pause.insert(backend, self.now.plus_ms(DIAL_PAUSE_MS));
+        self.actions.push_back(Action::Tell(ControlMail::Suspect { backend, why }));
+    }
+
+    pub(crate) fn arm_link(&mut self, link: Key<Link>, at: crate::time::Instant) {
+        let owner = TimerOwner::Link { index: link.index, generation: link.generation };
+        if let Some(l) = self.links.get_mut(link) {
+            self.timers.set(&mut l.deadline, at, owner);
+        }
+    }
+
+    pub(crate) fn quota_wanted(&mut self, from: CoreId, backend: BackendId) {
+        let fair = self.share(self.snapshot.settings.connections_per_backend_max);
+        let count = self.pool.cede(self.now.0, backend.0, 1, fair);
+        if count > 0 {
+            self.post(from, Mail::QuotaGranted { backend, count });
+        } else {
+            self.quota_debts.push_back((from, backend));
+        }
+    }
+
+    pub(crate) fn move_quota(&mut self) {
+        if self.cores == 1 {
+            return;
+        }
+        while let Some((backend, count)) = self.pool.poll_ceded() {
+            let backend = BackendId(backend);
+            match self.quota_debts.iter().position(|(_, b)| *b == backend) {
+                Some(at) => {
+                    let (core, _) = self.quota_debts.remove(at).expect("found a moment ago");
+                    self.post(core, Mail::QuotaGranted { backend, count });
+                }
+                None => self.pool.grant(backend.0, count),
+            }
+        }
+        let this = self.core.0;
+        while let Some(backend) = self.pool.poll_quota_wanted() {
+            for core in (0..self.cores).filter(|c| *c != this) {
+                let mail = Mail::QuotaWanted { from: self.core, backend: BackendId(backend) };
+                self.post(CoreId(core), mail);
+            }
+        }
+    }
+
+    pub(crate) fn post(&mut self, core: CoreId, mail: Mail) {
+        self.actions.push_back(Action::Post { core, mail });
+    }
+
+    pub(crate) fn log(&mut self, level: Level, event: &'static str, detail: String) {
+        self.actions.push_back(Action::Tell(ControlMail::Log { level, event, detail }));
+    }
+
+    /// Housekeeping: once a second while the gate runs.
+    pub(crate) fn sweep_due(&mut self) {
+        if !self.timers.is_due(self.now, &mut self.sweep, TimerOwner::Core) {
+            return;
+        }
+        self.timers.set(&mut self.sweep, self.now.plus_ms(SWEEP_MS), TimerOwner::Core);
+        for backend in 0..self.commands_by_backend.len() as u16 {
+            self.pool.rearm_quota(backend);
+        }
+        // Whoever still wants a connection asks again.
+        self.quota_debts.clear();
+    }
+
+    pub(crate) fn waits_for_primary(&mut self, session: Key<crate::session::Session>) -> Wait {
+        self.primaryless.push_back(session);
+        Wait::Primary
+    }
+}

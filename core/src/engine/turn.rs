@@ -1,0 +1,158 @@
+//! The turn: what is due after a batch of events, and the wires' way from "touched" to "closed".
+//!
+//! ```text
+//!  runnable sessions ─► hand-overs by the pool ─► dials, evictions, quota ─► records sealed, Send actions
+//!        ▲                      │
+//!        └──────────────────────┘   (until nothing moves)
+//! ```
+
+use super::{Action, Engine, Waiter};
+use crate::limits::{QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
+use crate::link::Lessee;
+use crate::session::Session;
+use crate::slots::Key;
+use crate::wire::{Owner, Wire};
+use weir_pool::{Fit, SlotId};
+
+impl Engine {
+    /// Brings everything to rest that the events since the last turn have started.
+    pub(crate) fn finish_turn(&mut self) {
+        loop {
+            if let Some(session) = self.runnable.pop_front() {
+                self.run(session);
+                continue;
+            }
+            if let Some((ticket, slot, fit)) = self.pool.poll_ready(self.now.0) {
+                self.handed_over(ticket, slot, fit);
+                continue;
+            }
+            if self.open_and_evict() {
+                continue;
+            }
+            break;
+        }
+        self.move_quota();
+        self.flush_touched();
+        self.tell_drained();
+    }
+
+    fn handed_over(&mut self, ticket: weir_pool::Ticket, slot: SlotId, fit: Fit) {
+        match self.waiters.remove(&ticket) {
+            Some(Waiter::Session(session)) => self.lease_granted(session, slot, fit),
+            Some(Waiter::Errand(errand)) => self.errand_granted(errand, slot, fit),
+            None => unreachable!("a ticket is cancelled before its waiter goes"),
+        }
+    }
+
+    /// Puts bytes on a wire's queue.
+    pub(crate) fn say(&mut self, wire: Key<Wire>, bytes: &[u8]) {
+        let Some(entry) = self.wires.get_mut(wire).filter(|w| !w.closing) else { return };
+        entry.out.push_bytes(&mut self.blocks, bytes);
+        self.touch(wire);
+    }
+
+    /// Marks a wire for the flush at the end of the turn.
+    pub(crate) fn touch(&mut self, wire: Key<Wire>) {
+        let Some(entry) = self.wires.get_mut(wire) else { return };
+        if !std::mem::replace(&mut entry.woken, true) {
+            self.touched.push(wire);
+        }
+    }
+
+    fn flush_touched(&mut self) {
+        while let Some(key) = self.touched.pop() {
+            let Some(wire) = self.wires.get_mut(key) else { continue };
+            wire.woken = false;
+            if wire.closing {
+                continue;
+            }
+            wire.seal(&mut self.blocks);
+            if wire.outbox().is_empty() {
+                if wire.close_when_sent && wire.out.is_empty() {
+                    self.close_wire(key);
+                }
+                continue;
+            }
+            self.actions.push_back(Action::Send { wire: key.into() });
+        }
+    }
+
+    /// Bytes have left: reads that were held back for this queue go on.
+    pub(crate) fn wire_drained(&mut self, key: Key<Wire>) {
+        let wire = &self.wires[key];
+        if wire.closing {
+            return;
+        }
+        if wire.close_when_sent && wire.queued_bytes() == 0 {
+            return self.close_wire(key);
+        }
+        if wire.queued_bytes() <= QUEUE_BYTES_LOW {
+            let feeder = match wire.owner {
+                Owner::Client(session) => self.sessions.get(session).and_then(|s| s.lease).map(|l| self.links[l].wire),
+                Owner::Backend(link) => match self.links.get(link).and_then(|l| l.lessee) {
+                    Some(Lessee::Session(session)) => self.sessions.get(session).map(|s| s.wire),
+                    _ => None,
+                },
+                Owner::Nobody => None,
+            };
+            if let Some(feeder) = feeder {
+                self.resume(feeder);
+            }
+        }
+        if let Owner::Client(session) = self.wires[key].owner {
+            self.runnable.push_back(session);
+        }
+    }
+
+    /// Stops reading from `feeder` while the wire that it feeds has too much to send.
+    pub(crate) fn hold_back(&mut self, fed: Key<Wire>, feeder: Key<Wire>) {
+        if self.wires.get(fed).is_some_and(|w| w.queued_bytes() > QUEUE_BYTES_HIGH) {
+            self.pause(feeder);
+        }
+    }
+
+    pub(crate) fn pause(&mut self, key: Key<Wire>) {
+        let Some(wire) = self.wires.get_mut(key).filter(|w| !w.closing) else { return };
+        if !std::mem::replace(&mut wire.paused, true) {
+            self.actions.push_back(Action::Pause { wire: key.into() });
+        }
+    }
+
+    pub(crate) fn resume(&mut self, key: Key<Wire>) {
+        let Some(wire) = self.wires.get_mut(key).filter(|w| !w.closing) else { return };
+        if std::mem::replace(&mut wire.paused, false) {
+            self.actions.push_back(Action::Resume { wire: key.into() });
+        }
+    }
+
+    /// Closes now; what is still queued is lost.
+    pub(crate) fn close_wire(&mut self, key: Key<Wire>) {
+        let Some(wire) = self.wires.get_mut(key) else { return };
+        if !std::mem::replace(&mut wire.closing, true) {
+            wire.owner = Owner::Nobody;
+            self.actions.push_back(Action::Close { wire: key.into() });
+        }
+    }
+
+    /// Closes when everything queued has left.
+    pub(crate) fn close_wire_when_sent(&mut self, key: Key<Wire>) {
+        let Some(wire) = self.wires.get_mut(key) else { return };
+        wire.owner = Owner::Nobody;
+        if wire.ended && wire.queued_bytes() == 0 {
+            return self.close_wire(key);
+        }
+        wire.close_when_sent = true;
+        self.touch(key);
+    }
+
+    /// Bytes from a session's client are wanted again, or not for now.
+    pub(crate) fn balance_inbound(&mut self, session: Key<Session>) {
+        let Some(s) = self.sessions.get(session) else { return };
+        let (wire, waiting) = (s.wire, s.inbound.len());
+        if waiting > crate::limits::INBOUND_BYTES_HIGH {
+            self.pause(wire);
+        } else if waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 {
+            self.resume(wire);
+        }
+    }
+}

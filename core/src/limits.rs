@@ -1,0 +1,49 @@
+//! Every limit of the engine that is not a setting, with its unit and reason.
+
+/// Bytes of one packet during login: a user name, a schema, a password and connect attributes (64 KiB at most) fit.
+pub const LOGIN_PACKET_BYTES_MAX: usize = 128 << 10;
+
+/// A command up to this many bytes is taken in whole before it is planned and sent, so that it can be sent again
+/// when a connection turns out to be dead. A longer one streams: it goes to the primary and is never sent again.
+pub const COMMAND_BYTES_BUFFERED_MAX: usize = 256 << 10;
+
+/// Bytes of a streamed statement that the planner sees. Longer texts are planned as "not understood".
+pub const STREAMED_TEXT_BYTES: usize = 16 << 10;
+
+/// Bytes waiting to be sent on one wire above which its peer is no longer read, and below which it is read again.
+pub const QUEUE_BYTES_HIGH: usize = 256 << 10;
+pub const QUEUE_BYTES_LOW: usize = 64 << 10;
+
+/// Bytes that a client may send ahead of its replies before it is no longer read.
+pub const INBOUND_BYTES_HIGH: usize = 512 << 10;
+
+/// Bytes of an injected statement's reply that are kept (one small row).
+pub const INJECTED_REPLY_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a prepared statement's text that is kept for preparing it elsewhere. Longer ones pin their connection.
+pub const PREPARED_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Prepared statements that one session may hold; then 1461, as the server's own limit would say.
+pub const STATEMENTS_PER_SESSION_MAX: usize = 16_382;
+
+/// Statement texts in the plan cache, and their bytes together, per core.
+pub const PLANS_MAX: usize = 8_192;
+pub const PLANS_BYTES_MAX: usize = 8 << 20;
+
+/// Accounts (user, password) remembered per core; unused ones beyond it are forgotten, oldest first.
+pub const ACCOUNTS_MAX: usize = 10_000;
+
+/// Different session states (schemas, variables) interned per core before unused ones are swept.
+pub const STATES_MAX: usize = 50_000;
+
+/// How often a statement is sent again on another connection when the one it was given turned out to be dead.
+pub const RESENDS_MAX: u32 = 3;
+
+/// Between two dials to a backend that has just refused one, in ms: a refused dial must not become a loop.
+pub const DIAL_PAUSE_MS: u64 = 200;
+
+/// Pause before a housekeeping sweep of idle clients and connections, in ms.
+pub const SWEEP_MS: u64 = 1_000;
+
+/// Characters of a statement shown in `SHOW WEIR PINS`: its first words, never its values.
+pub const STATEMENT_SHOWN_CHARS: usize = 40;

@@ -1,0 +1,110 @@
+//! One connection to a backend: who it is logged in as, what state it is in, which replies are still to come.
+//!
+//! ```text
+//!  Dialing ─► Greeting ─► Login ─► Setup ─► Idle ◄─────────────┐
+//!                            ▲                │ lease          │ release (clean, reply complete)
+//!                            └─ change user ──┤                │
+//!                                           Leased ─► Cleaning ┘   (reset first when something was left behind)
+//!                                             └──────► Closing     (after any doubt)
+//! ```
+//! Invariant: `expects` holds one entry for every command sent whose reply has not ended, in order; the scan belongs to
+//! the first. A link goes back to the pool only in `Idle`, with `expects` empty (S32).
+
+pub mod expect;
+pub mod login;
+pub mod reply;
+
+use crate::link::expect::Expect;
+use crate::queue::Queue;
+use crate::session::account::AccountId;
+use crate::session::{ClassId, Session};
+use crate::slots::Key;
+use crate::snapshot::BackendId;
+use crate::state::{SchemaId, StateId};
+use crate::time::Instant;
+use crate::timers::Deadline;
+use crate::wire::Wire;
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use weir_net::auth::ClientAuth;
+use weir_net::flags::{Capabilities, Status};
+use weir_net::scan::ReplyScan;
+use weir_pool::SlotId;
+
+pub struct Link {
+    pub wire: Key<Wire>,
+    pub slot: SlotId,
+    pub backend: BackendId,
+    pub account: AccountId,
+    pub class: ClassId,
+    pub caps: Capabilities,
+    pub phase: LinkPhase,
+    /// The server's own id of this connection.
+    pub thread_id: u32,
+    pub nonce: [u8; 20],
+    pub schema: SchemaId,
+    pub state: StateId,
+    pub status: Status,
+    pub statements: FxHashMap<u64, Prepared>,
+    pub expects: VecDeque<Expect>,
+    pub scan: ReplyScan,
+    /// Bytes of handshake packets that have not come whole.
+    pub inbound: Queue,
+    pub lessee: Option<Lessee>,
+    /// The session that used it last: what the server knows of "the previous statement" is about it.
+    pub last_session: Option<Key<Session>>,
+    /// Nothing but that session's own statements ran since.
+    pub undisturbed: bool,
+    /// When a backend last confirmed the account's password here.
+    pub proved_at: Instant,
+    /// State was left behind that only a reset removes.
+    pub dirty: bool,
+    pub deadline: Deadline,
+    /// What the reply to one of the gate's own statements has brought so far.
+    pub captured: Vec<u8>,
+}
+
+pub enum LinkPhase {
+    Dialing,
+    Greeting,
+    Login { auth: Box<ClientAuth>, cause: LoginCause },
+    /// Statements of the gate's own that every connection needs first (trackers).
+    Setup { cause: LoginCause },
+    Idle,
+    Leased,
+    Cleaning,
+    Closing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginCause {
+    /// A new connection: it becomes idle for whoever waits.
+    Open,
+    /// `COM_CHANGE_USER` for the session that leases it.
+    Change,
+}
+
+/// Who uses a leased link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lessee {
+    Session(Key<Session>),
+    /// `KILL` of a backend's thread on behalf of the gate or of a client.
+    Kill(Errand),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errand {
+    pub backend: BackendId,
+    pub thread_id: u32,
+    pub query_only: bool,
+}
+
+/// A statement prepared on this connection.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub id: u32,
+    pub used_at: Instant,
+    /// The parameter types bound last on this connection.
+    pub types: Option<Rc<[u8]>>,
+}

@@ -1,0 +1,33 @@
+//! What a reply that is still to come is for.
+
+use crate::session::Session;
+use crate::session::prepared::Text;
+use crate::slots::Key;
+use crate::state::{SchemaId, StateId};
+use std::rc::Rc;
+use weir_net::scan::ReplyKind;
+
+pub struct Expect {
+    pub kind: ReplyKind,
+    pub purpose: Purpose,
+}
+
+pub enum Purpose {
+    /// The client's own command: the reply goes to the client.
+    Client,
+    /// The gate's own `SET session_track_…` after a login.
+    Setup,
+    /// The connection takes a session's variables on.
+    Variables(StateId),
+    /// … and its schema.
+    Schema(SchemaId),
+    /// … and a prepared statement.
+    Prepare(Rc<Text>),
+    /// `COM_RESET_CONNECTION` of a connection that somebody left something on.
+    Reset,
+    /// `SELECT LAST_INSERT_ID()` before another session's statements forget it.
+    InsertId(Key<Session>),
+    /// `SET last_insert_id=…`
+    GiveInsertId,
+    Kill,
+}

@@ -1,0 +1,321 @@
+//! Logging in to a backend as the client's own account, and changing the user of a connection (S31).
+//!
+//! ```text
+//!  Greeting: server's greeting ─► our login ─► Login: auth ⇄ ─► OK ─► Setup: trackers ─► ready
+//!  change user: COM_CHANGE_USER ─────────────► Login: auth ⇄ ─► OK ─► Setup ─► ready
+//! ```
+//! Rules: MySQL "Connection Phase", "COM_CHANGE_USER".
+
+use crate::engine::{DialFault, Engine};
+use crate::limits::LOGIN_PACKET_BYTES_MAX;
+use crate::link::expect::{Expect, Purpose};
+use crate::link::{Lessee, Link, LinkPhase, LoginCause};
+use crate::session::greet::take_packet;
+use crate::session::{Phase, Session};
+use crate::slots::Key;
+use crate::snapshot::Address;
+use crate::state::StateId;
+use weir_net::auth::{Channel, ClientAuth, Reply};
+use weir_net::command::{ChangeUser, Command};
+use weir_net::flags::Capabilities;
+use weir_net::greeting::Greeting;
+use weir_net::login::Login;
+use weir_net::outcome::{ErrPacket, OkPacket};
+use weir_net::packet;
+use weir_net::scan::ReplyKind;
+use weir_net::writer::Put;
+
+/// What every connection is told first: report what statements change (design: "Believe the server").
+///
+/// The variables are named, not `'*'`: with the star, 9.x reports `statement_id` after every statement, so that each OK
+/// would have to be rewritten. A variable that is not in the list cannot be carried either, and pins its session by plan.
+pub(crate) fn setup_text() -> Vec<u8> {
+    let mut text = b"SET session_track_schema=ON,session_track_state_change=ON,\
+session_track_gtids=OWN_GTID,session_track_system_variables='"
+        .to_vec();
+    for (n, name) in weir_planner::variables::replayable_names().enumerate() {
+        if n > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(name.as_bytes());
+    }
+    text.push(b'\'');
+    text
+}
+
+impl Engine {
+    pub(crate) fn link_dialed(&mut self, link: Key<Link>) {
+        self.links[link].phase = LinkPhase::Greeting;
+        self.counters.connections_open += 1;
+    }
+
+    pub(crate) fn link_dial_failed(&mut self, link: Key<Link>, fault: DialFault) {
+        let backend = self.links[link].backend;
+        self.counters.dials_failed += 1;
+        self.backend_suspect(
+            backend,
+            match fault {
+                DialFault::Refused => "connection refused",
+                DialFault::TimedOut => "connecting timed out",
+                DialFault::Unreachable => "unreachable",
+                DialFault::Other => "connecting failed",
+            },
+        );
+        self.drop_link(link);
+    }
+
+    /// Packets of the login, as far as they have come.
+    pub(crate) fn run_login(&mut self, link: Key<Link>) {
+        loop {
+            let Some(l) = self.links.get_mut(link) else { return };
+            if !matches!(l.phase, LinkPhase::Greeting | LinkPhase::Login { .. }) {
+                if !l.inbound.is_empty() {
+                    return self.link_lost(link, "bytes behind the end of a login");
+                }
+                return;
+            }
+            match take_packet(&mut l.inbound, &mut self.blocks) {
+                Ok(None) => return,
+                Err(_) => return self.link_lost(link, "a login packet of the backend is too long"),
+                Ok(Some((seq, payload))) => self.login_packet_came(link, seq, &payload),
+            }
+        }
+    }
+
+    fn login_packet_came(&mut self, link: Key<Link>, seq: u8, payload: &[u8]) {
+        if matches!(self.links[link].phase, LinkPhase::Greeting) {
+            if payload.first() == Some(&0xff) {
+                return self.login_refused(link, payload);
+            }
+            return self.greeting_came(link, seq, payload);
+        }
+        let LinkPhase::Login { auth, .. } = &mut self.links[link].phase else { return };
+        match auth.handle(payload) {
+            Reply::Send(answer) => {
+                let wire = self.links[link].wire;
+                let mut bytes = Vec::new();
+                packet::put(&mut bytes, seq.wrapping_add(1), &answer);
+                self.say(wire, &bytes);
+            }
+            Reply::Wait => {}
+            Reply::Ok => self.logged_in(link, payload),
+            Reply::Err => self.login_refused(link, payload),
+            Reply::Broken(what) => self.link_lost(link, what.0),
+            Reply::Unsupported(plugin) => {
+                let why = crate::session::refuse::Refusal::AuthUnsupported(String::from_utf8_lossy(&plugin).into_owned());
+                self.login_refused(link, &why.payload());
+            }
+        }
+    }
+
+    fn greeting_came(&mut self, link: Key<Link>, seq: u8, payload: &[u8]) {
+        let Ok(greeting) = Greeting::decode(payload) else {
+            return self.link_lost(link, "the backend's greeting is not MySQL's");
+        };
+        let l = &mut self.links[link];
+        let class = self.classes.get(l.class);
+        l.caps = class.login_caps(greeting.capabilities);
+        l.thread_id = greeting.connection_id;
+        l.nonce = greeting.nonce;
+        let account = self.accounts.get(l.account);
+        let channel = channel_of(&self.snapshot.backend(l.backend).address);
+        let mut auth = Box::new(ClientAuth::new(&*account.user, account.password.clone(), channel));
+        let schema = self.states.schema_name(l.schema);
+        if schema.is_empty() {
+            l.caps = l.caps.minus(Capabilities::CONNECT_WITH_DB);
+        }
+        let login = Login {
+            capabilities: l.caps,
+            max_packet: 1 << 30,
+            charset: class.charset,
+            user: account.user.to_vec(),
+            auth: auth.response(greeting.plugin, &greeting.nonce),
+            schema: (!schema.is_empty()).then(|| schema.to_vec()),
+            plugin: Some(greeting.plugin.to_vec()),
+            attributes: attributes(&account.attributes),
+            zstd_level: 0,
+        };
+        l.phase = LinkPhase::Login { auth, cause: LoginCause::Open };
+        let wire = l.wire;
+        let mut bytes = Vec::with_capacity(256);
+        let at = packet::begin(&mut bytes, seq.wrapping_add(1));
+        login.encode(&mut bytes);
+        packet::finish(&mut bytes, at);
+        self.say(wire, &bytes);
+    }
+
+    /// Makes a leased connection the session's own account's: everything that was left on it is gone afterwards.
+    pub(crate) fn change_user(&mut self, link: Key<Link>, session: Key<Session>) {
+        let (account_id, schema) = (self.sessions[session].account, self.sessions[session].schema);
+        self.accounts.hold(account_id);
+        let l = &mut self.links[link];
+        self.accounts.let_go(std::mem::replace(&mut l.account, account_id));
+        let account = self.accounts.get(account_id);
+        let channel = channel_of(&self.snapshot.backend(l.backend).address);
+        let plugin = b"caching_sha2_password";
+        let mut auth = Box::new(ClientAuth::new(&*account.user, account.password.clone(), channel));
+        let proof = auth.response(plugin, &l.nonce);
+        let mut block = Vec::new();
+        for (name, value) in attributes(&account.attributes) {
+            block.put_lenenc_bytes(&name);
+            block.put_lenenc_bytes(&value);
+        }
+        let request = ChangeUser {
+            user: &account.user,
+            auth: &proof,
+            schema: self.states.schema_name(schema),
+            charset: u16::from(self.classes.get(l.class).charset),
+            plugin: Some(plugin),
+            attributes: &block,
+        };
+        let mut payload = Vec::new();
+        if request.encode(&mut payload, l.caps).is_err() {
+            return self.link_lost(link, "a change of user that does not fit the protocol");
+        }
+        l.phase = LinkPhase::Login { auth, cause: LoginCause::Change };
+        l.schema = schema;
+        l.state = StateId(0);
+        l.dirty = false;
+        l.statements.clear();
+        l.undisturbed = false;
+        let wire = l.wire;
+        let mut bytes = Vec::with_capacity(payload.len() + 4);
+        packet::put(&mut bytes, 0, &payload);
+        self.say(wire, &bytes);
+        self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
+    }
+
+    fn logged_in(&mut self, link: Key<Link>, payload: &[u8]) {
+        let l = &mut self.links[link];
+        let Ok(ok) = OkPacket::decode(payload, l.caps) else {
+            return self.link_lost(link, "the backend's OK is malformed");
+        };
+        l.status = ok.status;
+        l.proved_at = self.now;
+        self.begin_setup(link);
+    }
+
+    /// After a login, a change of user or a reset: the trackers again.
+    pub(crate) fn begin_setup(&mut self, link: Key<Link>) {
+        let l = &mut self.links[link];
+        let cause = match l.phase {
+            LinkPhase::Login { cause, .. } => cause,
+            // Cleaned: it goes back to the pool, which knows it already.
+            _ => LoginCause::Change,
+        };
+        l.phase = LinkPhase::Setup { cause };
+        let text = std::mem::take(&mut self.setup);
+        self.inject(link, ReplyKind::Query, Purpose::Setup, Command::Query, &text);
+        self.setup = text;
+    }
+
+    pub(crate) fn setup_done(&mut self, link: Key<Link>) {
+        let l = &mut self.links[link];
+        let LinkPhase::Setup { cause } = l.phase else { return };
+        self.arm_link(link, crate::time::Instant::NEVER);
+        let l = &mut self.links[link];
+        match (cause, l.lessee) {
+            (LoginCause::Change, Some(Lessee::Session(session))) => {
+                l.phase = LinkPhase::Leased;
+                match self.sessions[session].phase {
+                    Phase::Verify(_) => self.verified(session),
+                    _ => self.proceed(session),
+                }
+            }
+            (LoginCause::Change, Some(Lessee::Kill(errand))) => {
+                l.phase = LinkPhase::Leased;
+                self.send_kill(link, errand);
+            }
+            (LoginCause::Change, None) => self.to_pool(link),
+            (LoginCause::Open, _) => {
+                l.phase = LinkPhase::Idle;
+                let slot = l.slot;
+                self.pool.opened(self.now.0, slot);
+            }
+        }
+    }
+
+    /// The backend said no, in its own words: whoever waits for this very login hears them.
+    fn login_refused(&mut self, link: Key<Link>, err: &[u8]) {
+        self.counters.dials_failed += 1;
+        let (account, backend) = (self.links[link].account, self.links[link].backend);
+        let code = ErrPacket::decode(err).map_or(0, |e| e.code);
+        // Too many connections there, or host blocked: not the client's fault; its waiters stay in line.
+        if matches!(code, 1040 | 1129 | 1130 | 1158..=1161) {
+            self.backend_suspect(backend, "the backend accepts no more connections");
+            return self.drop_link(link);
+        }
+        if let Some(Lessee::Session(session)) = self.links[link].lessee.take() {
+            self.sessions[session].lease = None;
+            self.login_refused_for(session, err);
+        }
+        self.drop_link(link);
+        let waiting: Vec<Key<Session>> = self
+            .waiters
+            .iter()
+            .filter_map(|(ticket, waiter)| match waiter {
+                super::super::engine::Waiter::Session(s) if self.pool.backend_of(*ticket) == Some(backend.0) => Some(*s),
+                _ => None,
+            })
+            .filter(|s| self.sessions[*s].account == account)
+            .collect();
+        for session in waiting {
+            self.login_refused_for(session, err);
+        }
+    }
+
+    fn login_refused_for(&mut self, session: Key<Session>, err: &[u8]) {
+        match &self.sessions[session].phase {
+            Phase::Verify(_) => self.verify_refused(session, err),
+            _ => {
+                // The account was changed or locked while the session lived: MySQL would let the session go on with
+                // its connection, but there is none any more.
+                let seq = 1;
+                self.say_packet(session, seq, err);
+                self.end_session(session, crate::session::farewell::Parting::AfterSending);
+            }
+        }
+    }
+
+    /// Sends a command of the gate's own.
+    pub(crate) fn inject(&mut self, link: Key<Link>, kind: ReplyKind, purpose: Purpose, command: Command, rest: &[u8]) {
+        debug_assert!(rest.len() < LOGIN_PACKET_BYTES_MAX || command == Command::StmtPrepare);
+        let l = &mut self.links[link];
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        let at = packet::begin(&mut bytes, 0);
+        bytes.put_u8(command as u8);
+        if command == Command::Query && l.caps.contains(Capabilities::QUERY_ATTRIBUTES) {
+            bytes.put_bytes(&[0, 1]);
+        }
+        bytes.put_bytes(rest);
+        packet::finish(&mut bytes, at);
+        l.undisturbed = false;
+        let wire = l.wire;
+        self.expect(link, Expect { kind, purpose });
+        self.say(wire, &bytes);
+        self.scratch = bytes;
+    }
+
+    pub(crate) fn expect(&mut self, link: Key<Link>, expect: Expect) {
+        let l = &mut self.links[link];
+        if l.expects.is_empty() {
+            l.scan.restart(expect.kind, l.caps);
+        }
+        l.expects.push_back(expect);
+    }
+}
+
+fn channel_of(address: &Address) -> Channel {
+    match address {
+        Address::Tcp(_) => Channel::Plain,
+        Address::Unix(_) => Channel::Secure,
+    }
+}
+
+/// The client's attributes and Weir's own (S51).
+fn attributes(client: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut all = client.to_vec();
+    all.push((b"_weir_version".to_vec(), env!("CARGO_PKG_VERSION").as_bytes().to_vec()));
+    all
+}

@@ -1,0 +1,338 @@
+//! Replies: bytes from a backend, told apart by the scan, forwarded to the client or used by the gate.
+//!
+//! ```text
+//!   chunk  [ passed … | packet | passed … ]     `from..at` is the run that goes to the client as it is:
+//!            from ────► at                      a share of the chunk, not a copy
+//! ```
+//! Cost of a point select's reply: one share of the chunk, no copy, no allocation.
+
+use crate::block::Chunk;
+use crate::engine::Engine;
+use crate::limits::INJECTED_REPLY_BYTES_MAX;
+use crate::link::expect::Purpose;
+use crate::link::{Lessee, Link, LinkPhase};
+use crate::session::InsertId;
+use crate::session::relay::Verdict;
+use crate::slots::Key;
+use weir_net::outcome::{ErrPacket, OkPacket};
+use weir_net::packet::HEADER_BYTES;
+use weir_net::reader::Reader;
+use weir_net::scan::{Step, What};
+use weir_net::statement::PrepareOk;
+use weir_net::track::{Track, Tracks};
+
+/// How much of a chunk has been looked at, and where the run begins that is still to be forwarded.
+struct Cursor {
+    at: usize,
+    from: usize,
+}
+
+impl Engine {
+    /// Bytes from a backend.
+    pub(crate) fn link_chunk(&mut self, link: Key<Link>, chunk: Chunk) {
+        match self.links[link].phase {
+            LinkPhase::Greeting | LinkPhase::Login { .. } => {
+                self.links[link].inbound.push(&mut self.blocks, chunk);
+                self.run_login(link);
+            }
+            LinkPhase::Setup { .. } | LinkPhase::Leased | LinkPhase::Cleaning => self.replies(link, chunk),
+            LinkPhase::Dialing | LinkPhase::Idle | LinkPhase::Closing => {
+                // An idle connection that speaks says goodbye (4031, 1053).
+                self.blocks.release(chunk);
+                self.link_lost(link, "the backend spoke first");
+            }
+        }
+    }
+
+    fn replies(&mut self, link: Key<Link>, chunk: Chunk) {
+        let mut cursor = Cursor { at: 0, from: 0 };
+        loop {
+            let Some(l) = self.links.get_mut(link) else { break };
+            let Some(front) = l.expects.front() else {
+                if cursor.at < chunk.len() {
+                    self.link_lost(link, "the backend sent bytes that nobody asked for");
+                }
+                break;
+            };
+            if cursor.at == chunk.len() && !l.scan.is_due() {
+                break;
+            }
+            debug_assert!(!l.scan.is_done(), "a finished reply is taken off at once");
+            let to_client = matches!(front.purpose, Purpose::Client);
+            let step = l.scan.advance(&mut self.blocks.bytes_mut(&chunk)[cursor.at..]);
+            let alive = if to_client {
+                self.client_step(link, &chunk, &mut cursor, step)
+            } else {
+                self.own_step(link, &chunk, &mut cursor, step)
+            };
+            if !alive {
+                break;
+            }
+            if self.links.get(link).is_some_and(|l| l.scan.is_done()) {
+                self.forward_run(link, &chunk, &mut cursor);
+                self.reply_ended(link);
+            }
+        }
+        self.forward_run(link, &chunk, &mut cursor);
+        self.blocks.release(chunk);
+    }
+
+    /// One step of a reply that goes to the client. False: the link is gone.
+    fn client_step(&mut self, link: Key<Link>, chunk: &Chunk, cursor: &mut Cursor, step: Step) -> bool {
+        match step {
+            Step::Pass(n) => cursor.at += n,
+            Step::Hold(n) => {
+                self.forward_run(link, chunk, cursor);
+                cursor.at += n;
+                cursor.from = cursor.at;
+            }
+            Step::Release => self.forward_held(link),
+            Step::ColumnsEnd => {
+                self.forward_run(link, chunk, cursor);
+                self.columns_ended(link);
+            }
+            Step::Packet { what, len, held } => {
+                let mut packet = std::mem::take(&mut self.packet);
+                packet.clear();
+                if held {
+                    packet.extend_from_slice(self.links[link].scan.held());
+                } else {
+                    packet.extend_from_slice(&self.blocks.bytes(chunk)[cursor.at..cursor.at + len]);
+                }
+                let verdict = self.judge_packet(link, what, &mut packet);
+                match verdict {
+                    Verdict::AsItIs if !held => cursor.at += len,
+                    Verdict::AsItIs | Verdict::Changed => {
+                        self.forward_run(link, chunk, cursor);
+                        cursor.at += len;
+                        cursor.from = cursor.at;
+                        self.to_client(link, &packet);
+                    }
+                    Verdict::Swallowed => {
+                        self.forward_run(link, chunk, cursor);
+                        cursor.at += len;
+                        cursor.from = cursor.at;
+                    }
+                }
+                self.packet = packet;
+            }
+            Step::Broken(what) => {
+                self.counters.backend_errors += 1;
+                self.forward_run(link, chunk, cursor);
+                self.link_lost(link, what.0);
+                return false;
+            }
+        }
+        self.links.get(link).is_some()
+    }
+
+    /// One step of a reply that is for the gate itself.
+    fn own_step(&mut self, link: Key<Link>, chunk: &Chunk, cursor: &mut Cursor, step: Step) -> bool {
+        match step {
+            Step::Pass(n) => {
+                let l = &mut self.links[link];
+                if l.captured.len() + n <= INJECTED_REPLY_BYTES_MAX {
+                    l.captured.extend_from_slice(&self.blocks.bytes(chunk)[cursor.at..cursor.at + n]);
+                }
+                cursor.at += n;
+            }
+            Step::Hold(n) => cursor.at += n,
+            Step::Release => {
+                let l = &mut self.links[link];
+                l.captured.extend_from_slice(l.scan.held());
+            }
+            Step::ColumnsEnd => {}
+            Step::Packet { what, len, held } => {
+                let packet = if held {
+                    self.links[link].scan.held().to_vec()
+                } else {
+                    self.blocks.bytes(chunk)[cursor.at..cursor.at + len].to_vec()
+                };
+                cursor.at += len;
+                cursor.from = cursor.at;
+                return self.own_packet(link, what, &packet[HEADER_BYTES..]);
+            }
+            Step::Broken(what) => {
+                self.counters.backend_errors += 1;
+                self.link_lost(link, what.0);
+                return false;
+            }
+        }
+        cursor.from = cursor.at;
+        true
+    }
+
+    fn forward_run(&mut self, link: Key<Link>, chunk: &Chunk, cursor: &mut Cursor) {
+        if cursor.from < cursor.at {
+            if let Some(wire) = self.client_wire(link) {
+                let part = self.blocks.share(chunk, cursor.from..cursor.at);
+                self.wires[wire].out.push(&mut self.blocks, part);
+                self.touch(wire);
+                let feeder = self.links[link].wire;
+                self.hold_back(wire, feeder);
+                self.answering(link);
+            }
+        }
+        cursor.from = cursor.at;
+    }
+
+    fn forward_held(&mut self, link: Key<Link>) {
+        if let Some(wire) = self.client_wire(link) {
+            let held = self.links[link].scan.held().to_vec();
+            self.say(wire, &held);
+            self.answering(link);
+        }
+    }
+
+    /// A packet of the gate's making, in the reply's place and with its sequence number.
+    pub(crate) fn to_client(&mut self, link: Key<Link>, packet: &[u8]) {
+        if let Some(wire) = self.client_wire(link) {
+            self.say(wire, packet);
+            self.answering(link);
+        }
+    }
+
+    /// The wire of the session that leases this link.
+    fn client_wire(&self, link: Key<Link>) -> Option<Key<crate::wire::Wire>> {
+        match self.links.get(link)?.lessee? {
+            Lessee::Session(session) => self.sessions.get(session).map(|s| s.wire),
+            Lessee::Kill(_) => None,
+        }
+    }
+
+    /// A special packet of a reply to the gate's own command. False: the link is gone.
+    fn own_packet(&mut self, link: Key<Link>, what: What, payload: &[u8]) -> bool {
+        let caps = self.links[link].caps;
+        if what == What::Err {
+            return self.own_command_failed(link, payload);
+        }
+        if let What::Ok | What::RowsEnd = what {
+            let Ok(ok) = OkPacket::decode(payload, caps) else {
+                self.link_lost(link, "the backend's OK is malformed");
+                return false;
+            };
+            self.links[link].status = ok.status;
+            let mut schema = None;
+            for track in Tracks::new(ok.track).flatten() {
+                if let Track::Schema(name) = track {
+                    schema = Some(self.states.schema(name));
+                }
+            }
+            if let Some(schema) = schema {
+                self.links[link].schema = schema;
+            }
+        }
+        if let (What::PrepareOk, Ok(ok)) = (what, PrepareOk::decode(payload)) {
+            if let Some(Purpose::Prepare(text)) = self.links[link].expects.front().map(|e| &e.purpose) {
+                let text = text.clone();
+                self.remember_prepared(link, &text, ok.statement_id);
+            }
+        }
+        true
+    }
+
+    fn own_command_failed(&mut self, link: Key<Link>, payload: &[u8]) -> bool {
+        let purpose = self.links[link].expects.front().map(|e| &e.purpose);
+        match purpose {
+            Some(Purpose::Schema(_) | Purpose::Prepare(_)) => {
+                self.finish_expect(link);
+                self.alignment_failed(link, payload);
+                false
+            }
+            Some(Purpose::Variables(wants)) if self.links[link].state != *wants => {
+                self.finish_expect(link);
+                self.alignment_failed(link, payload);
+                false
+            }
+            Some(Purpose::Kill) => {
+                let code = ErrPacket::decode(payload).map_or(0, |e| e.code);
+                self.log(crate::mail::Level::Info, "a KILL at a backend failed", format!("error {code}"));
+                true
+            }
+            _ => {
+                let text = ErrPacket::decode(payload)
+                    .map_or(String::new(), |e| format!("{} {}", e.code, String::from_utf8_lossy(e.message)));
+                self.log(crate::mail::Level::Warn, "a backend refused a statement of the gate's own", text);
+                self.link_lost(link, "the backend refused a statement of the gate's own");
+                false
+            }
+        }
+    }
+
+    /// Takes the finished expectation off and readies the scan for the next.
+    pub(crate) fn finish_expect(&mut self, link: Key<Link>) -> Option<Purpose> {
+        let l = &mut self.links[link];
+        let done = l.expects.pop_front()?;
+        if let Some(next) = l.expects.front() {
+            let (kind, to_client) = (next.kind, matches!(next.purpose, Purpose::Client));
+            l.scan.restart(kind, l.caps);
+            if to_client {
+                let wanted = match l.lessee {
+                    Some(Lessee::Session(s)) => self.sessions.get(s).is_some_and(|s| {
+                        !s.caps.contains(weir_net::flags::Capabilities::DEPRECATE_EOF)
+                    }),
+                    _ => false,
+                };
+                l.scan.mark_columns_end(wanted);
+            }
+        }
+        Some(done.purpose)
+    }
+
+    /// The last byte of the first expected reply has come.
+    pub(crate) fn reply_ended(&mut self, link: Key<Link>) {
+        let Some(purpose) = self.finish_expect(link) else { return };
+        match purpose {
+            Purpose::Client => self.client_reply_ended(link),
+            Purpose::Setup => self.setup_done(link),
+            Purpose::Variables(wants) => {
+                let l = &mut self.links[link];
+                if l.state != wants {
+                    self.accepted.insert((l.backend, l.state.0, wants.0));
+                    l.state = wants;
+                }
+                self.go_on(link);
+            }
+            Purpose::Schema(schema) => {
+                self.links[link].schema = schema;
+                self.go_on(link);
+            }
+            Purpose::Prepare(_) => self.go_on(link),
+            Purpose::Reset => self.begin_setup(link),
+            Purpose::InsertId(session) => self.insert_id_kept(link, session),
+            Purpose::GiveInsertId => {}
+            Purpose::Kill => self.kill_sent(link),
+        }
+    }
+
+    fn go_on(&mut self, link: Key<Link>) {
+        if let Some(Lessee::Session(session)) = self.links[link].lessee {
+            self.proceed(session);
+        }
+    }
+
+    /// `SELECT LAST_INSERT_ID()` has answered for a session whose connection goes to another.
+    fn insert_id_kept(&mut self, link: Key<Link>, session: Key<crate::session::Session>) {
+        let captured = std::mem::take(&mut self.links[link].captured);
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        if let InsertId::OnLink(on, said) = s.insert_id {
+            if on == link {
+                s.insert_id = InsertId::Known(last_cell(&captured).unwrap_or(said));
+            }
+        }
+    }
+}
+
+/// The number in the last packet of a result of one column and one row: count, definition, row.
+fn last_cell(bytes: &[u8]) -> Option<u64> {
+    let mut rest = bytes;
+    let mut last = None;
+    while rest.len() >= HEADER_BYTES {
+        let header = weir_net::packet::Header::at_front(rest)?;
+        let end = HEADER_BYTES + header.payload_len as usize;
+        last = rest.get(HEADER_BYTES..end);
+        rest = rest.get(end..)?;
+    }
+    let text = Reader::new(last?).lenenc_bytes().ok()?;
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

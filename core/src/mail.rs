@@ -1,0 +1,59 @@
+//! What cores say to each other and to the control thread: values, never shared memory.
+
+use crate::snapshot::{BackendId, Snapshot};
+use crate::stats::Report;
+use std::sync::Arc;
+use weir_net::secret::Secret;
+
+/// A core's number within the gate, 0 first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CoreId(pub u16);
+
+/// To a core, from the control thread or another core.
+#[derive(Debug)]
+pub enum Mail {
+    /// From control: the world has changed.
+    Snapshot(Arc<Snapshot>),
+    /// From control: no new clients; sessions end when their transaction does, at the latest after `within_ms`.
+    Drain { within_ms: u64 },
+    /// From control: answer with [`ControlMail::Report`].
+    Report { token: u64 },
+    /// From another core: sessions wait there for a connection to this backend.
+    QuotaWanted { from: CoreId, backend: BackendId },
+    /// From another core: this many connections of the budget are now yours.
+    QuotaGranted { backend: BackendId, count: u32 },
+    /// From another core: a password that a backend has just accepted (None: refused, forget it).
+    Credential { user: Box<[u8]>, password: Option<Secret> },
+    /// From another core: end the session (or its statement) with this connection id, if the asker's account may.
+    Kill { from: CoreId, token: u64, connection_id: u32, query_only: bool, asker: Box<[u8]> },
+    /// The answer to `Kill`.
+    Killed { token: u64, outcome: KillOutcome },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillOutcome {
+    Done,
+    /// 1094
+    NoSuchThread,
+    /// 1095
+    NotOwner,
+}
+
+/// From a core to the control thread.
+#[derive(Debug)]
+pub enum ControlMail {
+    Report { token: u64, report: Box<Report> },
+    /// A backend refused or broke connections here: look at it now.
+    Suspect { backend: BackendId, why: &'static str },
+    /// All sessions have ended after a drain.
+    Drained,
+    /// Something that operators should read: structured, rate-limited by the engine.
+    Log { level: Level, event: &'static str, detail: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Info,
+    Warn,
+    Error,
+}

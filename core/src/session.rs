@@ -1,0 +1,247 @@
+//! One client's session: what it is, what it holds, and the phase it is in.
+//!
+//! ```text
+//!            ┌──────────────────────────── next command ◄───────────────────────────┐
+//!   Greet ─► Verify ─► Ready ─► (decide) ─► Waiting ─► Aligning ─► Relaying ─► (settle)
+//!     │        │         │                     │           │           │  ▲
+//!     └────────┴─────────┴──────────┬──────────┴───────────┘           ▼  │ LOCAL INFILE
+//!                                Farewell                            Feeding
+//! ```
+//! Invariant: `lease` is set from the grant on, in Verify, Aligning, Relaying and Feeding, and stays set in Ready exactly
+//! when there is a reason to hold it: a transaction or a pin. The request lives in the phase that works on it.
+
+pub mod account;
+pub mod acquire;
+pub mod align;
+pub mod command;
+pub mod decide;
+pub mod explain;
+pub mod farewell;
+pub mod greet;
+pub mod local;
+pub mod pins;
+pub mod prepared;
+pub mod refuse;
+pub mod relay;
+pub mod settle;
+pub mod statements;
+pub mod verify;
+
+use crate::link::Link;
+use crate::queue::Queue;
+use crate::session::account::AccountId;
+use crate::session::pins::Pins;
+use crate::session::prepared::Statement;
+use crate::slots::Key;
+use crate::state::{SchemaId, StateId};
+use crate::time::Instant;
+use crate::timers::Deadline;
+use crate::wire::Wire;
+use rustc_hash::FxHashMap;
+use std::rc::Rc;
+use weir_net::auth::ServerAuth;
+use weir_net::command::Command;
+use weir_net::flags::{Capabilities, Status};
+use weir_net::gtid::GtidSet;
+use weir_net::login::Login;
+use weir_planner::{Facts, Plan, Route};
+use weir_pool::Ticket;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Tcp(std::net::SocketAddr),
+    Unix,
+}
+
+pub struct Session {
+    pub wire: Key<Wire>,
+    /// What `CONNECTION_ID()` is for this client (S30).
+    pub id: u32,
+    pub peer: Peer,
+    pub nonce: [u8; 20],
+    pub caps: Capabilities,
+    pub charset: u8,
+    pub attributes: Rc<[(Vec<u8>, Vec<u8>)]>,
+    pub account: AccountId,
+    pub class: ClassId,
+    pub schema: SchemaId,
+    pub state: StateId,
+    /// Flags of the last OK or EOF that the client was shown.
+    pub status: Status,
+    pub facts: Facts,
+    /// Bytes from the client that no command has used up yet.
+    pub inbound: Queue,
+    pub phase: Phase,
+    pub lease: Option<Key<Link>>,
+    pub pins: Pins,
+    pub statements: FxHashMap<u32, Statement>,
+    pub statement_next: u32,
+    pub freshness: Freshness,
+    pub wrote: Wrote,
+    pub insert_id: InsertId,
+    /// `USE db@replica` or `USE db@primary` (S08).
+    pub target: Option<weir_planner::Target>,
+    /// The connection used last: it may be aligned already.
+    pub last_link: Option<weir_pool::SlotId>,
+    pub deadline: Deadline,
+    /// What the next command is told, since it was lost while the client rested.
+    pub lost: Option<refuse::Refusal>,
+    /// The gate is draining: ends with the transaction.
+    pub leaving: bool,
+}
+
+/// Which class of backend connection a session needs: what cannot be changed on an open one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClassId(pub u32);
+
+/// What this session must see when it reads (S60 to S63).
+#[derive(Debug, Default)]
+pub struct Freshness {
+    pub needs: GtidSet,
+    /// A write without a GTID went by: only the primary is known to have it, until a later GTID covers it (S62).
+    pub primary_only: bool,
+}
+
+/// Where this session's `LAST_INSERT_ID()` is known (S20).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InsertId {
+    /// No statement of this session has set it.
+    #[default]
+    Never,
+    /// The server knows it on this connection. The number is what the OK packet said, which is the same
+    /// unless the statement stored an explicit value.
+    OnLink(Key<Link>, u64),
+    Known(u64),
+}
+
+/// Whether the open transaction (or statement) may have changed data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wrote {
+    #[default]
+    Nothing,
+    Something,
+}
+
+pub enum Phase {
+    Greet(Greet),
+    Verify(Verify),
+    Ready,
+    Waiting(Request, Wait),
+    Aligning(Request),
+    Relaying(Request),
+    /// The backend has asked for the client's file; packets flow from the client until an empty one.
+    Feeding(Request, Feed),
+    /// Another core was asked to kill the session with this connection id.
+    Killing(Request, u32),
+    Farewell,
+}
+
+impl Phase {
+    /// The phase's name for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Phase::Greet(_) => "greet",
+            Phase::Verify(_) => "verify",
+            Phase::Ready => "ready",
+            Phase::Waiting(..) => "waiting",
+            Phase::Aligning(_) => "aligning",
+            Phase::Relaying(_) => "relaying",
+            Phase::Feeding(..) => "feeding",
+            Phase::Killing(..) => "killing",
+            Phase::Farewell => "farewell",
+        }
+    }
+}
+
+/// Before authentication: the next packet expected from the client.
+pub enum Greet {
+    Login,
+    TlsHandshake,
+    Proof { login: Box<Login>, auth: Box<ServerAuth> },
+    /// The same for a `COM_CHANGE_USER`.
+    NewUser { user: Vec<u8>, auth: Box<ServerAuth> },
+}
+
+/// A claimed password that a backend has to confirm.
+pub struct Verify {
+    pub seq: u8,
+    /// The client was told nothing yet and the scramble matched: it wants the "fast" byte before its OK.
+    pub fast: bool,
+    pub cause: VerifyCause,
+    pub claimed_at: Instant,
+    pub ticket: Option<Ticket>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyCause {
+    Login,
+    ChangeUser,
+}
+
+/// What a waiting session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    Line(Ticket),
+    /// No primary is known (S74).
+    Primary,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Feed {
+    /// Payload bytes of the current packet still to come from the client.
+    pub left: usize,
+    /// Payload length of the current packet: an empty one ends the file.
+    pub ended: bool,
+}
+
+/// The command in hand. Its bytes are the first `len` of `inbound` until they are sent, then `kept`.
+pub struct Request {
+    pub command: Command,
+    /// Bytes with headers, as far as they are (to be) buffered.
+    pub len: usize,
+    pub body: Body,
+    pub route: Route,
+    /// For commands that carry or name a statement.
+    pub plan: Option<Rc<Plan>>,
+    /// The client's statement id, for the commands on prepared statements.
+    pub statement: Option<u32>,
+    pub since: Instant,
+    pub sent_at: Instant,
+    pub resends: u32,
+    /// Bytes of the command kept for sending them again, until the reply starts.
+    pub kept: Queue,
+    pub progress: Progress,
+    pub outcome: Outcome,
+}
+
+/// What the reply has said so far, over all of its results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The code of the ERR that ended it.
+    pub error: Option<u16>,
+    pub warnings: u16,
+    pub affected_rows: u64,
+    pub insert_id: u64,
+    /// A GTID came with it.
+    pub gtid: bool,
+    /// The server said that the session's state changed.
+    pub state_changed: bool,
+}
+
+/// Whether all of the command has come from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    Whole,
+    /// Sent through as it comes: payload bytes left of the current packet, and whether another packet follows it.
+    Streaming { left: usize, continued: bool, seq: u8 },
+}
+
+/// How far the reply has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing has been sent to a backend.
+    Unsent,
+    Sent,
+    /// Bytes of the reply have gone to the client.
+    Answering,
+}

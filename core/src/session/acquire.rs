@@ -1,0 +1,156 @@
+//! Getting a connection: a lease at once, or a place in line with a limit and a time (S74), and giving it back.
+//!
+//! Invariant: a session that waits has exactly one ticket, and the ticket's waiter is that session.
+
+use crate::engine::{Engine, Waiter};
+use crate::link::{Lessee, Link, LinkPhase};
+use crate::session::refuse::Refusal;
+use crate::session::{Phase, Session, Wait};
+use crate::slots::Key;
+use crate::snapshot::BackendId;
+use weir_pool::{Fit, Grant, SlotId, Want};
+
+impl Engine {
+    /// Asks the pool for a connection to `backend` for a session in `Verify` or `Waiting`.
+    pub(crate) fn acquire(&mut self, session: Key<Session>, backend: BackendId) {
+        let s = &self.sessions[session];
+        let want = Want {
+            account: s.account.0,
+            class: s.class.0,
+            schema: s.schema.0,
+            fingerprint: s.state.0,
+            prefer: s.last_link,
+        };
+        match self.pool.acquire(self.now.0, backend.0, &want) {
+            Grant::Lease { slot, fit } => self.lease_granted(session, slot, fit),
+            Grant::Wait(ticket) => {
+                self.waiters.insert(ticket, Waiter::Session(session));
+                self.counters.waits += 1;
+                match &mut self.sessions[session].phase {
+                    Phase::Verify(verify) => verify.ticket = Some(ticket),
+                    Phase::Waiting(_, wait) => *wait = Wait::Line(ticket),
+                    _ => unreachable!("only these phases acquire"),
+                }
+                if matches!(self.sessions[session].phase, Phase::Waiting(..)) {
+                    self.arm_session(session, self.now.plus_ms(self.snapshot.settings.wait_ms_max));
+                }
+            }
+            Grant::Refused(_) => {
+                self.counters.waits_failed += 1;
+                let view = self.snapshot.backend(backend);
+                let why =
+                    Refusal::LineFull { backend: view.name.clone(), limit: self.snapshot.settings.waiters_max };
+                self.refuse_acquire(session, &why);
+            }
+        }
+    }
+
+    /// No connection for this session: the login ends, or the command gets an error.
+    pub(crate) fn refuse_acquire(&mut self, session: Key<Session>, why: &Refusal) {
+        match &self.sessions[session].phase {
+            Phase::Verify(verify) => {
+                let seq = verify.seq;
+                self.part_with(session, seq, why);
+            }
+            _ => self.refuse_request(session, why),
+        }
+    }
+
+    /// The pool has given this session a connection.
+    pub(crate) fn lease_granted(&mut self, session: Key<Session>, slot: SlotId, fit: Fit) {
+        let link = self.slot_links[&slot.index];
+        self.counters.leases += 1;
+        match fit {
+            Fit::Same => {}
+            Fit::State => self.counters.leases_aligned += 1,
+            Fit::Account => self.counters.leases_user_changed += 1,
+        }
+        let l = &mut self.links[link];
+        debug_assert!(matches!(l.phase, LinkPhase::Idle), "only idle links are leased");
+        l.phase = LinkPhase::Leased;
+        l.lessee = Some(Lessee::Session(session));
+        let s = &mut self.sessions[session];
+        s.lease = Some(link);
+        s.last_link = Some(slot);
+        self.arm_session(session, crate::time::Instant::NEVER);
+        match std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) {
+            Phase::Verify(verify) => {
+                self.sessions[session].phase = Phase::Verify(verify);
+                self.arm_session(session, self.now.plus_ms(self.snapshot.settings.handshake_ms_max));
+                self.verify_on(session, link);
+            }
+            Phase::Waiting(request, _) => {
+                self.wait_ns.saturating_record(self.now.since_ns(request.since));
+                self.sessions[session].phase = Phase::Aligning(request);
+                self.proceed(session);
+            }
+            _ => unreachable!("only a session that waits is given a connection"),
+        }
+    }
+
+    /// A session that ends leaves its connection behind in whatever state: idle, to be cleaned, or cut.
+    pub(crate) fn abandon_lease(&mut self, link: Key<Link>, session: &Session) {
+        let l = &mut self.links[link];
+        l.lessee = None;
+        l.last_session = None;
+        let busy = !l.expects.is_empty() || !matches!(l.phase, LinkPhase::Leased);
+        if busy {
+            // A statement may be running for nobody: cut the connection, and have its thread killed (S50).
+            let (backend, thread_id) = (l.backend, l.thread_id);
+            let running = matches!(l.phase, LinkPhase::Leased) && !l.scan.is_done();
+            self.drop_link(link);
+            if running {
+                self.start_kill(backend, thread_id, false, session.account, session.class);
+            }
+            return;
+        }
+        if !session.pins.is_empty() || l.dirty || l.status.contains(weir_net::flags::Status::IN_TRANS) {
+            return self.clean(link);
+        }
+        self.to_pool(link);
+    }
+
+    /// Gives a clean, resting connection back.
+    pub(crate) fn give_back(&mut self, session: Key<Session>) {
+        let Some(link) = self.sessions[session].lease.take() else { return };
+        let l = &mut self.links[link];
+        l.lessee = None;
+        l.last_session = Some(session);
+        self.to_pool(link);
+    }
+
+    /// Back to the pool: only with every reply complete (S32).
+    pub(crate) fn to_pool(&mut self, link: Key<Link>) {
+        let l = &mut self.links[link];
+        assert!(l.expects.is_empty() && l.lessee.is_none(), "a link rests before it is shared");
+        l.phase = LinkPhase::Idle;
+        let (slot, account, class, schema, state) = (l.slot, l.account.0, l.class.0, l.schema.0, l.state.0);
+        self.pool.release(self.now.0, slot, account, class, schema, state);
+    }
+
+    /// Time is up for a session that waits.
+    pub(crate) fn wait_timed_out(&mut self, session: Key<Session>) {
+        let Phase::Waiting(request, wait) = &self.sessions[session].phase else { return };
+        let waited_ms = self.now.since_ms(request.since);
+        self.counters.waits_failed += 1;
+        let why = match *wait {
+            Wait::Primary => {
+                self.primaryless.retain(|other| *other != session);
+                Refusal::NoPrimary { waited_ms }
+            }
+            Wait::Line(ticket) => {
+                let backend = self.pool.backend_of(ticket).map(BackendId);
+                self.pool.cancel(ticket);
+                self.waiters.remove(&ticket);
+                let backend = backend.or_else(|| self.snapshot.primary()).unwrap_or(BackendId(0));
+                Refusal::WaitTimeout {
+                    backend: self.snapshot.backend(backend).name.clone(),
+                    waited_ms,
+                    quota: self.pool.quota(backend.0),
+                    waiting: self.pool.waiting(backend.0),
+                }
+            }
+        };
+        self.refuse_request(session, &why);
+    }
+}

@@ -1,0 +1,271 @@
+//! Aligning: making the leased connection look like the client's session, by difference, then sending the command.
+//!
+//! ```text
+//!   step_next:  change of user ─► schema ─► variables ─► prepare ─► insert id ─► the command
+//!                 awaited         awaited    pipelined*   awaited    pipelined
+//! ```
+//! \* A change of variables that this backend has accepted before cannot fail, so it travels in front of the command in
+//! the same write. A schema may have been dropped since: if `USE` failed with the command already behind it, the command
+//! would run in the wrong schema, so it is awaited. The pool prefers connections that are in the right schema.
+
+use crate::engine::Engine;
+use crate::limits::COMMAND_BYTES_BUFFERED_MAX;
+use crate::link::expect::{Expect, Purpose};
+use crate::link::{Link, LinkPhase};
+use crate::session::prepared::Text;
+use crate::session::{Body, InsertId, Phase, Progress, Request, Session};
+use crate::slots::Key;
+use crate::state::{SchemaId, StateId};
+use std::rc::Rc;
+use weir_net::command::Command;
+use weir_net::packet::HEADER_BYTES;
+use weir_net::scan::ReplyKind;
+use weir_planner::Asks;
+
+enum Next {
+    ChangeUser,
+    Schema(SchemaId),
+    Variables { wants: StateId, may_fail: bool },
+    Prepare(Rc<Text>),
+    KeepInsertIdOf(Key<Session>),
+    GiveInsertId(u64),
+    Send,
+}
+
+impl Engine {
+    /// Does the next steps for a session in `Aligning`, until one has to be awaited or the command is sent.
+    pub(crate) fn proceed(&mut self, session: Key<Session>) {
+        loop {
+            let Some(s) = self.sessions.get(session) else { return };
+            let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
+            if !self.links[link].expects.is_empty() && self.awaits(link) {
+                return;
+            }
+            match self.step_next(s, request, link) {
+                Next::ChangeUser => return self.change_user(link, session),
+                Next::Schema(schema) => {
+                    let name = self.states.schema_name(schema).to_vec();
+                    return self.inject(link, ReplyKind::Simple, Purpose::Schema(schema), Command::InitDb, &name);
+                }
+                Next::Variables { wants, may_fail } => {
+                    let mut text = Vec::new();
+                    self.states.difference(self.links[link].state, wants, &mut text);
+                    self.inject(link, ReplyKind::Query, Purpose::Variables(wants), Command::Query, &text);
+                    if may_fail {
+                        return;
+                    }
+                    self.links[link].state = wants;
+                }
+                Next::Prepare(text) => {
+                    self.counters.statements_reprepared += 1;
+                    let sql = text.sql.clone();
+                    return self.inject(link, ReplyKind::Prepare, Purpose::Prepare(text), Command::StmtPrepare, &sql);
+                }
+                Next::KeepInsertIdOf(other) => {
+                    self.links[link].captured.clear();
+                    let ask = b"SELECT LAST_INSERT_ID()";
+                    self.inject(link, ReplyKind::Query, Purpose::InsertId(other), Command::Query, ask);
+                    self.links[link].last_session = None;
+                }
+                Next::GiveInsertId(id) => {
+                    let text = format!("SET last_insert_id={id}");
+                    self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
+                    self.sessions[session].insert_id = InsertId::OnLink(link, id);
+                }
+                Next::Send => return self.send(session, link),
+            }
+        }
+    }
+
+    /// True when a reply is under way that decides about what may be sent next.
+    fn awaits(&self, link: Key<Link>) -> bool {
+        self.links[link].expects.iter().any(|e| match e.purpose {
+            Purpose::Schema(_) | Purpose::Prepare(_) | Purpose::Setup | Purpose::Reset => true,
+            Purpose::Variables(wants) => self.links[link].state != wants,
+            _ => false,
+        })
+    }
+
+    fn step_next(&self, s: &Session, request: &Request, link: Key<Link>) -> Next {
+        let l = &self.links[link];
+        if l.account != s.account {
+            return Next::ChangeUser;
+        }
+        // Inside a transaction or under a pin the connection is the session's own already.
+        if let Some(other) = l.last_session.filter(|other| self.sessions.get(*other).is_some_and(|o| !std::ptr::eq(o, s))) {
+            if matches!(self.sessions[other].insert_id, InsertId::OnLink(on, _) if on == link) {
+                return Next::KeepInsertIdOf(other);
+            }
+        }
+        let statement = request.statement.and_then(|id| s.statements.get(&id));
+        let missing = statement.filter(|st| request.command == Command::StmtExecute && !l.statements.contains_key(&st.text.id));
+        // A statement is prepared where its names meant what they meant when the client prepared it.
+        let (schema, state) = missing.map_or((s.schema, s.state), |st| (st.text.schema, st.text.state));
+        if l.schema != schema && schema != SchemaId(0) {
+            return Next::Schema(schema);
+        }
+        if l.schema != schema {
+            // "No schema" cannot be selected: only a fresh login has none.
+            return Next::ChangeUser;
+        }
+        if l.state != state {
+            let may_fail = !self.accepted.contains(&(l.backend, l.state.0, state.0));
+            return Next::Variables { wants: state, may_fail };
+        }
+        if let Some(statement) = missing {
+            return Next::Prepare(statement.text.clone());
+        }
+        let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
+        match s.insert_id {
+            InsertId::Known(id) if asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
+            InsertId::OnLink(on, id) if on != link && asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
+            _ => Next::Send,
+        }
+    }
+
+    /// Sends the client's command as it came.
+    fn send(&mut self, session: Key<Session>, link: Key<Link>) {
+        let s = &mut self.sessions[session];
+        let Phase::Aligning(mut request) = std::mem::replace(&mut s.phase, Phase::Ready) else { return };
+        let (kind, patched) = match self.fit_to_link(session, link, &mut request) {
+            Ok(fitted) => fitted,
+            Err(why) => {
+                self.settle_unsent(session);
+                return self.refuse(session, request, &why);
+            }
+        };
+        let wire = self.links[link].wire;
+        let s = &mut self.sessions[session];
+        let mut out = std::mem::take(&mut self.wires[wire].out);
+        if request.progress == Progress::Unsent {
+            if let Some(front) = patched {
+                self.move_patched(session, &mut request, &mut out, front);
+            } else {
+                let resendable = request.body == Body::Whole && request.len <= COMMAND_BYTES_BUFFERED_MAX;
+                let mut command = crate::queue::Queue::default();
+                s.inbound.move_to(&mut self.blocks, request.len, &mut command);
+                if resendable {
+                    command.share_to(&mut self.blocks, 0, &mut request.kept);
+                }
+                let len = command.len();
+                command.move_to(&mut self.blocks, len, &mut out);
+            }
+        } else {
+            request.kept.share_to(&mut self.blocks, 0, &mut out);
+        }
+        self.wires[wire].out = out;
+        self.touch(wire);
+        request.progress = Progress::Sent;
+        request.sent_at = self.now;
+        if request.resends == 0 {
+            self.gate_ns.saturating_record(self.now.since_ns(request.since));
+        }
+        self.count_sent(link);
+        self.expect(link, Expect { kind, purpose: Purpose::Client });
+        let l = &mut self.links[link];
+        l.undisturbed = true;
+        l.last_session = Some(session);
+        let eof_wanted = !self.sessions[session].caps.contains(weir_net::flags::Capabilities::DEPRECATE_EOF);
+        if l.expects.len() == 1 {
+            l.scan.mark_columns_end(eof_wanted);
+        }
+        let no_reply = kind == ReplyKind::Nothing;
+        self.sessions[session].phase = Phase::Relaying(request);
+        if no_reply {
+            return self.reply_ended(link);
+        }
+        self.stream_more(session);
+    }
+
+    /// The front of the command is replaced (types inserted), the rest moves as it is.
+    fn move_patched(
+        &mut self,
+        session: Key<Session>,
+        request: &mut Request,
+        out: &mut crate::queue::Queue,
+        (front, skip): (Vec<u8>, usize),
+    ) {
+        let s = &mut self.sessions[session];
+        let mut command = crate::queue::Queue::default();
+        command.push_bytes(&mut self.blocks, &front);
+        s.inbound.consume(&mut self.blocks, skip);
+        s.inbound.move_to(&mut self.blocks, request.len - skip, &mut command);
+        // Types were inserted for one connection: sent again, it is built again from what is kept, so nothing is kept.
+        let len = command.len();
+        command.move_to(&mut self.blocks, len, out);
+    }
+
+    fn count_sent(&mut self, link: Key<Link>) {
+        let backend = self.links[link].backend;
+        self.commands_by_backend[backend.0 as usize] += 1;
+        if self.snapshot.backend(backend).role == crate::snapshot::Role::Replica {
+            self.counters.commands_replica += 1;
+        } else {
+            self.counters.commands_primary += 1;
+        }
+    }
+
+    /// More of a long command has come from the client, or its connection has room again.
+    pub(crate) fn stream_more(&mut self, session: Key<Session>) {
+        let s = &mut self.sessions[session];
+        let Phase::Relaying(request) = &mut s.phase else { return };
+        let Some(link) = s.lease else { return };
+        let wire = self.links[link].wire;
+        while let Body::Streaming { left, continued, seq } = request.body {
+            if left > 0 {
+                let n = left.min(s.inbound.len());
+                if n == 0 {
+                    break;
+                }
+                s.inbound.move_to(&mut self.blocks, n, &mut self.wires[wire].out);
+                request.body = Body::Streaming { left: left - n, continued, seq };
+                continue;
+            }
+            if !continued {
+                request.body = Body::Whole;
+                self.links[link].scan.expect_seq(seq.wrapping_add(1));
+                break;
+            }
+            if s.inbound.len() < HEADER_BYTES {
+                break;
+            }
+            let mut head = Vec::with_capacity(4);
+            s.inbound.copy_to(&self.blocks, 0, HEADER_BYTES, &mut head);
+            let header = weir_net::packet::Header::decode([head[0], head[1], head[2], head[3]]);
+            s.inbound.move_to(&mut self.blocks, HEADER_BYTES, &mut self.wires[wire].out);
+            request.body = Body::Streaming {
+                left: header.payload_len as usize,
+                continued: header.is_continued(),
+                seq: header.seq,
+            };
+        }
+        let client = s.wire;
+        self.touch(wire);
+        self.hold_back(wire, client);
+    }
+
+    /// A step of the alignment was refused by the backend: the command is answered with that error, unsent.
+    pub(crate) fn alignment_failed(&mut self, link: Key<Link>, err: &[u8]) {
+        let Some(crate::link::Lessee::Session(session)) = self.links[link].lessee else { return };
+        let Phase::Aligning(request) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
+            return;
+        };
+        self.settle_unsent(session);
+        if request.body != Body::Whole {
+            self.say_packet(session, 1, err);
+            return self.end_session(session, crate::session::farewell::Parting::AfterSending);
+        }
+        self.answer(session, request, err);
+    }
+
+    /// Gives the lease back after nothing of the client's was sent.
+    pub(crate) fn settle_unsent(&mut self, session: Key<Session>) {
+        let s = &self.sessions[session];
+        let Some(link) = s.lease else { return };
+        let held = !s.pins.is_empty() || self.links[link].status.contains(weir_net::flags::Status::IN_TRANS);
+        if !held && self.links[link].expects.is_empty() && matches!(self.links[link].phase, LinkPhase::Leased) {
+            self.give_back(session);
+        }
+    }
+
+}

@@ -1,0 +1,232 @@
+//! Commands: where one begins and ends in the client's bytes, and what each of them wants (S40, S44, S48).
+//!
+//! ```text
+//!   inbound:  [len len len 0][cmd …payload…][len len len 0][cmd …      pipelined commands wait in line
+//!              └───────── request.len ─────┘
+//! ```
+//! A command up to `COMMAND_BYTES_BUFFERED_MAX` is looked at when all of it is here; a longer one streams through.
+//! Rules: MySQL "Command Phase".
+
+use crate::engine::Engine;
+use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, STREAMED_TEXT_BYTES};
+use crate::session::refuse::Refusal;
+use crate::session::{Body, Outcome, Phase, Progress, Request, Session};
+use crate::slots::Key;
+use weir_net::command::Command;
+use weir_net::flags::{Capabilities, Status};
+use weir_net::outcome::{EofPacket, OkPacket};
+use weir_net::packet::{HEADER_BYTES, Header, PAYLOAD_MAX};
+use weir_planner::Route;
+
+impl Engine {
+    pub(crate) fn client_chunk(&mut self, session: Key<Session>, chunk: crate::block::Chunk) {
+        self.counters.bytes_from_clients += chunk.len() as u64;
+        self.sessions[session].inbound.push(&mut self.blocks, chunk);
+        self.run(session);
+        self.balance_inbound(session);
+    }
+
+    /// Goes on with a session as far as its bytes and its phase allow: the one place where phases follow each other.
+    pub(crate) fn run(&mut self, session: Key<Session>) {
+        let Some(s) = self.sessions.get(session) else { return };
+        match &s.phase {
+            Phase::Greet(_) => self.run_greet(session),
+            Phase::Ready => self.run_ready(session),
+            Phase::Waiting(_, crate::session::Wait::Primary) => self.decide_anew(session),
+            Phase::Relaying(request) if request.body != Body::Whole => self.stream_more(session),
+            Phase::Feeding(..) => self.feed_more(session),
+            Phase::Verify(_)
+            | Phase::Waiting(..)
+            | Phase::Aligning(_)
+            | Phase::Relaying(_)
+            | Phase::Killing(..)
+            | Phase::Farewell => {}
+        }
+    }
+
+    fn run_ready(&mut self, session: Key<Session>) {
+        let s = &self.sessions[session];
+        let Some((header, command)) = self.front(session) else { return };
+        if s.leaving && s.lease.is_none() {
+            return self.part_with(session, 0, &Refusal::Draining);
+        }
+        if header.seq != 0 {
+            self.counters.client_errors += 1;
+            return self.part_with(session, header.seq.wrapping_add(1), &Refusal::OutOfOrder);
+        }
+        let have = s.inbound.len();
+        let whole = HEADER_BYTES + header.payload_len as usize;
+        let streams = header.is_continued() || whole > COMMAND_BYTES_BUFFERED_MAX;
+        if have < if streams { HEADER_BYTES + STREAMED_TEXT_BYTES } else { whole } {
+            return;
+        }
+        self.counters.commands += 1;
+        let lost = self.sessions[session].lost.take();
+        let body = if streams {
+            Body::Streaming { left: PAYLOAD_MAX.min(header.payload_len as usize), continued: header.is_continued(), seq: 0 }
+        } else {
+            Body::Whole
+        };
+        let request = Request {
+            command: Command::Query,
+            len: if streams { HEADER_BYTES } else { whole },
+            body,
+            route: Route::Primary,
+            plan: None,
+            statement: None,
+            since: self.now,
+            sent_at: self.now,
+            resends: 0,
+            kept: Default::default(),
+            progress: Progress::Unsent,
+            outcome: Outcome::default(),
+        };
+        if let (Some(why), false) = (lost, command == Command::Quit as u8) {
+            return self.refuse(session, request, &why);
+        }
+        match Command::from_byte(command) {
+            Some(command) => self.dispatch(session, Request { command, ..request }),
+            None => self.refuse(session, request, &Refusal::UnknownCommand),
+        }
+    }
+
+    /// Header and command byte at the front of the client's bytes.
+    fn front(&self, session: Key<Session>) -> Option<(Header, u8)> {
+        let inbound = &self.sessions[session].inbound;
+        if inbound.len() <= HEADER_BYTES {
+            return None;
+        }
+        let first = self.blocks.bytes(inbound.first()?);
+        let mut head = [0u8; 5];
+        if first.len() >= 5 {
+            head.copy_from_slice(&first[..5]);
+        } else {
+            let mut copy = Vec::with_capacity(5);
+            inbound.copy_to(&self.blocks, 0, 5, &mut copy);
+            head.copy_from_slice(&copy);
+        }
+        Some((Header::decode([head[0], head[1], head[2], head[3]]), head[4]))
+    }
+
+    /// What each command wants.
+    fn dispatch(&mut self, session: Key<Session>, request: Request) {
+        match request.command {
+            Command::Query => self.query(session, request),
+            Command::StmtPrepare => self.prepare(session, request),
+            Command::StmtExecute => self.execute(session, request),
+            Command::StmtFetch | Command::StmtReset | Command::StmtSendLongData | Command::StmtClose => {
+                self.on_statement(session, request)
+            }
+            Command::Quit => self.client_gone(session),
+            Command::Ping => self.ping(session, request),
+            Command::ResetConnection => self.reset_session(session, request),
+            Command::ChangeUser => self.change_user_asked(session, request),
+            Command::SetOption => self.route_to(session, request, Route::Any),
+            Command::InitDb => self.route_to(session, request, Route::Any),
+            Command::ProcessKill => self.kill_command(session, request),
+            Command::FieldList
+            | Command::Statistics
+            | Command::ProcessInfo
+            | Command::Debug
+            | Command::Refresh
+            | Command::CreateDb
+            | Command::DropDb => self.route_to(session, request, Route::Primary),
+            Command::RegisterSlave | Command::BinlogDump | Command::BinlogDumpGtid => {
+                self.route_to(session, request, Route::Primary)
+            }
+            Command::Clone => self.refuse(session, request, &Refusal::CloneRefused),
+            _ => self.refuse(session, request, &Refusal::UnknownCommand),
+        }
+    }
+
+    fn route_to(&mut self, session: Key<Session>, request: Request, route: Route) {
+        self.decide(session, Request { route, ..request });
+    }
+
+    fn ping(&mut self, session: Key<Session>, request: Request) {
+        // Ping resets nothing and asks nothing about data: the gate itself is alive.
+        self.answer_ok(session, request);
+    }
+
+    /// Uses up a command that the gate answers itself, with an OK.
+    pub(crate) fn answer_ok(&mut self, session: Key<Session>, request: Request) {
+        let s = &self.sessions[session];
+        let mut payload = Vec::with_capacity(16);
+        OkPacket { status: s.status, ..OkPacket::default() }.encode(&mut payload, s.caps);
+        self.answer(session, request, &payload);
+    }
+
+    pub(crate) fn answer(&mut self, session: Key<Session>, request: Request, payload: &[u8]) {
+        self.counters.commands_local += 1;
+        self.use_up(session, &request);
+        self.say_packet(session, 1, payload);
+        self.rest(session);
+    }
+
+    /// Takes a command's bytes off the client's input without sending them. A streaming one cannot be skipped:
+    /// the session then ends after its answer.
+    pub(crate) fn use_up(&mut self, session: Key<Session>, request: &Request) {
+        let s = &mut self.sessions[session];
+        match request.body {
+            Body::Whole => s.inbound.consume(&mut self.blocks, request.len),
+            Body::Streaming { .. } => s.leaving = true,
+        }
+    }
+
+    /// Answers a command that was not sent anywhere with an error of the gate's own.
+    pub(crate) fn refuse(&mut self, session: Key<Session>, request: Request, why: &Refusal) {
+        self.counters.commands_refused += 1;
+        if request.body != Body::Whole {
+            return self.part_with(session, 1, why);
+        }
+        if request.progress == Progress::Unsent {
+            self.use_up(session, &request);
+        }
+        let mut request = request;
+        request.kept.clear(&mut self.blocks);
+        self.say_packet(session, 1, &why.payload());
+        self.rest(session);
+    }
+
+    /// The bytes of the command after its command byte, as far as they are here.
+    pub(crate) fn command_bytes<'a>(&'a self, session: Key<Session>, len: usize, copy: &'a mut Vec<u8>) -> &'a [u8] {
+        let inbound = &self.sessions[session].inbound;
+        let Some(first) = inbound.first() else { return &[] };
+        let first = self.blocks.bytes(first);
+        if first.len() >= len {
+            return &first[HEADER_BYTES + 1..len];
+        }
+        copy.clear();
+        inbound.copy_to(&self.blocks, HEADER_BYTES + 1, len - HEADER_BYTES - 1, copy);
+        copy
+    }
+
+    /// Overwrites four bytes of the command at `offset` (a statement's id) in place.
+    pub(crate) fn patch_command(&mut self, session: Key<Session>, offset: usize, value: u32) {
+        let inbound = &mut self.sessions[session].inbound;
+        inbound.patch(&mut self.blocks, offset, &value.to_le_bytes());
+    }
+
+    /// A resting session: nothing in hand. The next command may be here already.
+    pub(crate) fn rest(&mut self, session: Key<Session>) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        s.phase = Phase::Ready;
+        if s.leaving && s.lease.is_none() {
+            return self.part_with(session, 0, &Refusal::Draining);
+        }
+        let idle = self.snapshot.settings.client_idle_ms_max;
+        let at = if idle == 0 { crate::time::Instant::NEVER } else { self.now.plus_ms(idle) };
+        self.arm_session(session, at);
+        if !self.sessions[session].inbound.is_empty() {
+            self.runnable.push_back(session);
+        }
+    }
+
+    /// The status word of an EOF for clients that still get one after column definitions.
+    pub(crate) fn eof_payload(&self, session: Key<Session>, status: Status) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(8);
+        let caps = self.sessions[session].caps.minus(Capabilities::DEPRECATE_EOF);
+        EofPacket { warnings: 0, status }.encode(&mut payload, caps);
+        payload
+    }
+}

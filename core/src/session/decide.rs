@@ -1,0 +1,259 @@
+//! Deciding where a command goes: the plan, the session's position, the backends' (S01 to S10, S60 to S66).
+//!
+//! ```text
+//!   holds a connection (transaction, pin) ─► there
+//!   plan says primary, or anything is in doubt ─► the primary; none: wait (S74)
+//!   plan says read, autocommit on ─► a replica that has what this session wrote, by policy; none: the primary (S09)
+//! ```
+
+use crate::engine::Engine;
+use crate::limits::STREAMED_TEXT_BYTES;
+use crate::session::pins::Reasons;
+use crate::session::refuse::Refusal;
+use crate::session::{Body, InsertId, Phase, Request, Session, Wait};
+use crate::slots::Key;
+use crate::snapshot::{Balance, BackendId, Consistency, Health, Role};
+use std::rc::Rc;
+use weir_net::command::query_text;
+use weir_net::flags::{Capabilities, Status};
+use weir_net::packet::HEADER_BYTES;
+use weir_planner::{Asks, Effects, Plan, Route, Target};
+use weir_pool::{Candidate, two_choices, weighted_random};
+
+/// Whether the connection that knows an answer could be had.
+enum Answerer {
+    Leased,
+    /// Others have it, or stand in line for it: what it knew is gone.
+    Taken,
+    /// Nothing in particular is asked, or any connection can be given the answer.
+    Anyone,
+}
+
+impl Engine {
+    /// `COM_QUERY`.
+    pub(crate) fn query(&mut self, session: Key<Session>, request: Request) {
+        let mut copy = Vec::new();
+        let planned = self.plan_query(session, &request, &mut copy);
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(what) => return self.refuse(session, request, &Refusal::MalformedCommand(what)),
+        };
+        let request = Request { route: plan.route, plan: Some(plan.clone()), ..request };
+        if plan.route == Route::Local {
+            return self.answer_locally(session, request, &plan);
+        }
+        self.decide(session, request);
+    }
+
+    fn plan_query(
+        &mut self,
+        session: Key<Session>,
+        request: &Request,
+        copy: &mut Vec<u8>,
+    ) -> Result<Rc<Plan>, &'static str> {
+        if request.body != Body::Whole {
+            // The planner sees the beginning only, and says so by not understanding it.
+            let len = HEADER_BYTES + STREAMED_TEXT_BYTES;
+            let text = self.command_bytes(session, len, copy);
+            let mut plan = weir_planner::plan(&text[..text.len().min(64)], &self.sessions[session].facts);
+            plan.route = Route::Primary;
+            plan.local = None;
+            plan.effects = plan.effects | Effects::UNKNOWN | Effects::WRITES;
+            return Ok(Rc::new(plan));
+        }
+        let caps = self.sessions[session].caps;
+        let facts = self.sessions[session].facts;
+        // Borrows: the text lies in the blocks, the cache is another field.
+        let inbound = &self.sessions[session].inbound;
+        let first = inbound.first().map(|chunk| self.blocks.bytes(chunk)).unwrap_or_default();
+        let payload = if first.len() >= request.len {
+            &first[HEADER_BYTES + 1..request.len]
+        } else {
+            inbound.copy_to(&self.blocks, HEADER_BYTES + 1, request.len - HEADER_BYTES - 1, copy);
+            &copy[..]
+        };
+        let text = if caps.contains(Capabilities::QUERY_ATTRIBUTES) {
+            let parts = query_text(payload, caps).map_err(|m| m.0)?;
+            &payload[parts.text]
+        } else {
+            payload
+        };
+        Ok(self.plans.plan(text, &facts))
+    }
+
+    /// Sends the request on its way: on the connection that the session holds, or to the backend that fits.
+    pub(crate) fn decide(&mut self, session: Key<Session>, mut request: Request) {
+        if let Err(why) = self.make_room_for_questions(session, &request) {
+            return self.refuse(session, request, &why);
+        }
+        if self.sessions[session].lease.is_some() {
+            if self.replica_hint(&request) && self.sessions[session].status.contains(Status::IN_TRANS) {
+                return self.refuse(session, request, &Refusal::ReplicaHintInTransaction);
+            }
+            self.sessions[session].phase = Phase::Aligning(request);
+            return self.proceed(session);
+        }
+        let Some(backend) = self.backend_for(session, &request) else {
+            request.since = self.now;
+            let wait = self.waits_for_primary(session);
+            self.sessions[session].phase = Phase::Waiting(request, wait);
+            return self.arm_session(session, self.now.plus_ms(self.snapshot.settings.wait_ms_max));
+        };
+        self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
+        match self.lease_with_the_answer(session, backend) {
+            Answerer::Leased => {}
+            Answerer::Taken => self.refuse_request(session, &Refusal::DiagnosticsGone),
+            Answerer::Anyone => self.acquire(session, backend),
+        }
+    }
+
+    /// After a change of topology or a lost line: a session that waits looks again.
+    pub(crate) fn decide_anew(&mut self, session: Key<Session>) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        match std::mem::replace(&mut s.phase, Phase::Ready) {
+            Phase::Waiting(request, _) => match self.backend_for(session, &request) {
+                Some(backend) => {
+                    self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
+                    self.acquire(session, backend);
+                }
+                None => {
+                    let wait = self.waits_for_primary(session);
+                    self.sessions[session].phase = Phase::Waiting(request, wait);
+                }
+            },
+            Phase::Verify(verify) => {
+                let (seq, fast, cause) = (verify.seq, verify.fast, verify.cause);
+                self.verify(session, seq, fast, cause);
+            }
+            other => self.sessions[session].phase = other,
+        }
+    }
+
+    /// Questions about the previous statement are answered where it ran; other statements end the wait for them.
+    fn make_room_for_questions(&mut self, session: Key<Session>, request: &Request) -> Result<(), Refusal> {
+        let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
+        let about_previous = Asks::DIAGNOSTICS | Asks::ROW_COUNT | Asks::FOUND_ROWS;
+        let s = &mut self.sessions[session];
+        if asks.intersects(about_previous) {
+            return match s.lease {
+                Some(_) => Ok(()),
+                None => self.previous_statement_is_known(session),
+            };
+        }
+        let questions = Reasons(Reasons::DIAGNOSTICS.0 | Reasons::FOUND_ROWS.0);
+        if s.pins.reasons().intersects(questions) {
+            s.pins.drop(questions);
+            if s.pins.is_empty() {
+                self.counters.sessions_pinned -= 1;
+                if !s.status.contains(Status::IN_TRANS) {
+                    self.give_back(session);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// True when the connection that ran the session's previous statement is idle and nothing else ran on it since.
+    fn previous_statement_is_known(&mut self, session: Key<Session>) -> Result<(), Refusal> {
+        let slot = self.sessions[session].last_link;
+        let link = slot.and_then(|slot| self.slot_links.get(&slot.index)).copied();
+        match link.and_then(|link| self.links.get(link)) {
+            Some(l) if l.last_session == Some(session) && l.undisturbed && l.lessee.is_none() => Ok(()),
+            None if self.sessions[session].last_link.is_none() => Ok(()),
+            _ => Err(Refusal::DiagnosticsGone),
+        }
+    }
+
+    /// Leases the very connection that knows the answer, when the request asks for it and it is idle.
+    fn lease_with_the_answer(&mut self, session: Key<Session>, backend: BackendId) -> Answerer {
+        let Phase::Waiting(request, _) = &self.sessions[session].phase else { return Answerer::Anyone };
+        let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
+        let s = &self.sessions[session];
+        let about_previous = asks.intersects(Asks::DIAGNOSTICS | Asks::ROW_COUNT | Asks::FOUND_ROWS);
+        let slot = if about_previous {
+            s.last_link
+        } else if let (true, InsertId::OnLink(link, _)) = (asks.contains(Asks::LAST_INSERT_ID), s.insert_id) {
+            self.links.get(link).filter(|l| l.backend == backend).map(|l| l.slot)
+        } else {
+            None
+        };
+        match slot {
+            Some(slot) if self.pool.acquire_exactly(slot) => {
+                self.lease_granted(session, slot, weir_pool::Fit::Same);
+                Answerer::Leased
+            }
+            Some(_) if about_previous => Answerer::Taken,
+            _ => Answerer::Anyone,
+        }
+    }
+
+    fn replica_hint(&self, request: &Request) -> bool {
+        let hint = request.plan.as_ref().and_then(|p| p.hint.as_ref());
+        hint.is_some_and(|h| h.target == Some(Target::Replica))
+    }
+
+    /// The backend for a request of a session that holds none; None: there is no primary.
+    pub(crate) fn backend_for(&mut self, session: Key<Session>, request: &Request) -> Option<BackendId> {
+        if self.may_read_elsewhere(session, request) {
+            if let Some(replica) = self.replica_for(session) {
+                return Some(replica);
+            }
+        }
+        self.snapshot.primary()
+    }
+
+    /// Whether anything speaks against a replica for this request.
+    fn may_read_elsewhere(&self, session: Key<Session>, request: &Request) -> bool {
+        let s = &self.sessions[session];
+        let hint = request.plan.as_ref().and_then(|p| p.hint.as_ref()).and_then(|h| h.target);
+        let read_only_begin = request.plan.as_ref().is_some_and(|p| {
+            p.effects.contains(Effects::BEGIN_READ_ONLY) && self.snapshot.settings.split_read_only_transactions
+        });
+        let is_read = request.route == Route::Read || read_only_begin;
+        let target = hint.or(s.target).unwrap_or(if self.snapshot.settings.read_write_splitting {
+            Target::Replica
+        } else {
+            Target::Primary
+        });
+        is_read && target == Target::Replica && s.status.contains(Status::AUTOCOMMIT)
+    }
+
+    /// A replica that may serve this session's read now, by policy.
+    fn replica_for(&mut self, session: Key<Session>) -> Option<BackendId> {
+        let random = self.random();
+        let snapshot = self.snapshot.clone();
+        let freshness = &self.sessions[session].freshness;
+        let strict = snapshot.settings.consistency != Consistency::Eventual;
+        if strict && freshness.primary_only {
+            self.counters.reads_too_fresh += 1;
+            return None;
+        }
+        let mut candidates = [Candidate { backend: 0, weight: 0, outstanding: 0 }; 64];
+        let mut count = 0;
+        let mut usable = 0;
+        for view in &snapshot.backends {
+            let fit = view.role == Role::Replica
+                && view.health == Health::Up
+                && view.weight > 0
+                && view.lag_ms.is_some_and(|lag| lag <= snapshot.settings.replica_lag_ms_max);
+            if !fit || count == candidates.len() {
+                continue;
+            }
+            usable += 1;
+            if strict && !freshness.needs.is_empty() && !view.executed.contains(&freshness.needs) {
+                continue;
+            }
+            let outstanding = self.pool.outstanding(view.id.0) + self.pool.waiting(view.id.0);
+            candidates[count] = Candidate { backend: view.id.0, weight: view.weight, outstanding };
+            count += 1;
+        }
+        if count == 0 && usable > 0 {
+            self.counters.reads_too_fresh += 1;
+        }
+        let chosen = match snapshot.settings.balance {
+            Balance::Random => weighted_random(&candidates[..count], random),
+            Balance::LeastOutstanding => two_choices(&candidates[..count], random),
+        };
+        chosen.map(BackendId)
+    }
+}

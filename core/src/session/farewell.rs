@@ -1,0 +1,66 @@
+//! The end of a session: what it holds goes back, is cleaned, or is cut off (S32, S50).
+//!
+//! Invariant: after it nothing refers to the session: no ticket, no lease, no account use; its wire closes by itself.
+
+use crate::engine::Engine;
+use crate::session::refuse::Refusal;
+use crate::session::{Phase, Session, Wait};
+use crate::slots::Key;
+
+impl Engine {
+    /// Says why and ends the session once that has been sent.
+    pub(crate) fn part_with(&mut self, session: Key<Session>, seq: u8, why: &Refusal) {
+        self.say_packet(session, seq, &why.payload());
+        self.end_session(session, Parting::AfterSending);
+    }
+
+    /// The client is gone, or said `COM_QUIT`.
+    pub(crate) fn client_gone(&mut self, session: Key<Session>) {
+        self.end_session(session, Parting::Now);
+    }
+
+    pub(crate) fn end_session(&mut self, session: Key<Session>, parting: Parting) {
+        let Some(mut gone) = self.sessions.remove(session) else { return };
+        match std::mem::replace(&mut gone.phase, Phase::Farewell) {
+            Phase::Waiting(mut request, wait) => {
+                if let Wait::Line(ticket) = wait {
+                    self.pool.cancel(ticket);
+                    self.waiters.remove(&ticket);
+                }
+                request.kept.clear(&mut self.blocks);
+            }
+            Phase::Verify(verify) => {
+                if let Some(ticket) = verify.ticket {
+                    self.pool.cancel(ticket);
+                    self.waiters.remove(&ticket);
+                }
+            }
+            Phase::Aligning(mut request)
+            | Phase::Relaying(mut request)
+            | Phase::Feeding(mut request, _)
+            | Phase::Killing(mut request, _) => {
+                request.kept.clear(&mut self.blocks);
+            }
+            Phase::Greet(_) | Phase::Ready | Phase::Farewell => {}
+        }
+        gone.inbound.clear(&mut self.blocks);
+        if let Some(link) = gone.lease.take() {
+            self.abandon_lease(link, &gone);
+        }
+        if !gone.pins.is_empty() {
+            self.counters.sessions_pinned -= 1;
+        }
+        self.accounts.let_go(gone.account);
+        self.counters.clients_open -= 1;
+        match parting {
+            Parting::AfterSending => self.close_wire_when_sent(gone.wire),
+            Parting::Now => self.close_wire(gone.wire),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    Now,
+    AfterSending,
+}

@@ -1,0 +1,241 @@
+//! Statements and commands that the gate answers itself: its own settings, `KILL`, `CONNECTION_ID()`, resets.
+//!
+//! Everything else reaches MySQL. A local answer has the columns and flags that MySQL would show.
+
+use crate::engine::Engine;
+use crate::link::LinkPhase;
+use crate::session::refuse::Refusal;
+use crate::session::{Freshness, InsertId, Phase, Request, Session, VerifyCause, Wrote};
+use crate::slots::Key;
+use crate::state::StateId;
+use std::rc::Rc;
+use weir_net::auth::{Ask, Known, ServerAuth};
+use weir_net::column::{Column, put_result};
+use weir_net::command::ChangeUser;
+use weir_net::flags::Capabilities;
+use weir_net::gtid::GtidSet;
+use weir_planner::{Local, Plan};
+
+/// A result set of the gate's own: column names, and rows of optional text.
+pub(crate) struct Table {
+    pub columns: Vec<(Vec<u8>, Shape)>,
+    pub rows: Vec<Vec<Option<Vec<u8>>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Text,
+    /// As MySQL shows `CONNECTION_ID()`.
+    Number,
+}
+
+impl Engine {
+    pub(crate) fn answer_locally(&mut self, session: Key<Session>, request: Request, plan: &Rc<Plan>) {
+        let Some(local) = plan.local.clone() else {
+            return self.refuse(session, request, &Refusal::UnknownCommand);
+        };
+        match local {
+            Local::ExplainRoute(sql) => {
+                let table = self.explain(session, &sql);
+                self.answer_table(session, request, table);
+            }
+            Local::ShowWeir(what) => match self.show(&what) {
+                Some(table) => self.answer_table(session, request, table),
+                None => self.refuse(session, request, &Refusal::BadShow(what.into())),
+            },
+            Local::ConnectionId { column } => {
+                let id = self.sessions[session].id.to_string().into_bytes();
+                let table = Table { columns: vec![(column.to_vec(), Shape::Number)], rows: vec![vec![Some(id)]] };
+                self.answer_table(session, request, table);
+            }
+            Local::Kill { id, query_only } => self.kill_asked(session, request, id, query_only),
+            Local::SetGate(values) => {
+                let values: Vec<_> = values.iter().map(|one| (one.name.clone(), one.value.clone())).collect();
+                self.set_gate(session, request, &values);
+            }
+            Local::ShowGate(shown) => {
+                let columns = shown.iter().map(|one| (one.column.to_vec(), Shape::Text)).collect();
+                let row = shown.iter().map(|one| Some(self.gate_setting(session, &one.name))).collect();
+                let table = Table { columns, rows: vec![row] };
+                self.answer_table(session, request, table);
+            }
+            Local::UseRole { schema, role } => {
+                self.sessions[session].target = Some(role);
+                self.use_schema(session, request, &schema);
+            }
+        }
+    }
+
+    pub(crate) fn answer_table(&mut self, session: Key<Session>, request: Request, table: Table) {
+        self.counters.commands_local += 1;
+        self.use_up(session, &request);
+        let s = &self.sessions[session];
+        let (caps, status, wire) = (s.caps, s.status, s.wire);
+        let mut bytes = Vec::new();
+        let columns = table.columns.iter().map(|(name, shape)| match shape {
+            Shape::Text => Column::text(name, 1024),
+            Shape::Number => Column::number(name),
+        });
+        put_result(&mut bytes, 1, caps, status, &columns.collect::<Vec<_>>(), &table.rows);
+        self.say(wire, &bytes);
+        self.rest(session);
+    }
+
+    /// `USE schema@replica`: the role is the gate's, the schema the server's. The client's bytes become a plain `USE`.
+    fn use_schema(&mut self, session: Key<Session>, request: Request, schema: &[u8]) {
+        if schema.is_empty() {
+            return self.answer_ok(session, request);
+        }
+        self.use_up(session, &request);
+        let mut payload = vec![weir_net::command::Command::InitDb as u8];
+        payload.extend_from_slice(schema);
+        let mut bytes = Vec::new();
+        weir_net::packet::put(&mut bytes, 0, &payload);
+        let len = bytes.len();
+        let s = &mut self.sessions[session];
+        let mut front = crate::queue::Queue::default();
+        front.push_bytes(&mut self.blocks, &bytes);
+        let behind = s.inbound.len();
+        s.inbound.move_to(&mut self.blocks, behind, &mut front);
+        s.inbound = front;
+        let command = weir_net::command::Command::InitDb;
+        let route = weir_planner::Route::Any;
+        self.decide(session, Request { command, len, route, plan: None, ..request });
+    }
+
+    fn set_gate(&mut self, session: Key<Session>, request: Request, values: &[(Box<str>, Box<[u8]>)]) {
+        for (name, value) in values {
+            let text = String::from_utf8_lossy(value).to_string();
+            let bad = Refusal::BadGateSetting { name: name.to_string(), value: text.clone() };
+            match &**name {
+                "read_after_write_gtid" => match GtidSet::parse(text.as_bytes()) {
+                    Ok(set) => self.sessions[session].freshness.needs.merge(&set),
+                    Err(_) => return self.refuse(session, request, &bad),
+                },
+                // Levels, time-outs and policies per session come with the cluster's control plane: until then only
+                // the value that holds anyway is accepted, so that nobody believes in a setting that does nothing.
+                "read_after_write_consistency" if text.eq_ignore_ascii_case("session") => {}
+                _ => return self.refuse(session, request, &bad),
+            }
+        }
+        self.answer_ok(session, request);
+    }
+
+    fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
+        let settings = &self.snapshot.settings;
+        match name {
+            "read_after_write_gtid" => self.sessions[session].freshness.needs.to_string().into_bytes(),
+            "read_after_write_consistency" => format!("{:?}", settings.consistency).to_uppercase().into_bytes(),
+            "read_after_write_timeout" => settings.read_after_write_ms_max.to_string().into_bytes(),
+            "read_write_splitting_policy" => match settings.read_write_splitting {
+                true => format!("{:?}", settings.balance).to_uppercase().into_bytes(),
+                false => b"DISABLE".to_vec(),
+            },
+            "read_write_splitting_ratio" => if settings.read_write_splitting { b"100".to_vec() } else { b"0".to_vec() },
+            _ => u8::from(settings.split_read_only_transactions).to_string().into_bytes(),
+        }
+    }
+
+    /// `COM_RESET_CONNECTION` (S28).
+    pub(crate) fn reset_session(&mut self, session: Key<Session>, request: Request) {
+        self.forget_session_state(session);
+        self.answer_ok(session, request);
+    }
+
+    /// Back to how the session was after its login: the connection that it holds is cleaned for the next user.
+    fn forget_session_state(&mut self, session: Key<Session>) {
+        let s = &mut self.sessions[session];
+        let pinned = !s.pins.is_empty();
+        s.pins.clear();
+        s.statements.clear();
+        s.state = StateId(0);
+        s.insert_id = InsertId::Never;
+        s.wrote = Wrote::Nothing;
+        s.lost = None;
+        s.target = None;
+        s.facts = weir_planner::Facts {
+            multi_statements: s.caps.contains(Capabilities::MULTI_STATEMENTS),
+            system_schema: s.facts.system_schema,
+            server_version: s.facts.server_version,
+            ..Default::default()
+        };
+        s.status = weir_net::flags::Status::AUTOCOMMIT;
+        if pinned {
+            self.counters.sessions_pinned -= 1;
+        }
+        if let Some(link) = self.sessions[session].lease.take() {
+            let l = &mut self.links[link];
+            debug_assert!(matches!(l.phase, LinkPhase::Leased));
+            l.lessee = None;
+            l.last_session = None;
+            self.clean(link);
+        }
+    }
+
+    /// `COM_CHANGE_USER` from the client: a new login on the same wire (S28).
+    pub(crate) fn change_user_asked(&mut self, session: Key<Session>, request: Request) {
+        let mut copy = Vec::new();
+        let payload = self.command_bytes(session, request.len, &mut copy).to_vec();
+        let caps = self.sessions[session].caps;
+        let asked = match ChangeUser::decode(&payload, caps) {
+            Ok(asked) => asked,
+            Err(what) => return self.refuse(session, request, &Refusal::MalformedCommand(what.0)),
+        };
+        self.forget_session_state(session);
+        self.use_up(session, &request);
+        let schema = self.states.schema(asked.schema);
+        let channel = self.channel(session);
+        let rsa = self.snapshot.keys.rsa.clone();
+        let s = &mut self.sessions[session];
+        s.freshness = Freshness::default();
+        s.schema = schema;
+        s.facts.system_schema = weir_planner::schema_is_system(asked.schema);
+        if asked.charset != 0 {
+            s.charset = asked.charset as u8;
+        }
+        let class = self.classes.intern(crate::engine::Class::of_client(s.caps, s.charset));
+        s.class = class;
+        let mut auth = Box::new(ServerAuth::new(s.nonce, channel, Some(&rsa)));
+        let known = match self.accounts.proven(asked.user) {
+            Some(password) => Known::Password(password),
+            None => Known::Nothing,
+        };
+        let ask = auth.start_change_user(asked.plugin, asked.auth, caps, known);
+        self.change_user_asks(session, asked.user.to_vec(), auth, 1, ask);
+    }
+
+    fn change_user_asks(&mut self, session: Key<Session>, user: Vec<u8>, auth: Box<ServerAuth>, seq: u8, ask: Ask) {
+        match ask {
+            Ask::Send(payload) => {
+                self.say_packet(session, seq, &payload);
+                self.sessions[session].phase = Phase::Greet(crate::session::Greet::NewUser { user, auth });
+                self.runnable.push_back(session);
+            }
+            Ask::Claim { password, fast } => {
+                let account = self.accounts.claim(self.now, &user, password);
+                self.accounts.hold(account);
+                let old = std::mem::replace(&mut self.sessions[session].account, account);
+                self.accounts.let_go(old);
+                self.verify(session, seq, fast, VerifyCause::ChangeUser);
+            }
+            Ask::ClaimNative { .. } | Ask::Refuse(_) => {
+                let user = String::from_utf8_lossy(&user).into_owned();
+                self.part_with(session, seq, &Refusal::AccessDenied { user, with_password: true });
+            }
+        }
+    }
+
+    /// The client's next packet of a change of user.
+    pub(crate) fn new_user_proof(
+        &mut self,
+        session: Key<Session>,
+        seq: u8,
+        user: Vec<u8>,
+        mut auth: Box<ServerAuth>,
+        payload: &[u8],
+    ) {
+        let ask = auth.handle(payload);
+        self.change_user_asks(session, user, auth, seq, ask);
+    }
+
+}

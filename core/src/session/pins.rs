@@ -1,0 +1,202 @@
+//! Why a session keeps its connection between transactions: one bit for each reason, with its words.
+//!
+//! Invariant: a session with no bit set and no transaction gives its connection back after each command.
+//! Rules: S24, S25, S26, S42 and "unknown means primary, pinned, not retried".
+
+use crate::time::Instant;
+use weir_planner::{Effects, Plan, Scope, variable_is_replayable};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $bit:expr, $words:expr;)*) => {
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Reasons(pub u32);
+        impl Reasons {
+            $($(#[$doc])* pub const $name: Reasons = Reasons(1 << $bit);)*
+            /// The words of each reason that is set.
+            pub fn words(self) -> impl Iterator<Item = &'static str> {
+                const ALL: &[(u32, &str)] = &[$((1 << $bit, $words)),*];
+                ALL.iter().filter(move |(bit, _)| self.0 & bit != 0).map(|(_, words)| *words)
+            }
+        }
+    };
+}
+
+reasons! {
+    TEMPORARY_TABLE = 0, "a temporary table";
+    TABLE_LOCKS = 1, "LOCK TABLES";
+    GLOBAL_READ_LOCK = 2, "FLUSH TABLES WITH READ LOCK";
+    BACKUP_LOCK = 3, "LOCK INSTANCE FOR BACKUP";
+    USER_LOCK = 4, "GET_LOCK";
+    HANDLER = 5, "an open HANDLER";
+    XA = 6, "an XA transaction";
+    USER_VARIABLE = 7, "a user variable";
+    /// A session variable that cannot be carried to another connection.
+    VARIABLE = 8, "a session variable that cannot be carried to another connection";
+    TRANSACTION_ONCE = 9, "SET TRANSACTION for the next transaction";
+    CURSOR = 10, "an open cursor";
+    LONG_DATA = 11, "long data of a prepared statement";
+    TEXT_PREPARE = 12, "a statement prepared by PREPARE";
+    CALL = 13, "a stored procedure may have changed the session";
+    UNKNOWN = 14, "a statement that the planner does not understand";
+    MULTI_STATEMENTS = 15, "COM_SET_OPTION switched multi-statements on";
+    /// Soft: kept for what the client may ask about its last statement.
+    DIAGNOSTICS = 16, "warnings or an error that may be asked for";
+    INSERT_ID = 17, "LAST_INSERT_ID() may be asked for";
+    FOUND_ROWS = 18, "FOUND_ROWS() may be asked for";
+    ROLE = 19, "SET ROLE";
+    BINLOG = 20, "a binary log stream";
+    PREPARED_TEXT = 21, "a prepared statement too long to be prepared elsewhere";
+}
+
+impl Reasons {
+    /// Reasons that may be given up for others who wait, after asking the server what it would have said.
+    pub const SOFT: Reasons = Reasons(Self::INSERT_ID.0);
+
+    pub fn contains(self, other: Reasons) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub fn intersects(self, other: Reasons) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Pins {
+    reasons: Reasons,
+    since: Instant,
+    /// The first words of the statement that pinned.
+    statement: Box<str>,
+}
+
+impl Pins {
+    pub fn reasons(&self) -> Reasons {
+        self.reasons
+    }
+
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub fn statement(&self) -> &str {
+        &self.statement
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.reasons.is_empty()
+    }
+
+    pub fn add(&mut self, now: Instant, reasons: Reasons, statement: &str) {
+        if reasons.0 & !self.reasons.0 == 0 {
+            return;
+        }
+        if self.reasons.is_empty() {
+            self.since = now;
+            self.statement = statement.into();
+        }
+        self.reasons.0 |= reasons.0;
+    }
+
+    pub fn drop(&mut self, reasons: Reasons) {
+        self.reasons.0 &= !reasons.0;
+        if self.reasons.is_empty() {
+            self.statement = Box::default();
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Pins::default();
+    }
+}
+
+/// What a statement pins when it succeeds or may have had an effect before it failed.
+pub fn of_plan(plan: &Plan) -> Reasons {
+    const TABLE: &[(Effects, Reasons)] = &[
+        (Effects::TEMP_TABLE_CREATE, Reasons::TEMPORARY_TABLE),
+        (Effects::LOCK_TABLES, Reasons::TABLE_LOCKS),
+        (Effects::GLOBAL_READ_LOCK, Reasons::GLOBAL_READ_LOCK),
+        (Effects::BACKUP_LOCK, Reasons::BACKUP_LOCK),
+        (Effects::GET_LOCK, Reasons::USER_LOCK),
+        (Effects::HANDLER_OPEN, Reasons::HANDLER),
+        (Effects::XA_START, Reasons::XA),
+        (Effects::SET_USER_VARIABLE, Reasons::USER_VARIABLE),
+        (Effects::SET_TRANSACTION_ONCE, Reasons::TRANSACTION_ONCE),
+        (Effects::TEXT_PREPARE, Reasons::TEXT_PREPARE),
+        (Effects::TEXT_EXECUTE, Reasons::TEXT_PREPARE),
+        (Effects::CALL, Reasons::CALL),
+        (Effects::UNKNOWN, Reasons::UNKNOWN),
+        (Effects::CALC_FOUND_ROWS, Reasons::FOUND_ROWS),
+        (Effects::SETS_LAST_INSERT_ID, Reasons::VARIABLE),
+        (Effects::SET_ROLE, Reasons::ROLE),
+    ];
+    let mut reasons = Reasons::default();
+    for (effect, reason) in TABLE {
+        if plan.effects.contains(*effect) {
+            reasons.0 |= reason.0;
+        }
+    }
+    let carried = |assign: &weir_planner::Assign| match assign.scope {
+        Scope::Session => variable_is_replayable(&assign.name).is_some(),
+        Scope::User | Scope::Once | Scope::Global | Scope::Persist | Scope::PersistOnly => true,
+    };
+    if !plan.assigns.iter().all(carried) {
+        reasons.0 |= Reasons::VARIABLE.0;
+    }
+    reasons
+}
+
+/// What a statement ends when it succeeds.
+pub fn ended_by_plan(plan: &Plan) -> Reasons {
+    const TABLE: &[(Effects, Reasons)] = &[
+        (Effects::UNLOCK_TABLES, Reasons(Reasons::TABLE_LOCKS.0 | Reasons::GLOBAL_READ_LOCK.0)),
+        (Effects::BACKUP_UNLOCK, Reasons::BACKUP_LOCK),
+        (Effects::RELEASE_ALL_LOCKS, Reasons::USER_LOCK),
+    ];
+    let mut reasons = Reasons::default();
+    for (effect, reason) in TABLE {
+        if plan.effects.contains(*effect) {
+            reasons.0 |= reason.0;
+        }
+    }
+    reasons
+}
+
+/// The first words of a statement, fit to be shown: letters up to the first thing that may be a value or a name in quotes.
+pub fn first_words(sql: &[u8]) -> String {
+    let words: String = sql
+        .iter()
+        .take(crate::limits::STATEMENT_SHOWN_CHARS)
+        .take_while(|b| b.is_ascii_alphabetic() || matches!(b, b' ' | b'_' | b'\n' | b'\t'))
+        .map(|b| if b.is_ascii_whitespace() { ' ' } else { *b as char })
+        .collect();
+    let shown = words.trim();
+    format!("{shown} …")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_words_never_show_a_value() {
+        assert_eq!(first_words(b"SET PASSWORD = 'secret'"), "SET PASSWORD …");
+        assert_eq!(first_words(b"create temporary\ntable t(a int)"), "create temporary table t …");
+        assert_eq!(first_words(b"'x'"), " …");
+    }
+
+    #[test]
+    fn reasons_come_and_go() {
+        let mut pins = Pins::default();
+        pins.add(Instant(5), Reasons::TABLE_LOCKS, "LOCK TABLES …");
+        pins.add(Instant(9), Reasons::USER_LOCK, "SELECT GET …");
+        assert_eq!((pins.since(), pins.statement()), (Instant(5), "LOCK TABLES …"));
+        assert_eq!(pins.reasons().words().count(), 2);
+        pins.drop(Reasons::TABLE_LOCKS);
+        pins.drop(Reasons::USER_LOCK);
+        assert!(pins.is_empty() && pins.statement().is_empty());
+    }
+}

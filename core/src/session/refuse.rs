@@ -1,0 +1,168 @@
+//! The one place where what went wrong becomes what the client sees: code, SQLSTATE and a sentence that says what to do.
+
+use weir_net::outcome::ErrPacket;
+
+/// Why the gate itself answers with an error. What a backend says is passed on instead, untouched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    TooManyClients { limit: u32 },
+    Draining,
+    HandshakeTimeout,
+    BadHandshake(&'static str),
+    AccessDenied { user: String, with_password: bool },
+    AuthUnsupported(String),
+    LineFull { backend: String, limit: u32 },
+    WaitTimeout { backend: String, waited_ms: u64, quota: u32, waiting: u32 },
+    NoPrimary { waited_ms: u64 },
+    BackendLost { backend: String },
+    /// The connection died after a write was sent (S72).
+    UnknownOutcome { backend: String },
+    TransactionLost { backend: String },
+    UnknownCommand,
+    CloneRefused,
+    UnknownStatement { id: u32, command: &'static str },
+    TooManyStatements,
+    MalformedCommand(&'static str),
+    OutOfOrder,
+    DiagnosticsGone,
+    ReplicaHintInTransaction,
+    NoSuchThread(u64),
+    NotOwner(u64),
+    BadGateSetting { name: String, value: String },
+    BadShow(String),
+}
+
+impl Refusal {
+    /// Code, SQLSTATE, message.
+    pub fn words(&self) -> (u16, &'static [u8; 5], String) {
+        use Refusal as R;
+        match self {
+            R::TooManyClients { limit } => {
+                (1040, b"08004", format!("Too many connections: the gate's limit is {limit} clients (clients_max)"))
+            }
+            R::Draining => (1053, b"08S01", "Server shutdown in progress: this gate is draining, connect again".into()),
+            R::HandshakeTimeout => (1159, b"08S01", "Got timeout reading communication packets: login took too long".into()),
+            R::BadHandshake(what) => (1043, b"08S01", format!("Bad handshake: {what}")),
+            R::AccessDenied { user, with_password } => {
+                let using = if *with_password { "YES" } else { "NO" };
+                (1045, b"28000", format!("Access denied for user '{user}' (using password: {using})"))
+            }
+            R::AuthUnsupported(plugin) => {
+                (1251, b"08004", format!("The backend wants authentication plugin '{plugin}', which the gate does not support"))
+            }
+            R::LineFull { backend, limit } => (
+                1040,
+                b"08004",
+                format!("Too many connections: {limit} sessions already wait for {backend} (waiters_max)"),
+            ),
+            R::WaitTimeout { backend, waited_ms, quota, waiting } => (
+                1040,
+                b"08004",
+                format!(
+                    "Too many connections: no connection to {backend} became free within {waited_ms} ms \
+                     ({quota} allowed on this core, {waiting} sessions waiting); nothing was sent, so it is safe to retry"
+                ),
+            ),
+            R::NoPrimary { waited_ms } => (
+                1290,
+                b"HY000",
+                format!("No primary is up: waited {waited_ms} ms; nothing was sent, so it is safe to retry (--read-only)"),
+            ),
+            R::BackendLost { backend } => {
+                (2013, b"HY000", format!("Lost connection to {backend} during a query that changes nothing; retry it"))
+            }
+            R::UnknownOutcome { backend } => (
+                2013,
+                b"HY000",
+                format!("Lost connection to {backend} after the statement was sent: whether it ran is unknown"),
+            ),
+            R::TransactionLost { backend } => (
+                1213,
+                b"40001",
+                format!("The connection to {backend} was lost and with it the open transaction; restart the transaction"),
+            ),
+            R::UnknownCommand => (1047, b"08S01", "Unknown command".into()),
+            R::CloneRefused => (1047, b"08S01", "COM_CLONE does not pass through the gate: clone from the backend directly".into()),
+            R::UnknownStatement { id, command } => {
+                (1243, b"HY000", format!("Unknown prepared statement handler ({id}) given to {command}"))
+            }
+            R::TooManyStatements => (
+                1461,
+                b"42000",
+                "Can't create more than max_prepared_stmt_count statements: this session's limit at the gate is reached".into(),
+            ),
+            R::MalformedCommand(what) => (1835, b"HY000", format!("Malformed communication packet: {what}")),
+            R::OutOfOrder => (1156, b"08S01", "Got packets out of order".into()),
+            R::DiagnosticsGone => (
+                1105,
+                b"HY000",
+                "What the server knew about this session's previous statement is gone: its connection was needed by \
+                 others. Ask in the same transaction as the statement"
+                    .into(),
+            ),
+            R::ReplicaHintInTransaction => {
+                (1290, b"HY000", "ROLE=REPLICA cannot be obeyed inside a read-write transaction".into())
+            }
+            R::NoSuchThread(id) => (1094, b"HY000", format!("Unknown thread id: {id}")),
+            R::NotOwner(id) => (1095, b"HY000", format!("You are not owner of thread {id}")),
+            R::BadGateSetting { name, value } => {
+                (1231, b"42000", format!("Variable '{name}' can't be set to the value of '{value}'"))
+            }
+            R::BadShow(what) => (
+                1064,
+                b"42000",
+                format!("SHOW WEIR {what} is not known: use STATUS, BACKENDS, POOLS, SESSIONS or PINS"),
+            ),
+        }
+    }
+
+    /// The ERR packet's payload.
+    pub fn payload(&self) -> Vec<u8> {
+        let (code, state, message) = self.words();
+        let mut out = Vec::with_capacity(message.len() + 16);
+        ErrPacket { code, state: *state, message: message.as_bytes() }.encode(&mut out);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_something_and_has_a_state() {
+        let text = || "db1:3306".to_string();
+        let all = [
+            Refusal::TooManyClients { limit: 1 },
+            Refusal::Draining,
+            Refusal::HandshakeTimeout,
+            Refusal::BadHandshake("x"),
+            Refusal::AccessDenied { user: "u".into(), with_password: true },
+            Refusal::AuthUnsupported("p".into()),
+            Refusal::LineFull { backend: text(), limit: 2 },
+            Refusal::WaitTimeout { backend: text(), waited_ms: 3, quota: 4, waiting: 5 },
+            Refusal::NoPrimary { waited_ms: 6 },
+            Refusal::BackendLost { backend: text() },
+            Refusal::UnknownOutcome { backend: text() },
+            Refusal::TransactionLost { backend: text() },
+            Refusal::UnknownCommand,
+            Refusal::CloneRefused,
+            Refusal::UnknownStatement { id: 7, command: "mysqld_stmt_execute" },
+            Refusal::TooManyStatements,
+            Refusal::MalformedCommand("y"),
+            Refusal::OutOfOrder,
+            Refusal::DiagnosticsGone,
+            Refusal::ReplicaHintInTransaction,
+            Refusal::NoSuchThread(8),
+            Refusal::NotOwner(9),
+            Refusal::BadGateSetting { name: "n".into(), value: "v".into() },
+            Refusal::BadShow("Z".into()),
+        ];
+        for refusal in all {
+            let (code, state, message) = refusal.words();
+            assert!(code >= 1000 && message.len() > 10, "{refusal:?}");
+            assert!(state.iter().all(|b| b.is_ascii_alphanumeric()));
+            assert_eq!(refusal.payload()[0], 0xff);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Relaying: what the special packets of a reply mean, and how the client sees them (S06, S22, S45, S61).
+//!
+//! Rows never come here. OK, EOF and ERR do: status flags and trackers are believed, then shown as far as this client's
+//! capabilities and a server's default tracker settings would show them.
+
+use crate::engine::Engine;
+use crate::link::{Lessee, Link};
+use crate::session::pins::{Reasons, first_words};
+use crate::session::prepared::Busy;
+use crate::session::{Body, Feed, InsertId, Phase, Progress, Session};
+use crate::slots::Key;
+use weir_net::command::Command;
+use weir_net::flags::{Capabilities, Status};
+use weir_net::gtid::GtidSet;
+use weir_net::outcome::{EofPacket, ErrPacket, OkPacket};
+use weir_net::packet::HEADER_BYTES;
+use weir_net::scan::What;
+use weir_net::statement::{PrepareOk, patch_statement_id};
+use weir_net::track::{Track, Tracks, put_track};
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    AsItIs,
+    /// The packet given was rewritten in place.
+    Changed,
+    /// The client never sees it (the command is tried again).
+    Swallowed,
+}
+
+/// System variables that a server reports by default (`session_track_system_variables`).
+const SHOWN_BY_DEFAULT: &[&[u8]] =
+    &[b"time_zone", b"autocommit", b"character_set_client", b"character_set_results", b"character_set_connection"];
+
+impl Engine {
+    /// Looks at a special packet of the client's reply; may rewrite it (header included).
+    pub(crate) fn judge_packet(&mut self, link: Key<Link>, what: What, packet: &mut Vec<u8>) -> Verdict {
+        let Some(Lessee::Session(session)) = self.links[link].lessee else { return Verdict::Swallowed };
+        match what {
+            What::Ok | What::RowsEnd => self.judge_ok(session, link, what, packet),
+            What::ColumnsEof => self.judge_columns_eof(session, link, packet),
+            What::Err => self.judge_err(session, link, packet),
+            What::PrepareOk => self.judge_prepared(session, link, packet),
+            What::Infile => {
+                self.begin_feed(session);
+                Verdict::AsItIs
+            }
+            What::ColumnCount | What::Text => Verdict::AsItIs,
+        }
+    }
+
+    fn judge_ok(&mut self, session: Key<Session>, link: Key<Link>, what: What, packet: &mut Vec<u8>) -> Verdict {
+        let link_caps = self.links[link].caps;
+        let payload = std::mem::take(packet);
+        let Ok(ok) = OkPacket::decode(&payload[HEADER_BYTES..], link_caps) else {
+            *packet = payload;
+            return Verdict::AsItIs;
+        };
+        let shown = self.absorb(session, link, &ok);
+        let s = &mut self.sessions[session];
+        s.status = ok.status.minus(Status::SESSION_STATE_CHANGED);
+        let caps = s.caps;
+        let is_end = ok.header == 0xfe && what == What::RowsEnd;
+        let eof_differs = is_end && !caps.contains(Capabilities::DEPRECATE_EOF);
+        let track_differs = !ok.track.is_empty() || ok.status.contains(Status::SESSION_STATE_CHANGED);
+        if !eof_differs && !track_differs {
+            *packet = payload;
+            return Verdict::AsItIs;
+        }
+        let mut out = payload[..HEADER_BYTES].to_vec();
+        if eof_differs {
+            let status = ok.status.minus(Status::SESSION_STATE_CHANGED);
+            EofPacket { warnings: ok.warnings, status }.encode(&mut out, caps);
+        } else {
+            OkPacket { track: &shown, ..ok }.encode(&mut out, caps);
+        }
+        let len = (out.len() - HEADER_BYTES) as u32;
+        out[..3].copy_from_slice(&len.to_le_bytes()[..3]);
+        *packet = out;
+        Verdict::Changed
+    }
+
+    /// Believes an OK: status, what changed, GTIDs. Returns the trackers that this client is shown.
+    fn absorb(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>) -> Vec<u8> {
+        self.links[link].status = ok.status.minus(Status::SESSION_STATE_CHANGED);
+        let s = &mut self.sessions[session];
+        let statement = if let Phase::Relaying(request) = &mut s.phase {
+            let outcome = &mut request.outcome;
+            outcome.warnings = ok.warnings;
+            outcome.affected_rows = outcome.affected_rows.saturating_add(ok.affected_rows);
+            if ok.last_insert_id != 0 && request.plan.as_ref().is_some_and(|p| p.kind != weir_planner::Kind::Select) {
+                s.insert_id = InsertId::OnLink(link, ok.last_insert_id);
+            }
+            request.command
+        } else {
+            Command::Query
+        };
+        let shows = s.caps.contains(Capabilities::SESSION_TRACK);
+        s.facts.no_backslash_escapes = ok.status.contains(Status::NO_BACKSLASH_ESCAPES);
+        let mut shown = Vec::new();
+        for track in Tracks::new(ok.track).flatten() {
+            let by_default = self.absorb_track(session, link, &track, statement);
+            if shows && by_default {
+                put_track(&mut shown, &track);
+            }
+        }
+        shown
+    }
+
+    /// One tracker; true when a client with default settings would be shown it.
+    fn absorb_track(&mut self, session: Key<Session>, link: Key<Link>, track: &Track<'_>, command: Command) -> bool {
+        match track {
+            Track::Schema(name) => {
+                let schema = self.states.schema(name);
+                self.links[link].schema = schema;
+                self.sessions[session].schema = schema;
+                self.sessions[session].facts.system_schema = weir_planner::schema_is_system(name);
+                true
+            }
+            Track::Variable { name, value } => {
+                self.variable_changed(session, link, name, value);
+                SHOWN_BY_DEFAULT.contains(name)
+            }
+            Track::Gtids(text) => {
+                self.wrote_gtids(session, text);
+                false
+            }
+            Track::StateChanged(true) => {
+                if let Phase::Relaying(request) = &mut self.sessions[session].phase {
+                    request.outcome.state_changed = true;
+                }
+                let _ = command;
+                false
+            }
+            Track::StateChanged(false) => false,
+            Track::TransactionCharacteristics(_) | Track::TransactionState(_) | Track::Unknown(..) => false,
+        }
+    }
+
+    fn variable_changed(&mut self, session: Key<Session>, link: Key<Link>, name: &[u8], value: &[u8]) {
+        let Ok(name) = std::str::from_utf8(name) else { return };
+        if weir_planner::variables::variable_is_noise(name) {
+            return;
+        }
+        if weir_planner::variables::variable_is_replayable(name).is_none() {
+            return self.pin(session, Reasons::VARIABLE);
+        }
+        let state = self.states.with(self.links[link].state, name, value);
+        self.links[link].state = state;
+        let s = &mut self.sessions[session];
+        s.state = state;
+        match name {
+            "sql_mode" => s.facts.ansi_quotes = contains_word(value, b"ANSI_QUOTES"),
+            "character_set_client" => {
+                s.facts.charset = weir_planner::Charset::of_name(std::str::from_utf8(value).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
+    fn wrote_gtids(&mut self, session: Key<Session>, text: &[u8]) {
+        let s = &mut self.sessions[session];
+        if let Ok(set) = GtidSet::parse(text) {
+            s.freshness.needs.merge(&set);
+            s.freshness.primary_only = false;
+            s.wrote = Default::default();
+        }
+        if let Phase::Relaying(request) = &mut s.phase {
+            request.outcome.gtid = true;
+        }
+    }
+
+    pub(crate) fn pin(&mut self, session: Key<Session>, reasons: Reasons) {
+        if reasons.is_empty() {
+            return;
+        }
+        let words = self.words_of(session);
+        let s = &mut self.sessions[session];
+        if s.pins.is_empty() {
+            self.counters.sessions_pinned += 1;
+        }
+        s.pins.add(self.now, reasons, &words);
+    }
+
+    /// The first words of the statement in hand.
+    fn words_of(&self, session: Key<Session>) -> String {
+        let s = &self.sessions[session];
+        match &s.phase {
+            Phase::Relaying(request) => match request.plan.as_ref() {
+                Some(plan) => format!("{:?} …", plan.kind),
+                None => format!("{:?}", request.command),
+            },
+            _ => first_words(b""),
+        }
+    }
+
+    fn judge_columns_eof(&mut self, session: Key<Session>, link: Key<Link>, _packet: &mut Vec<u8>) -> Verdict {
+        // Only from a backend without DEPRECATE_EOF. A client with it does not want this packet.
+        if self.sessions[session].caps.contains(Capabilities::DEPRECATE_EOF) {
+            self.links[link].scan.add_shift(255);
+            return Verdict::Swallowed;
+        }
+        Verdict::AsItIs
+    }
+
+    /// Column definitions have gone by without an EOF behind them: an old client needs one.
+    pub(crate) fn columns_ended(&mut self, link: Key<Link>) {
+        let Some(Lessee::Session(session)) = self.links[link].lessee else { return };
+        if self.sessions[session].caps.contains(Capabilities::DEPRECATE_EOF) {
+            return;
+        }
+        let payload = self.eof_payload(session, self.sessions[session].status);
+        let seq = self.links[link].scan.seq_next();
+        let mut bytes = Vec::with_capacity(16);
+        weir_net::packet::put(&mut bytes, seq, &payload);
+        self.to_client(link, &bytes);
+        self.links[link].scan.add_shift(1);
+    }
+
+    fn judge_err(&mut self, session: Key<Session>, link: Key<Link>, packet: &[u8]) -> Verdict {
+        let code = ErrPacket::decode(&packet[HEADER_BYTES..]).map_or(0, |e| e.code);
+        let Phase::Relaying(request) = &mut self.sessions[session].phase else { return Verdict::AsItIs };
+        request.outcome.error = Some(code);
+        request.outcome.warnings = 1;
+        let unanswered = request.progress == Progress::Sent && request.body == Body::Whole;
+        if unanswered && self.may_send_again(session, link, code) {
+            return Verdict::Swallowed;
+        }
+        Verdict::AsItIs
+    }
+
+    fn judge_prepared(&mut self, session: Key<Session>, link: Key<Link>, packet: &mut Vec<u8>) -> Verdict {
+        let Ok(ok) = PrepareOk::decode(&packet[HEADER_BYTES..]) else { return Verdict::AsItIs };
+        let id = self.client_prepared(session, link, &ok);
+        patch_statement_id(packet, id);
+        Verdict::Changed
+    }
+
+    /// The backend wants the client's file (S43): it flows from the client until an empty packet.
+    fn begin_feed(&mut self, session: Key<Session>) {
+        let s = &mut self.sessions[session];
+        if let Phase::Relaying(request) = std::mem::replace(&mut s.phase, Phase::Ready) {
+            s.phase = Phase::Feeding(request, Feed::default());
+            self.runnable.push_back(session);
+        }
+    }
+
+    pub(crate) fn feed_more(&mut self, session: Key<Session>) {
+        let s = &mut self.sessions[session];
+        let Some(link) = s.lease else { return };
+        let Phase::Feeding(_, feed) = &mut s.phase else { return };
+        let wire = self.links[link].wire;
+        let mut last_seq = None;
+        loop {
+            if feed.left > 0 {
+                let n = feed.left.min(s.inbound.len());
+                if n == 0 {
+                    break;
+                }
+                s.inbound.move_to(&mut self.blocks, n, &mut self.wires[wire].out);
+                feed.left -= n;
+                continue;
+            }
+            if s.inbound.len() < HEADER_BYTES {
+                break;
+            }
+            let mut head = Vec::with_capacity(4);
+            s.inbound.copy_to(&self.blocks, 0, HEADER_BYTES, &mut head);
+            s.inbound.move_to(&mut self.blocks, HEADER_BYTES, &mut self.wires[wire].out);
+            feed.left = u32::from_le_bytes([head[0], head[1], head[2], 0]) as usize;
+            if feed.left == 0 {
+                last_seq = Some(head[3]);
+                break;
+            }
+        }
+        if let Some(seq) = last_seq {
+            let scan = &mut self.links[link].scan;
+            scan.resume_after_infile();
+            scan.expect_seq(seq.wrapping_add(1));
+            if let Phase::Feeding(request, _) = std::mem::replace(&mut s.phase, Phase::Ready) {
+                s.phase = Phase::Relaying(request);
+            }
+        }
+        let client = s.wire;
+        self.touch(wire);
+        self.hold_back(wire, client);
+    }
+
+    /// The first bytes of the reply go out: from here on nothing is sent again.
+    pub(crate) fn answering(&mut self, link: Key<Link>) {
+        let Some(Lessee::Session(session)) = self.links[link].lessee else { return };
+        if let Some(Phase::Relaying(request)) = self.sessions.get_mut(session).map(|s| &mut s.phase) {
+            if request.progress == Progress::Sent {
+                request.progress = Progress::Answering;
+                request.kept.clear(&mut self.blocks);
+            }
+        }
+    }
+
+    pub(crate) fn statement_busy(&mut self, session: Key<Session>, id: u32, busy: Busy) {
+        if let Some(statement) = self.sessions[session].statements.get_mut(&id) {
+            statement.busy = busy;
+        }
+    }
+}
+
+fn contains_word(list: &[u8], word: &[u8]) -> bool {
+    list.split(|b| *b == b',').any(|w| w == word)
+}

@@ -1,0 +1,275 @@
+//! Settling: after a reply's last byte, what the session keeps and whether its connection goes back (S06, S21, S25, S32, S62).
+//!
+//! ```text
+//!   again ◄─ the server refused before running it
+//!   hold  ◄─ IN_TRANS, or a pin: the reasons a plan gives, a variable that cannot travel, warnings that may be asked for
+//!   back  ◄─ otherwise
+//! ```
+
+use crate::engine::Engine;
+use crate::link::Link;
+use crate::session::pins::{self, Reasons};
+use crate::session::prepared::Busy;
+use crate::session::refuse::Refusal;
+use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
+use crate::slots::Key;
+use weir_net::command::Command;
+use weir_net::flags::Status;
+use weir_planner::{Effects, Kind};
+
+impl Engine {
+    /// The reply to the client's own command has ended.
+    pub(crate) fn client_reply_ended(&mut self, link: Key<Link>) {
+        let Some(crate::link::Lessee::Session(session)) = self.links[link].lessee else { return };
+        let s = &mut self.sessions[session];
+        let mut request = match std::mem::replace(&mut s.phase, Phase::Ready) {
+            Phase::Relaying(request) | Phase::Feeding(request, _) => request,
+            other => {
+                s.phase = other;
+                return;
+            }
+        };
+        self.backend_ns.saturating_record(self.now.since_ns(request.sent_at));
+        if request.progress == Progress::Sent && request.outcome.error.is_some() && !request.kept.is_empty() {
+            // The judge of its ERR has swallowed it: once more, on this or another connection.
+            return self.send_again(session, request);
+        }
+        request.kept.clear(&mut self.blocks);
+        let cut_off = request.body != Body::Whole;
+        self.sessions[session].phase = Phase::Relaying(request);
+        self.settle_pins(session, link);
+        self.settle_freshness(session);
+        let s = &mut self.sessions[session];
+        s.phase = Phase::Ready;
+        if cut_off {
+            // The server has answered before the command was whole (packet too large): it closes, and so do we.
+            self.drop_link(link);
+            self.sessions[session].lease = None;
+            return self.end_session(session, crate::session::farewell::Parting::AfterSending);
+        }
+        let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
+        if !in_transaction && self.sessions[session].pins.is_empty() {
+            self.give_back(session);
+        }
+        self.rest(session);
+    }
+
+    fn settle_pins(&mut self, session: Key<Session>, link: Key<Link>) {
+        let s = &self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return };
+        let (command, outcome, statement) = (request.command, request.outcome, request.statement);
+        let plan = request.plan.clone();
+        let status = self.links[link].status;
+        let failed = outcome.error.is_some();
+        let mut add = Reasons::default();
+        let mut end = Reasons::default();
+        if let Some(plan) = plan.filter(|_| command != Command::StmtPrepare) {
+            add = pins::of_plan(&plan);
+            if !failed {
+                end = pins::ended_by_plan(&plan);
+            }
+            let uses_up = Effects::WRITES | Effects::COMMIT | Effects::ROLLBACK | Effects::IMPLICIT_COMMIT;
+            if plan.effects.intersects(uses_up) && !status.contains(Status::IN_TRANS) {
+                end.0 |= Reasons::TRANSACTION_ONCE.0;
+            }
+        }
+        if command == Command::SetOption && !failed {
+            // 0 switches multi-statements on for this connection, 1 off.
+            add.0 |= Reasons::MULTI_STATEMENTS.0;
+        }
+        if matches!(command, Command::BinlogDump | Command::BinlogDumpGtid | Command::RegisterSlave) {
+            add.0 |= Reasons::BINLOG.0;
+        }
+        if failed || outcome.warnings > 0 {
+            add.0 |= Reasons::DIAGNOSTICS.0;
+        }
+        self.settle_statement(session, command, statement, status);
+        let busy = |wanted| self.sessions[session].statements.values().any(|st| st.busy == wanted);
+        for (wanted, reason) in [(Busy::Cursor, Reasons::CURSOR), (Busy::LongData, Reasons::LONG_DATA)] {
+            if busy(wanted) {
+                add.0 |= reason.0;
+            } else {
+                end.0 |= reason.0;
+            }
+        }
+        end.0 &= !add.0;
+        self.pin(session, add);
+        self.unpin(session, end);
+    }
+
+    fn settle_statement(&mut self, session: Key<Session>, command: Command, statement: Option<u32>, status: Status) {
+        let Some(id) = statement else { return };
+        let busy = match command {
+            Command::StmtSendLongData => Busy::LongData,
+            Command::StmtExecute if status.contains(Status::CURSOR_EXISTS) => Busy::Cursor,
+            Command::StmtFetch if !status.contains(Status::LAST_ROW_SENT) => Busy::Cursor,
+            _ => Busy::No,
+        };
+        self.statement_busy(session, id, busy);
+    }
+
+    pub(crate) fn unpin(&mut self, session: Key<Session>, reasons: Reasons) {
+        let s = &mut self.sessions[session];
+        let was = s.pins.is_empty();
+        s.pins.drop(reasons);
+        if !was && s.pins.is_empty() {
+            self.counters.sessions_pinned -= 1;
+        }
+    }
+
+    /// A write that came without a GTID: reads stay on the primary until one covers it (S62).
+    fn settle_freshness(&mut self, session: Key<Session>) {
+        let s = &mut self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return };
+        let Some(plan) = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare) else { return };
+        let failed = request.outcome.error.is_some();
+        let sure = matches!(plan.kind, Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete) && plan.statements == 1;
+        let may_write = plan.effects.intersects(Effects::WRITES | Effects::CALL | Effects::UNKNOWN | Effects::IMPLICIT_COMMIT);
+        // A plain statement that changed no row, or failed as a whole, wrote nothing.
+        let nothing = sure && (failed || request.outcome.affected_rows == 0);
+        if may_write && !nothing && !request.outcome.gtid {
+            s.wrote = Wrote::Something;
+        }
+        if s.wrote == Wrote::Something && !s.status.contains(Status::IN_TRANS) {
+            let rolled_back = plan.effects.contains(Effects::ROLLBACK) && !failed;
+            s.wrote = Wrote::Nothing;
+            if !rolled_back && !request.outcome.gtid {
+                s.freshness.primary_only = true;
+            }
+        }
+    }
+
+    /// Whether a command that this error refused can be sent again: the server did not run it (S70).
+    pub(crate) fn may_send_again(&mut self, session: Key<Session>, link: Key<Link>, code: u16) -> bool {
+        let s = &self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return false };
+        if request.kept.is_empty() || request.resends >= crate::limits::RESENDS_MAX {
+            return false;
+        }
+        match code {
+            // Disconnected for inactivity: it was said before our command was read.
+            4031 => s.pins.is_empty() && !self.links[link].status.contains(Status::IN_TRANS),
+            // Prepared statement needs to be re-prepared: nothing ran.
+            1615 => request.command == Command::StmtExecute,
+            _ => false,
+        }
+    }
+
+    /// Sends a command again: on the held connection when there is a reason to hold it, else wherever it fits now.
+    fn send_again(&mut self, session: Key<Session>, mut request: Request) {
+        let code = request.outcome.error.take().unwrap_or(0);
+        request.outcome = Default::default();
+        request.resends += 1;
+        let link = self.sessions[session].lease;
+        if code == 1615 {
+            if let (Some(link), Some(id)) = (link, request.statement) {
+                if let Some(statement) = self.sessions[session].statements.get(&id) {
+                    let text = statement.text.id;
+                    self.links[link].statements.remove(&text);
+                }
+            }
+            self.sessions[session].phase = Phase::Aligning(request);
+            return self.proceed(session);
+        }
+        if let Some(link) = self.sessions[session].lease.take() {
+            self.links[link].lessee = None;
+            self.drop_link(link);
+        }
+        self.counters.reads_resent += 1;
+        self.decide(session, request);
+    }
+
+    /// The leased connection died: what the client is told, and what may be tried again (S70 to S73).
+    pub(crate) fn lease_lost(&mut self, session: Key<Session>, link: Key<Link>) {
+        let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
+        let backend = self.snapshot.backend(self.links[link].backend).name.clone();
+        let s = &mut self.sessions[session];
+        s.lease = None;
+        let pinned = !s.pins.is_empty();
+        match std::mem::replace(&mut s.phase, Phase::Ready) {
+            Phase::Verify(verify) => {
+                s.phase = Phase::Verify(verify);
+                self.decide_anew(session);
+            }
+            // Nothing of the client's is under way: it learns of the loss with its next command.
+            Phase::Ready | Phase::Farewell | Phase::Greet(_) => self.lease_lost_at_rest(session, in_transaction),
+            Phase::Aligning(request) if !in_transaction && !pinned => self.decide(session, request),
+            Phase::Relaying(mut request) | Phase::Feeding(mut request, _) | Phase::Aligning(mut request) => {
+                if request.progress == Progress::Answering || request.body != Body::Whole {
+                    // Bytes of the reply are out: no error packet fits behind them. As when MySQL itself dies.
+                    request.kept.clear(&mut self.blocks);
+                    return self.end_session(session, crate::session::farewell::Parting::AfterSending);
+                }
+                self.lost_unanswered(session, request, in_transaction, backend);
+            }
+            other @ (Phase::Waiting(..) | Phase::Killing(..)) => self.sessions[session].phase = other,
+        }
+    }
+
+    fn lost_unanswered(&mut self, session: Key<Session>, mut request: Request, in_transaction: bool, backend: String) {
+        let s = &mut self.sessions[session];
+        let pinned = !s.pins.is_empty();
+        let read = request.route == weir_planner::Route::Read
+            && matches!(request.command, Command::Query | Command::StmtExecute);
+        let unsent = request.progress == Progress::Unsent;
+        if !in_transaction && !pinned && (read || unsent) && request.resends < crate::limits::RESENDS_MAX {
+            request.resends += 1;
+            self.counters.reads_resent += 1;
+            return self.decide(session, request);
+        }
+        let commits = request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::COMMIT));
+        let why = if in_transaction && !commits {
+            Refusal::TransactionLost { backend }
+        } else if read || unsent {
+            Refusal::BackendLost { backend }
+        } else {
+            s.freshness.primary_only = true;
+            Refusal::UnknownOutcome { backend }
+        };
+        self.forget_server_state(session);
+        self.refuse(session, request, &why);
+    }
+
+    /// A transaction or pinned state was lost while the client rested: its next command hears of it.
+    fn lease_lost_at_rest(&mut self, session: Key<Session>, in_transaction: bool) {
+        let pins = self.sessions[session].pins.reasons();
+        let soft = Reasons(Reasons::DIAGNOSTICS.0 | Reasons::FOUND_ROWS.0);
+        let hard = Reasons(pins.0 & !soft.0);
+        if !in_transaction && hard.is_empty() {
+            self.forget_server_state(session);
+            return self.rest(session);
+        }
+        // As a server that closes the connection: nothing of what was lost can be rebuilt in silence (S25).
+        let backend = "its backend".to_string();
+        let why =
+            if in_transaction { Refusal::TransactionLost { backend } } else { Refusal::BackendLost { backend } };
+        if in_transaction && hard.is_empty() {
+            self.forget_server_state(session);
+            self.sessions[session].lost = Some(why);
+            return self.rest(session);
+        }
+        self.part_with(session, 0, &why);
+    }
+
+    /// What lived only on a connection that is gone.
+    fn forget_server_state(&mut self, session: Key<Session>) {
+        let s = &mut self.sessions[session];
+        if !s.pins.is_empty() {
+            self.counters.sessions_pinned -= 1;
+        }
+        s.pins.clear();
+        s.wrote = Wrote::Nothing;
+        s.status = s.status.minus(Status::IN_TRANS).minus(Status::IN_TRANS_READONLY);
+        for statement in s.statements.values_mut() {
+            statement.busy = Busy::No;
+        }
+    }
+
+    /// An error for the request in hand (in `Waiting`).
+    pub(crate) fn refuse_request(&mut self, session: Key<Session>, why: &Refusal) {
+        match std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) {
+            Phase::Waiting(request, _) | Phase::Aligning(request) => self.refuse(session, request, why),
+            other => self.sessions[session].phase = other,
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Commands on prepared statements: the client's ids are translated, types and long data follow their statement (S41, S42).
+//!
+//! Rules: MySQL "Prepared Statements", "COM_STMT_EXECUTE".
+
+use crate::engine::Engine;
+use crate::limits::{PREPARED_TEXT_BYTES_MAX, STATEMENTS_PER_SESSION_MAX};
+use crate::link::{Link, Prepared};
+use crate::session::pins::Reasons;
+use crate::session::prepared::{Busy, Statement, Text};
+use crate::session::refuse::Refusal;
+use crate::session::{Body, Phase, Progress, Request, Session};
+use crate::slots::Key;
+use std::rc::Rc;
+use weir_net::command::Command;
+use weir_net::flags::Capabilities;
+use weir_net::packet::{self, HEADER_BYTES};
+use weir_net::scan::ReplyKind;
+use weir_net::statement::{ExecuteHead, PrepareOk};
+use weir_planner::Route;
+
+/// Where a statement's id stands in its command: behind the header and the command byte.
+const ID_AT: usize = HEADER_BYTES + 1;
+/// Where a command's body begins.
+const BODY_AT: usize = ID_AT;
+
+impl Engine {
+    /// `COM_STMT_PREPARE`.
+    pub(crate) fn prepare(&mut self, session: Key<Session>, request: Request) {
+        if request.body != Body::Whole || request.len > PREPARED_TEXT_BYTES_MAX {
+            let why = Refusal::MalformedCommand("a statement to be prepared may have 64 KiB at most");
+            return self.refuse(session, request, &why);
+        }
+        if self.sessions[session].statements.len() >= STATEMENTS_PER_SESSION_MAX {
+            return self.refuse(session, request, &Refusal::TooManyStatements);
+        }
+        let mut copy = Vec::new();
+        let sql = self.command_bytes(session, request.len, &mut copy).to_vec();
+        let facts = self.sessions[session].facts;
+        let plan = self.plans.plan(&sql, &facts);
+        // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
+        let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
+        self.decide(session, Request { route, plan: Some(plan), ..request });
+    }
+
+    /// The backend has prepared the client's statement: from here on it has the client's id.
+    pub(crate) fn client_prepared(&mut self, session: Key<Session>, link: Key<Link>, ok: &PrepareOk) -> u32 {
+        let s = &self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return ok.statement_id };
+        let Some(plan) = request.plan.clone() else { return ok.statement_id };
+        let mut payload = Vec::new();
+        let len = request.kept.len();
+        request.kept.copy_to(&self.blocks, HEADER_BYTES + 1, len.saturating_sub(HEADER_BYTES + 1), &mut payload);
+        let (schema, state, class) = (s.schema, s.state, s.class);
+        let text = self.texts.intern(&payload, schema, state, class);
+        self.remember_prepared(link, &text, ok.statement_id);
+        let s = &mut self.sessions[session];
+        s.statement_next = s.statement_next.wrapping_add(1).max(1);
+        let id = s.statement_next;
+        s.statements.insert(id, Statement { text, plan, params: ok.params, types: None, busy: Busy::No });
+        id
+    }
+
+    /// Notes what this connection has prepared; the least recently used goes when there are too many.
+    pub(crate) fn remember_prepared(&mut self, link: Key<Link>, text: &Rc<Text>, id: u32) {
+        let max = self.snapshot.settings.statements_per_connection_max.max(1) as usize;
+        let l = &mut self.links[link];
+        let mut close = Vec::new();
+        if let Some(old) = l.statements.insert(text.id, Prepared { id, used_at: self.now, types: None }) {
+            close.push(old.id);
+        }
+        while l.statements.len() > max {
+            let oldest = l.statements.iter().filter(|(t, _)| **t != text.id).min_by_key(|(_, p)| p.used_at);
+            let Some((&oldest, _)) = oldest else { break };
+            if let Some(old) = l.statements.remove(&oldest) {
+                close.push(old.id);
+            }
+        }
+        let wire = l.wire;
+        for id in close {
+            let mut bytes = Vec::with_capacity(9);
+            let mut payload = vec![Command::StmtClose as u8];
+            payload.extend_from_slice(&id.to_le_bytes());
+            packet::put(&mut bytes, 0, &payload);
+            self.say(wire, &bytes);
+        }
+    }
+
+    /// `COM_STMT_EXECUTE`: routed as its text would be.
+    pub(crate) fn execute(&mut self, session: Key<Session>, request: Request) {
+        let Some((id, statement)) = self.statement_of(session, &request) else {
+            return self.unknown_statement(session, request, "mysqld_stmt_execute");
+        };
+        let plan = statement.plan.clone();
+        let route = match plan.route {
+            Route::Read if statement.busy == Busy::No && request.body == Body::Whole => Route::Read,
+            Route::Any => Route::Any,
+            _ => Route::Primary,
+        };
+        self.decide(session, Request { route, plan: Some(plan), statement: Some(id), ..request });
+    }
+
+    /// Fetch, reset, long data, close.
+    pub(crate) fn on_statement(&mut self, session: Key<Session>, request: Request) {
+        let name = match request.command {
+            Command::StmtFetch => "mysqld_stmt_fetch",
+            Command::StmtReset => "mysqld_stmt_reset",
+            _ => "",
+        };
+        let Some((id, statement)) = self.statement_of(session, &request) else {
+            return match request.command {
+                // These have no reply, not even when the statement is unknown.
+                Command::StmtClose | Command::StmtSendLongData => self.swallow(session, request),
+                _ => self.unknown_statement(session, request, name),
+            };
+        };
+        let busy = statement.busy;
+        let request = Request { statement: Some(id), ..request };
+        match request.command {
+            Command::StmtClose => self.close_statement(session, request, id),
+            Command::StmtReset if busy == Busy::No => self.answer_ok(session, request),
+            Command::StmtFetch if busy != Busy::Cursor => {
+                // No cursor is open: the server's own words need the server.
+                self.decide(session, Request { route: Route::Primary, ..request })
+            }
+            _ => self.decide(session, Request { route: Route::Primary, ..request }),
+        }
+    }
+
+    fn close_statement(&mut self, session: Key<Session>, request: Request, id: u32) {
+        let s = &mut self.sessions[session];
+        let gone = s.statements.remove(&id);
+        if let (Some(link), Some(gone)) = (s.lease, gone.filter(|st| st.busy != Busy::No)) {
+            // Its cursor or long data must not meet the next user of the connection's statement: close it there too.
+            if let Some(prepared) = self.links[link].statements.remove(&gone.text.id) {
+                let mut bytes = Vec::with_capacity(9);
+                let mut payload = vec![Command::StmtClose as u8];
+                payload.extend_from_slice(&prepared.id.to_le_bytes());
+                packet::put(&mut bytes, 0, &payload);
+                let wire = self.links[link].wire;
+                self.say(wire, &bytes);
+            }
+            self.unpin(session, Reasons(Reasons::CURSOR.0 | Reasons::LONG_DATA.0));
+            let s = &self.sessions[session];
+            if s.pins.is_empty() && !self.links[link].status.contains(weir_net::flags::Status::IN_TRANS) {
+                self.give_back(session);
+            }
+        }
+        self.swallow(session, request);
+    }
+
+    /// Uses up a command that has no reply.
+    fn swallow(&mut self, session: Key<Session>, request: Request) {
+        if request.body != Body::Whole {
+            return self.part_with(session, 1, &Refusal::MalformedCommand("long data for an unknown statement"));
+        }
+        self.use_up(session, &request);
+        self.rest(session);
+    }
+
+    fn unknown_statement(&mut self, session: Key<Session>, request: Request, command: &'static str) {
+        let id = self.statement_id(session).unwrap_or(0);
+        self.refuse(session, request, &Refusal::UnknownStatement { id, command });
+    }
+
+    fn statement_id(&self, session: Key<Session>) -> Option<u32> {
+        let mut id = Vec::with_capacity(4);
+        self.sessions[session].inbound.copy_to(&self.blocks, ID_AT, 4, &mut id);
+        Some(u32::from_le_bytes(id.try_into().ok()?))
+    }
+
+    fn statement_of(&self, session: Key<Session>, request: &Request) -> Option<(u32, &Statement)> {
+        if request.body == Body::Whole && request.len < ID_AT + 4 {
+            return None;
+        }
+        let id = self.statement_id(session)?;
+        Some((id, self.sessions[session].statements.get(&id)?))
+    }
+
+    /// Makes the command fit the connection it goes to: the reply's kind, and new front bytes when ids and types alone
+    /// cannot be patched in place.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn fit_to_link(
+        &mut self,
+        session: Key<Session>,
+        link: Key<Link>,
+        request: &mut Request,
+    ) -> Result<(ReplyKind, Option<(Vec<u8>, usize)>), Refusal> {
+        let kind = reply_kind(request.command);
+        let Some(id) = request.statement else { return Ok((kind, None)) };
+        let s = &self.sessions[session];
+        let Some(statement) = s.statements.get(&id) else { return Ok((kind, None)) };
+        let (text, params, saved) = (statement.text.id, statement.params, statement.types.clone());
+        let unknown = Refusal::UnknownStatement { id, command: "mysqld_stmt_execute" };
+        let Some(prepared) = self.links[link].statements.get_mut(&text) else {
+            // Long data before the first execute on this connection, or a fetch without its cursor.
+            return Err(unknown);
+        };
+        prepared.used_at = self.now;
+        let (backend_id, bound) = (prepared.id, prepared.types.clone());
+        self.patch_request(session, request, backend_id);
+        if request.command != Command::StmtExecute || params == 0 {
+            return Ok((kind, None));
+        }
+        let (types, bound_at) = self.execute_types(session, request, params)?;
+        let inserted = match types {
+            Some(types) => {
+                let types: Rc<[u8]> = Rc::from(types);
+                self.sessions[session].statements.get_mut(&id).expect("found above").types = Some(types.clone());
+                self.links[link].statements.get_mut(&text).expect("found above").types = Some(types);
+                return Ok((kind, None));
+            }
+            None if bound == saved => None,
+            None => saved,
+        };
+        let Some(types) = inserted else { return Ok((kind, None)) };
+        self.links[link].statements.get_mut(&text).expect("found above").types = Some(types.clone());
+        Ok((kind, Some(self.front_with_types(session, request, bound_at, &types))))
+    }
+
+    /// Writes the backend's statement id into the command, wherever its bytes are.
+    fn patch_request(&mut self, session: Key<Session>, request: &mut Request, id: u32) {
+        if request.progress == Progress::Unsent {
+            self.patch_command(session, ID_AT, id);
+        } else {
+            request.kept.patch(&mut self.blocks, ID_AT, &id.to_le_bytes());
+        }
+    }
+
+    /// The types that an execute brings (None: it relies on earlier ones), and where its "types follow" byte stands in the command.
+    #[allow(clippy::type_complexity)]
+    fn execute_types(
+        &mut self,
+        session: Key<Session>,
+        request: &Request,
+        params: u16,
+    ) -> Result<(Option<Vec<u8>>, usize), Refusal> {
+        let s = &self.sessions[session];
+        let source = if request.progress == Progress::Unsent { &s.inbound } else { &request.kept };
+        let end = match request.body {
+            Body::Whole => request.len,
+            Body::Streaming { .. } => source.len(),
+        };
+        let mut copy = Vec::new();
+        let first = source.first().map(|chunk| self.blocks.bytes(chunk)).unwrap_or_default();
+        let body = if first.len() >= end {
+            &first[BODY_AT..end]
+        } else {
+            source.copy_to(&self.blocks, BODY_AT, end - BODY_AT, &mut copy);
+            &copy[..]
+        };
+        let head = ExecuteHead::decode(body, params, s.caps).map_err(|m| Refusal::MalformedCommand(m.0))?;
+        Ok((head.types.map(<[u8]>::to_vec), BODY_AT + head.bound_at))
+    }
+
+    /// The execute's bytes up to the types, with "types follow" set and the types behind, and how many bytes of the
+    /// client's that replaces. The header's length grows with them.
+    fn front_with_types(
+        &mut self,
+        session: Key<Session>,
+        request: &mut Request,
+        bound_at: usize,
+        types: &[u8],
+    ) -> (Vec<u8>, usize) {
+        if request.progress != Progress::Unsent {
+            // Sent again: what is kept is the command as it came, so it becomes the client's input once more.
+            let s = &mut self.sessions[session];
+            let mut again = std::mem::take(&mut request.kept);
+            let len = s.inbound.len();
+            s.inbound.move_to(&mut self.blocks, len, &mut again);
+            s.inbound = again;
+            request.progress = Progress::Unsent;
+        }
+        let s = &self.sessions[session];
+        let skip = bound_at + 1;
+        let mut front = Vec::with_capacity(skip + types.len());
+        s.inbound.copy_to(&self.blocks, 0, skip, &mut front);
+        let len = u32::from_le_bytes([front[0], front[1], front[2], 0]) + types.len() as u32;
+        front[..3].copy_from_slice(&len.to_le_bytes()[..3]);
+        if let Some(flag) = front.last_mut() {
+            *flag = 1;
+        }
+        front.extend_from_slice(types);
+        (front, skip)
+    }
+}
+
+pub(crate) fn reply_kind(command: Command) -> ReplyKind {
+    match command {
+        Command::Query | Command::ProcessInfo => ReplyKind::Query,
+        Command::StmtPrepare => ReplyKind::Prepare,
+        Command::StmtExecute => ReplyKind::Execute,
+        Command::StmtFetch => ReplyKind::Fetch,
+        Command::FieldList => ReplyKind::FieldList,
+        Command::Statistics => ReplyKind::Statistics,
+        Command::StmtSendLongData | Command::StmtClose | Command::Quit => ReplyKind::Nothing,
+        Command::BinlogDump | Command::BinlogDumpGtid => ReplyKind::Endless,
+        _ => ReplyKind::Simple,
+    }
+}
+
+/// Capabilities that change a command's bytes are the same on both sides by class.
+pub const SAME_BY_CLASS: Capabilities = Capabilities::QUERY_ATTRIBUTES;

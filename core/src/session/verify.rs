@@ -1,0 +1,100 @@
+//! Proving a claim: a backend logs the client's account in, with the password that the client gave (S31, S47).
+//!
+//! There is no user list to keep in step: each login is confirmed by a fresh login or a change of user on a connection
+//! of the pool, so a changed or locked account counts at once. It costs one round trip of the gate, not of the client.
+
+use crate::engine::Engine;
+use crate::link::Link;
+use crate::mail::{CoreId, Mail};
+use crate::session::farewell::Parting;
+use crate::session::refuse::Refusal;
+use crate::session::{Phase, Session, Verify, VerifyCause};
+use crate::slots::Key;
+use crate::snapshot::{BackendId, Health};
+use weir_net::flags::Status;
+use weir_net::outcome::OkPacket;
+
+impl Engine {
+    pub(crate) fn verify(&mut self, session: Key<Session>, seq: u8, fast: bool, cause: VerifyCause) {
+        let attributes = self.sessions[session].attributes.clone();
+        self.accounts.describe(self.sessions[session].account, attributes);
+        let claimed_at = self.now;
+        self.sessions[session].phase = Phase::Verify(Verify { seq, fast, cause, claimed_at, ticket: None });
+        let Some(backend) = self.judge() else {
+            return self.part_with(session, seq, &Refusal::NoPrimary { waited_ms: 0 });
+        };
+        self.acquire(session, backend);
+    }
+
+    /// The backend that is asked whether a login is right: the primary, else any that is up.
+    fn judge(&self) -> Option<BackendId> {
+        let up = || self.snapshot.backends.iter().find(|b| b.health == Health::Up).map(|b| b.id);
+        self.snapshot.primary().or_else(up)
+    }
+
+    /// The session that verifies has a connection: fresh for this claim, or to be made so.
+    pub(crate) fn verify_on(&mut self, session: Key<Session>, link: Key<Link>) {
+        let Phase::Verify(verify) = &mut self.sessions[session].phase else { return };
+        verify.ticket = None;
+        let claimed_at = verify.claimed_at;
+        let (account, schema) = (self.sessions[session].account, self.sessions[session].schema);
+        let l = &self.links[link];
+        if l.account == account && l.proved_at >= claimed_at && l.schema == schema && !l.dirty {
+            return self.verified(session);
+        }
+        self.change_user(link, session);
+    }
+
+    /// A backend has accepted the claim.
+    pub(crate) fn verified(&mut self, session: Key<Session>) {
+        let s = &mut self.sessions[session];
+        let Phase::Verify(verify) = std::mem::replace(&mut s.phase, Phase::Ready) else { return };
+        let account = s.account;
+        if self.accounts.prove(self.now, account) {
+            self.spread_credential(account);
+        }
+        let link = self.sessions[session].lease.expect("verified on a leased link");
+        let status = self.links[link].status.intersect(Status::AUTOCOMMIT);
+        self.sessions[session].status = status;
+        let mut seq = verify.seq;
+        if verify.fast {
+            seq = self.say_packet(session, seq, &[0x01, 0x03]);
+        }
+        let mut ok = Vec::new();
+        OkPacket { status, ..OkPacket::default() }.encode(&mut ok, self.sessions[session].caps);
+        self.say_packet(session, seq, &ok);
+        self.give_back(session);
+        self.rest(session);
+    }
+
+    /// A backend has refused the claim, in its own words (S47).
+    pub(crate) fn verify_refused(&mut self, session: Key<Session>, err: &[u8]) {
+        let s = &self.sessions[session];
+        let (seq, account) = match &s.phase {
+            Phase::Verify(verify) => (verify.seq, s.account),
+            _ => return,
+        };
+        self.counters.logins_refused += 1;
+        self.accounts.refute(account);
+        self.say_packet(session, seq, err);
+        self.end_session(session, Parting::AfterSending);
+    }
+
+    fn spread_credential(&mut self, account: crate::session::account::AccountId) {
+        let account = self.accounts.get(account);
+        let (user, password) = (Box::<[u8]>::from(&*account.user), account.password.clone());
+        let this = self.core.0;
+        for core in (0..self.cores).filter(|c| *c != this) {
+            let mail = Mail::Credential { user: user.clone(), password: Some(password.clone()) };
+            self.post(CoreId(core), mail);
+        }
+    }
+
+    /// Another core's backend has accepted this password.
+    pub(crate) fn credential(&mut self, user: &[u8], password: Option<weir_net::secret::Secret>) {
+        if let Some(password) = password {
+            let account = self.accounts.claim(self.now, user, password);
+            self.accounts.prove(self.now, account);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the control thread tells the cores: backends as last seen, settings, keys; immutable, replaced whole.
+//!
+//! Invariant: `backends[i].id == BackendId(i)`, and a backend's index never changes while the gate runs
+//! (a removed one stays with `Health::Gone`), so that cores may keep indices.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use weir_net::auth::RsaKey;
+use weir_net::gtid::GtidSet;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId(pub u16);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Primary,
+    Replica,
+    /// No positive evidence of either: gets no traffic.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Up,
+    Down,
+    /// Taken out by an operator or the topology: idle connections close, leased ones end with their transaction.
+    Gone,
+}
+
+/// One backend as last seen by the control thread.
+#[derive(Clone, Debug)]
+pub struct BackendView {
+    pub id: BackendId,
+    /// What people call it: `host:port` unless the configuration names it.
+    pub name: String,
+    pub address: Address,
+    pub role: Role,
+    pub health: Health,
+    /// Replication delay in ms; None when unknown or when the applier is stopped: then it gets no reads (S66).
+    pub lag_ms: Option<u32>,
+    /// Its executed set as of the last word.
+    pub executed: Arc<GtidSet>,
+    /// Share of reads relative to the other replicas; 0 takes it out of reads.
+    pub weight: u32,
+    /// As in the handshake, for example `9.7.4-2`.
+    pub version: String,
+    /// For example 90704; 0 while unknown.
+    pub version_number: u32,
+    /// `super_read_only`/`read_only` seen at the last look.
+    pub read_only: bool,
+}
+
+/// What the gate shows of the backends in its greeting: the lowest of what they have (S49).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Face {
+    pub version: String,
+    pub charset: u8,
+    /// The native authentication plugin exists on the backends (8.x, MariaDB): such clients may be switched to it.
+    pub native_password: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// By weight alone.
+    Random,
+    /// Two by weight, then the one with fewer requests under way on this core.
+    LeastOutstanding,
+}
+
+/// Read-after-write levels (S60).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    Eventual,
+    Session,
+}
+
+/// Everything an operator can set that the cores act on. Units are in the names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Connections per backend for the whole gate: the sum over cores never exceeds it.
+    pub connections_per_backend_max: u32,
+    /// Idle connections each core keeps per backend and account whatever their idle time.
+    pub connections_warm_min: u32,
+    pub connection_idle_ms_max: u64,
+    pub connection_age_ms_max: u64,
+    /// Sessions that may wait for a connection, per core.
+    pub waiters_max: u32,
+    /// How long one may wait before it gets an error of the 1040 family.
+    pub wait_ms_max: u64,
+    pub clients_max: u32,
+    /// From accept to the end of authentication.
+    pub handshake_ms_max: u64,
+    /// A client that says nothing for this long is closed; 0 switches it off (its pinned connection obeys the server's wait_timeout).
+    pub client_idle_ms_max: u64,
+    pub dial_ms_max: u64,
+    pub balance: Balance,
+    pub read_write_splitting: bool,
+    /// `START TRANSACTION READ ONLY` may run on a replica.
+    pub split_read_only_transactions: bool,
+    pub consistency: Consistency,
+    /// A replica behind by more gets no reads.
+    pub replica_lag_ms_max: u32,
+    /// Prepared statements kept per backend connection before the least recently used is closed.
+    pub statements_per_connection_max: u32,
+    /// At a drain: how long open transactions may go on.
+    pub drain_ms_max: u64,
+    /// Waiting time of reads for a replica to reach what the session needs; then the primary answers.
+    pub read_after_write_ms_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            connections_per_backend_max: 200,
+            connections_warm_min: 1,
+            connection_idle_ms_max: 60_000,
+            connection_age_ms_max: 3_600_000,
+            waiters_max: 50_000,
+            wait_ms_max: 10_000,
+            clients_max: 100_000,
+            handshake_ms_max: 10_000,
+            client_idle_ms_max: 28_800_000,
+            dial_ms_max: 3_000,
+            balance: Balance::LeastOutstanding,
+            read_write_splitting: true,
+            split_read_only_transactions: true,
+            consistency: Consistency::Session,
+            replica_lag_ms_max: 10_000,
+            statements_per_connection_max: 512,
+            drain_ms_max: 10_000,
+            read_after_write_ms_max: 0,
+        }
+    }
+}
+
+/// What the cores need to greet clients in secret.
+#[derive(Clone)]
+pub struct Keys {
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub rsa: Arc<RsaKey>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keys(tls: {})", self.tls.is_some())
+    }
+}
+
+/// One state of the world. Later ones have a larger `generation`.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub generation: u64,
+    pub backends: Vec<BackendView>,
+    pub settings: Arc<Settings>,
+    pub keys: Keys,
+    pub face: Face,
+}
+
+impl Snapshot {
+    pub fn backend(&self, id: BackendId) -> &BackendView {
+        &self.backends[id.0 as usize]
+    }
+
+    /// The one backend that takes writes, if it is up.
+    pub fn primary(&self) -> Option<BackendId> {
+        self.backends.iter().find(|b| b.role == Role::Primary && b.health == Health::Up).map(|b| b.id)
+    }
+}

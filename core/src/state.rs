@@ -1,0 +1,195 @@
+//! What makes one session's connection different from another's: schema and changed session variables, interned.
+//!
+//! ```text
+//!   tracker: sql_mode = 'ANSI'  ──►  State { schema 3, sql_mode='ANSI' }  ──►  StateId 17   (equal states, equal ids)
+//!   session wants 17, connection has 4  ──►  SET sql_mode='ANSI', time_zone=DEFAULT     (the difference)
+//! ```
+//! Invariant: variables are sorted by name; equal content has one id. Id 0 is the server's defaults.
+//! Values are the server's own words from its trackers (S22): nothing is computed here.
+
+use rustc_hash::FxHashMap;
+use std::rc::Rc;
+use weir_planner::variables::{VariableKind, variable_has_wrong_default, variable_is_replayable};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StateId(pub u32);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SchemaId(pub u32);
+
+type Variables = Rc<[(Box<str>, Box<[u8]>)]>;
+
+/// The interner of variable sets and schema names of one core.
+#[derive(Debug)]
+pub struct States {
+    sets: Vec<Variables>,
+    ids: FxHashMap<Variables, StateId>,
+    schemas: Vec<Rc<[u8]>>,
+    schema_ids: FxHashMap<Rc<[u8]>, SchemaId>,
+}
+
+impl Default for States {
+    fn default() -> States {
+        let none: Variables = Rc::from([]);
+        let nowhere: Rc<[u8]> = Rc::from(&b""[..]);
+        States {
+            sets: vec![none.clone()],
+            ids: FxHashMap::from_iter([(none, StateId(0))]),
+            schemas: vec![nowhere.clone()],
+            schema_ids: FxHashMap::from_iter([(nowhere, SchemaId(0))]),
+        }
+    }
+}
+
+impl States {
+    /// The id of a schema's name; the empty name is "no schema selected".
+    pub fn schema(&mut self, name: &[u8]) -> SchemaId {
+        if let Some(id) = self.schema_ids.get(name) {
+            return *id;
+        }
+        let name: Rc<[u8]> = Rc::from(name);
+        let id = SchemaId(self.schemas.len() as u32);
+        self.schemas.push(name.clone());
+        self.schema_ids.insert(name, id);
+        id
+    }
+
+    pub fn schema_name(&self, id: SchemaId) -> &[u8] {
+        &self.schemas[id.0 as usize]
+    }
+
+    pub fn variables(&self, id: StateId) -> &[(Box<str>, Box<[u8]>)] {
+        &self.sets[id.0 as usize]
+    }
+
+    pub fn variable(&self, id: StateId, name: &str) -> Option<&[u8]> {
+        let set = self.variables(id);
+        set.binary_search_by(|(n, _)| (**n).cmp(name)).ok().map(|at| &*set[at].1)
+    }
+
+    /// The state like `id` but with `name` at `value`.
+    pub fn with(&mut self, id: StateId, name: &str, value: &[u8]) -> StateId {
+        let set = self.variables(id);
+        let mut changed = set.to_vec();
+        match set.binary_search_by(|(n, _)| (**n).cmp(name)) {
+            Ok(at) if &*set[at].1 == value => return id,
+            Ok(at) => changed[at].1 = value.into(),
+            Err(at) => changed.insert(at, (name.into(), value.into())),
+        }
+        let changed: Variables = Rc::from(changed);
+        if let Some(id) = self.ids.get(&changed) {
+            return *id;
+        }
+        let id = StateId(self.sets.len() as u32);
+        self.sets.push(changed.clone());
+        self.ids.insert(changed, id);
+        id
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.sets.len() + self.schemas.len() > crate::limits::STATES_MAX
+    }
+
+    /// `SET …` that makes a connection in state `has` look like `wants`; None when they are equal.
+    pub fn difference(&self, has: StateId, wants: StateId, out: &mut Vec<u8>) -> bool {
+        if has == wants {
+            return false;
+        }
+        let start = out.len();
+        out.extend_from_slice(b"SET ");
+        let (has, wants) = (self.variables(has), self.variables(wants));
+        let mut first = true;
+        // What the connection has and the session has not goes back to the default before anything else is set,
+        // since some variables (character_set_connection) change others (collation_connection).
+        for (name, _) in has.iter().filter(|(name, _)| wants.iter().all(|(n, _)| n != name)) {
+            put_assignment(out, &mut first, name, None);
+        }
+        for (name, value) in wants.iter() {
+            let same = has.iter().any(|(n, v)| n == name && v == value);
+            if !same || follows_another(name) {
+                put_assignment(out, &mut first, name, Some(value));
+            }
+        }
+        if first {
+            out.truncate(start);
+        }
+        !first
+    }
+}
+
+/// `collation_connection` is changed by setting `character_set_connection`, so it is always set again, behind it
+/// (names are sorted: `character_set_…` stands before `collation_…`).
+fn follows_another(name: &str) -> bool {
+    name == "collation_connection"
+}
+
+fn put_assignment(out: &mut Vec<u8>, first: &mut bool, name: &str, value: Option<&[u8]>) {
+    if !std::mem::take(first) {
+        out.push(b',');
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'=');
+    match value {
+        None if variable_has_wrong_default(name) => {
+            out.extend_from_slice(b"@@GLOBAL.");
+            out.extend_from_slice(name.as_bytes());
+        }
+        None => out.extend_from_slice(b"DEFAULT"),
+        Some(value) => put_value(out, name, value),
+    }
+}
+
+fn put_value(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    match variable_is_replayable(name) {
+        Some(VariableKind::Number) => out.extend_from_slice(value),
+        // The tracker shows NULL as nothing.
+        _ if value.is_empty() && name == "character_set_results" => out.extend_from_slice(b"NULL"),
+        _ => {
+            // Doubling the quote is right under every sql_mode; a backslash is not, so such values are never replayed
+            // as text but in hexadecimal, which has no escapes.
+            if value.contains(&b'\\') || value.contains(&b'\'') {
+                out.extend_from_slice(b"_utf8mb4 0x");
+                for byte in value {
+                    out.extend_from_slice(format!("{byte:02x}").as_bytes());
+                }
+            } else {
+                out.push(b'\'');
+                out.extend_from_slice(value);
+                out.push(b'\'');
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(states: &States, has: StateId, wants: StateId) -> String {
+        let mut out = Vec::new();
+        states.difference(has, wants, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn equal_states_have_one_id_and_differences_are_minimal() {
+        let mut states = States::default();
+        let a = states.with(StateId(0), "sql_mode", b"ANSI");
+        let b = states.with(a, "time_zone", b"+01:00");
+        let c = states.with(StateId(0), "time_zone", b"+01:00");
+        assert_eq!(states.with(c, "sql_mode", b"ANSI"), b);
+        assert_eq!(set(&states, StateId(0), b), "SET sql_mode='ANSI',time_zone='+01:00'");
+        assert_eq!(set(&states, b, a), "SET time_zone=DEFAULT");
+        assert_eq!(set(&states, a, c), "SET sql_mode=DEFAULT,time_zone='+01:00'");
+        assert_eq!(set(&states, b, b), "");
+    }
+
+    #[test]
+    fn schemas_are_interned() {
+        let mut states = States::default();
+        assert_eq!(states.schema(b""), SchemaId(0));
+        let shop = states.schema(b"shop");
+        assert_eq!(states.schema(b"shop"), shop);
+        assert_eq!(states.schema_name(shop), b"shop");
+    }
+}

@@ -1,0 +1,92 @@
+//! What one core counts, and the histograms of where time goes. Plain numbers: one owner, no atomics.
+
+use hdrhistogram::Histogram;
+
+macro_rules! counters {
+    ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
+        /// Counters since the start of the gate (gauges are named so in their docs).
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $(#[doc = $doc] pub $name: u64),* }
+        impl Counters {
+            /// Name, value and explanation of each, in declaration order; names are what metrics show.
+            pub fn each(&self) -> Vec<(&'static str, u64, &'static str)> {
+                vec![$((stringify!($name), self.$name, $doc)),*]
+            }
+            pub fn add(&mut self, other: &Counters) { $(self.$name += other.$name;)* }
+        }
+    };
+}
+
+counters! {
+    #[doc = "Client connections accepted."] clients_accepted,
+    #[doc = "Client connections open now (gauge)."] clients_open,
+    #[doc = "Client connections refused by a limit."] clients_refused,
+    #[doc = "Logins that a backend refused."] logins_refused,
+    #[doc = "Commands received from clients."] commands,
+    #[doc = "Commands sent to the primary."] commands_primary,
+    #[doc = "Commands sent to a replica."] commands_replica,
+    #[doc = "Commands answered by the gate itself."] commands_local,
+    #[doc = "Commands answered with an error made by the gate."] commands_refused,
+    #[doc = "Statements planned from the cache."] plans_cached,
+    #[doc = "Statements planned by the lexer."] plans_made,
+    #[doc = "Commands that waited in line for a connection."] waits,
+    #[doc = "Waits that ended in an error."] waits_failed,
+    #[doc = "Sessions waiting for a connection now (gauge)."] waiting,
+    #[doc = "Backend connections dialed."] dials,
+    #[doc = "Backend connections that failed to open."] dials_failed,
+    #[doc = "Backend connections open now (gauge)."] connections_open,
+    #[doc = "Backend connections leased to a session now (gauge)."] connections_leased,
+    #[doc = "Leases given."] leases,
+    #[doc = "Leases that needed the connection's state changed first."] leases_aligned,
+    #[doc = "Leases that changed the connection's user."] leases_user_changed,
+    #[doc = "Sessions that hold their connection for a stated reason now (gauge)."] sessions_pinned,
+    #[doc = "Statements prepared again on another connection."] statements_reprepared,
+    #[doc = "Reads re-sent because their connection died before a byte of the result."] reads_resent,
+    #[doc = "Reads sent to the primary because no replica had what the session wrote."] reads_too_fresh,
+    #[doc = "Bytes from clients."] bytes_from_clients,
+    #[doc = "Bytes to clients."] bytes_to_clients,
+    #[doc = "Protocol errors by clients."] client_errors,
+    #[doc = "Protocol errors by backends."] backend_errors,
+}
+
+/// Everything a core reports: counters, histograms (nanoseconds) and the state of its pools and sessions.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub core: u16,
+    pub counters: Counters,
+    /// From wanting a connection to having it.
+    pub wait_ns: Histogram<u64>,
+    /// From the command's last byte sent to the reply's last byte received.
+    pub backend_ns: Histogram<u64>,
+    /// From a command complete to its sending when no waiting was needed: the gate's own time.
+    pub gate_ns: Histogram<u64>,
+    pub pools: Vec<PoolReport>,
+    pub pins: Vec<PinReport>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolReport {
+    pub backend: String,
+    pub quota: u32,
+    pub open: u32,
+    pub idle: u32,
+    pub leased: u32,
+    pub waiting: u32,
+    pub commands: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinReport {
+    pub connection_id: u32,
+    pub user: String,
+    pub backend: String,
+    pub reason: &'static str,
+    /// The first words of the statement that pinned it: never a parameter or a literal.
+    pub statement: String,
+    pub age_ms: u64,
+}
+
+/// A histogram of nanoseconds up to a minute with two significant digits.
+pub fn latency_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(100, 60_000_000_000, 2).expect("fixed bounds are valid")
+}

@@ -1,0 +1,35 @@
+//! The sizes that a peer cannot exceed, each with its unit and the reason for the number.
+
+/// Bytes of payload of one OK, ERR, EOF, prepare-OK, column-count, local-infile or statistics packet. The longest of
+/// them, an OK with session trackers, carries the variables that a session changed; a mebibyte is far above what
+/// a server sends and bounds what [`crate::scan`] may have to hold.
+pub const SPECIAL_PACKET_MAX: usize = 1 << 20;
+
+/// Columns in one result set and parameters of one statement: the protocol counts both in two bytes where it
+/// matters (`COM_STMT_PREPARE_OK`), and the server's own limit is 4096 columns per table and 65535 parameters.
+pub const COLUMNS_MAX: u64 = 0xffff;
+
+/// Query attributes in one command. The server accepts 65535 parameters of a statement, attributes included.
+pub const ATTRIBUTES_MAX: u64 = 0xffff;
+
+/// Bytes of a password, in the clear. The server's plugins stop at 256; twice that costs nothing and leaves the
+/// refusal to the server.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+
+/// Bytes of all connect attributes of a login. The server takes 64 KiB and refuses a login with more.
+pub const CONNECT_ATTRIBUTES_BYTES_MAX: usize = 64 << 10;
+
+/// Connect attributes of a login that are kept. Drivers send about ten; a hostile login may hold thousands of empty
+/// ones, each an allocation, and the server too drops what is too much for it.
+pub const CONNECT_ATTRIBUTES_MAX: usize = 256;
+
+/// `AuthSwitchRequest`s that a backend may send in one authentication. The server sends one; without a limit a broken
+/// backend could keep a login going for ever.
+pub const AUTH_SWITCHES_MAX: u8 = 4;
+
+/// Intervals in the text of one GTID set, tags counted too. A server in good order has one or two per source; a text
+/// of nothing but tags, the worst that a peer can send, parses to less than 8 MiB.
+pub const GTID_INTERVALS_MAX: usize = 1 << 16;
+
+/// Bytes of a GTID tag: the server's own limit.
+pub const GTID_TAG_BYTES_MAX: usize = 32;

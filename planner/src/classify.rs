@@ -1,0 +1,227 @@
+//! The classifier: tokens to a plan, in one pass over the whole text.
+//!
+//! ```text
+//!   first word ─► its family (read, write, set, transaction, schema, …), which reads the head of the statement
+//!             ─► Cursor::scan over the rest, to its end: locks, INTO, calls, variables, wherever they stand
+//! ```
+//! Invariant: every token of the text is looked at, except the body of a routine; the first word alone decides nothing
+//! but the family (S02). Parts of a packet with several statements are planned one by one and joined (S07).
+//! Nothing here recurses on the input's depth.
+
+use crate::effects::{Asks, Effects};
+use crate::facts::Facts;
+use crate::lexer::TokenKind;
+use crate::plan::{Assign, Kind, Local, Plan, Route};
+use crate::reason::Reason;
+use crate::word::kw;
+
+mod cursor;
+mod scan;
+mod read;
+mod write;
+mod set;
+mod set_value;
+mod transaction;
+mod schema;
+mod account;
+mod show;
+mod admin;
+mod gate;
+
+use cursor::Cursor;
+
+/// Plans one command text. Never fails: what is not understood goes to the primary, with `Effects::UNKNOWN`.
+pub fn plan(sql: &[u8], facts: &Facts) -> Plan {
+    let mut cursor = Cursor::new(sql, facts);
+    let mut joined: Option<Draft> = None;
+    let mut statements: u16 = 0;
+    loop {
+        let draft = cursor.statement();
+        statements = statements.saturating_add(1);
+        joined = Some(match joined {
+            None => draft,
+            Some(before) => before.join(draft),
+        });
+        let ended = cursor.next();
+        if ended.kind != TokenKind::Semicolon || cursor.at_end() {
+            break;
+        }
+    }
+    let mut draft = joined.unwrap_or_default();
+    if statements > 1 {
+        draft.settle_several(facts);
+    }
+    cursor.finish(draft, statements)
+}
+
+/// What is known of the statement so far.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    kind: Option<Kind>,
+    class: Class,
+    /// The first thing that insists on the primary.
+    reason: Option<Reason>,
+    effects: Effects,
+    asks: Asks,
+    assigns: Vec<Assign>,
+    local: Option<Local>,
+}
+
+/// What a statement is when nothing insists on the primary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Class {
+    #[default]
+    Primary,
+    Read,
+    SessionState,
+    Nothing,
+}
+
+impl Draft {
+    /// The primary is needed, for this reason unless an earlier one stands.
+    fn insist(&mut self, reason: Reason) {
+        self.reason = self.reason.or(Some(reason));
+    }
+
+    /// Not understood.
+    fn give_up(&mut self) {
+        self.effects |= Effects::UNKNOWN;
+        if self.reason != Some(Reason::Malformed) {
+            self.reason = Some(Reason::Unknown);
+        }
+        self.local = None;
+    }
+
+    /// The lexer found no token.
+    fn malformed(&mut self) {
+        self.reason = Some(Reason::Malformed);
+        self.give_up();
+    }
+
+    fn join(mut self, after: Draft) -> Draft {
+        // What an earlier statement sets changes how the server cuts the later ones into tokens.
+        let recut = |a: &Assign| matches!(&*a.name, "sql_mode" | "character_set_client");
+        if self.assigns.iter().any(recut) {
+            self.give_up();
+        }
+        self.class = match (self.class, after.class) {
+            (class, Class::Nothing) | (Class::Nothing, class) => class,
+            (Class::Read, Class::Read) => Class::Read,
+            _ => Class::Primary,
+        };
+        self.kind = Some(Kind::Multi);
+        self.reason = match (self.reason, after.reason) {
+            (Some(Reason::Empty), other) | (other, Some(Reason::Empty)) => other,
+            (one, other) => one.or(other),
+        };
+        self.effects |= after.effects;
+        self.asks |= after.asks;
+        self.assigns.extend(after.assigns);
+        self
+    }
+
+    fn settle_several(&mut self, facts: &Facts) {
+        self.local = None;
+        if self.effects.contains(Effects::UNKNOWN) {
+            return;
+        }
+        let reads = self.class == Class::Read && self.reason.is_none();
+        self.reason = if reads && facts.multi_statements { None } else { Some(Reason::Several) };
+    }
+}
+
+impl Cursor<'_> {
+    /// Plans one statement, up to its end, which stays the next token.
+    fn statement(&mut self) -> Draft {
+        self.draft = Draft::default();
+        self.open();
+        if !self.peek().ends_statement() {
+            // A family that has left something over has not understood the statement.
+            self.draft.give_up();
+            self.scan_rest();
+        }
+        std::mem::take(&mut self.draft)
+    }
+
+    /// Reads the first word and hands over to its family.
+    fn open(&mut self) {
+        let start = self.peek();
+        if start.is_punct(b'(') {
+            return self.parenthesised();
+        }
+        if start.ends_statement() {
+            self.draft.kind = Some(Kind::Empty);
+            self.draft.class = Class::Nothing;
+            return self.draft.insist(Reason::Empty);
+        }
+        if start.kind != TokenKind::Word {
+            return self.draft.give_up();
+        }
+        self.next();
+        match start.word {
+            kw::SELECT => self.select(),
+            kw::TABLE | kw::VALUES => self.read_rest(),
+            kw::WITH => self.with(),
+            kw::INSERT => self.insert(Kind::Insert),
+            kw::REPLACE => self.insert(Kind::Replace),
+            kw::UPDATE => self.write_rest(Kind::Update),
+            kw::DELETE => self.write_rest(Kind::Delete),
+            kw::SET => self.set(),
+            kw::USE => self.use_schema(),
+            kw::BEGIN => self.begin(),
+            kw::START => self.start(),
+            kw::COMMIT => self.end_transaction(Kind::Commit),
+            kw::ROLLBACK => self.end_transaction(Kind::Rollback),
+            kw::SAVEPOINT => self.savepoint(),
+            kw::RELEASE => self.release(),
+            kw::XA => self.xa(),
+            kw::LOCK => self.lock(),
+            kw::UNLOCK => self.unlock(),
+            kw::HANDLER => self.handler(),
+            kw::CALL => self.call(),
+            kw::DO => self.evaluate(),
+            kw::LOAD => self.load(),
+            kw::PREPARE | kw::EXECUTE | kw::DEALLOCATE => self.text_prepare(start.word),
+            kw::SHOW => self.show(),
+            kw::EXPLAIN | kw::DESCRIBE | kw::DESC => self.explain(start.word),
+            kw::HELP => self.show_rest(Kind::Explain),
+            kw::GET | kw::SIGNAL | kw::RESIGNAL => self.diagnostics(start.word),
+            kw::KILL => self.kill(),
+            kw::CREATE => self.create(),
+            kw::ALTER => self.alter(),
+            kw::DROP => self.drop_object(),
+            kw::RENAME => self.rename(),
+            kw::TRUNCATE => self.schema_change(Effects::IMPLICIT_COMMIT),
+            kw::GRANT | kw::REVOKE => self.account_rest(),
+            _ => self.administrative(start.word),
+        }
+    }
+}
+
+impl Draft {
+    fn route(&self) -> (Route, Reason) {
+        match (&self.local, self.reason, self.class) {
+            (Some(_), _, _) => (Route::Local, Reason::Gate),
+            (None, Some(reason), _) => (Route::Primary, reason),
+            (None, None, Class::Read) if self.kind == Some(Kind::Multi) => (Route::Read, Reason::SeveralReads),
+            (None, None, Class::Read) => (Route::Read, Reason::PlainRead),
+            (None, None, Class::SessionState) => (Route::Any, Reason::SessionState),
+            (None, None, Class::Primary | Class::Nothing) => (Route::Primary, Reason::Unknown),
+        }
+    }
+
+    fn into_plan(self, hint: Option<crate::hint::Hint>, statements: u16) -> Plan {
+        let (route, reason) = self.route();
+        Plan {
+            route,
+            effects: self.effects,
+            asks: self.asks,
+            kind: self.kind.unwrap_or(Kind::Other),
+            reason,
+            hint,
+            statements,
+            assigns: self.assigns.into(),
+            local: self.local,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Writes of rows, and statements that run something whose effects only the server knows: `CALL`, `DO`, `EXECUTE`.
+
+use super::cursor::Cursor;
+use super::scan::{Calls, Until};
+use crate::effects::{Asks, Effects};
+use crate::plan::Kind;
+use crate::reason::Reason;
+use crate::word::{Word, kw};
+
+impl Cursor<'_> {
+    /// Behind `INSERT` or `REPLACE`. The name of the table is taken here, so that `t (a, b)` is no call.
+    pub(super) fn insert(&mut self, kind: Kind) {
+        while self.take_any(&[kw::LOW_PRIORITY, kw::DELAYED, kw::HIGH_PRIORITY, kw::IGNORE]) {}
+        self.take(kw::INTO);
+        let named = self.take_qualified_name();
+        self.write_rest(kind);
+        if !named {
+            self.draft.give_up();
+        }
+    }
+
+    pub(super) fn write_rest(&mut self, kind: Kind) {
+        self.draft.kind = Some(kind);
+        self.draft.effects |= Effects::WRITES;
+        self.draft.insist(Reason::Write);
+        self.scan_rest();
+    }
+
+    /// Behind `LOAD`.
+    pub(super) fn load(&mut self) {
+        self.draft.kind = Some(Kind::Load);
+        if self.take(kw::INDEX) {
+            return self.administer(Effects::IMPLICIT_COMMIT);
+        }
+        if !self.take_any(&[kw::DATA, kw::XML]) {
+            self.draft.give_up();
+            return self.scan_rest();
+        }
+        self.draft.effects |= Effects::WRITES;
+        self.draft.insist(Reason::Write);
+        while self.take_any(&[kw::LOW_PRIORITY, kw::CONCURRENT, kw::FROM]) {}
+        if self.take(kw::LOCAL) {
+            self.draft.effects |= Effects::LOAD_LOCAL;
+        }
+        self.scan(Until::Statement, Calls::JudgeAfter(kw::SET));
+        self.variables_are_written();
+    }
+
+    /// Behind `CALL`: user variables among the arguments may be written.
+    pub(super) fn call(&mut self) {
+        self.draft.kind = Some(Kind::Call);
+        self.draft.effects |= Effects::CALL | Effects::WRITES;
+        self.draft.insist(Reason::Routine);
+        if !self.take_qualified_name() {
+            self.draft.give_up();
+        }
+        self.scan_rest();
+        self.variables_are_written();
+    }
+
+    /// Behind `DO`.
+    pub(super) fn evaluate(&mut self) {
+        self.draft.kind = Some(Kind::Do);
+        self.scan_rest();
+        self.draft.insist(Reason::Routine);
+    }
+
+    /// Behind `PREPARE`, `EXECUTE`, `DEALLOCATE`. What `EXECUTE` runs is not known here: it may write.
+    pub(super) fn text_prepare(&mut self, verb: Word) {
+        self.draft.kind = Some(Kind::Prepare);
+        self.draft.insist(Reason::TextPrepare);
+        self.draft.effects |= match verb {
+            kw::PREPARE => Effects::TEXT_PREPARE,
+            kw::EXECUTE => Effects::TEXT_EXECUTE | Effects::WRITES,
+            _ => Effects::TEXT_DEALLOCATE,
+        };
+        if verb == kw::DEALLOCATE && !self.take(kw::PREPARE) {
+            self.draft.give_up();
+        }
+        if !self.take_name() {
+            self.draft.give_up();
+        }
+        self.scan_rest();
+    }
+
+    /// Behind `GET`, `SIGNAL`, `RESIGNAL`.
+    pub(super) fn diagnostics(&mut self, verb: Word) {
+        self.draft.kind = Some(Kind::Diagnostics);
+        if verb != kw::GET {
+            self.draft.insist(Reason::Routine);
+            return self.scan_rest();
+        }
+        self.take_any(&[kw::CURRENT, kw::STACKED]);
+        if !self.take(kw::DIAGNOSTICS) {
+            self.draft.give_up();
+        }
+        self.question(Asks::DIAGNOSTICS);
+        self.scan_rest();
+        self.variables_are_written();
+    }
+
+    /// User variables that the scan took for read may be written in this place.
+    fn variables_are_written(&mut self) {
+        if self.draft.effects.contains(Effects::READS_USER_VARIABLE) {
+            self.draft.effects |= Effects::SET_USER_VARIABLE;
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! SQL bytes and session facts in, a plan out: where a statement may run and what it does to the session.
+//!
+//! ```text
+//!   bytes ─► Lexer ─► tokens ─► classify ─► Plan { route, effects, asks, … }      PlanCache: text + facts ─► Rc<Plan>
+//! ```
+//! The planner predicts; the server's flags and trackers say what happened. What it does not understand is
+//! `Route::Primary` with `Effects::UNKNOWN`. It knows nothing of connections, backends, time or the network, never
+//! re-prints SQL, and cannot panic on any input: the lints below see to it.
+//!
+//! Cost of a point select: one pass over its bytes, no allocation; a cache hit is one hash and one compare of the text.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+mod facts;
+mod plan;
+mod effects;
+mod reason;
+mod hint;
+mod lexer;
+mod word;
+mod classify;
+mod functions;
+pub mod variables;
+mod cache;
+pub mod tree;
+pub mod limits;
+
+pub use cache::PlanCache;
+pub use classify::plan;
+pub use effects::{Asks, Effects};
+pub use facts::{Charset, Facts, schema_is_system};
+pub use hint::{Consistency, Hint, Target};
+pub use plan::{Assign, Kind, Local, Plan, Route, Scope};
+pub use reason::Reason;
+pub use variables::{VariableKind, variable_has_wrong_default, variable_is_noise, variable_is_replayable};
+
+#[cfg(test)]
+mod tests;

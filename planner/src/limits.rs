@@ -1,0 +1,16 @@
+//! The planner's limits, each with its unit and its reason.
+
+/// Bytes of a text that the plan cache keeps. Longer texts carry data (bulk inserts) and hardly ever repeat.
+pub const CACHED_TEXT_BYTES_MAX: usize = 4096;
+
+/// Assignments that a plan lists. A longer `SET` is not understood, which is slow but right.
+pub const ASSIGNS_MAX: usize = 64;
+
+/// Bytes of one literal that an assignment keeps. A longer one is reported as not literal: it pins its session.
+pub const ASSIGNED_VALUE_BYTES_MAX: usize = 1024;
+
+/// Bytes of a text that `tree` parses: `sqlparser` needs up to 5 ms for a list of 10,000 values.
+pub const PARSED_TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Levels of parentheses that `tree` follows into subqueries; MySQL's own parser gives up far earlier on most texts.
+pub const PARSED_DEPTH_MAX: usize = 64;

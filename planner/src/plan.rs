@@ -1,0 +1,130 @@
+//! The plan of one command text: where it may run, what it does, what it asks for.
+
+use crate::effects::{Asks, Effects};
+use crate::hint::{Hint, Target};
+use crate::reason::Reason;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub route: Route,
+    pub effects: Effects,
+    pub asks: Asks,
+    pub kind: Kind,
+    pub reason: Reason,
+    /// From a comment `/*vt+ … */`. It never turns a write into a read: `route` stands.
+    pub hint: Option<Hint>,
+    /// Statements in the packet; an empty one counts, since the server answers it.
+    pub statements: u16,
+    /// What `SET` statements assign, in their order; at most `limits::ASSIGNS_MAX`, beyond which the plan is UNKNOWN.
+    pub assigns: Box<[Assign]>,
+    /// The answer that the gate gives, when `route` is `Local`.
+    pub local: Option<Local>,
+}
+
+/// Where a statement may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    Primary,
+    /// May run on a replica when the session allows it.
+    Read,
+    /// Touches only session state that can be carried elsewhere: any server.
+    Any,
+    /// The gate answers.
+    Local,
+}
+
+/// What family of statement it is: for metrics and for `EXPLAIN ROUTE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Select,
+    Insert,
+    Replace,
+    Update,
+    Delete,
+    Ddl,
+    Show,
+    Set,
+    Use,
+    Begin,
+    Commit,
+    Rollback,
+    Savepoint,
+    Call,
+    Do,
+    /// `EXPLAIN`, `DESCRIBE`, `DESC`, `HELP`.
+    Explain,
+    /// `PREPARE`, `EXECUTE`, `DEALLOCATE PREPARE`.
+    Prepare,
+    Load,
+    Lock,
+    Admin,
+    /// Users, roles, grants, passwords.
+    Account,
+    Xa,
+    Handler,
+    Kill,
+    /// `GET DIAGNOSTICS`, `SIGNAL`, `RESIGNAL`.
+    Diagnostics,
+    /// More than one statement.
+    Multi,
+    Empty,
+    Other,
+}
+
+/// One assignment of a `SET`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assign {
+    pub scope: Scope,
+    /// Lower case: `sql_mode`, or a user variable's name without `@`. `SET NAMES` gives four assignments.
+    pub name: Box<str>,
+    /// The right side is a single literal, `DEFAULT` or a bare word.
+    pub literal: bool,
+    /// Its raw text when it is literal, quotes included.
+    pub value: Option<Box<[u8]>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    Session,
+    Global,
+    Persist,
+    PersistOnly,
+    /// A user variable `@name`.
+    User,
+    /// Holds for the next transaction only: `SET TRANSACTION …`, `SET @@transaction_isolation=…`.
+    Once,
+}
+
+/// What the gate answers itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// `EXPLAIN ROUTE <sql>`, with the inner text.
+    ExplainRoute(Box<[u8]>),
+    /// `SHOW WEIR …`: the words behind it, in upper case, one space between.
+    ShowWeir(Box<str>),
+    /// `KILL [CONNECTION|QUERY] id`. A `KILL` of an expression is not local and goes nowhere by itself: `Effects::KILL`.
+    Kill { id: u64, query_only: bool },
+    /// Exactly `SELECT CONNECTION_ID() [[AS] alias]`; `column` as MySQL would name it.
+    ConnectionId { column: Box<[u8]> },
+    /// `SET` of the gate's own variables only, with literal values (raw text).
+    SetGate(Box<[GateSet]>),
+    /// `SELECT @@read_after_write_… [[AS] alias], …` of the gate's own variables only.
+    ShowGate(Box<[GateShow]>),
+    /// `USE db@replica`, `USE db@primary`; an empty schema keeps the current one.
+    UseRole { schema: Box<[u8]>, role: Target },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateSet {
+    pub global: bool,
+    pub name: Box<str>,
+    /// Raw text: `'SESSION'`, `EVENTUAL`, `1.5`, `DEFAULT`.
+    pub value: Box<[u8]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateShow {
+    pub global: bool,
+    pub name: Box<str>,
+    pub column: Box<[u8]>,
+}
