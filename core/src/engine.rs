@@ -122,6 +122,8 @@ pub struct Engine {
     pub(crate) dial_pause: FxHashMap<BackendId, Instant>,
     /// Cores that asked for a share of a backend's budget when there was none to spare.
     pub(crate) quota_debts: VecDeque<(CoreId, BackendId)>,
+    /// Sessions that rest on a connection for nothing but questions, oldest first; stale entries are passed over.
+    pub(crate) questioners: VecDeque<(Instant, Key<Session>)>,
     pub(crate) draining: bool,
     pub(crate) drained_told: bool,
     pub(crate) counters: Counters,
@@ -169,6 +171,7 @@ impl Engine {
             sweep: Deadline::default(),
             dial_pause: FxHashMap::default(),
             quota_debts: VecDeque::new(),
+            questioners: VecDeque::new(),
             draining: false,
             drained_told: false,
             counters: Counters::default(),
@@ -247,6 +250,9 @@ impl Engine {
         if let Some(mut gone) = self.wires.remove(wire.into()) {
             assert!(gone.closing, "a wire is closed by the engine's wish only");
             gone.release(&mut self.blocks);
+            if let Some(slot) = gone.slot {
+                self.pool.closed(self.now.0, slot);
+            }
         }
     }
 

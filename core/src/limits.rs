@@ -42,6 +42,10 @@ pub const RESENDS_MAX: u32 = 3;
 /// Between two dials to a backend that has just refused one, in ms: a refused dial must not become a loop.
 pub const DIAL_PAUSE_MS: u64 = 200;
 
+/// How long a connection is kept for questions about its last statement (warnings, an error) while others wait, in ms.
+/// Without anybody waiting it is kept until the next statement.
+pub const QUESTIONS_MS: u64 = 100;
+
 /// Pause before a housekeeping sweep of idle clients and connections, in ms.
 pub const SWEEP_MS: u64 = 1_000;
 

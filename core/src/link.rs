@@ -60,6 +60,8 @@ pub struct Link {
     pub proved_at: Instant,
     /// State was left behind that only a reset removes.
     pub dirty: bool,
+    /// Something holds on it that not even a reset removes: it is closed instead of shared.
+    pub spoiled: bool,
     pub deadline: Deadline,
     /// What the reply to one of the gate's own statements has brought so far.
     pub captured: Vec<u8>,
@@ -98,6 +100,8 @@ pub struct Errand {
     pub backend: BackendId,
     pub thread_id: u32,
     pub query_only: bool,
+    /// On whose behalf: nobody may kill more than the server lets this account kill.
+    pub account: AccountId,
 }
 
 /// A statement prepared on this connection.

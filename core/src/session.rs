@@ -30,7 +30,7 @@ pub mod verify;
 use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
-use crate::session::pins::Pins;
+use crate::session::pins::{Pins, Reasons};
 use crate::session::prepared::Statement;
 use crate::slots::Key;
 use crate::state::{SchemaId, StateId};
@@ -79,15 +79,37 @@ pub struct Session {
     pub freshness: Freshness,
     pub wrote: Wrote,
     pub insert_id: InsertId,
+    pub shows: Shows,
     /// `USE db@replica` or `USE db@primary` (S08).
     pub target: Option<weir_planner::Target>,
     /// The connection used last: it may be aligned already.
     pub last_link: Option<weir_pool::SlotId>,
     pub deadline: Deadline,
+    /// When it last had nothing in hand.
+    pub rested_at: Instant,
     /// What the next command is told, since it was lost while the client rested.
     pub lost: Option<refuse::Refusal>,
     /// The gate is draining: ends with the transaction.
     pub leaving: bool,
+}
+
+impl Session {
+    /// The flags that say something about the session, not about one reply.
+    pub(crate) fn lasting_status(&self) -> Status {
+        let lasting =
+            Status::AUTOCOMMIT | Status::IN_TRANS | Status::IN_TRANS_READONLY | Status::NO_BACKSLASH_ESCAPES;
+        self.status.intersect(lasting)
+    }
+
+    /// True when it has rested since that moment on a connection that is kept for nothing but questions.
+    pub(crate) fn rests_for_questions(&self, since: Instant) -> bool {
+        let reasons = self.pins.reasons();
+        matches!(self.phase, Phase::Ready)
+            && self.rested_at == since
+            && !reasons.is_empty()
+            && reasons.without(Reasons::SOFT).is_empty()
+            && !self.status.contains(Status::IN_TRANS)
+    }
 }
 
 /// Which class of backend connection a session needs: what cannot be changed on an open one.
@@ -100,6 +122,31 @@ pub struct Freshness {
     pub needs: GtidSet,
     /// A write without a GTID went by: only the primary is known to have it, until a later GTID covers it (S62).
     pub primary_only: bool,
+}
+
+/// Which trackers this client has switched on for itself; the others it is not shown (S45).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shows {
+    pub gtids: bool,
+    pub state: bool,
+    /// All variables, not only those that a server reports by default.
+    pub variables: bool,
+}
+
+impl Shows {
+    /// Reads the assignments of a `SET` that succeeded.
+    pub(crate) fn learn(&mut self, plan: &Plan) {
+        for assign in plan.assigns.iter().filter(|a| a.name.starts_with("session_track_")) {
+            let value = assign.value.as_deref().unwrap_or_default();
+            let off = value.eq_ignore_ascii_case(b"off") || value == b"0" || value.eq_ignore_ascii_case(b"'off'");
+            match &*assign.name {
+                "session_track_gtids" => self.gtids = !off,
+                "session_track_state_change" => self.state = !off,
+                "session_track_system_variables" => self.variables = true,
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Where this session's `LAST_INSERT_ID()` is known (S20).

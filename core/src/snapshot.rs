@@ -130,7 +130,7 @@ impl Default for Settings {
             dial_ms_max: 3_000,
             balance: Balance::LeastOutstanding,
             read_write_splitting: true,
-            split_read_only_transactions: true,
+            split_read_only_transactions: false,
             consistency: Consistency::Session,
             replica_lag_ms_max: 10_000,
             statements_per_connection_max: 512,

@@ -76,13 +76,26 @@ impl States {
             Ok(at) => changed[at].1 = value.into(),
             Err(at) => changed.insert(at, (name.into(), value.into())),
         }
-        let changed: Variables = Rc::from(changed);
-        if let Some(id) = self.ids.get(&changed) {
+        self.intern(changed)
+    }
+
+    /// The state like `id` but with `name` at the server's default.
+    pub fn without(&mut self, id: StateId, name: &str) -> StateId {
+        let set = self.variables(id);
+        let Ok(at) = set.binary_search_by(|(n, _)| (**n).cmp(name)) else { return id };
+        let mut changed = set.to_vec();
+        changed.remove(at);
+        self.intern(changed)
+    }
+
+    fn intern(&mut self, set: Vec<(Box<str>, Box<[u8]>)>) -> StateId {
+        let set: Variables = Rc::from(set);
+        if let Some(id) = self.ids.get(&set) {
             return *id;
         }
         let id = StateId(self.sets.len() as u32);
-        self.sets.push(changed.clone());
-        self.ids.insert(changed, id);
+        self.sets.push(set.clone());
+        self.ids.insert(set, id);
         id
     }
 

@@ -12,6 +12,7 @@ use crate::session::Session;
 use crate::slots::Key;
 use crate::link::Link;
 use weir_net::tls::{Tls, TlsError};
+use weir_pool::SlotId;
 
 /// The driver's name for a wire. Indices are dense and reused with the next generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +55,10 @@ pub struct Wire {
     pub closing: bool,
     /// The peer has said its last word.
     pub ended: bool,
+    /// The driver has it: it was accepted, or its dial went out.
+    pub known: bool,
+    /// The pool's slot of a backend connection: free again when the wire is closed, so that the budget holds.
+    pub slot: Option<SlotId>,
 }
 
 impl Wire {
@@ -68,6 +73,8 @@ impl Wire {
             close_when_sent: false,
             closing: false,
             ended: false,
+            known: true,
+            slot: None,
         }
     }
 

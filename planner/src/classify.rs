@@ -15,18 +15,18 @@ use crate::plan::{Assign, Kind, Local, Plan, Route};
 use crate::reason::Reason;
 use crate::word::kw;
 
+mod account;
+mod admin;
 mod cursor;
-mod scan;
+mod gate;
 mod read;
-mod write;
+mod scan;
+mod schema;
 mod set;
 mod set_value;
-mod transaction;
-mod schema;
-mod account;
 mod show;
-mod admin;
-mod gate;
+mod transaction;
+mod write;
 
 use cursor::Cursor;
 
@@ -36,8 +36,12 @@ pub fn plan(sql: &[u8], facts: &Facts) -> Plan {
     let mut joined: Option<Draft> = None;
     let mut statements: u16 = 0;
     loop {
-        let draft = cursor.statement();
+        let mut draft = cursor.statement();
         statements = statements.saturating_add(1);
+        let end = cursor.peek().end;
+        if draft.recuts() && may_be_recut(sql.get(end..).unwrap_or_default()) {
+            draft.give_up();
+        }
         joined = Some(match joined {
             None => draft,
             Some(before) => before.join(draft),
@@ -52,6 +56,11 @@ pub fn plan(sql: &[u8], facts: &Facts) -> Plan {
         draft.settle_several(facts);
     }
     cursor.finish(draft, statements)
+}
+
+/// True for bytes that `sql_mode` or the character set can make into something else.
+fn may_be_recut(rest: &[u8]) -> bool {
+    rest.iter().any(|b| matches!(b, b'"' | b'\\' | 0x80..))
 }
 
 /// What is known of the statement so far.
@@ -98,12 +107,12 @@ impl Draft {
         self.give_up();
     }
 
+    /// True when it sets what decides how the server cuts the statements behind it into tokens.
+    fn recuts(&self) -> bool {
+        self.assigns.iter().any(|a| matches!(&*a.name, "sql_mode" | "character_set_client"))
+    }
+
     fn join(mut self, after: Draft) -> Draft {
-        // What an earlier statement sets changes how the server cuts the later ones into tokens.
-        let recut = |a: &Assign| matches!(&*a.name, "sql_mode" | "character_set_client");
-        if self.assigns.iter().any(recut) {
-            self.give_up();
-        }
         self.class = match (self.class, after.class) {
             (class, Class::Nothing) | (Class::Nothing, class) => class,
             (Class::Read, Class::Read) => Class::Read,

@@ -6,9 +6,7 @@ use crate::word::{Word, kw, word};
 
 mod names;
 
-use names::{
-    ADJACENT, ADJACENT_LONG, FREE, FREE_LONG, FREE_SINCE_9, KEYWORDS, KEYWORDS_LONG, SERVER, SERVER_LONG,
-};
+use names::{ADJACENT, ADJACENT_LONG, FREE, FREE_LONG, FREE_SINCE_9, KEYWORDS, KEYWORDS_LONG, SERVER, SERVER_LONG};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {

@@ -16,6 +16,8 @@ use crate::hint::Hint;
 use crate::word::{WORD_BYTES_MAX, Word, push};
 
 mod chars;
+mod comments;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
@@ -244,64 +246,6 @@ impl<'a> Lexer<'a> {
         self.skip(len);
     }
 
-    /// `12`, `1.5`, `1e5`, `0x1f`, and names like `1st`. `1e5into` is a number and a keyword, `1into` a name.
-    fn number(&mut self) -> Token {
-        let start = self.at;
-        if self.peek(0) == Some(b'0') {
-            let is_digit: fn(u8) -> bool = match self.peek(1) {
-                Some(b'x') => |b| b.is_ascii_hexdigit(),
-                Some(b'b') => |b| matches!(b, b'0' | b'1'),
-                _ => |_| false,
-            };
-            let digits = self.bytes.iter().skip(start.saturating_add(2)).take_while(|b| is_digit(**b)).count();
-            let after = digits.saturating_add(2);
-            if digits > 0 && !self.peek(after).is_some_and(chars::may_be_in_name) {
-                self.skip(after);
-                return self.token(TokenKind::Bits, start);
-            }
-        }
-        self.digits();
-        match self.peek(0) {
-            Some(b'.') => {
-                self.skip(1);
-                return self.fraction(start);
-            }
-            Some(b'e' | b'E') if self.exponent() => return self.token(TokenKind::Number, start),
-            Some(byte) if chars::may_be_in_name(byte) => return self.name(start),
-            _ => (),
-        }
-        self.token(TokenKind::Number, start)
-    }
-
-    /// Behind the point of a number.
-    fn fraction(&mut self, start: usize) -> Token {
-        self.digits();
-        if matches!(self.peek(0), Some(b'e' | b'E')) && !self.exponent() {
-            // `1.e` without digits ends MySQL's parse.
-            self.skip(1);
-            return self.token(TokenKind::Bad, start);
-        }
-        self.token(TokenKind::Number, start)
-    }
-
-    fn digits(&mut self) {
-        while self.peek(0).is_some_and(|b| b.is_ascii_digit()) {
-            self.skip(1);
-        }
-    }
-
-    /// Takes `e5`, `e+5` when digits follow.
-    fn exponent(&mut self) -> bool {
-        let signed = matches!(self.peek(1), Some(b'+' | b'-'));
-        let digits_at = if signed { 2 } else { 1 };
-        let found = self.peek(digits_at).is_some_and(|b| b.is_ascii_digit());
-        if found {
-            self.skip(digits_at);
-            self.digits();
-        }
-        found
-    }
-
     /// Punctuation, quotes and comments. None: it was a comment, passed.
     fn punctuation(&mut self, byte: u8) -> Option<Token> {
         let start = self.at;
@@ -437,95 +381,4 @@ impl<'a> Lexer<'a> {
         self.at = self.bytes.len();
         TokenKind::Bad
     }
-
-    /// `x'1f'`, `b'01'`.
-    fn bits_in_quotes(&mut self, start: usize) -> Token {
-        self.skip(2);
-        while self.peek(0).is_some_and(|b| b.is_ascii_hexdigit()) {
-            self.skip(1);
-        }
-        let closed = self.peek(0) == Some(b'\'');
-        self.skip(usize::from(closed));
-        self.token(if closed { TokenKind::Bits } else { TokenKind::Bad }, start)
-    }
-
-    fn line_comment(&mut self, mark: usize) {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let len = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
-        self.skip(len.max(mark));
-        self.at = self.at.min(self.bytes.len());
-    }
-
-    /// `/* … */`, `/*! … */`, `/*+ … */`, `/*vt+ … */`, from its slash on.
-    fn block_comment(&mut self) -> Result<(), ()> {
-        if self.peek(2) == Some(b'!') {
-            self.skip(3);
-            if self.executes() {
-                // A comment may not hold another executed one, and the server takes the first end for both.
-                self.executing = true;
-                return Ok(());
-            }
-            return self.pass_comment(1);
-        }
-        self.skip(2);
-        let start = self.at;
-        self.pass_comment(0)?;
-        let inside = self.bytes.get(start..self.at.saturating_sub(2)).unwrap_or_default();
-        let mark = inside.get(..3).unwrap_or_default();
-        if mark.eq_ignore_ascii_case(b"vt+") {
-            let found = Hint::decode(inside.get(3..).unwrap_or_default());
-            self.hint = match (self.hint, found) {
-                (Some(earlier), Some(later)) => Some(earlier.or(later)),
-                (earlier, later) => earlier.or(later),
-            };
-        }
-        Ok(())
-    }
-
-    /// Behind `/*!`: takes the version, and says whether the server runs what follows. Five digits, or six with a space
-    /// behind them, are a version; older servers read five of the six, so those texts are in doubt.
-    fn executes(&mut self) -> bool {
-        let digits = self.bytes.iter().skip(self.at).take(7).take_while(|b| b.is_ascii_digit()).count();
-        let (taken, doubt) = match digits {
-            0..=4 => return true,
-            5 => (5, false),
-            6 if self.peek(6).is_some_and(is_space) => (6, self.facts.server_version < SIX_DIGITS_SINCE),
-            _ => (5, true),
-        };
-        self.doubt |= doubt;
-        let text = self.bytes.get(self.at..self.at.saturating_add(taken)).unwrap_or_default();
-        let version = text.iter().fold(0u32, |sum, b| {
-            sum.saturating_mul(10).saturating_add(u32::from(b.wrapping_sub(b'0')))
-        });
-        let executes = version <= self.facts.server_version;
-        if executes {
-            self.skip(taken);
-        }
-        executes
-    }
-
-    /// To the end of a comment that is not executed, which may hold `levels` of comments.
-    fn pass_comment(&mut self, levels: u32) -> Result<(), ()> {
-        let mut inside = 0u32;
-        while let Some(byte) = self.peek(0) {
-            match (byte, self.peek(1)) {
-                (b'*', Some(b'/')) => {
-                    self.skip(2);
-                    match inside.checked_sub(1) {
-                        Some(left) => inside = left,
-                        None => return Ok(()),
-                    }
-                }
-                (b'/', Some(b'*')) if inside < levels => {
-                    self.skip(2);
-                    inside = inside.saturating_add(1);
-                }
-                _ => self.skip(1),
-            }
-        }
-        Err(())
-    }
 }
-
-/// The version whose six-digit comments are known.
-const SIX_DIGITS_SINCE: u32 = 90_000;

@@ -20,19 +20,19 @@
     )
 )]
 
-mod facts;
-mod plan;
+mod cache;
+mod classify;
 mod effects;
-mod reason;
+mod facts;
+mod functions;
 mod hint;
 mod lexer;
-mod word;
-mod classify;
-mod functions;
-pub mod variables;
-mod cache;
-pub mod tree;
 pub mod limits;
+mod plan;
+mod reason;
+pub mod tree;
+pub mod variables;
+mod word;
 
 pub use cache::PlanCache;
 pub use classify::plan;
@@ -41,7 +41,7 @@ pub use facts::{Charset, Facts, schema_is_system};
 pub use hint::{Consistency, Hint, Target};
 pub use plan::{Assign, Kind, Local, Plan, Route, Scope};
 pub use reason::Reason;
-pub use variables::{VariableKind, variable_has_wrong_default, variable_is_noise, variable_is_replayable};
+pub use variables::{Carry, VariableKind, carry, variable_has_wrong_default, variable_is_replayable};
 
 #[cfg(test)]
 mod tests;

@@ -12,5 +12,5 @@ pub const ASSIGNED_VALUE_BYTES_MAX: usize = 1024;
 /// Bytes of a text that `tree` parses: `sqlparser` needs up to 5 ms for a list of 10,000 values.
 pub const PARSED_TEXT_BYTES_MAX: usize = 16 * 1024;
 
-/// Levels of parentheses that `tree` follows into subqueries; MySQL's own parser gives up far earlier on most texts.
+/// Levels of nesting that `tree` lets the parser follow: what people write stays below, and what is deeper gives no tree.
 pub const PARSED_DEPTH_MAX: usize = 64;

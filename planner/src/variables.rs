@@ -6,7 +6,7 @@
 //! Left out with intent: what acts on one statement or one log (`timestamp`, `insert_id`, `last_insert_id`, `rand_seed1`,
 //! `sql_log_bin`, `gtid_next`, `pseudo_thread_id`), what leaves results behind on its connection (`profiling`,
 //! `optimizer_trace`), what changes the answers' shape (`resultset_metadata`), what is the gate's own
-//! (`session_track_*`), `sql_auto_is_null` (it asks for the last insert id), and the format of the binary log.
+//! (`session_track_*`), and the format of the binary log.
 
 /// How a value that the server's tracker reported is written into `SET name=value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +30,37 @@ pub fn replayable_names() -> impl Iterator<Item = &'static str> {
     REPLAYABLE.iter().map(|(name, _)| *name)
 }
 
-/// True for what the tracker reports though no statement has set it: `session_track_system_variables='*'` names
-/// `statement_id` after every statement.
-pub fn variable_is_noise(name: &str) -> bool {
-    name == "statement_id"
+/// What it means for sharing that a session has this variable at this value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carry {
+    /// It is carried to other connections by `SET`.
+    Replay(VariableKind),
+    /// It makes no difference: the tracker's own noise, or what every backend connection has anyway.
+    Ignore,
+    /// Its session stays on its connection.
+    Pin,
+}
+
+/// Judges a variable and its value, as the tracker reports them or as a `SET` writes them.
+///
+/// `session_track_system_variables='*'` makes the tracker name `statement_id` after every statement. Some drivers switch
+/// trackers on that the gate has on already. `sql_auto_is_null` is always switched off by Rails; on, it makes
+/// `WHERE id IS NULL` ask for the last insert id.
+pub fn carry(name: &str, value: &[u8]) -> Carry {
+    let value = match value {
+        [b'\'', inside @ .., b'\''] | [b'"', inside @ .., b'"'] => inside,
+        _ => value,
+    };
+    let is = |known: &[u8]| value.eq_ignore_ascii_case(known);
+    let on = is(b"on") || is(b"1") || is(b"true");
+    match name {
+        "statement_id" => Carry::Ignore,
+        "session_track_schema" | "session_track_state_change" if on => Carry::Ignore,
+        "session_track_gtids" if is(b"own_gtid") => Carry::Ignore,
+        "session_track_system_variables" if is(b"*") => Carry::Ignore,
+        "sql_auto_is_null" if !(is(b"off") || is(b"0") || is(b"false")) => Carry::Pin,
+        _ => variable_is_replayable(name).map_or(Carry::Pin, Carry::Replay),
+    }
 }
 
 /// True when `SET name=DEFAULT` does not lead back to what a new connection has: MySQL leaves these two OFF, whatever the
@@ -134,6 +161,7 @@ const REPLAYABLE: &[(&str, VariableKind)] = &[
     ("show_create_table_verbosity", VariableKind::Bool),
     ("show_gipk_in_create_table_and_information_schema", VariableKind::Bool),
     ("sort_buffer_size", VariableKind::Number),
+    ("sql_auto_is_null", VariableKind::Bool),
     ("sql_big_selects", VariableKind::Bool),
     ("sql_buffer_result", VariableKind::Bool),
     ("sql_generate_invisible_primary_key", VariableKind::Bool),
@@ -177,11 +205,22 @@ mod tests {
         assert_eq!(variable_is_replayable("group_concat_max_len"), Some(VariableKind::Number));
         assert_eq!(variable_is_replayable("foreign_key_checks"), Some(VariableKind::Bool));
         for name in "sql_log_bin gtid_next insert_id last_insert_id identity timestamp rand_seed1 pseudo_thread_id \
-             session_track_gtids sql_auto_is_null profiling optimizer_trace statement_id global nothing"
+             session_track_gtids profiling optimizer_trace statement_id global nothing"
             .split_whitespace()
         {
             assert_eq!(variable_is_replayable(name), None, "{name}");
         }
-        assert!(variable_is_noise("statement_id") && !variable_is_noise("sql_mode"));
+    }
+
+    #[test]
+    fn values_matter_for_some() {
+        assert_eq!(carry("statement_id", b"5"), Carry::Ignore);
+        assert_eq!(carry("session_track_schema", b"1"), Carry::Ignore);
+        assert_eq!(carry("session_track_schema", b"OFF"), Carry::Pin);
+        assert_eq!(carry("session_track_gtids", b"'OWN_GTID'"), Carry::Ignore);
+        assert_eq!(carry("sql_auto_is_null", b"OFF"), Carry::Replay(VariableKind::Bool));
+        assert_eq!(carry("sql_auto_is_null", b"1"), Carry::Pin);
+        assert_eq!(carry("time_zone", b"UTC"), Carry::Replay(VariableKind::Text));
+        assert_eq!(carry("gtid_next", b"AUTOMATIC"), Carry::Pin);
     }
 }

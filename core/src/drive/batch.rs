@@ -4,9 +4,10 @@
 //! microseconds away, so a core that waits for several at once sleeps less often (Linux 6.12: wanted number, and a time
 //! after which one is enough). With few sessions the next completion is what everybody waits for: then the number is 1.
 //!
-//! Measured with a blind relay and sysbench's point selects from 64 clients, interleaved on a busy machine with two CPUs
-//! (medians of six runs): 44 instead of 53 µs of CPU per query, throughput the same or better; with 8 clients it
-//! stays at 1, and so costs nothing.
+//! Measured with a blind relay and sysbench's point selects from 64 clients, on and off in turn, on a machine with two CPUs
+//! that others kept busy (load 9 to 39): 46 instead of 55 µs of CPU per query, medians of nine runs each (33 to 57, 40 to
+//! 70). Throughput differed by less than its noise. The numbers below were not tuned: that wants a quiet machine. With 8
+//! clients (16 wires) it stays at 1.
 //!
 //! Invariant: 1 <= wanted <= WANTED_MAX, and wanted is 1 unless ACTIVE_MIN wires were active lately. It grows by one when
 //! a wait was filled in time, and halves when it was not: additive up, multiplicative down.
@@ -17,7 +18,7 @@ use crate::time::Instant;
 pub enum BatchMode {
     /// Wake for each completion.
     Off,
-    /// Follow the load. The default: see the measurement above.
+    /// Follow the load. The default, for the CPU it saves: see the measurement above.
     #[default]
     Adaptive,
 }

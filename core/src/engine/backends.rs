@@ -120,17 +120,22 @@ impl Engine {
             undisturbed: false,
             proved_at: Default::default(),
             dirty: false,
+            spoiled: false,
             deadline: Default::default(),
             captured: Vec::new(),
         });
         self.wires[wire].owner = crate::wire::Owner::Backend(link);
+        self.wires[wire].slot = Some(slot);
         self.slot_links.insert(slot.index, link);
         self.counters.dials += 1;
         let limit = self.now.plus_ms(self.snapshot.settings.dial_ms_max);
         self.arm_link(link, limit);
         match self.dial_pause.get(&backend).copied().filter(|until| *until > self.now) {
             // A dial was refused a moment ago: this one waits for its turn in `link_due`.
-            Some(until) => self.arm_link(link, until),
+            Some(until) => {
+                self.wires[wire].known = false;
+                self.arm_link(link, until);
+            }
             None => self.actions.push_back(Action::Dial { wire: wire.into(), address }),
         }
     }
@@ -140,6 +145,7 @@ impl Engine {
         let (wire, backend) = (l.wire, l.backend);
         let address = self.snapshot.backend(backend).address.clone();
         self.dial_pause.remove(&backend);
+        self.wires[wire].known = true;
         self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
         self.actions.push_back(Action::Dial { wire: wire.into(), address });
     }
@@ -148,6 +154,10 @@ impl Engine {
     pub(crate) fn backend_suspect(&mut self, backend: BackendId, why: &'static str) {
         self.dial_pause.insert(backend, self.now.plus_ms(DIAL_PAUSE_MS));
         self.actions.push_back(Action::Tell(ControlMail::Suspect { backend, why }));
+        if self.snapshot.primary() != Some(backend) {
+            // Reads need not wait for this one (S09).
+            self.fail_line(backend);
+        }
     }
 
     pub(crate) fn arm_link(&mut self, link: Key<Link>, at: crate::time::Instant) {
@@ -158,7 +168,9 @@ impl Engine {
     }
 
     pub(crate) fn quota_wanted(&mut self, from: CoreId, backend: BackendId) {
-        let fair = self.share(self.snapshot.settings.connections_per_backend_max);
+        // With fewer connections than cores nobody has a share to insist on: they go round.
+        let budget = self.snapshot.settings.connections_per_backend_max;
+        let fair = if budget < u32::from(self.cores) { 0 } else { self.share(budget) };
         let count = self.pool.cede(self.now.0, backend.0, 1, fair);
         if count > 0 {
             self.post(from, Mail::QuotaGranted { backend, count });
@@ -206,6 +218,10 @@ impl Engine {
         self.timers.set(&mut self.sweep, self.now.plus_ms(SWEEP_MS), TimerOwner::Core);
         for backend in 0..self.commands_by_backend.len() as u16 {
             self.pool.rearm_quota(backend);
+        }
+        if self.questioners.len() > self.sessions.len() {
+            let sessions = &self.sessions;
+            self.questioners.retain(|(at, key)| sessions.get(*key).is_some_and(|s| s.rests_for_questions(*at)));
         }
         // Whoever still wants a connection asks again.
         self.quota_debts.clear();

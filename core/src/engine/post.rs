@@ -9,7 +9,7 @@ use crate::session::refuse::Refusal;
 use crate::session::{ClassId, Phase, Request, Session};
 use crate::slots::Key;
 use crate::snapshot::BackendId;
-use crate::state::StateId;
+use crate::state::{SchemaId, StateId};
 use crate::timers::Owner as TimerOwner;
 use weir_net::command::Command;
 use weir_net::scan::ReplyKind;
@@ -34,7 +34,6 @@ impl Engine {
         let Some(mut gone) = self.links.remove(link) else { return };
         gone.inbound.clear(&mut self.blocks);
         self.slot_links.remove(&gone.slot.index);
-        self.pool.closed(self.now.0, gone.slot);
         self.accounts.let_go(gone.account);
         self.close_wire(gone.wire);
     }
@@ -43,7 +42,6 @@ impl Engine {
     pub(crate) fn retire(&mut self, link: Key<Link>) {
         let Some(gone) = self.links.remove(link) else { return };
         self.slot_links.remove(&gone.slot.index);
-        self.pool.closed(self.now.0, gone.slot);
         self.accounts.let_go(gone.account);
         self.say(gone.wire, &[1, 0, 0, 0, Command::Quit as u8]);
         self.close_wire_when_sent(gone.wire);
@@ -51,6 +49,9 @@ impl Engine {
 
     /// Takes everything off a connection that its last user left on it, then it goes back to the pool.
     pub(crate) fn clean(&mut self, link: Key<Link>) {
+        if self.links[link].spoiled {
+            return self.drop_link(link);
+        }
         let l = &mut self.links[link];
         l.phase = LinkPhase::Cleaning;
         l.statements.clear();
@@ -69,7 +70,7 @@ impl Engine {
         account: AccountId,
         class: ClassId,
     ) {
-        let errand = Errand { backend, thread_id, query_only };
+        let errand = Errand { backend, thread_id, query_only, account };
         let want = Want { account: account.0, class: class.0, schema: 0, fingerprint: 0, prefer: None };
         if self.accounts.find(account).is_none_or(|a| !a.proven) {
             return;
@@ -88,6 +89,13 @@ impl Engine {
         let l = &mut self.links[link];
         l.phase = LinkPhase::Leased;
         l.lessee = Some(Lessee::Kill(errand));
+        if l.account != errand.account {
+            if self.accounts.find(errand.account).is_none() {
+                l.lessee = None;
+                return self.to_pool(link);
+            }
+            return self.change_user(link, errand.account, SchemaId(0));
+        }
         self.send_kill(link, errand);
     }
 
@@ -107,13 +115,14 @@ impl Engine {
     pub(crate) fn kill_asked(&mut self, session: Key<Session>, request: Request, id: u64, query_only: bool) {
         let asker = self.sessions[session].account;
         let asker: Box<[u8]> = Box::from(&*self.accounts.get(asker).user);
-        let Ok(id) = u32::try_from(id) else {
-            return self.refuse(session, request, &Refusal::NoSuchThread(id));
+        let ours = u32::try_from(id).ok().filter(|id| id >> 24 == u32::from(self.tag & 0xff));
+        let Some(id) = ours else {
+            // Not an id that this gate gives: one of the primary's own, as `SHOW PROCESSLIST` lists them there.
+            return self.decide(session, Request { route: weir_planner::Route::Primary, ..request });
         };
         let core = (id & 0xff_ffff) % u32::from(self.cores);
-        let ours = id >> 24 == u32::from(self.tag & 0xff);
-        if !ours || core == u32::from(self.core.0) {
-            let outcome = if ours { self.kill_here(id, query_only, &asker) } else { KillOutcome::NoSuchThread };
+        if core == u32::from(self.core.0) {
+            let outcome = self.kill_here(id, query_only, &asker);
             return self.kill_answered(session, request, id, outcome);
         }
         self.kill_next += 1;
@@ -207,7 +216,11 @@ impl Engine {
         }
         let leaving = s.leaving && self.draining;
         match &s.phase {
-            Phase::Greet(_) | Phase::Verify(_) => self.part_with(session, 1, &Refusal::HandshakeTimeout),
+            Phase::Verify(verify) => {
+                let seq = verify.seq;
+                self.part_with(session, seq, &Refusal::HandshakeTimeout);
+            }
+            Phase::Greet(_) => self.part_with(session, 1, &Refusal::HandshakeTimeout),
             Phase::Waiting(..) => self.wait_timed_out(session),
             _ if leaving => self.part_with(session, 0, &Refusal::Draining),
             Phase::Ready if s.lease.is_none() || !s.inbound.is_empty() => self.client_gone(session),

@@ -7,9 +7,10 @@
 //! ```
 
 use super::{Action, Engine, Waiter};
-use crate::limits::{QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
+use crate::limits::{QUESTIONS_MS, QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
 use crate::link::Lessee;
 use crate::session::Session;
+use crate::session::pins::Reasons;
 use crate::slots::Key;
 use crate::wire::{Owner, Wire};
 use weir_pool::{Fit, SlotId};
@@ -26,7 +27,7 @@ impl Engine {
                 self.handed_over(ticket, slot, fit);
                 continue;
             }
-            if self.open_and_evict() {
+            if self.open_and_evict() || self.end_questions() {
                 continue;
             }
             break;
@@ -42,6 +43,32 @@ impl Engine {
             Some(Waiter::Errand(errand)) => self.errand_granted(errand, slot, fit),
             None => unreachable!("a ticket is cancelled before its waiter goes"),
         }
+    }
+
+    /// While somebody waits for a backend, connections there that are only kept for questions about their session's last
+    /// statement are given up, oldest first.
+    fn end_questions(&mut self) -> bool {
+        while let Some((since, session)) = self.questioners.front().copied() {
+            let held = self.sessions.get(session).filter(|s| s.rests_for_questions(since)).and_then(|s| s.lease);
+            let Some(link) = held else {
+                self.questioners.pop_front();
+                continue;
+            };
+            if self.pool.waiting(self.links[link].backend.0) == 0 {
+                return false;
+            }
+            let until = since.plus_ms(QUESTIONS_MS);
+            if until > self.now {
+                self.timers.set(&mut self.sweep, until, crate::timers::Owner::Core);
+                return false;
+            }
+            self.questioners.pop_front();
+            self.unpin(session, Reasons::SOFT);
+            self.links[link].undisturbed = false;
+            self.give_back(session);
+            return true;
+        }
+        false
     }
 
     /// Puts bytes on a wire's queue.
@@ -130,6 +157,9 @@ impl Engine {
         let Some(wire) = self.wires.get_mut(key) else { return };
         if !std::mem::replace(&mut wire.closing, true) {
             wire.owner = Owner::Nobody;
+            if !wire.known {
+                return self.handle_closed(self.now, key.into());
+            }
             self.actions.push_back(Action::Close { wire: key.into() });
         }
     }

@@ -14,7 +14,8 @@ use crate::session::greet::take_packet;
 use crate::session::{Phase, Session};
 use crate::slots::Key;
 use crate::snapshot::Address;
-use crate::state::StateId;
+use crate::session::account::AccountId;
+use crate::state::{SchemaId, StateId};
 use weir_net::auth::{Channel, ClientAuth, Reply};
 use weir_net::command::{ChangeUser, Command};
 use weir_net::flags::Capabilities;
@@ -145,8 +146,7 @@ impl Engine {
     }
 
     /// Makes a leased connection the session's own account's: everything that was left on it is gone afterwards.
-    pub(crate) fn change_user(&mut self, link: Key<Link>, session: Key<Session>) {
-        let (account_id, schema) = (self.sessions[session].account, self.sessions[session].schema);
+    pub(crate) fn change_user(&mut self, link: Key<Link>, account_id: AccountId, schema: SchemaId) {
         self.accounts.hold(account_id);
         let l = &mut self.links[link];
         self.accounts.let_go(std::mem::replace(&mut l.account, account_id));

@@ -299,7 +299,10 @@ impl Engine {
             }
             Purpose::Prepare(_) => self.go_on(link),
             Purpose::Reset => self.begin_setup(link),
-            Purpose::InsertId(session) => self.insert_id_kept(link, session),
+            Purpose::InsertId(session) => {
+                self.insert_id_kept(link, session);
+                self.go_on(link);
+            }
             Purpose::GiveInsertId => {}
             Purpose::Kill => self.kill_sent(link),
         }
@@ -307,7 +310,10 @@ impl Engine {
 
     fn go_on(&mut self, link: Key<Link>) {
         if let Some(Lessee::Session(session)) = self.links[link].lessee {
-            self.proceed(session);
+            match self.sessions.get(session).map(|s| &s.phase) {
+                Some(crate::session::Phase::Verify(_)) => self.verify_on(session, link),
+                _ => self.proceed(session),
+            }
         }
     }
 

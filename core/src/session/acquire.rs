@@ -4,6 +4,7 @@
 
 use crate::engine::{Engine, Waiter};
 use crate::link::{Lessee, Link, LinkPhase};
+use crate::session::pins::Reasons;
 use crate::session::refuse::Refusal;
 use crate::session::{Phase, Session, Wait};
 use crate::slots::Key;
@@ -104,7 +105,7 @@ impl Engine {
             }
             return;
         }
-        if !session.pins.is_empty() || l.dirty || l.status.contains(weir_net::flags::Status::IN_TRANS) {
+        if !session.pins.reasons().without(Reasons::SOFT).is_empty() || l.dirty || l.status.contains(weir_net::flags::Status::IN_TRANS) {
             return self.clean(link);
         }
         self.to_pool(link);
@@ -121,6 +122,9 @@ impl Engine {
 
     /// Back to the pool: only with every reply complete (S32).
     pub(crate) fn to_pool(&mut self, link: Key<Link>) {
+        if self.links[link].spoiled {
+            return self.drop_link(link);
+        }
         let l = &mut self.links[link];
         assert!(l.expects.is_empty() && l.lessee.is_none(), "a link rests before it is shared");
         l.phase = LinkPhase::Idle;

@@ -23,11 +23,10 @@ use weir_net::scan::ReplyKind;
 use weir_planner::Asks;
 
 enum Next {
-    ChangeUser,
+    ChangeUser(SchemaId),
     Schema(SchemaId),
     Variables { wants: StateId, may_fail: bool },
     Prepare(Rc<Text>),
-    KeepInsertIdOf(Key<Session>),
     GiveInsertId(u64),
     Send,
 }
@@ -37,12 +36,21 @@ impl Engine {
     pub(crate) fn proceed(&mut self, session: Key<Session>) {
         loop {
             let Some(s) = self.sessions.get(session) else { return };
-            let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
+            let (Phase::Aligning(_), Some(link)) = (&s.phase, s.lease) else { return };
             if !self.links[link].expects.is_empty() && self.awaits(link) {
                 return;
             }
+            if s.account != self.links[link].account && self.keep_insert_id(link, session) {
+                return;
+            }
+            self.keep_insert_id(link, session);
+            let Some(s) = self.sessions.get(session) else { return };
+            let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
             match self.step_next(s, request, link) {
-                Next::ChangeUser => return self.change_user(link, session),
+                Next::ChangeUser(schema) => {
+                    let account = s.account;
+                    return self.change_user(link, account, schema);
+                }
                 Next::Schema(schema) => {
                     let name = self.states.schema_name(schema).to_vec();
                     return self.inject(link, ReplyKind::Simple, Purpose::Schema(schema), Command::InitDb, &name);
@@ -61,12 +69,6 @@ impl Engine {
                     let sql = text.sql.clone();
                     return self.inject(link, ReplyKind::Prepare, Purpose::Prepare(text), Command::StmtPrepare, &sql);
                 }
-                Next::KeepInsertIdOf(other) => {
-                    self.links[link].captured.clear();
-                    let ask = b"SELECT LAST_INSERT_ID()";
-                    self.inject(link, ReplyKind::Query, Purpose::InsertId(other), Command::Query, ask);
-                    self.links[link].last_session = None;
-                }
                 Next::GiveInsertId(id) => {
                     let text = format!("SET last_insert_id={id}");
                     self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
@@ -75,6 +77,25 @@ impl Engine {
                 Next::Send => return self.send(session, link),
             }
         }
+    }
+
+    /// Asks for the insert id of the session that used this connection last, if it is known here alone and the
+    /// connection now goes to another. True when the question is under way.
+    pub(crate) fn keep_insert_id(&mut self, link: Key<Link>, next: Key<Session>) -> bool {
+        let asked = |e: &Expect| matches!(e.purpose, Purpose::InsertId(_));
+        if self.links[link].expects.iter().any(asked) {
+            return true;
+        }
+        let Some(owner) = self.links[link].last_session.filter(|owner| *owner != next) else { return false };
+        let known_here = |s: &Session| matches!(s.insert_id, InsertId::OnLink(on, _) if on == link);
+        if !self.sessions.get(owner).is_some_and(known_here) {
+            return false;
+        }
+        self.links[link].captured.clear();
+        let ask = b"SELECT LAST_INSERT_ID()";
+        self.inject(link, ReplyKind::Query, Purpose::InsertId(owner), Command::Query, ask);
+        self.links[link].last_session = None;
+        true
     }
 
     /// True when a reply is under way that decides about what may be sent next.
@@ -89,16 +110,11 @@ impl Engine {
     fn step_next(&self, s: &Session, request: &Request, link: Key<Link>) -> Next {
         let l = &self.links[link];
         if l.account != s.account {
-            return Next::ChangeUser;
-        }
-        // Inside a transaction or under a pin the connection is the session's own already.
-        if let Some(other) = l.last_session.filter(|other| self.sessions.get(*other).is_some_and(|o| !std::ptr::eq(o, s))) {
-            if matches!(self.sessions[other].insert_id, InsertId::OnLink(on, _) if on == link) {
-                return Next::KeepInsertIdOf(other);
-            }
+            return Next::ChangeUser(s.schema);
         }
         let statement = request.statement.and_then(|id| s.statements.get(&id));
-        let missing = statement.filter(|st| request.command == Command::StmtExecute && !l.statements.contains_key(&st.text.id));
+        let uses = matches!(request.command, Command::StmtExecute | Command::StmtSendLongData);
+        let missing = statement.filter(|st| uses && !l.statements.contains_key(&st.text.id));
         // A statement is prepared where its names meant what they meant when the client prepared it.
         let (schema, state) = missing.map_or((s.schema, s.state), |st| (st.text.schema, st.text.state));
         if l.schema != schema && schema != SchemaId(0) {
@@ -106,7 +122,7 @@ impl Engine {
         }
         if l.schema != schema {
             // "No schema" cannot be selected: only a fresh login has none.
-            return Next::ChangeUser;
+            return Next::ChangeUser(schema);
         }
         if l.state != state {
             let may_fail = !self.accepted.contains(&(l.backend, l.state.0, state.0));

@@ -33,6 +33,7 @@ impl Engine {
             Phase::Greet(_) => self.run_greet(session),
             Phase::Ready => self.run_ready(session),
             Phase::Waiting(_, crate::session::Wait::Primary) => self.decide_anew(session),
+            Phase::Verify(verify) if verify.ticket.is_none() && s.lease.is_none() => self.decide_anew(session),
             Phase::Relaying(request) if request.body != Body::Whole => self.stream_more(session),
             Phase::Feeding(..) => self.feed_more(session),
             Phase::Verify(_)
@@ -121,7 +122,7 @@ impl Engine {
             Command::Ping => self.ping(session, request),
             Command::ResetConnection => self.reset_session(session, request),
             Command::ChangeUser => self.change_user_asked(session, request),
-            Command::SetOption => self.route_to(session, request, Route::Any),
+            Command::SetOption => self.set_option(session, request),
             Command::InitDb => self.route_to(session, request, Route::Any),
             Command::ProcessKill => self.kill_command(session, request),
             Command::FieldList
@@ -143,6 +144,32 @@ impl Engine {
         self.decide(session, Request { route, ..request });
     }
 
+    /// `COM_SET_OPTION`: 0 switches multi-statements on, 1 off, for the connection that it reaches.
+    fn set_option(&mut self, session: Key<Session>, request: Request) {
+        let mut copy = Vec::new();
+        let on = match self.command_bytes(session, request.len, &mut copy) {
+            [0, 0, ..] => Some(true),
+            [1, 0, ..] => Some(false),
+            _ => None,
+        };
+        let Some(on) = on else { return self.route_to(session, request, Route::Any) };
+        let s = &mut self.sessions[session];
+        s.facts.multi_statements = on;
+        let mut class = self.classes.get(s.class);
+        let flag = Capabilities::MULTI_STATEMENTS;
+        class.caps = if on { class.caps | flag } else { class.caps.minus(flag) };
+        s.class = self.classes.intern(class);
+        if let Some(link) = s.lease {
+            // Held for a transaction or a pin: the connection learns of it too, and is not shared afterwards, since
+            // a reset does not undo the option.
+            self.links[link].spoiled = true;
+            return self.route_to(session, request, Route::Any);
+        }
+        let mut payload = Vec::with_capacity(8);
+        EofPacket { warnings: 0, status: s.lasting_status() }.encode(&mut payload, s.caps);
+        self.answer(session, request, &payload);
+    }
+
     fn ping(&mut self, session: Key<Session>, request: Request) {
         // Ping resets nothing and asks nothing about data: the gate itself is alive.
         self.answer_ok(session, request);
@@ -152,11 +179,14 @@ impl Engine {
     pub(crate) fn answer_ok(&mut self, session: Key<Session>, request: Request) {
         let s = &self.sessions[session];
         let mut payload = Vec::with_capacity(16);
-        OkPacket { status: s.status, ..OkPacket::default() }.encode(&mut payload, s.caps);
+        OkPacket { status: s.lasting_status(), ..OkPacket::default() }.encode(&mut payload, s.caps);
         self.answer(session, request, &payload);
     }
 
     pub(crate) fn answer(&mut self, session: Key<Session>, request: Request, payload: &[u8]) {
+        if self.without_reply(session, &request, payload) {
+            return;
+        }
         self.counters.commands_local += 1;
         self.use_up(session, &request);
         self.say_packet(session, 1, payload);
@@ -179,13 +209,33 @@ impl Engine {
         if request.body != Body::Whole {
             return self.part_with(session, 1, why);
         }
+        let mut request = request;
+        request.kept.clear(&mut self.blocks);
+        let payload = why.payload();
+        if self.without_reply(session, &request, &payload) {
+            return;
+        }
         if request.progress == Progress::Unsent {
             self.use_up(session, &request);
         }
-        let mut request = request;
-        request.kept.clear(&mut self.blocks);
-        self.say_packet(session, 1, &why.payload());
+        self.say_packet(session, 1, &payload);
         self.rest(session);
+    }
+
+    /// A command without a reply is never answered: its error waits for the statement's execute, as at the server.
+    fn without_reply(&mut self, session: Key<Session>, request: &Request, err: &[u8]) -> bool {
+        if !matches!(request.command, Command::StmtSendLongData | Command::StmtClose) {
+            return false;
+        }
+        if request.progress == Progress::Unsent {
+            self.use_up(session, request);
+        }
+        let statement = request.statement.and_then(|id| self.sessions[session].statements.get_mut(&id));
+        if let (Some(statement), Some(0xff)) = (statement, err.first()) {
+            statement.failed = Some(err.into());
+        }
+        self.rest(session);
+        true
     }
 
     /// The bytes of the command after its command byte, as far as they are here.
@@ -211,8 +261,12 @@ impl Engine {
     pub(crate) fn rest(&mut self, session: Key<Session>) {
         let Some(s) = self.sessions.get_mut(session) else { return };
         s.phase = Phase::Ready;
+        s.rested_at = self.now;
         if s.leaving && s.lease.is_none() {
             return self.part_with(session, 0, &Refusal::Draining);
+        }
+        if s.rests_for_questions(self.now) {
+            self.questioners.push_back((self.now, session));
         }
         let idle = self.snapshot.settings.client_idle_ms_max;
         let at = if idle == 0 { crate::time::Instant::NEVER } else { self.now.plus_ms(idle) };

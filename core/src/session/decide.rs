@@ -29,6 +29,14 @@ enum Answerer {
     Anyone,
 }
 
+/// What the server would answer wrongly, since it knows its own connections only (S30).
+pub(crate) fn unanswerable(plan: &Plan) -> Option<Refusal> {
+    if plan.asks.contains(Asks::CONNECTION_ID) {
+        return Some(Refusal::ConnectionIdAlone);
+    }
+    (plan.effects.contains(Effects::KILL)).then_some(Refusal::KillByNumber)
+}
+
 impl Engine {
     /// `COM_QUERY`.
     pub(crate) fn query(&mut self, session: Key<Session>, request: Request) {
@@ -41,6 +49,9 @@ impl Engine {
         let request = Request { route: plan.route, plan: Some(plan.clone()), ..request };
         if plan.route == Route::Local {
             return self.answer_locally(session, request, &plan);
+        }
+        if let Some(why) = unanswerable(&plan) {
+            return self.refuse(session, request, &why);
         }
         self.decide(session, request);
     }
@@ -86,8 +97,14 @@ impl Engine {
         if let Err(why) = self.make_room_for_questions(session, &request) {
             return self.refuse(session, request, &why);
         }
-        if self.sessions[session].lease.is_some() {
-            if self.replica_hint(&request) && self.sessions[session].status.contains(Status::IN_TRANS) {
+        if let Some(link) = self.sessions[session].lease {
+            let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);
+            let on_replica = self.snapshot.backend(self.links[link].backend).role == Role::Replica;
+            let state = self.sessions[session].pins.reasons().without(Reasons::SOFT);
+            if on_replica && !in_transaction && !state.is_empty() && request.route == Route::Primary {
+                return self.refuse(session, request, &Refusal::HeldByReplica);
+            }
+            if self.replica_hint(&request) && in_transaction && !on_replica {
                 return self.refuse(session, request, &Refusal::ReplicaHintInTransaction);
             }
             self.sessions[session].phase = Phase::Aligning(request);
@@ -140,9 +157,8 @@ impl Engine {
                 None => self.previous_statement_is_known(session),
             };
         }
-        let questions = Reasons(Reasons::DIAGNOSTICS.0 | Reasons::FOUND_ROWS.0);
-        if s.pins.reasons().intersects(questions) {
-            s.pins.drop(questions);
+        if s.pins.reasons().intersects(Reasons::SOFT) {
+            s.pins.drop(Reasons::SOFT);
             if s.pins.is_empty() {
                 self.counters.sessions_pinned -= 1;
                 if !s.status.contains(Status::IN_TRANS) {
@@ -158,7 +174,9 @@ impl Engine {
         let slot = self.sessions[session].last_link;
         let link = slot.and_then(|slot| self.slot_links.get(&slot.index)).copied();
         match link.and_then(|link| self.links.get(link)) {
-            Some(l) if l.last_session == Some(session) && l.undisturbed && l.lessee.is_none() => Ok(()),
+            Some(l) if Some(l.slot) == slot && l.last_session == Some(session) && l.undisturbed && l.lessee.is_none() => {
+                Ok(())
+            }
             None if self.sessions[session].last_link.is_none() => Ok(()),
             _ => Err(Refusal::DiagnosticsGone),
         }
@@ -236,7 +254,9 @@ impl Engine {
                 && view.health == Health::Up
                 && view.weight > 0
                 && view.lag_ms.is_some_and(|lag| lag <= snapshot.settings.replica_lag_ms_max);
-            if !fit || count == candidates.len() {
+            let refuses = self.dial_pause.get(&view.id).is_some_and(|until| *until > self.now)
+                && self.pool.idle(view.id.0) == 0;
+            if !fit || refuses || count == candidates.len() {
                 continue;
             }
             usable += 1;

@@ -288,8 +288,10 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         target: None,
         last_link: None,
         insert_id: Default::default(),
+        shows: Default::default(),
         lost: None,
         deadline: Default::default(),
+        rested_at: Default::default(),
         leaving: false,
     }
 }

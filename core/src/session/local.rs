@@ -70,7 +70,7 @@ impl Engine {
         self.counters.commands_local += 1;
         self.use_up(session, &request);
         let s = &self.sessions[session];
-        let (caps, status, wire) = (s.caps, s.status, s.wire);
+        let (caps, status, wire) = (s.caps, s.lasting_status(), s.wire);
         let mut bytes = Vec::new();
         let columns = table.columns.iter().map(|(name, shape)| match shape {
             Shape::Text => Column::text(name, 1024),
@@ -150,6 +150,7 @@ impl Engine {
         s.statements.clear();
         s.state = StateId(0);
         s.insert_id = InsertId::Never;
+        s.shows = Default::default();
         s.wrote = Wrote::Nothing;
         s.lost = None;
         s.target = None;

@@ -4,7 +4,8 @@
 //! Rules: S24, S25, S26, S42 and "unknown means primary, pinned, not retried".
 
 use crate::time::Instant;
-use weir_planner::{Effects, Plan, Scope, variable_is_replayable};
+use weir_planner::variables::{Carry, carry};
+use weir_planner::{Effects, Plan, Scope};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $bit:expr, $words:expr;)*) => {
@@ -36,12 +37,9 @@ reasons! {
     CURSOR = 10, "an open cursor";
     LONG_DATA = 11, "long data of a prepared statement";
     TEXT_PREPARE = 12, "a statement prepared by PREPARE";
-    CALL = 13, "a stored procedure may have changed the session";
+    CALL = 13, "a stored procedure or function may have changed the session";
     UNKNOWN = 14, "a statement that the planner does not understand";
-    MULTI_STATEMENTS = 15, "COM_SET_OPTION switched multi-statements on";
-    /// Soft: kept for what the client may ask about its last statement.
     DIAGNOSTICS = 16, "warnings or an error that may be asked for";
-    INSERT_ID = 17, "LAST_INSERT_ID() may be asked for";
     FOUND_ROWS = 18, "FOUND_ROWS() may be asked for";
     ROLE = 19, "SET ROLE";
     BINLOG = 20, "a binary log stream";
@@ -49,8 +47,9 @@ reasons! {
 }
 
 impl Reasons {
-    /// Reasons that may be given up for others who wait, after asking the server what it would have said.
-    pub const SOFT: Reasons = Reasons(Self::INSERT_ID.0);
+    /// Reasons that last until the next statement, and may be given up before it for others who wait: a question that
+    /// comes after all is then answered with an error, never wrongly.
+    pub const SOFT: Reasons = Reasons(Self::DIAGNOSTICS.0 | Self::FOUND_ROWS.0);
 
     pub fn contains(self, other: Reasons) -> bool {
         self.0 & other.0 == other.0
@@ -62,6 +61,10 @@ impl Reasons {
 
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    pub fn without(self, other: Reasons) -> Reasons {
+        Reasons(self.0 & !other.0)
     }
 }
 
@@ -128,6 +131,7 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         (Effects::TEXT_PREPARE, Reasons::TEXT_PREPARE),
         (Effects::TEXT_EXECUTE, Reasons::TEXT_PREPARE),
         (Effects::CALL, Reasons::CALL),
+        (Effects::UNKNOWN_FUNCTION, Reasons::CALL),
         (Effects::UNKNOWN, Reasons::UNKNOWN),
         (Effects::CALC_FOUND_ROWS, Reasons::FOUND_ROWS),
         (Effects::SETS_LAST_INSERT_ID, Reasons::VARIABLE),
@@ -140,7 +144,7 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         }
     }
     let carried = |assign: &weir_planner::Assign| match assign.scope {
-        Scope::Session => variable_is_replayable(&assign.name).is_some(),
+        Scope::Session => carry(&assign.name, assign.value.as_deref().unwrap_or_default()) != Carry::Pin,
         Scope::User | Scope::Once | Scope::Global | Scope::Persist | Scope::PersistOnly => true,
     };
     if !plan.assigns.iter().all(carried) {

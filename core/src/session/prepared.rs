@@ -23,6 +23,8 @@ pub struct Statement {
     pub types: Option<Rc<[u8]>>,
     /// Long data was sent and not used up by an execute, or a cursor is open, on the leased link.
     pub busy: Busy,
+    /// Its long data could not be sent: the next execute says so.
+    pub failed: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

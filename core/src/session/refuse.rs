@@ -26,6 +26,9 @@ pub enum Refusal {
     OutOfOrder,
     DiagnosticsGone,
     ReplicaHintInTransaction,
+    HeldByReplica,
+    ConnectionIdAlone,
+    KillByNumber,
     NoSuchThread(u64),
     NotOwner(u64),
     BadGateSetting { name: String, value: String },
@@ -103,6 +106,19 @@ impl Refusal {
             R::ReplicaHintInTransaction => {
                 (1290, b"HY000", "ROLE=REPLICA cannot be obeyed inside a read-write transaction".into())
             }
+            R::HeldByReplica => (
+                1290,
+                b"HY000",
+                "This session's state (SHOW WEIR PINS) lives on a replica since a read-only transaction there; reset the \
+                 connection before writing"
+                    .into(),
+            ),
+            R::ConnectionIdAlone => (
+                1235,
+                b"42000",
+                "This gate answers CONNECTION_ID() only as SELECT CONNECTION_ID() in a text query: ask for it alone".into(),
+            ),
+            R::KillByNumber => (1235, b"42000", "This gate needs the connection id of KILL as a number".into()),
             R::NoSuchThread(id) => (1094, b"HY000", format!("Unknown thread id: {id}")),
             R::NotOwner(id) => (1095, b"HY000", format!("You are not owner of thread {id}")),
             R::BadGateSetting { name, value } => {
@@ -153,6 +169,9 @@ mod tests {
             Refusal::OutOfOrder,
             Refusal::DiagnosticsGone,
             Refusal::ReplicaHintInTransaction,
+            Refusal::HeldByReplica,
+            Refusal::ConnectionIdAlone,
+            Refusal::KillByNumber,
             Refusal::NoSuchThread(8),
             Refusal::NotOwner(9),
             Refusal::BadGateSetting { name: "n".into(), value: "v".into() },

@@ -9,7 +9,6 @@ use crate::session::pins::{Reasons, first_words};
 use crate::session::prepared::Busy;
 use crate::session::{Body, Feed, InsertId, Phase, Progress, Session};
 use crate::slots::Key;
-use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::gtid::GtidSet;
 use weir_net::outcome::{EofPacket, ErrPacket, OkPacket};
@@ -17,6 +16,7 @@ use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::What;
 use weir_net::statement::{PrepareOk, patch_statement_id};
 use weir_net::track::{Track, Tracks, put_track};
+use weir_planner::variables::Carry;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Engine {
     pub(crate) fn judge_packet(&mut self, link: Key<Link>, what: What, packet: &mut Vec<u8>) -> Verdict {
         let Some(Lessee::Session(session)) = self.links[link].lessee else { return Verdict::Swallowed };
         match what {
-            What::Ok | What::RowsEnd => self.judge_ok(session, link, what, packet),
+            What::Ok | What::RowsEnd => self.judge_ok(session, link, packet),
             What::ColumnsEof => self.judge_columns_eof(session, link, packet),
             What::Err => self.judge_err(session, link, packet),
             What::PrepareOk => self.judge_prepared(session, link, packet),
@@ -49,7 +49,7 @@ impl Engine {
         }
     }
 
-    fn judge_ok(&mut self, session: Key<Session>, link: Key<Link>, what: What, packet: &mut Vec<u8>) -> Verdict {
+    fn judge_ok(&mut self, session: Key<Session>, link: Key<Link>, packet: &mut Vec<u8>) -> Verdict {
         let link_caps = self.links[link].caps;
         let payload = std::mem::take(packet);
         let Ok(ok) = OkPacket::decode(&payload[HEADER_BYTES..], link_caps) else {
@@ -60,8 +60,8 @@ impl Engine {
         let s = &mut self.sessions[session];
         s.status = ok.status.minus(Status::SESSION_STATE_CHANGED);
         let caps = s.caps;
-        let is_end = ok.header == 0xfe && what == What::RowsEnd;
-        let eof_differs = is_end && !caps.contains(Capabilities::DEPRECATE_EOF);
+        // Also the lone EOF that some simple commands are answered with.
+        let eof_differs = ok.header == 0xfe && !caps.contains(Capabilities::DEPRECATE_EOF);
         let track_differs = !ok.track.is_empty() || ok.status.contains(Status::SESSION_STATE_CHANGED);
         if !eof_differs && !track_differs {
             *packet = payload;
@@ -84,31 +84,55 @@ impl Engine {
     fn absorb(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>) -> Vec<u8> {
         self.links[link].status = ok.status.minus(Status::SESSION_STATE_CHANGED);
         let s = &mut self.sessions[session];
-        let statement = if let Phase::Relaying(request) = &mut s.phase {
+        if let Phase::Relaying(request) = &mut s.phase {
             let outcome = &mut request.outcome;
             outcome.warnings = ok.warnings;
             outcome.affected_rows = outcome.affected_rows.saturating_add(ok.affected_rows);
             if ok.last_insert_id != 0 && request.plan.as_ref().is_some_and(|p| p.kind != weir_planner::Kind::Select) {
                 s.insert_id = InsertId::OnLink(link, ok.last_insert_id);
             }
-            request.command
-        } else {
-            Command::Query
-        };
+        }
         let shows = s.caps.contains(Capabilities::SESSION_TRACK);
         s.facts.no_backslash_escapes = ok.status.contains(Status::NO_BACKSLASH_ESCAPES);
         let mut shown = Vec::new();
+        let before = self.links[link].state;
         for track in Tracks::new(ok.track).flatten() {
-            let by_default = self.absorb_track(session, link, &track, statement);
+            let by_default = self.absorb_track(session, link, &track);
             if shows && by_default {
                 put_track(&mut shown, &track);
             }
         }
+        if self.links[link].state != before || !ok.track.is_empty() {
+            self.absorb_collation(session, link);
+        }
         shown
     }
 
+    /// `SET NAMES x COLLATE y`: the server reports the character sets and not the collation, so the statement says it.
+    fn absorb_collation(&mut self, session: Key<Session>, link: Key<Link>) {
+        let Phase::Relaying(request) = &self.sessions[session].phase else { return };
+        let Some(plan) = request.plan.clone() else { return };
+        let names = plan.assigns.iter().any(|a| &*a.name == "character_set_connection");
+        let Some(assign) = plan.assigns.iter().rfind(|a| &*a.name == "collation_connection").filter(|_| names) else {
+            return;
+        };
+        let state = self.links[link].state;
+        let state = match assign.value.as_deref() {
+            None => self.states.without(state, "collation_connection"),
+            Some(value) if value.eq_ignore_ascii_case(b"default") => self.states.without(state, "collation_connection"),
+            Some(value) => {
+                let bare = value.trim_ascii();
+                let quoted = bare.len() >= 2 && (bare[0] == b'\'' || bare[0] == b'"');
+                let bare = if quoted { &bare[1..bare.len() - 1] } else { bare };
+                self.states.with(state, "collation_connection", bare)
+            }
+        };
+        self.links[link].state = state;
+        self.sessions[session].state = state;
+    }
+
     /// One tracker; true when a client with default settings would be shown it.
-    fn absorb_track(&mut self, session: Key<Session>, link: Key<Link>, track: &Track<'_>, command: Command) -> bool {
+    fn absorb_track(&mut self, session: Key<Session>, link: Key<Link>, track: &Track<'_>) -> bool {
         match track {
             Track::Schema(name) => {
                 let schema = self.states.schema(name);
@@ -119,33 +143,35 @@ impl Engine {
             }
             Track::Variable { name, value } => {
                 self.variable_changed(session, link, name, value);
-                SHOWN_BY_DEFAULT.contains(name)
+                self.sessions[session].shows.variables || SHOWN_BY_DEFAULT.contains(name)
             }
             Track::Gtids(text) => {
                 self.wrote_gtids(session, text);
-                false
+                self.sessions[session].shows.gtids
             }
             Track::StateChanged(true) => {
                 if let Phase::Relaying(request) = &mut self.sessions[session].phase {
                     request.outcome.state_changed = true;
                 }
-                let _ = command;
-                false
+                self.sessions[session].shows.state
             }
-            Track::StateChanged(false) => false,
+            Track::StateChanged(false) => self.sessions[session].shows.state,
             Track::TransactionCharacteristics(_) | Track::TransactionState(_) | Track::Unknown(..) => false,
         }
     }
 
     fn variable_changed(&mut self, session: Key<Session>, link: Key<Link>, name: &[u8], value: &[u8]) {
         let Ok(name) = std::str::from_utf8(name) else { return };
-        if weir_planner::variables::variable_is_noise(name) {
-            return;
+        match weir_planner::variables::carry(name, value) {
+            Carry::Ignore => return,
+            Carry::Pin => return self.pin(session, Reasons::VARIABLE),
+            Carry::Replay(_) => {}
         }
-        if weir_planner::variables::variable_is_replayable(name).is_none() {
-            return self.pin(session, Reasons::VARIABLE);
+        let mut state = self.states.with(self.links[link].state, name, value);
+        if name == "character_set_connection" {
+            // It brings its own collation along.
+            state = self.states.without(state, "collation_connection");
         }
-        let state = self.states.with(self.links[link].state, name, value);
         self.links[link].state = state;
         let s = &mut self.sessions[session];
         s.state = state;
@@ -209,7 +235,7 @@ impl Engine {
         if self.sessions[session].caps.contains(Capabilities::DEPRECATE_EOF) {
             return;
         }
-        let payload = self.eof_payload(session, self.sessions[session].status);
+        let payload = self.eof_payload(session, self.sessions[session].lasting_status());
         let seq = self.links[link].scan.seq_next();
         let mut bytes = Vec::with_capacity(16);
         weir_net::packet::put(&mut bytes, seq, &payload);

@@ -68,14 +68,13 @@ impl Engine {
             if !failed {
                 end = pins::ended_by_plan(&plan);
             }
+            if !failed {
+                self.sessions[session].shows.learn(&plan);
+            }
             let uses_up = Effects::WRITES | Effects::COMMIT | Effects::ROLLBACK | Effects::IMPLICIT_COMMIT;
             if plan.effects.intersects(uses_up) && !status.contains(Status::IN_TRANS) {
                 end.0 |= Reasons::TRANSACTION_ONCE.0;
             }
-        }
-        if command == Command::SetOption && !failed {
-            // 0 switches multi-statements on for this connection, 1 off.
-            add.0 |= Reasons::MULTI_STATEMENTS.0;
         }
         if matches!(command, Command::BinlogDump | Command::BinlogDumpGtid | Command::RegisterSlave) {
             add.0 |= Reasons::BINLOG.0;
@@ -233,8 +232,7 @@ impl Engine {
     /// A transaction or pinned state was lost while the client rested: its next command hears of it.
     fn lease_lost_at_rest(&mut self, session: Key<Session>, in_transaction: bool) {
         let pins = self.sessions[session].pins.reasons();
-        let soft = Reasons(Reasons::DIAGNOSTICS.0 | Reasons::FOUND_ROWS.0);
-        let hard = Reasons(pins.0 & !soft.0);
+        let hard = pins.without(Reasons::SOFT);
         if !in_transaction && hard.is_empty() {
             self.forget_server_state(session);
             return self.rest(session);

@@ -16,7 +16,7 @@ use weir_net::flags::Capabilities;
 use weir_net::packet::{self, HEADER_BYTES};
 use weir_net::scan::ReplyKind;
 use weir_net::statement::{ExecuteHead, PrepareOk};
-use weir_planner::Route;
+use weir_planner::{Asks, Route};
 
 /// Where a statement's id stands in its command: behind the header and the command byte.
 const ID_AT: usize = HEADER_BYTES + 1;
@@ -37,6 +37,10 @@ impl Engine {
         let sql = self.command_bytes(session, request.len, &mut copy).to_vec();
         let facts = self.sessions[session].facts;
         let plan = self.plans.plan(&sql, &facts);
+        let local = plan.route == Route::Local;
+        if let Some(why) = crate::session::decide::unanswerable(&plan).filter(|_| !local || plan.asks.contains(Asks::CONNECTION_ID)) {
+            return self.refuse(session, request, &why);
+        }
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
         let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
         self.decide(session, Request { route, plan: Some(plan), ..request });
@@ -56,7 +60,7 @@ impl Engine {
         let s = &mut self.sessions[session];
         s.statement_next = s.statement_next.wrapping_add(1).max(1);
         let id = s.statement_next;
-        s.statements.insert(id, Statement { text, plan, params: ok.params, types: None, busy: Busy::No });
+        s.statements.insert(id, Statement { text, plan, params: ok.params, types: None, busy: Busy::No, failed: None });
         id
     }
 
@@ -91,12 +95,28 @@ impl Engine {
             return self.unknown_statement(session, request, "mysqld_stmt_execute");
         };
         let plan = statement.plan.clone();
+        if let Some(err) = statement.failed.clone() {
+            if let Some(statement) = self.sessions[session].statements.get_mut(&id) {
+                statement.failed = None;
+            }
+            return self.answer(session, request, &err);
+        }
+        let statement = &self.sessions[session].statements[&id];
         let route = match plan.route {
-            Route::Read if statement.busy == Busy::No && request.body == Body::Whole => Route::Read,
+            // A cursor stays on its connection while the client may write on it.
+            Route::Read if statement.busy == Busy::No && request.body == Body::Whole && !self.opens_cursor(session) => {
+                Route::Read
+            }
             Route::Any => Route::Any,
             _ => Route::Primary,
         };
         self.decide(session, Request { route, plan: Some(plan), statement: Some(id), ..request });
+    }
+
+    fn opens_cursor(&self, session: Key<Session>) -> bool {
+        let mut flags = Vec::with_capacity(1);
+        self.sessions[session].inbound.copy_to(&self.blocks, ID_AT + 4, 1, &mut flags);
+        flags.first().is_some_and(|flags| flags & weir_net::statement::CURSOR_FLAGS != 0)
     }
 
     /// Fetch, reset, long data, close.

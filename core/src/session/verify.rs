@@ -7,7 +7,6 @@ use crate::engine::Engine;
 use crate::link::Link;
 use crate::mail::{CoreId, Mail};
 use crate::session::farewell::Parting;
-use crate::session::refuse::Refusal;
 use crate::session::{Phase, Session, Verify, VerifyCause};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Health};
@@ -21,7 +20,9 @@ impl Engine {
         let claimed_at = self.now;
         self.sessions[session].phase = Phase::Verify(Verify { seq, fast, cause, claimed_at, ticket: None });
         let Some(backend) = self.judge() else {
-            return self.part_with(session, seq, &Refusal::NoPrimary { waited_ms: 0 });
+            // Nobody can say: the login waits, as statements do (S74), as long as a login may take.
+            self.primaryless.push_back(session);
+            return;
         };
         self.acquire(session, backend);
     }
@@ -38,11 +39,14 @@ impl Engine {
         verify.ticket = None;
         let claimed_at = verify.claimed_at;
         let (account, schema) = (self.sessions[session].account, self.sessions[session].schema);
+        if self.keep_insert_id(link, session) {
+            return;
+        }
         let l = &self.links[link];
         if l.account == account && l.proved_at >= claimed_at && l.schema == schema && !l.dirty {
             return self.verified(session);
         }
-        self.change_user(link, session);
+        self.change_user(link, account, schema);
     }
 
     /// A backend has accepted the claim.

@@ -3,10 +3,10 @@
 //! Invariant: only a text of exactly one of these shapes is local. Anything near to them goes to the server, which fails
 //! it as a whole when it names a variable of the gate: a mixed `SET` is all or nothing (S22).
 
-use super::cursor::Cursor;
-use super::scan::{is_scope, unquoted};
-use super::set::{lower, scope_of};
 use super::Class;
+use super::cursor::Cursor;
+use super::scan::unquoted;
+use super::set::lower;
 use crate::effects::Effects;
 use crate::hint::Target;
 use crate::lexer::{Token, TokenKind};
@@ -94,15 +94,9 @@ impl Cursor<'_> {
 
     /// Behind `@@`.
     fn gate_variable(&mut self) -> Option<(bool, Token)> {
-        let mut name = self.next();
-        let mut global = false;
-        if self.peek().is_punct(b'.') && is_scope(self.text(&name)) {
-            global = scope_of(self.text(&name)) != Scope::Session;
-            self.next();
-            name = self.next();
-        }
+        let (scope, name) = self.take_variable_name()?;
         let known = GATE_VARIABLES.contains(&&*lower(unquoted(self.text(&name))));
-        known.then_some((global, name))
+        known.then_some((scope.is_some_and(|scope| scope != Scope::Session), name))
     }
 
     /// Behind a whole `SET`: keeps it for the gate when it assigns the gate's variables only, to literal values.

@@ -2,9 +2,9 @@
 //!
 //! A read is a plain one until the scan finds something that insists on the primary (S01 to S04).
 
+use super::Class;
 use super::cursor::Cursor;
 use super::scan::{Calls, Until};
-use super::Class;
 use crate::lexer::TokenKind;
 use crate::plan::Kind;
 use crate::reason::Reason;

@@ -8,6 +8,7 @@ use crate::effects::{Asks, Effects};
 use crate::facts::schema_is_system;
 use crate::functions::Call;
 use crate::lexer::{Token, TokenKind};
+use crate::plan::Scope;
 use crate::reason::Reason;
 use crate::word::{Word, kw};
 
@@ -97,7 +98,7 @@ impl Cursor<'_> {
                 }
             }
             kw::LOCK if self.peek().is(kw::IN) => self.lock_found(),
-            kw::INTO => self.into_found(),
+            kw::INTO => self.watch_into(),
             0 if self.text_is(token, "sql_calc_found_rows") => {
                 self.draft.effects |= Effects::CALC_FOUND_ROWS;
                 self.draft.insist(Reason::FoundRows);
@@ -112,7 +113,7 @@ impl Cursor<'_> {
     }
 
     /// `INTO @v, …`, `INTO OUTFILE`, `INTO DUMPFILE`; elsewhere `INTO` names a table, and the family has said what it does.
-    fn into_found(&mut self) {
+    fn watch_into(&mut self) {
         let next = self.peek();
         if next.kind == TokenKind::UserVariable {
             self.draft.effects |= Effects::SET_USER_VARIABLE;
@@ -197,15 +198,7 @@ impl Cursor<'_> {
 
     /// Behind `@@`: `name`, `session.name`, `global.name`.
     fn watch_system_variable(&mut self) {
-        let mut name = self.next();
-        if self.peek().is_punct(b'.') && is_scope(self.text(&name)) {
-            self.next();
-            name = self.next();
-        }
-        if name.ends_statement() {
-            self.draft.give_up();
-            return self.put_back(name);
-        }
+        let Some(name) = self.take_variable_name().map(|(_, name)| name) else { return self.draft.give_up() };
         let text = unquoted(self.text(&name));
         let is = |known: &str| text.eq_ignore_ascii_case(known.as_bytes());
         match text {
@@ -215,19 +208,41 @@ impl Cursor<'_> {
             _ => self.draft.insist(Reason::SystemVariable),
         }
     }
+
+    /// Behind `@@`: takes `[scope.]name`; None: no name follows.
+    pub(super) fn take_variable_name(&mut self) -> Option<(Option<Scope>, Token)> {
+        let first = self.peek();
+        if !self.take_name() {
+            return None;
+        }
+        let scope = Scope::of_keyword(self.text(&first)).filter(|_| self.peek().is_punct(b'.'));
+        if scope.is_none() {
+            return Some((None, first));
+        }
+        self.next();
+        let name = self.peek();
+        self.take_name().then_some((scope, name))
+    }
 }
 
 /// True when what follows this token and stands before a parenthesis is a name given to a table, with its columns:
 /// `AS t (a)`, `WITH t (a) AS`, `(SELECT 1) t (a)`, and `'path' COLUMNS (…)`.
 fn names_columns(before: &Token) -> bool {
-    matches!(before.word, kw::AS | kw::WITH | kw::RECURSIVE)
-        || before.is_punct(b')')
-        || before.kind == TokenKind::Text
+    matches!(before.word, kw::AS | kw::WITH | kw::RECURSIVE) || before.is_punct(b')') || before.kind == TokenKind::Text
 }
 
-pub(super) fn is_scope(text: &[u8]) -> bool {
-    let scopes: [&[u8]; 5] = [b"global", b"session", b"local", b"persist", b"persist_only"];
-    scopes.iter().any(|scope| text.eq_ignore_ascii_case(scope))
+impl Scope {
+    /// The scope that a word before a variable's name means.
+    pub(super) fn of_keyword(text: &[u8]) -> Option<Scope> {
+        let is = |keyword: &str| text.eq_ignore_ascii_case(keyword.as_bytes());
+        match text {
+            _ if is("session") || is("local") => Some(Scope::Session),
+            _ if is("global") => Some(Scope::Global),
+            _ if is("persist") => Some(Scope::Persist),
+            _ if is("persist_only") => Some(Scope::PersistOnly),
+            _ => None,
+        }
+    }
 }
 
 /// A name without its quotes. A doubled quote inside stays doubled, which no name that matters has.

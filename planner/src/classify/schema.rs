@@ -147,7 +147,7 @@ impl Cursor<'_> {
                 TokenKind::Semicolon if !compound => return,
                 TokenKind::Semicolon => outside = true,
                 // The body of a routine in another language stands between `$$`: its text is no SQL.
-                TokenKind::Word if self.text(&token).first() == Some(&b'$') => return self.to_the_end(),
+                TokenKind::Word if self.text(&token).first() == Some(&b'$') => return self.skip_to_end(),
                 TokenKind::Word if token.is(kw::END) => (outside, follows) = (false, false),
                 TokenKind::Bad => self.draft.malformed(),
                 _ => follows |= outside,
@@ -160,7 +160,7 @@ impl Cursor<'_> {
         }
     }
 
-    fn to_the_end(&mut self) {
+    fn skip_to_end(&mut self) {
         while !self.at_end() {
             self.next();
         }

@@ -6,15 +6,15 @@
 //! ```
 //! Source: MySQL's reference manual, "SET Syntax for Variable Assignment", and a server's answers about the keyword.
 
-use super::cursor::Cursor;
-use super::scan::{Calls, Until, is_scope, unquoted};
 use super::Class;
+use super::cursor::Cursor;
+use super::scan::{Calls, Until, unquoted};
 use crate::effects::Effects;
 use crate::lexer::{Token, TokenKind};
 use crate::limits::ASSIGNS_MAX;
 use crate::plan::{Assign, Kind, Scope};
 use crate::reason::Reason;
-use crate::variables::variable_is_replayable;
+use crate::variables::{Carry, carry};
 use crate::word::kw;
 
 impl Cursor<'_> {
@@ -65,30 +65,48 @@ impl Cursor<'_> {
         true
     }
 
-    /// Behind `TRANSACTION`: `ISOLATION LEVEL …`, `READ ONLY`, `READ WRITE`, once each.
+    /// Behind `TRANSACTION`: `ISOLATION LEVEL …`, `READ ONLY`, `READ WRITE`, listed as the variables that they set.
     fn characteristics(&mut self, scope: Scope) {
-        while !self.at_statement_end() {
-            if self.take(kw::ISOLATION) && self.take(kw::LEVEL) {
-                let from = self.peek().start;
-                let mut end = from;
-                while !self.at_statement_end() && !self.peek().is_punct(b',') {
-                    end = self.next().end;
-                }
-                let level = self.span(from, end).into();
-                self.assign(scope, "transaction_isolation".into(), Some(level));
-            } else if self.take(kw::READ) && self.peek().kind == TokenKind::Word {
-                let mode = self.next();
-                let text = self.text(&mode).into();
-                if !(mode.is(kw::ONLY) || mode.is(kw::WRITE)) {
-                    self.draft.give_up();
-                }
-                self.assign(scope, "transaction_read_only".into(), Some(text));
+        loop {
+            let understood = if self.take(kw::ISOLATION) && self.take(kw::LEVEL) {
+                self.isolation_level().map(|level| ("transaction_isolation", level))
+            } else if self.take(kw::READ) {
+                self.access_mode().map(|mode| ("transaction_read_only", mode))
             } else {
+                None
+            };
+            let Some((name, value)) = understood else {
                 self.draft.give_up();
                 return self.scan_rest();
+            };
+            self.assign(scope, name.into(), Some(value.as_bytes().into()));
+            if !self.take_punct(b',') {
+                return;
             }
-            self.take_punct(b',');
         }
+    }
+
+    fn isolation_level(&mut self) -> Option<&'static str> {
+        if self.take(kw::SERIALIZABLE) {
+            return Some("'SERIALIZABLE'");
+        }
+        if self.take(kw::REPEATABLE) {
+            return self.take(kw::READ).then_some("'REPEATABLE-READ'");
+        }
+        if !self.take(kw::READ) {
+            return None;
+        }
+        if self.take(kw::COMMITTED) {
+            return Some("'READ-COMMITTED'");
+        }
+        self.take(kw::UNCOMMITTED).then_some("'READ-UNCOMMITTED'")
+    }
+
+    fn access_mode(&mut self) -> Option<&'static str> {
+        if self.take(kw::ONLY) {
+            return Some("ON");
+        }
+        self.take(kw::WRITE).then_some("OFF")
     }
 
     fn set_list(&mut self) {
@@ -123,12 +141,12 @@ impl Cursor<'_> {
                     kw::CHARACTER | kw::CHAR if self.take(kw::SET) => return self.set_character_set(),
                     _ => (),
                 }
-                if !assigns && first.kind == TokenKind::Word && is_scope(self.text(&first)) {
-                    *sticky = scope_of(self.text(&first));
-                    let name = self.next();
-                    return name.is_name() && self.set_named(*sticky, &name);
-                }
-                self.set_named(*sticky, &first)
+                let keyword =
+                    Scope::of_keyword(self.text(&first)).filter(|_| !assigns && first.kind == TokenKind::Word);
+                let Some(scope) = keyword else { return self.set_named(*sticky, &first) };
+                *sticky = scope;
+                let name = self.peek();
+                self.take_name() && self.set_named(scope, &name)
             }
             _ => {
                 if first.ends_statement() {
@@ -141,19 +159,7 @@ impl Cursor<'_> {
 
     /// Behind `@@`. Without a scope, transaction characteristics hold for the next transaction only.
     fn set_at_at(&mut self) -> bool {
-        let mut name = self.next();
-        let mut scope = None;
-        if self.peek().is_punct(b'.') && is_scope(self.text(&name)) {
-            scope = Some(scope_of(self.text(&name)));
-            self.next();
-            name = self.next();
-        }
-        if !name.is_name() {
-            if name.ends_statement() {
-                self.put_back(name);
-            }
-            return false;
-        }
+        let Some((scope, name)) = self.take_variable_name() else { return false };
         let bare = unquoted(self.text(&name));
         let once = scope.is_none() && TRANSACTION_VARIABLES.iter().any(|v| bare.eq_ignore_ascii_case(v.as_bytes()));
         self.set_named(if once { Scope::Once } else { scope.unwrap_or(Scope::Session) }, &name)
@@ -163,7 +169,10 @@ impl Cursor<'_> {
     fn set_named(&mut self, scope: Scope, name: &Token) -> bool {
         let mut full = lower(unquoted(self.text(name)));
         if self.take_punct(b'.') {
-            let part = self.next();
+            let part = self.peek();
+            if !self.take_name() {
+                return false;
+            }
             full = format!("{full}.{}", lower(unquoted(self.text(&part)))).into();
         }
         self.set_value(scope, full)
@@ -208,7 +217,7 @@ impl Cursor<'_> {
                 self.draft.effects |= Effects::SET_TRANSACTION_ONCE;
                 self.draft.insist(Reason::PinnedState);
             }
-            Scope::Session => self.assign_session(&name),
+            Scope::Session => self.assign_session(&name, value.as_deref()),
         }
         if self.draft.assigns.len() >= ASSIGNS_MAX {
             return self.draft.give_up();
@@ -216,7 +225,7 @@ impl Cursor<'_> {
         self.draft.assigns.push(Assign { scope, name, literal: value.is_some(), value });
     }
 
-    fn assign_session(&mut self, name: &str) {
+    fn assign_session(&mut self, name: &str, value: Option<&[u8]>) {
         self.draft.effects |= Effects::SET_SESSION;
         match name {
             "autocommit" => {
@@ -227,18 +236,9 @@ impl Cursor<'_> {
                 self.draft.effects |= Effects::SETS_LAST_INSERT_ID;
                 self.draft.insist(Reason::PinnedState);
             }
-            _ if variable_is_replayable(name).is_none() => self.draft.insist(Reason::PinnedState),
+            _ if carry(name, value.unwrap_or_default()) == Carry::Pin => self.draft.insist(Reason::PinnedState),
             _ => (),
         }
-    }
-}
-
-pub(super) fn scope_of(text: &[u8]) -> Scope {
-    match text {
-        _ if text.eq_ignore_ascii_case(b"global") => Scope::Global,
-        _ if text.eq_ignore_ascii_case(b"persist") => Scope::Persist,
-        _ if text.eq_ignore_ascii_case(b"persist_only") => Scope::PersistOnly,
-        _ => Scope::Session,
     }
 }
 

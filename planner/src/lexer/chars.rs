@@ -63,9 +63,7 @@ pub(super) fn char_bytes(set: Charset, first: u8, second: Option<u8>, third: Opt
         Charset::Utf8 | Charset::Single => false,
         Charset::Gbk => matches!(first, 0x81..=0xfe) && matches!(second, 0x40..=0x7e | 0x80..=0xfe),
         Charset::Big5 => matches!(first, 0xa1..=0xf9) && matches!(second, 0x40..=0x7e | 0xa1..=0xfe),
-        Charset::Sjis => {
-            matches!(first, 0x81..=0x9f | 0xe0..=0xfc) && matches!(second, 0x40..=0x7e | 0x80..=0xfc)
-        }
+        Charset::Sjis => matches!(first, 0x81..=0x9f | 0xe0..=0xfc) && matches!(second, 0x40..=0x7e | 0x80..=0xfc),
         Charset::Gb18030 => {
             let lead = matches!(first, 0x81..=0xfe);
             if lead && matches!((second, third, fourth), (0x30..=0x39, Some(0x81..=0xfe), Some(0x30..=0x39))) {

@@ -30,8 +30,14 @@ fn check(sql: &str, wanted: &str) {
 fn words_names_and_dots() {
     check("SELECT a.b FROM `x y`.t", "w:SELECT n:a . n:b w:FROM n:`x y` . n:t");
     check("t.into t . into .5 t.5x", "n:t . n:into w:t . w:into 0:.5 n:t . n:5x");
-    check("1st 1into 1e5into 1.into .5into 1e+5into", "n:1st n:1into 0:1e5 w:into 0:1. w:into 0:.5 w:into 0:1e+5 w:into");
-    check("0x1f 0x1g 0b01 0b2 x'1f' X'1' b'01' N'a' _utf8'a' 0X1", "x:0x1f n:0x1g x:0b01 n:0b2 x:x'1f' x:X'1' x:b'01' s:N'a' w:_utf8 s:'a' n:0X1");
+    check(
+        "1st 1into 1e5into 1.into .5into 1e+5into",
+        "n:1st n:1into 0:1e5 w:into 0:1. w:into 0:.5 w:into 0:1e+5 w:into",
+    );
+    check(
+        "0x1f 0x1g 0b01 0b2 x'1f' X'1' b'01' N'a' _utf8'a' 0X1",
+        "x:0x1f n:0x1g x:0b01 n:0b2 x:x'1f' x:X'1' x:b'01' s:N'a' w:_utf8 s:'a' n:0X1",
+    );
     check("é.ü dé", "n:é . n:ü w:dé");
 }
 
@@ -47,7 +53,10 @@ fn quotes() {
 
 #[test]
 fn variables() {
-    check("@a @'b c' @`d` @@e @@global.f @g.h$i:=1 @ x", "v:@a v:@'b c' v:@`d` @@ w:e @@ n:global . n:f v:@g.h$i := 0:1 v:@ w:x");
+    check(
+        "@a @'b c' @`d` @@e @@global.f @g.h$i:=1 @ x",
+        "v:@a v:@'b c' v:@`d` @@ w:e @@ n:global . n:f v:@g.h$i := 0:1 v:@ w:x",
+    );
     check("u@h 'u'@'h' db@replica", "w:u v:@h s:'u' v:@'h' w:db v:@replica");
 }
 

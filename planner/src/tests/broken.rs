@@ -31,9 +31,11 @@ fn check(sql: &[u8], facts: &Facts) {
 fn prefixes_and_suffixes_are_planned() {
     for case in cases() {
         for at in 0..=case.sql.len() {
+            crate::tree::tables(&case.sql[..at], &case.facts);
             check(&case.sql[..at], &case.facts);
             check(&case.sql[at..], &case.facts);
         }
+        crate::tree::tables(&case.sql, &case.facts);
     }
 }
 
@@ -41,8 +43,30 @@ fn prefixes_and_suffixes_are_planned() {
 fn mutations_are_planned() {
     let cases = cases();
     let pieces: [&[u8]; 24] = [
-        b"'", b"\"", b"`", b"\\", b"/*", b"*/", b"/*!", b"/*!80000 ", b"--", b"-- ", b"#", b"\n", b"\0", b"@", b"@@", b":=",
-        b";", b"(", b")", b".", b"\x81", b"\xff\x5c", b" FOR UPDATE ", b"0x",
+        b"'",
+        b"\"",
+        b"`",
+        b"\\",
+        b"/*",
+        b"*/",
+        b"/*!",
+        b"/*!80000 ",
+        b"--",
+        b"-- ",
+        b"#",
+        b"\n",
+        b"\0",
+        b"@",
+        b"@@",
+        b":=",
+        b";",
+        b"(",
+        b")",
+        b".",
+        b"\x81",
+        b"\xff\x5c",
+        b" FOR UPDATE ",
+        b"0x",
     ];
     let sets = ["utf8mb4", "latin1", "gbk", "big5", "sjis", "gb18030"];
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
@@ -78,11 +102,21 @@ fn mutations_are_planned() {
 fn hidden_keywords() {
     let facts = Facts::default();
     for word in ["FOR UPDATE", "INTO @a", "LOCK IN SHARE MODE", "; DELETE FROM t"] {
-        for (before, after) in [("'", "'"), ("\"", "\""), ("`", "`"), ("'it''s \\' ", "'"), ("1 /* ", " */"), ("1 -- ", "\n"), ("1 # ", "\n")] {
+        for (before, after) in [
+            ("'", "'"),
+            ("\"", "\""),
+            ("`", "`"),
+            ("'it''s \\' ", "'"),
+            ("1 /* ", " */"),
+            ("1 -- ", "\n"),
+            ("1 # ", "\n"),
+        ] {
             let sql = format!("SELECT {before}{word}{after} FROM t");
             assert_eq!(plan(sql.as_bytes(), &facts).route, Route::Read, "{sql}");
         }
-        for (before, after) in [("1 /*!", "*/"), ("1 /*!80000 ", "*/"), ("'\\'' ", ""), ("1 --1\n ", ""), ("1 /* */ ", "")] {
+        for (before, after) in
+            [("1 /*!", "*/"), ("1 /*!80000 ", "*/"), ("'\\'' ", ""), ("1 --1\n ", ""), ("1 /* */ ", "")]
+        {
             let sql = format!("SELECT * FROM t WHERE a = {before}{word}{after}");
             assert_eq!(plan(sql.as_bytes(), &facts).route, Route::Primary, "{sql}");
         }
@@ -93,7 +127,9 @@ fn hidden_keywords() {
 #[test]
 fn long_and_deep_texts() {
     let facts = Facts { multi_statements: true, ..Facts::default() };
-    for piece in ["(", "SELECT (", "/*", "/*!", "WITH a AS (", "'a", "''", "@@", "@", ";", "x.", "SET a=", "CASE ", "IF ", "f("] {
+    for piece in
+        ["(", "SELECT (", "/*", "/*!", "WITH a AS (", "'a", "''", "@@", "@", ";", "x.", "SET a=", "CASE ", "IF ", "f("]
+    {
         let sql = piece.repeat((1 << 20) / piece.len());
         check(sql.as_bytes(), &facts);
         check(format!("SELECT {sql}").as_bytes(), &facts);

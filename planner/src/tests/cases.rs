@@ -87,7 +87,11 @@ fn every_case_is_planned_as_written() {
         let found_reason = format!("{:?}", plan.reason);
         if found != wanted || reason.is_some_and(|reason| reason != found_reason) {
             let sql = String::from_utf8_lossy(&case.sql);
-            let _ = write!(wrong, "{}: {sql}\n  wanted {}\n  found  {found} reason={found_reason}\n", case.place, case.wanted);
+            let _ = write!(
+                wrong,
+                "{}: {sql}\n  wanted {}\n  found  {found} reason={found_reason}\n",
+                case.place, case.wanted
+            );
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

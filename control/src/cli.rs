@@ -1,0 +1,132 @@
+//! The command line: what was typed, and the exit code.
+//!
+//! Exit codes: 0, ended as asked; 1, could not start or failed on the way; 2, the command line or the configuration is
+//! wrong; 3, `ctl` reached no gate.
+
+use crate::config::{self, GateFlags, print};
+use crate::demo::{self, DemoOptions};
+use crate::{ctl, gate, log};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A MySQL proxy: shares connections, splits reads and writes without stale reads.
+#[derive(Parser)]
+#[command(name = "weir", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the proxy. Without a file: weir gate --backend HOST:PORT --backend HOST:PORT
+    Gate(Box<GateFlags>),
+    /// Ask a running gate.
+    Ctl(CtlFlags),
+    /// Show it all on this machine: real servers, a gate before them, some traffic.
+    Demo(DemoFlags),
+}
+
+#[derive(Args)]
+struct DemoFlags {
+    /// The server program. [default: found on the path, or fetched once]
+    #[arg(long, value_name = "FILE")]
+    mysqld: Option<PathBuf>,
+    /// Where the gate listens on 127.0.0.1.
+    #[arg(long, default_value_t = DemoOptions::default().port)]
+    port: u16,
+    /// The data's folder, which stays. [default: one that goes]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Keep the data, in the cache.
+    #[arg(long)]
+    keep: bool,
+    #[arg(long, default_value_t = DemoOptions::default().replicas)]
+    replicas: usize,
+    /// End by itself after so many seconds of traffic.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Statements per second at most; 0 for no traffic.
+    #[arg(long, value_name = "N", default_value_t = DemoOptions::default().rate_max)]
+    rate: u32,
+}
+
+#[derive(Args)]
+struct CtlFlags {
+    #[command(subcommand)]
+    command: CtlCommand,
+}
+
+#[derive(Subcommand)]
+enum CtlCommand {
+    /// Backends, pools, sessions, latencies and pins.
+    Status {
+        /// The gate's gRPC address.
+        #[arg(long, value_name = "HOST:PORT", default_value_t = format!("127.0.0.1:{}", config::ADMIN_PORT + 1))]
+        addr: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Does what the arguments of the process say.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Gate(flags) => gate_command(&flags),
+        Command::Ctl(CtlFlags { command: CtlCommand::Status { addr, json } }) => status_command(&addr, json),
+        Command::Demo(flags) => demo_command(flags),
+    }
+}
+
+fn gate_command(flags: &GateFlags) -> ExitCode {
+    let config = match config::load(flags, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(WRONG_USE, &mistakes),
+    };
+    if flags.print_config {
+        print!("{}", print::print(&config));
+        return ExitCode::SUCCESS;
+    }
+    if flags.check_config {
+        println!("the configuration is right");
+        return ExitCode::SUCCESS;
+    }
+    log::start(&config.log);
+    match gate::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn status_command(address: &str, json: bool) -> ExitCode {
+    let shown =
+        ctl::status(address).and_then(|status| if json { ctl::json(&status) } else { Ok(ctl::tables(&status)) });
+    match shown {
+        Ok(text) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(text) => fail(UNREACHABLE, &text),
+    }
+}
+
+fn demo_command(flags: DemoFlags) -> ExitCode {
+    let DemoFlags { mysqld, port, dir, keep, replicas, seconds, rate } = flags;
+    let options = DemoOptions { mysqld, port, dir, keep, replicas, seconds, rate_max: rate, gate: None };
+    match demo::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn fail(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("weir: {why}");
+    ExitCode::from(code)
+}
+
+const FAILED: u8 = 1;
+/// As clap's own.
+const WRONG_USE: u8 = 2;
+const UNREACHABLE: u8 = 3;

@@ -1,0 +1,187 @@
+//! The client over tokio: connect and ask, each within a time limit, for the monitor.
+//!
+//! Invariant: after an error, a time-out or a dropped call the connection is of no use; the owner drops it.
+
+use super::error::ClientError;
+use super::frames::{Inbound, Packet};
+use super::handshake::{Handshake, Session, Step};
+use super::options::{Options, Target};
+use super::reply::{Reply, ReplyReader, Turn};
+use super::request;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use weir_net::packet;
+use weir_net::scan::ReplyKind;
+use weir_net::tls::Tls;
+
+pub struct AsyncClient {
+    wire: Wire,
+    inbound: Inbound,
+    session: Session,
+    timeout: Option<Duration>,
+}
+
+struct Wire {
+    socket: Box<dyn Socket>,
+    tls: Option<Box<Tls>>,
+}
+
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+impl AsyncClient {
+    pub async fn connect(options: &Options) -> Result<AsyncClient, ClientError> {
+        within(options.timeout, connect(options)).await
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// A server's error is an outcome of the reply, not an `Err`.
+    pub async fn query(&mut self, sql: &str) -> Result<Reply, ClientError> {
+        within(self.timeout, self.ask(sql)).await
+    }
+
+    /// With another limit than the connection's own.
+    pub async fn query_within(&mut self, timeout: Duration, sql: &str) -> Result<Reply, ClientError> {
+        within(Some(timeout), self.ask(sql)).await
+    }
+
+    async fn ask(&mut self, sql: &str) -> Result<Reply, ClientError> {
+        let capabilities = self.session.capabilities;
+        self.inbound.expect_seq(0);
+        send(&mut self.wire, &mut self.inbound, &request::query(capabilities, sql.as_bytes(), &[])).await?;
+        let mut reader = ReplyReader::new(ReplyKind::Query, capabilities, &[]);
+        while !reader.is_done() {
+            let packet = read_packet(&mut self.wire, &mut self.inbound).await?;
+            if let Turn::Infile(_) = reader.handle(&packet.payload)? {
+                return Err(ClientError::Unsupported("a file".to_string()));
+            }
+        }
+        Ok(reader.into_reply())
+    }
+}
+
+async fn within<T>(
+    timeout: Option<Duration>,
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    match timeout {
+        None => work.await,
+        Some(timeout) => match tokio::time::timeout(timeout, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", timeout.as_millis()))
+                    .into())
+            }
+        },
+    }
+}
+
+async fn connect(options: &Options) -> Result<AsyncClient, ClientError> {
+    let socket: Box<dyn Socket> = match &options.target {
+        Target::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        Target::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            Box::new(stream)
+        }
+    };
+    let mut wire = Wire { socket, tls: None };
+    let mut inbound = Inbound::default();
+    let mut handshake = Handshake::new(options);
+    let session = loop {
+        let packet = read_packet(&mut wire, &mut inbound).await?;
+        match handshake.handle(&packet.payload)? {
+            Step::Send(payload) => send(&mut wire, &mut inbound, &payload).await?,
+            Step::StartTls(payload) => {
+                send(&mut wire, &mut inbound, &payload).await?;
+                wire.start_tls(options).await?;
+                send(&mut wire, &mut inbound, &handshake.login()?).await?;
+            }
+            Step::Wait => {}
+            Step::Done(session) => break session,
+        }
+    };
+    Ok(AsyncClient { wire, inbound, session, timeout: options.timeout })
+}
+
+async fn send(wire: &mut Wire, inbound: &mut Inbound, payload: &[u8]) -> Result<(), ClientError> {
+    let mut bytes = Vec::with_capacity(payload.len() + packet::HEADER_BYTES);
+    let next = packet::put(&mut bytes, inbound.seq(), payload);
+    inbound.expect_seq(next);
+    wire.send(&bytes).await
+}
+
+async fn read_packet(wire: &mut Wire, inbound: &mut Inbound) -> Result<Packet, ClientError> {
+    loop {
+        if let Some(packet) = inbound.take()? {
+            return Ok(packet);
+        }
+        wire.receive(inbound).await?;
+    }
+}
+
+impl Wire {
+    async fn start_tls(&mut self, options: &Options) -> Result<(), ClientError> {
+        let (config, name) = options.tls_config();
+        let mut tls = Tls::client(config, name).map_err(|error| ClientError::Tls(error.to_string()))?;
+        while tls.is_handshaking() {
+            flush(&mut *self.socket, &mut tls).await?;
+            if tls.is_handshaking() {
+                feed(&mut *self.socket, &mut tls).await?;
+            }
+        }
+        self.tls = Some(Box::new(tls));
+        Ok(())
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        match &mut self.tls {
+            None => self.socket.write_all(bytes).await?,
+            Some(tls) => {
+                tls.write_plain(bytes);
+                flush(&mut *self.socket, tls).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self, inbound: &mut Inbound) -> Result<(), ClientError> {
+        let mut buffer = [0; READ_BYTES];
+        let n = match &mut self.tls {
+            None => match self.socket.read(&mut buffer).await? {
+                0 => return Err(ClientError::Closed),
+                n => n,
+            },
+            Some(tls) => loop {
+                match tls.read_plain(&mut buffer) {
+                    0 => feed(&mut *self.socket, tls).await?,
+                    n => break n,
+                }
+            },
+        };
+        inbound.feed(&buffer[..n]);
+        Ok(())
+    }
+}
+
+async fn flush(socket: &mut dyn Socket, tls: &mut Tls) -> Result<(), ClientError> {
+    let mut cipher = Vec::new();
+    tls.take_cipher(&mut cipher);
+    Ok(socket.write_all(&cipher).await?)
+}
+
+async fn feed(socket: &mut dyn Socket, tls: &mut Tls) -> Result<(), ClientError> {
+    let mut cipher = [0; READ_BYTES];
+    let n = socket.read(&mut cipher).await?;
+    if n == 0 {
+        return Err(ClientError::Closed);
+    }
+    tls.feed(&cipher[..n]).map_err(|error| ClientError::Tls(error.to_string()))
+}
+
+const READ_BYTES: usize = 16 << 10;

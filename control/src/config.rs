@@ -1,0 +1,169 @@
+//! The configuration: what was typed (a file, flags, the environment) and what it means.
+//!
+//! ```text
+//! weir.toml ──► file ──┐                                  ┌──► Config
+//! flags ───────────────┼──► Typed (all optional, each ────► meaning
+//! environment ─────────┘    with the place it comes from) └──► Mistakes: all of them, each with its place
+//! ```
+//! Invariant: a [`Config`] is right: addresses are resolved, numbers are in range, nothing contradicts itself.
+//! Flags are stronger than the environment, the environment is stronger than the file.
+
+pub mod address;
+pub mod cores;
+pub mod file;
+pub mod flags;
+pub mod keys;
+mod meaning;
+pub mod mistake;
+pub mod print;
+pub mod typed;
+
+pub use flags::GateFlags;
+pub use mistake::{Mistake, Mistakes, Place};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use weir_core::drive::ListenAddress;
+use weir_core::snapshot::{Address, Role, Settings};
+use weir_net::secret::Secret;
+
+/// Everything that a gate needs to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: Vec<ListenAddress>,
+    /// Metrics, health and status over HTTP; None: nowhere.
+    pub admin_listen: Option<SocketAddr>,
+    pub grpc_listen: Option<SocketAddr>,
+    /// Nobody asked for these two addresses: if another gate has them, this one goes without.
+    pub admin_is_optional: bool,
+    /// CPU numbers, one core each.
+    pub cores: Vec<usize>,
+    pub tls: Tls,
+    pub memory: Memory,
+    pub backends: Vec<BackendConfig>,
+    pub monitor: MonitorConfig,
+    pub settings: Settings,
+    pub log: LogConfig,
+}
+
+/// Where the gate's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    Off,
+    /// Made at each start and kept in memory: encrypts, but no client can tell us from an impostor.
+    Ephemeral,
+    /// Made at the first start and kept there.
+    Folder(PathBuf),
+    Files {
+        cert: PathBuf,
+        key: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    pub blocks_per_core: usize,
+    pub block_bytes: usize,
+    /// Connections that may wait to be accepted, per core.
+    pub backlog: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendConfig {
+    pub name: String,
+    pub address: Address,
+    pub weight: u32,
+    /// Believed whatever the server says; None: by the server's own evidence.
+    pub role: Option<Role>,
+}
+
+#[derive(Clone, Debug)]
+pub struct MonitorConfig {
+    pub user: String,
+    pub password: Secret,
+    /// Between two looks at a backend.
+    pub interval_ms: u64,
+    /// A backend that takes longer to answer a look is down.
+    pub timeout_ms: u64,
+    /// How long the start waits for a first backend.
+    pub start_ms_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// As `--log` takes it: `info`, or `info,weir_control::monitor=debug`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// What holds for what nobody typed; without backends.
+    pub fn defaults(cores: Vec<usize>) -> Config {
+        Config {
+            listen: vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], address::MYSQL_PORT)))],
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT))),
+            grpc_listen: Some(SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT + 1))),
+            admin_is_optional: true,
+            cores,
+            tls: Tls::Ephemeral,
+            memory: Memory { blocks_per_core: 4096, block_bytes: 16 << 10, backlog: 4096 },
+            backends: Vec::new(),
+            monitor: MonitorConfig {
+                user: MONITOR_USER.to_string(),
+                password: Secret::empty(),
+                interval_ms: 250,
+                timeout_ms: 2_000,
+                start_ms_max: 10_000,
+            },
+            settings: Settings::default(),
+            log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
+        }
+    }
+
+    /// For a gate inside another process, such as a test: free ports, no word on standard error about roles.
+    pub fn local(backends: &[Address], monitor_user: &str, monitor_password: &str) -> Config {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut config = Config::defaults(cores::usual(&cores::allowed()));
+        config.listen = vec![ListenAddress::Tcp(free)];
+        config.admin_listen = Some(free);
+        config.grpc_listen = Some(free);
+        config.admin_is_optional = false;
+        config.monitor.user = monitor_user.to_string();
+        config.monitor.password = Secret::from(monitor_password.as_bytes());
+        config.backends = backends.iter().map(BackendConfig::at).collect();
+        config
+    }
+}
+
+impl BackendConfig {
+    pub fn at(address: &Address) -> BackendConfig {
+        BackendConfig { name: address::show(address), address: address.clone(), weight: 100, role: None }
+    }
+}
+
+/// Reads the file if there is one, lays environment and flags over it, and says what it all means.
+pub fn load(flags: &GateFlags, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut typed = typed::Typed::default();
+    if let Some(path) = &flags.config {
+        file::read(path, &mut typed, &mut mistakes);
+    }
+    typed::overlay_environment(&mut typed, environment);
+    flags.overlay(&mut typed);
+    meaning::judge(typed, mistakes)
+}
+
+/// HTTP; gRPC is on the next one.
+pub const ADMIN_PORT: u16 = 7306;
+
+/// The account that looks at the backends, unless another is named.
+pub const MONITOR_USER: &str = "weir";
+
+#[cfg(test)]
+mod tests;

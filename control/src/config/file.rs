@@ -1,0 +1,212 @@
+//! The configuration file: TOML into what was typed, with every mistake of form on the way.
+//!
+//! The tree is walked by hand, because deserializing would stop at the first mistake.
+
+use crate::config::keys::{self, Key, Kind, SECTIONS};
+use crate::config::mistake::{Given, Lines, Mistakes, Place, suggestion};
+use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+pub fn read(path: &Path, typed: &mut Typed, mistakes: &mut Mistakes) {
+    match std::fs::read_to_string(path) {
+        Ok(text) => read_text(path, &text, typed, mistakes),
+        Err(error) => mistakes.add(
+            &Place::WholeFile(path.to_path_buf()),
+            format!("cannot be read ({error}): name a readable file with --config, or leave it out and use flags"),
+        ),
+    }
+}
+
+pub fn read_text(path: &Path, text: &str, typed: &mut Typed, mistakes: &mut Mistakes) {
+    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut walk = Walk { lines: Lines::new(path, text), folder, typed, mistakes };
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let place = walk.lines.place(error.span().unwrap_or(0..0));
+        walk.mistakes.add(&place, format!("{}: correct it, see https://toml.io for the form", error.message().trim()));
+    }
+    for (section, value) in root.get_ref() {
+        walk.section(section, value);
+    }
+}
+
+struct Walk<'a> {
+    lines: Lines<'a>,
+    /// Relative paths in the file are relative to it.
+    folder: PathBuf,
+    typed: &'a mut Typed,
+    mistakes: &'a mut Mistakes,
+}
+
+type Name<'i> = Spanned<std::borrow::Cow<'i, str>>;
+type Value<'i> = Spanned<DeValue<'i>>;
+
+impl Walk<'_> {
+    fn section(&mut self, section: &Name<'_>, value: &Value<'_>) {
+        let name = section.get_ref().as_ref();
+        if name == "backends" {
+            return self.backends(value);
+        }
+        let Some(name) = SECTIONS.iter().find(|known| **known == name) else {
+            let home = SECTIONS.iter().find(|section| **section != "backends" && keys::find(section, name).is_some());
+            let text = match home {
+                Some(home) => format!("'{name}' belongs into [{home}]: put that line above it"),
+                None => format!("there is no section '{name}'; {}", suggestion(name, SECTIONS)),
+            };
+            return self.wrong(section.span(), text);
+        };
+        let Some(table) = value.get_ref().as_table() else {
+            return self
+                .wrong(value.span(), format!("'{name}' is a section: write it as [{name}], with its keys below"));
+        };
+        for (key, value) in table {
+            match keys::find(name, key.get_ref()) {
+                Some(Key { kind: Kind::Own, .. }) => self.own(name, key.get_ref(), value),
+                Some(known) => self.plain(known, value),
+                None => self.unknown(name, key),
+            }
+        }
+    }
+
+    fn unknown(&mut self, section: &str, key: &Name<'_>) {
+        let name = key.get_ref();
+        let elsewhere = SECTIONS.iter().find(|other| keys::find(other, name).is_some());
+        let text = match elsewhere {
+            Some(other) => format!("'{name}' belongs into [{other}], not into [{section}]: move it"),
+            None => format!("[{section}] has no key '{name}'; {}", suggestion(name, keys::names(section))),
+        };
+        self.wrong(key.span(), text);
+    }
+
+    fn plain(&mut self, key: &'static Key, value: &Value<'_>) {
+        let plain = match (&key.kind, value.get_ref()) {
+            (Kind::Number { .. }, DeValue::Integer(number)) => match unsigned(number) {
+                Some(number) => Plain::Number(number),
+                None => return self.wrong(value.span(), format!("{} must be a whole number from 0 up", key.name)),
+            },
+            (Kind::Switch { .. }, DeValue::Boolean(value)) => Plain::Switch(*value),
+            (Kind::Word { .. }, DeValue::String(text)) => Plain::Text(text.to_string()),
+            (kind, other) => return self.wrong_type(key.name, wanted(kind), value.span(), other),
+        };
+        let given = Given::new(plain, self.lines.place(value.span()));
+        self.typed.plain.push((key, given));
+    }
+
+    fn own(&mut self, section: &str, key: &str, value: &Value<'_>) {
+        match (section, key) {
+            ("gate", "listen") => self.typed.listen = self.texts(key, value),
+            ("gate", "admin_listen") => self.typed.admin_listen = self.text(key, value),
+            ("gate", "grpc_listen") => self.typed.grpc_listen = self.text(key, value),
+            ("gate", "cores") => self.typed.cores = self.cores(value),
+            ("gate", "tls") => match value.get_ref().as_bool() {
+                Some(on) => self.typed.tls = Some(Given::new(on, self.lines.place(value.span()))),
+                None => self.wrong_type(key, "true or false", value.span(), value.get_ref()),
+            },
+            ("gate", "tls_cert") => self.typed.tls_cert = self.path(key, value),
+            ("gate", "tls_key") => self.typed.tls_key = self.path(key, value),
+            ("gate", "tls_dir") => self.typed.tls_dir = self.path(key, value),
+            ("monitor", "user") => self.typed.user = self.text(key, value),
+            ("monitor", "password") => self.typed.password = self.text(key, value),
+            ("monitor", "password_file") => self.typed.password_file = self.path(key, value),
+            ("log", "level") => self.typed.log = self.text(key, value),
+            _ => unreachable!("every key of its own has a line here: {section}.{key}"),
+        }
+    }
+
+    fn backends(&mut self, value: &Value<'_>) {
+        let Some(list) = value.get_ref().as_array() else {
+            return self
+                .wrong(value.span(), "'backends' is a list: write [[backends]] above each server's keys".to_string());
+        };
+        for item in list.iter() {
+            match item.get_ref().as_table() {
+                Some(table) => self.backend(item.span(), table),
+                None => self.wrong(item.span(), "a backend is a table: write { address = \"host:port\" }".to_string()),
+            }
+        }
+    }
+
+    fn backend(&mut self, span: Range<usize>, table: &DeTable<'_>) {
+        let place = self.lines.place(span);
+        let mut backend = TypedBackend { place, address: None, name: None, weight: None, role: None };
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "address" => backend.address = self.text("address", value),
+                "name" => backend.name = self.text("name", value),
+                "role" => backend.role = self.text("role", value),
+                "weight" => match value.get_ref().as_integer().and_then(unsigned) {
+                    Some(weight) => backend.weight = Some(Given::new(weight, self.lines.place(value.span()))),
+                    None => self.wrong_type("weight", "a whole number from 0 up", value.span(), value.get_ref()),
+                },
+                _ => self.unknown("backends", key),
+            }
+        }
+        self.typed.backends.push(backend);
+    }
+
+    fn text(&mut self, name: &str, value: &Value<'_>) -> Option<Given<String>> {
+        match value.get_ref().as_str() {
+            Some(text) => Some(Given::new(text.to_string(), self.lines.place(value.span()))),
+            None => {
+                self.wrong_type(name, "a text in quotes", value.span(), value.get_ref());
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, name: &str, value: &Value<'_>) -> Option<Given<PathBuf>> {
+        let Given { value, place } = self.text(name, value)?;
+        Some(Given::new(self.folder.join(value), place))
+    }
+
+    fn texts(&mut self, name: &str, value: &Value<'_>) -> Option<Vec<Given<String>>> {
+        match value.get_ref() {
+            DeValue::Array(items) => Some(items.iter().filter_map(|item| self.text(name, item)).collect()),
+            _ => self.text(name, value).map(|one| vec![one]),
+        }
+    }
+
+    fn cores(&mut self, value: &Value<'_>) -> Option<Given<TypedCores>> {
+        let number = |value: &DeValue<'_>| value.as_integer().and_then(unsigned).map(|number| number as usize);
+        let typed = match value.get_ref() {
+            DeValue::String(text) => Some(TypedCores::Text(text.to_string())),
+            DeValue::Array(items) => {
+                items.iter().map(|item| number(item.get_ref())).collect::<Option<_>>().map(TypedCores::Numbers)
+            }
+            other => number(other).map(|count| TypedCores::Text(count.to_string())),
+        };
+        if typed.is_none() {
+            self.wrong_type(
+                "cores",
+                "a number, a text such as \"0-3\", or a list of numbers",
+                value.span(),
+                value.get_ref(),
+            );
+        }
+        Some(Given::new(typed?, self.lines.place(value.span())))
+    }
+
+    fn wrong_type(&mut self, name: &str, wanted: &str, span: Range<usize>, found: &DeValue<'_>) {
+        self.wrong(span, format!("{name} must be {wanted}, not a value of type {}", found.type_str()));
+    }
+
+    fn wrong(&mut self, span: Range<usize>, text: String) {
+        let place = self.lines.place(span);
+        self.mistakes.add(&place, text);
+    }
+}
+
+fn unsigned(number: &DeInteger<'_>) -> Option<u64> {
+    u64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+fn wanted(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Number { .. } => "a whole number",
+        Kind::Switch { .. } => "true or false",
+        Kind::Word { .. } | Kind::Own => "a text in quotes",
+    }
+}

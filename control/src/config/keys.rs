@@ -1,0 +1,195 @@
+//! The keys of the configuration file: one table that reading, `--print-config` and the suggestions for mistyped names
+//! share.
+//!
+//! Invariant: a key with a number, a switch or a word is read, checked and printed by its row alone. Those marked
+//! [`Kind::Own`] have code in `file`, `meaning` and `print`.
+
+use crate::config::{Config, LogFormat};
+use weir_core::snapshot::{Balance, Consistency};
+
+pub struct Key {
+    pub section: &'static str,
+    pub name: &'static str,
+    /// Comment in the printed file. Sentences.
+    pub doc: &'static str,
+    pub kind: Kind,
+}
+
+pub enum Kind {
+    Number { min: u64, max: u64, read: fn(&Config) -> u64, write: fn(&mut Config, u64) },
+    Switch { read: fn(&Config) -> bool, write: fn(&mut Config, bool) },
+    Word { words: &'static [&'static str], read: fn(&Config) -> &'static str, write: fn(&mut Config, &str) },
+    Own,
+}
+
+pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
+}
+
+/// In the order in which they are printed. `backends` is a list of tables.
+pub const SECTIONS: [&str; 7] = ["gate", "backends", "monitor", "pool", "routing", "limits", "log"];
+
+macro_rules! number {
+    ($section:literal, $name:literal, $min:expr, $max:expr, $($field:ident).+ : $int:ty, $doc:literal) => {
+        Key {
+            section: $section,
+            name: $name,
+            doc: $doc,
+            kind: Kind::Number {
+                min: $min,
+                max: $max,
+                read: |config| config.$($field).+ as u64,
+                write: |config, value| config.$($field).+ = value as $int,
+            },
+        }
+    };
+}
+
+macro_rules! switch {
+    ($section:literal, $name:literal, $($field:ident).+, $doc:literal) => {
+        Key {
+            section: $section,
+            name: $name,
+            doc: $doc,
+            kind: Kind::Switch {
+                read: |config| config.$($field).+,
+                write: |config, value| config.$($field).+ = value,
+            },
+        }
+    };
+}
+
+macro_rules! own {
+    ($section:literal, $name:literal, $doc:literal) => {
+        Key { section: $section, name: $name, doc: $doc, kind: Kind::Own }
+    };
+}
+
+/// A thousand days: above it a number is a slip.
+const MS_MAX: u64 = 86_400_000_000;
+const HOUR_MS: u64 = 3_600_000;
+
+pub const KEYS: &[Key] = &[
+    own!("gate", "listen", "Where clients come in: \"host:port\" or \"unix:/path\". Every core listens on each."),
+    own!(
+        "gate",
+        "admin_listen",
+        "Metrics, health and status over HTTP (/metrics, /healthz, /readyz, /status); \"off\" for none."
+    ),
+    own!("gate", "grpc_listen", "The same over gRPC, for 'weir ctl'; by default the next port after admin_listen."),
+    own!(
+        "gate",
+        "cores",
+        "CPUs to run on: a number of them, a list \"2,3\" or a range \"0-3\". By default all that the process may use."
+    ),
+    own!("gate", "tls", "Whether clients may use TLS. Without the keys below the certificate is made at each start."),
+    own!("gate", "tls_cert", "The certificate's file (PEM, with its chain). Needs tls_key."),
+    own!("gate", "tls_key", "The file of its private key (PEM)."),
+    own!(
+        "gate",
+        "tls_dir",
+        "A folder for ca.pem, server-cert.pem and server-key.pem, which are made there at the first start."
+    ),
+    number!("gate", "blocks_per_core", 64, 1 << 20, memory.blocks_per_core: usize, "Blocks of memory for bytes under way, per core."),
+    number!("gate", "block_bytes", 4 << 10, 1 << 20, memory.block_bytes: usize, "Bytes of each."),
+    number!("gate", "backlog", 1, 1 << 16, memory.backlog: i32, "Connections that may wait to be accepted, per core. The kernel cuts it to net.core.somaxconn."),
+    own!("backends", "address", "\"host:port\" or \"unix:/path\"."),
+    own!("backends", "name", "What messages and metrics call it; by default its address."),
+    own!("backends", "weight", "Its share of reads relative to the other replicas; 0 takes it out of reads."),
+    own!(
+        "backends",
+        "role",
+        "\"primary\" or \"replica\": believed whatever the server says. By default the server's own evidence decides."
+    ),
+    own!(
+        "monitor",
+        "user",
+        "The account that looks at the backends. It needs REPLICATION CLIENT and SELECT on performance_schema."
+    ),
+    own!("monitor", "password", "Its password. Better in password_file or in the environment (WEIR_MONITOR_PASSWORD)."),
+    own!("monitor", "password_file", "A file whose first line is the password."),
+    number!("monitor", "interval_ms", 10, 60_000, monitor.interval_ms: u64, "Between two looks at a backend."),
+    number!("monitor", "timeout_ms", 50, 60_000, monitor.timeout_ms: u64, "A backend that takes longer to answer a look is down."),
+    number!("monitor", "start_ms_max", 0, HOUR_MS, monitor.start_ms_max: u64, "How long the start waits for a first backend."),
+    number!("monitor", "lag_ms_max", 1, u32::MAX as u64, settings.replica_lag_ms_max: u32, "A replica behind by more gets no reads."),
+    number!("pool", "connections_per_backend_max", 1, 100_000, settings.connections_per_backend_max: u32, "Connections to each backend, for the whole gate. Keep it below the server's max_connections."),
+    number!("pool", "connections_warm_min", 0, 10_000, settings.connections_warm_min: u32, "Idle connections that each core keeps per backend and account, however long they idle."),
+    number!("pool", "connection_idle_ms_max", 100, MS_MAX, settings.connection_idle_ms_max: u64, "An idle connection is closed after this. Keep it below the server's wait_timeout."),
+    number!("pool", "connection_age_ms_max", 1_000, MS_MAX, settings.connection_age_ms_max: u64, "A connection is replaced after this, once it is free."),
+    number!("pool", "waiters_max", 0, 10_000_000, settings.waiters_max: u32, "Sessions that may wait for a connection, per core."),
+    number!("pool", "wait_ms_max", 0, HOUR_MS, settings.wait_ms_max: u64, "How long one may wait before it gets an error."),
+    number!("pool", "dial_ms_max", 10, HOUR_MS, settings.dial_ms_max: u64, "How long opening a connection may take, login included."),
+    number!("pool", "statements_per_connection_max", 1, 1_000_000, settings.statements_per_connection_max: u32, "Prepared statements kept per connection. All connections together must stay below the server's max_prepared_stmt_count."),
+    Key {
+        section: "routing",
+        name: "balance",
+        doc: "How a replica is chosen: \"random\" by weight, or \"least_outstanding\" (two by weight, then the less busy one).",
+        kind: Kind::Word {
+            words: &["random", "least_outstanding"],
+            read: |config| match config.settings.balance {
+                Balance::Random => "random",
+                Balance::LeastOutstanding => "least_outstanding",
+            },
+            write: |config, word| {
+                config.settings.balance = if word == "random" { Balance::Random } else { Balance::LeastOutstanding };
+            },
+        },
+    },
+    switch!(
+        "routing",
+        "read_write_splitting",
+        settings.read_write_splitting,
+        "Send reads to replicas. Otherwise everything goes to the primary."
+    ),
+    switch!(
+        "routing",
+        "split_read_only_transactions",
+        settings.split_read_only_transactions,
+        "START TRANSACTION READ ONLY may run on a replica."
+    ),
+    Key {
+        section: "routing",
+        name: "consistency",
+        doc: "What a read sees: \"session\" (at least what its session wrote) or \"eventual\".",
+        kind: Kind::Word {
+            words: &["session", "eventual"],
+            read: |config| match config.settings.consistency {
+                Consistency::Session => "session",
+                Consistency::Eventual => "eventual",
+            },
+            write: |config, word| {
+                config.settings.consistency =
+                    if word == "eventual" { Consistency::Eventual } else { Consistency::Session };
+            },
+        },
+    },
+    number!("routing", "read_after_write_ms_max", 0, HOUR_MS, settings.read_after_write_ms_max: u64, "How long a read waits for a replica to have what its session wrote; then the primary answers."),
+    number!("limits", "clients_max", 1, 10_000_000, settings.clients_max: u32, "Client connections, for the whole gate."),
+    number!("limits", "handshake_ms_max", 100, HOUR_MS, settings.handshake_ms_max: u64, "From accept to the end of the login."),
+    number!("limits", "client_idle_ms_max", 0, MS_MAX, settings.client_idle_ms_max: u64, "A client that says nothing for this long is closed; 0: never."),
+    number!("limits", "drain_ms_max", 0, HOUR_MS, settings.drain_ms_max: u64, "At the end: how long open transactions may go on."),
+    own!(
+        "log",
+        "level",
+        "off, error, warn, info, debug or trace; also per part, as in \"info,weir_control::monitor=debug\"."
+    ),
+    Key {
+        section: "log",
+        name: "format",
+        doc: "\"text\" for people, \"json\" for machines. Both go to standard error.",
+        kind: Kind::Word {
+            words: &["text", "json"],
+            read: |config| match config.log.format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            },
+            write: |config, word| {
+                config.log.format = if word == "json" { LogFormat::Json } else { LogFormat::Text };
+            },
+        },
+    },
+];

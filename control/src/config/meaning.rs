@@ -1,0 +1,308 @@
+//! From what was typed to what it means, with every cross-check.
+
+use crate::config::address;
+use crate::config::cores;
+use crate::config::keys::{Key, Kind};
+use crate::config::mistake::{Given, Mistakes, Place, suggestion};
+use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
+use crate::config::{BackendConfig, Config, Tls};
+use std::net::SocketAddr;
+use std::path::Path;
+use weir_core::drive::ListenAddress;
+use weir_core::snapshot::Role;
+use weir_net::secret::Secret;
+
+pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
+    let allowed = cores::allowed();
+    let mut judge = Judge { config: Config::defaults(cores::usual(&allowed)), mistakes };
+    judge.plain(&typed);
+    judge.listen(&typed);
+    judge.admin(&typed);
+    judge.cores(&typed, &allowed);
+    judge.tls(&typed);
+    judge.monitor(&typed);
+    judge.log(&typed);
+    judge.backends(&typed.backends);
+    judge.across(&typed);
+    match judge.mistakes.is_empty() {
+        true => Ok(judge.config),
+        false => Err(judge.mistakes),
+    }
+}
+
+struct Judge {
+    config: Config,
+    mistakes: Mistakes,
+}
+
+impl Judge {
+    fn plain(&mut self, typed: &Typed) {
+        for (key, Given { value, place }) in &typed.plain {
+            if let Err(text) = self.plain_one(key, value) {
+                self.mistakes.add(place, text);
+            }
+        }
+    }
+
+    fn plain_one(&mut self, key: &Key, value: &Plain) -> Result<(), String> {
+        match (&key.kind, value) {
+            (Kind::Number { min, max, write, .. }, value) => {
+                let number = match value {
+                    Plain::Number(number) => Some(*number),
+                    Plain::Text(text) => text.parse().ok(),
+                    Plain::Switch(_) => None,
+                };
+                match number.filter(|number| (*min..=*max).contains(number)) {
+                    Some(number) => write(&mut self.config, number),
+                    None => return Err(format!("{} must be a whole number from {min} to {max}", key.name)),
+                }
+            }
+            (Kind::Switch { write, .. }, Plain::Switch(on)) => write(&mut self.config, *on),
+            (Kind::Word { words, write, .. }, Plain::Text(word)) => {
+                if !words.contains(&word.as_str()) {
+                    return Err(format!(
+                        "{} cannot be '{word}'; {}",
+                        key.name,
+                        suggestion(word, words.iter().copied())
+                    ));
+                }
+                write(&mut self.config, word);
+            }
+            _ => unreachable!("the file's reader checks the type of {}", key.name),
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, typed: &Typed) {
+        let Some(listen) = &typed.listen else { return };
+        let mut found: Vec<ListenAddress> = Vec::new();
+        for Given { value, place } in listen {
+            let Some(address) = self.mistakes.keep(place, address::listen(value)) else { continue };
+            let is_free_port = matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0);
+            if !is_free_port && found.contains(&address) {
+                self.mistakes.add(place, format!("'{value}' is listened on twice: remove one"));
+            }
+            found.push(address);
+        }
+        if listen.is_empty() {
+            self.mistakes.add(&Place::Missing, "listen is empty: name at least one address, as in \"127.0.0.1:3306\"");
+        }
+        self.config.listen = found;
+    }
+
+    fn admin(&mut self, typed: &Typed) {
+        self.config.admin_is_optional = typed.admin_listen.is_none() && typed.grpc_listen.is_none();
+        if let Some(Given { value, place }) = &typed.admin_listen {
+            let Some(address) = self.mistakes.keep(place, address::admin(value)) else { return };
+            self.config.admin_listen = address;
+            self.config.grpc_listen = address.and_then(port_after);
+        }
+        if let Some(Given { value, place }) = &typed.grpc_listen {
+            let Some(address) = self.mistakes.keep(place, address::admin(value)) else { return };
+            self.config.grpc_listen = address;
+        }
+    }
+
+    fn cores(&mut self, typed: &Typed, allowed: &[usize]) {
+        let Some(Given { value, place }) = &typed.cores else {
+            if self.config.cores.is_empty() {
+                self.mistakes
+                    .add(&Place::Missing, "the kernel does not say which CPUs we may use: name them with --cores");
+            }
+            return;
+        };
+        let cores = match value {
+            TypedCores::Text(text) => cores::parse(text, allowed),
+            TypedCores::Numbers(numbers) => cores::these(numbers, allowed),
+        };
+        if let Some(cores) = self.mistakes.keep(place, cores) {
+            self.config.cores = cores;
+        }
+    }
+
+    fn tls(&mut self, typed: &Typed) {
+        let off = typed.tls.as_ref().filter(|tls| !tls.value);
+        let files = [&typed.tls_cert, &typed.tls_key, &typed.tls_dir];
+        if let (Some(off), Some(_)) = (off, files.iter().find_map(|file| file.as_ref())) {
+            let text = "TLS is switched off, yet a certificate is named: remove one of the two";
+            return self.mistakes.add(&off.place, text);
+        }
+        self.config.tls = match (&typed.tls_cert, &typed.tls_key, &typed.tls_dir) {
+            (None, None, None) if off.is_some() => Tls::Off,
+            (None, None, None) => Tls::Ephemeral,
+            (None, None, Some(folder)) => Tls::Folder(folder.value.clone()),
+            (Some(cert), Some(key), None) => {
+                self.readable(cert.place.clone(), &cert.value);
+                self.readable(key.place.clone(), &key.value);
+                Tls::Files { cert: cert.value.clone(), key: key.value.clone() }
+            }
+            (Some(file), _, Some(_)) | (None, Some(file), Some(_)) => {
+                let text =
+                    "a certificate's files and a folder for generated ones contradict each other: keep one of the two";
+                return self.mistakes.add(&file.place, text);
+            }
+            (Some(cert), None, None) => {
+                return self.mistakes.add(&cert.place, "a certificate needs its private key: name it with tls_key");
+            }
+            (None, Some(key), None) => {
+                return self.mistakes.add(&key.place, "a private key needs its certificate: name it with tls_cert");
+            }
+        };
+    }
+
+    fn readable(&mut self, place: Place, path: &Path) {
+        if let Err(error) = std::fs::File::open(path) {
+            let text = format!("'{}' cannot be read ({error}): correct the path or the file's mode", path.display());
+            self.mistakes.add(&place, text);
+        }
+    }
+
+    fn monitor(&mut self, typed: &Typed) {
+        if let Some(Given { value, place }) = &typed.user {
+            if value.is_empty() {
+                self.mistakes.add(place, "the monitor's user is empty: name an account of the backends");
+            }
+            self.config.monitor.user = value.clone();
+        }
+        match (&typed.password, &typed.password_file) {
+            (None, None) => {}
+            (Some(password), None) => self.config.monitor.password = Secret::from(password.value.as_bytes()),
+            (None, Some(file)) => match std::fs::read_to_string(&file.value) {
+                Ok(text) => {
+                    let line = text.lines().next().unwrap_or_default();
+                    self.config.monitor.password = Secret::from(line.as_bytes());
+                }
+                Err(error) => {
+                    let text = format!(
+                        "'{}' cannot be read ({error}): put the password into its first line",
+                        file.value.display()
+                    );
+                    self.mistakes.add(&file.place, text);
+                }
+            },
+            (Some(password), Some(_)) => {
+                self.mistakes
+                    .add(&password.place, "password and password_file contradict each other: keep one of the two");
+            }
+        }
+    }
+
+    fn log(&mut self, typed: &Typed) {
+        let Some(Given { value, place }) = &typed.log else { return };
+        self.config.log.filter = value.clone();
+        if let Err(text) = crate::log::check(value) {
+            self.mistakes.add(place, text);
+        }
+    }
+
+    fn backends(&mut self, typed: &[TypedBackend]) {
+        for backend in typed {
+            self.backend(backend);
+        }
+        if typed.is_empty() {
+            let text = "no backend is named: add --backend HOST:PORT, or [[backends]] with an address to the configuration file";
+            self.mistakes.add(&Place::Missing, text);
+        }
+        if typed.len() > BACKENDS_MAX {
+            self.mistakes.add(&Place::Missing, format!("there are {} backends: {BACKENDS_MAX} at most", typed.len()));
+        }
+    }
+
+    fn backend(&mut self, typed: &TypedBackend) {
+        let Some(Given { value, place }) = &typed.address else {
+            return self.mistakes.add(&typed.place, "this backend has no address: add address = \"host:port\"");
+        };
+        let Some(address) = self.mistakes.keep(place, address::backend(value)) else { return };
+        let mut backend = BackendConfig { name: value.clone(), ..BackendConfig::at(&address) };
+        if self.config.backends.iter().any(|known| known.address == address) {
+            self.mistakes.add(place, format!("'{value}' is a backend already: remove one of the two"));
+        }
+        let mut name_place = place;
+        if let Some(Given { value, place }) = &typed.name {
+            (backend.name, name_place) = (value.clone(), place);
+            if value.is_empty() || value.len() > NAME_BYTES_MAX || value.contains(char::is_control) {
+                self.mistakes.add(place, format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
+            }
+        }
+        if self.config.backends.iter().any(|known| known.name == backend.name) {
+            self.mistakes
+                .add(name_place, format!("two backends are called '{}': give each a name of its own", backend.name));
+        }
+        if let Some(Given { value, place }) = &typed.weight {
+            match u32::try_from(*value).ok().filter(|weight| *weight <= WEIGHT_MAX) {
+                Some(weight) => backend.weight = weight,
+                None => self.mistakes.add(place, format!("weight must be a whole number from 0 to {WEIGHT_MAX}")),
+            }
+        }
+        if let Some(Given { value, place }) = &typed.role {
+            match value.as_str() {
+                "primary" => self.pin_primary(&mut backend, place),
+                "replica" => backend.role = Some(Role::Replica),
+                other => {
+                    let text = format!("role cannot be '{other}'; {}", suggestion(other, ["primary", "replica"]));
+                    self.mistakes.add(place, text);
+                }
+            }
+        }
+        self.config.backends.push(backend);
+    }
+
+    fn pin_primary(&mut self, backend: &mut BackendConfig, place: &Place) {
+        backend.role = Some(Role::Primary);
+        if self.config.backends.iter().any(|known| known.role == Some(Role::Primary)) {
+            self.mistakes.add(place, "two backends are pinned as primary: there can be one");
+        }
+    }
+
+    /// What is right by itself and wrong together.
+    fn across(&mut self, typed: &Typed) {
+        let Config { settings, cores, .. } = &self.config;
+        let place = |name: &str| {
+            let typed = typed.plain.iter().rev().find(|(key, _)| key.name == name);
+            typed.map_or(Place::Missing, |(_, given)| given.place.clone())
+        };
+        let warm = u64::from(settings.connections_warm_min) * cores.len() as u64;
+        let most = u64::from(settings.connections_per_backend_max);
+        if warm > most {
+            let text = format!(
+                "connections_warm_min on {} cores keeps {warm} connections, but connections_per_backend_max allows {most}: \
+                 lower the first or raise the second",
+                cores.len()
+            );
+            self.mistakes.add(&place("connections_warm_min"), text);
+        }
+        let Config { listen, admin_listen, grpc_listen, .. } = &self.config;
+        let taken = |address: &Option<SocketAddr>| {
+            address.is_some_and(|address| address.port() != 0 && listen.contains(&ListenAddress::Tcp(address)))
+        };
+        let place_of =
+            |given: &Option<Given<String>>| given.as_ref().map_or(Place::Missing, |given| given.place.clone());
+        for (name, address, typed) in
+            [("admin_listen", admin_listen, &typed.admin_listen), ("grpc_listen", grpc_listen, &typed.grpc_listen)]
+        {
+            if taken(address) {
+                self.mistakes
+                    .add(&place_of(typed), format!("{name} is an address that clients use: choose another port"));
+            }
+        }
+        if admin_listen.is_some_and(|address| address.port() != 0) && admin_listen == grpc_listen {
+            let text = "admin_listen and grpc_listen are the same address: choose another port for one of them";
+            self.mistakes.add(&place_of(&typed.grpc_listen), text);
+        }
+    }
+}
+
+/// gRPC's address when only HTTP's is given. Port 0 stays 0: any free one.
+fn port_after(address: SocketAddr) -> Option<SocketAddr> {
+    let port = match address.port() {
+        0 => 0,
+        port => port.checked_add(1)?,
+    };
+    Some(SocketAddr::new(address.ip(), port))
+}
+
+/// A backend's number has 16 bits, and every core has a pool for each: far more than anyone has.
+const BACKENDS_MAX: usize = 256;
+const WEIGHT_MAX: u32 = 10_000;
+/// It stands in every metric and table.
+const NAME_BYTES_MAX: usize = 64;

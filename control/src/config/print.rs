@@ -1,0 +1,84 @@
+//! `--print-config`: the configuration that holds, as a file that could be read again.
+//!
+//! What differs from the default stands as it is, the default itself in a comment. Passwords are never shown.
+
+use crate::config::keys::{KEYS, Key, Kind, SECTIONS};
+use crate::config::{Config, Tls, address, cores};
+use std::fmt::Write;
+use weir_core::snapshot::Role;
+
+pub fn print(config: &Config) -> String {
+    let usual = Config::defaults(cores::usual(&cores::allowed()));
+    let mut out =
+        String::from("# The configuration of this gate. Lines that begin with '#' and a key show defaults.\n");
+    for section in SECTIONS {
+        if section == "backends" {
+            put_backends(&mut out, config);
+            continue;
+        }
+        let _ = write!(out, "\n[{section}]\n");
+        for key in KEYS.iter().filter(|key| key.section == section) {
+            let (value, default) = (show(key, config), show(key, &usual));
+            let mark = if value == default { "# " } else { "" };
+            let _ = writeln!(out, "# {}\n{mark}{} = {value}", key.doc, key.name);
+        }
+    }
+    out
+}
+
+fn put_backends(out: &mut String, config: &Config) {
+    for backend in &config.backends {
+        out.push_str("\n[[backends]]\n");
+        for key in KEYS.iter().filter(|key| key.section == "backends") {
+            let (mark, value) = match key.name {
+                "address" => ("", text(&address::show(&backend.address))),
+                "name" => ("", text(&backend.name)),
+                "weight" => (if backend.weight == 100 { "# " } else { "" }, backend.weight.to_string()),
+                _ => match backend.role {
+                    Some(Role::Primary) => ("", text("primary")),
+                    Some(_) => ("", text("replica")),
+                    None => ("# ", text("")),
+                },
+            };
+            let _ = writeln!(out, "# {}\n{mark}{} = {value}", key.doc, key.name);
+        }
+    }
+}
+
+fn show(key: &Key, config: &Config) -> String {
+    match &key.kind {
+        Kind::Number { read, .. } => read(config).to_string(),
+        Kind::Switch { read, .. } => read(config).to_string(),
+        Kind::Word { read, .. } => text(read(config)),
+        Kind::Own => show_own(key.name, config),
+    }
+}
+
+fn show_own(name: &str, config: &Config) -> String {
+    let admin = |address: Option<std::net::SocketAddr>| text(&address.map_or("off".to_string(), |a| a.to_string()));
+    let file = |pick: fn(&Tls) -> Option<&std::path::PathBuf>| {
+        text(&pick(&config.tls).map(|path| path.display().to_string()).unwrap_or_default())
+    };
+    match name {
+        "listen" => {
+            let all: Vec<String> = config.listen.iter().map(|one| text(&address::show_listen(one))).collect();
+            format!("[{}]", all.join(", "))
+        }
+        "admin_listen" => admin(config.admin_listen),
+        "grpc_listen" => admin(config.grpc_listen),
+        "cores" => text(&cores::show(&config.cores)),
+        "tls" => (config.tls != Tls::Off).to_string(),
+        "tls_cert" => file(|tls| if let Tls::Files { cert, .. } = tls { Some(cert) } else { None }),
+        "tls_key" => file(|tls| if let Tls::Files { key, .. } = tls { Some(key) } else { None }),
+        "tls_dir" => file(|tls| if let Tls::Folder(folder) = tls { Some(folder) } else { None }),
+        "user" => text(&config.monitor.user),
+        // The same text in the default, so that it always stands in a comment.
+        "password" | "password_file" => text(""),
+        "level" => text(&config.log.filter),
+        _ => unreachable!("every key of its own has a line here: {name}"),
+    }
+}
+
+fn text(value: &str) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}

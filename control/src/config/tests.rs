@@ -1,0 +1,208 @@
+use super::*;
+use std::path::Path;
+use weir_core::snapshot::Balance;
+
+fn judged(text: &str, flags: &GateFlags) -> Result<Config, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut typed = typed::Typed::default();
+    file::read_text(Path::new("w.toml"), text, &mut typed, &mut mistakes);
+    typed::overlay_environment(&mut typed, &|_| None);
+    flags.overlay(&mut typed);
+    meaning::judge(typed, mistakes)
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let mistakes = judged(text, &GateFlags::default()).unwrap_err();
+    mistakes.0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_whole_file_is_understood() {
+    let config = judged(
+        r#"
+        [gate]
+        listen = ["127.0.0.1:4406", "unix:/tmp/weir-config-test.sock"]
+        admin_listen = "127.0.0.1:4500"
+        cores = 1
+        tls = false
+        [[backends]]
+        address = "127.0.0.1:1"
+        name = "one"
+        role = "primary"
+        [[backends]]
+        address = "[::1]"
+        weight = 7
+        [monitor]
+        user = "watch"
+        password = "secret"
+        interval_ms = 1_000
+        lag_ms_max = 5
+        [pool]
+        connections_per_backend_max = 0x10
+        [routing]
+        balance = "random"
+        read_write_splitting = false
+        [log]
+        format = "json"
+        "#,
+        &GateFlags::default(),
+    )
+    .unwrap();
+    assert_eq!(config.listen.len(), 2);
+    assert_eq!(config.grpc_listen, Some("127.0.0.1:4501".parse().unwrap()));
+    assert_eq!(config.cores.len(), 1);
+    assert_eq!(config.tls, Tls::Off);
+    assert_eq!((config.backends[0].name.as_str(), config.backends[0].role), ("one", Some(Role::Primary)));
+    assert_eq!((address::show(&config.backends[1].address).as_str(), config.backends[1].weight), ("[::1]:3306", 7));
+    assert_eq!(config.monitor.password, Secret::from(&b"secret"[..]));
+    assert_eq!((config.monitor.interval_ms, config.settings.replica_lag_ms_max), (1_000, 5));
+    assert_eq!(config.settings.connections_per_backend_max, 16);
+    assert_eq!(config.settings.balance, Balance::Random);
+    assert!(!config.settings.read_write_splitting);
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_place() {
+    let found = mistakes(
+        "[gate]
+lisen = \"x\"
+listen = [\"nowhere\", 5]
+cores = \"0-99999\"
+connections_per_backend_max = 3
+[pool]
+connections_per_backend_max = 0
+wait_ms_max = \"1s\"
+[rooting]
+balance = 1
+[routing]
+balance = \"leastoutstanding\"
+[[backends]]
+name = \"a\"
+wieght = 1
+[[backends]]
+address = \"127.0.0.1:70000\"
+weight = -1
+",
+    );
+    let expected = [
+        "w.toml:2:1: [gate] has no key 'lisen'; did you mean 'listen'?",
+        "w.toml:3:22: listen must be a text in quotes, not a value of type integer",
+        "w.toml:5:1: 'connections_per_backend_max' belongs into [pool], not into [gate]: move it",
+        "w.toml:8:15: wait_ms_max must be a whole number, not a value of type string",
+        "w.toml:9:2: there is no section 'rooting'; did you mean 'routing'?",
+        "w.toml:15:1: [backends] has no key 'wieght'; did you mean 'weight'?",
+        "w.toml:18:10: weight must be a whole number from 0 up",
+        "w.toml:7:31: connections_per_backend_max must be a whole number from 1 to 100000",
+        "w.toml:12:11: balance cannot be 'leastoutstanding'; did you mean 'least_outstanding'?",
+        "w.toml:3:11: 'nowhere' has no port: write nowhere:3306",
+        "w.toml:4:9: ",
+        "w.toml:13:1: this backend has no address",
+        "w.toml:17:11: '70000' in '127.0.0.1:70000' is no port",
+    ];
+    for expected in expected {
+        assert!(found.iter().any(|text| text.starts_with(expected)), "{expected}\nnot in\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
+}
+
+#[test]
+fn broken_syntax_is_reported_and_the_rest_is_still_read() {
+    let found = mistakes("[gate]\ncores = = 2\nlistn = 1\n[[backends]]\naddress = \"127.0.0.1:1\"\n");
+    assert!(found.iter().any(|text| text.starts_with("w.toml:2:")), "{found:?}");
+    assert!(found.iter().any(|text| text.starts_with("w.toml:3:1: ")), "{found:?}");
+}
+
+#[test]
+fn contradictions_are_reported() {
+    let backend = "[[backends]]\naddress = \"127.0.0.1:1\"\n";
+    let cases = [
+        ("[gate]\ntls_cert = \"/dev/null\"", "needs its private key"),
+        ("[gate]\ntls_key = \"/dev/null\"", "needs its certificate"),
+        ("[gate]\ntls_cert = \"/dev/null\"\ntls_key = \"/nowhere/key\"", "'/nowhere/key' cannot be read"),
+        ("[gate]\ntls_cert = \"/dev/null\"\ntls_dir = \"/tmp\"", "contradict each other"),
+        ("[gate]\ntls = false\ntls_dir = \"/tmp\"", "switched off"),
+        ("[gate]\nlisten = [\"127.0.0.1:5\", \"127.0.0.1:5\"]", "listened on twice"),
+        ("[gate]\nlisten = []", "listen is empty"),
+        ("[gate]\nlisten = \"127.0.0.1:7306\"", "admin_listen is an address that clients use"),
+        ("[gate]\ngrpc_listen = \"127.0.0.1:7306\"", "the same address"),
+        ("[monitor]\npassword = \"a\"\npassword_file = \"b\"", "contradict each other"),
+        ("[monitor]\npassword_file = \"/nowhere/b\"", "cannot be read"),
+        ("[pool]\nconnections_warm_min = 300", "lower the first or raise the second"),
+        ("[[backends]]\naddress = \"127.0.0.1:1\"", "is a backend already"),
+        ("[log]\nlevel = \"a=b=c\"", "no log level"),
+    ];
+    for (text, says) in cases {
+        let found = mistakes(&format!("{text}\n{backend}"));
+        assert!(found.iter().any(|mistake| mistake.contains(says)), "{text}: {found:?}");
+    }
+    let two = "[[backends]]\naddress = \"127.0.0.1:1\"\nrole = \"primary\"\n[[backends]]\naddress = \"127.0.0.1:2\"\nrole = \"primary\"";
+    assert!(mistakes(two)[0].contains("two backends are pinned as primary"));
+    assert!(mistakes("")[0].contains("add --backend HOST:PORT"));
+}
+
+#[test]
+fn flags_are_stronger_than_the_file_and_wrong_ones_name_themselves() {
+    let file = "[gate]\ncores = 99999\ntls_dir = \"/nowhere\"\n[[backends]]\naddress = \"127.0.0.1:1\"\n[monitor]\npassword = \"x\"";
+    let flags = GateFlags {
+        backend: vec!["127.0.0.1:2".to_string(), "unix:/tmp/x.sock".to_string()],
+        cores: Some("1".to_string()),
+        no_tls: true,
+        no_split: true,
+        monitor_password: Some("y".to_string()),
+        connections_per_backend: Some("9".to_string()),
+        ..GateFlags::default()
+    };
+    let config = judged(file, &flags).unwrap();
+    assert_eq!((config.cores.len(), config.backends.len(), config.tls), (1, 2, Tls::Off));
+    assert_eq!(config.backends[1].name, "unix:/tmp/x.sock");
+    assert!(!config.settings.read_write_splitting);
+    assert_eq!(config.settings.connections_per_backend_max, 9);
+    assert_eq!(config.monitor.password, Secret::from(&b"y"[..]));
+
+    let flags =
+        GateFlags { balance: Some("rnadom".to_string()), connections_per_backend: Some("many".to_string()), ..flags };
+    let found = judged(file, &flags).unwrap_err().to_string();
+    assert!(found.contains("--balance: balance cannot be 'rnadom'; did you mean 'random'?"), "{found}");
+    assert!(found.contains("--connections-per-backend: connections_per_backend_max must be"), "{found}");
+}
+
+#[test]
+fn the_environment_is_stronger_than_the_file_only() {
+    let flags = GateFlags { backend: vec!["127.0.0.1:2".to_string()], ..GateFlags::default() };
+    let variable = |name: &str| (name == typed::PASSWORD_VARIABLE).then(|| "from-env".to_string());
+    assert_eq!(load(&flags, &variable).unwrap().monitor.password, Secret::from(&b"from-env"[..]));
+    let flags = GateFlags { monitor_password: Some("flag".to_string()), ..flags };
+    assert_eq!(load(&flags, &variable).unwrap().monitor.password, Secret::from(&b"flag"[..]));
+    let flags = GateFlags { config: Some("/nowhere/weir.toml".into()), ..flags };
+    assert!(load(&flags, &variable).unwrap_err().to_string().starts_with("/nowhere/weir.toml: cannot be read"));
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let flags = GateFlags {
+        backend: vec!["127.0.0.1:2".to_string(), "127.0.0.1:3".to_string()],
+        listen: vec!["127.0.0.1:0".to_string()],
+        balance: Some("random".to_string()),
+        monitor_password: Some("hush".to_string()),
+        ..GateFlags::default()
+    };
+    let config = load(&flags, &|_| None).unwrap();
+    let printed = print::print(&config);
+    assert!(!printed.contains("hush"));
+    assert!(printed.contains("\nbalance = \"random\"") && printed.contains("# wait_ms_max = 10000"), "{printed}");
+    let again = judged(&printed, &GateFlags::default()).unwrap();
+    assert_eq!((&again.backends, &again.settings, &again.listen), (&config.backends, &config.settings, &config.listen));
+    // With the defaults uncommented too, except for what excludes each other.
+    let full = printed
+        .replace("\n# ", "\n")
+        .lines()
+        .filter(|line| {
+            let key = line.split(" = ").next().unwrap_or_default();
+            line.starts_with('[') || (line.contains(" = ") && !key.contains(' ') && !line.ends_with("\"\""))
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
+    let again = judged(&full, &GateFlags::default()).unwrap();
+    assert_eq!((again.settings, again.memory), (config.settings, config.memory));
+}

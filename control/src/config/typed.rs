@@ -1,0 +1,67 @@
+//! What was typed, wherever: every value optional and with its place. It may be wrong in every way that types allow.
+
+use crate::config::keys::{self, Key};
+use crate::config::mistake::{Given, Place};
+use std::path::PathBuf;
+
+#[derive(Default)]
+pub struct Typed {
+    pub listen: Option<Vec<Given<String>>>,
+    pub admin_listen: Option<Given<String>>,
+    pub grpc_listen: Option<Given<String>>,
+    pub cores: Option<Given<TypedCores>>,
+    pub tls: Option<Given<bool>>,
+    pub tls_cert: Option<Given<PathBuf>>,
+    pub tls_key: Option<Given<PathBuf>>,
+    pub tls_dir: Option<Given<PathBuf>>,
+    pub backends: Vec<TypedBackend>,
+    pub user: Option<Given<String>>,
+    pub password: Option<Given<String>>,
+    pub password_file: Option<Given<PathBuf>>,
+    pub log: Option<Given<String>>,
+    /// Keys that a row of the table describes; a later one of the same key counts.
+    pub plain: Vec<(&'static Key, Given<Plain>)>,
+}
+
+impl Typed {
+    pub fn set(&mut self, section: &str, name: &str, value: Given<Plain>) {
+        let key = keys::find(section, name).expect("the caller names a key of the table");
+        self.plain.push((key, value));
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum TypedCores {
+    Text(String),
+    Numbers(Vec<usize>),
+}
+
+pub struct TypedBackend {
+    pub place: Place,
+    pub address: Option<Given<String>>,
+    pub name: Option<Given<String>>,
+    pub weight: Option<Given<u64>>,
+    pub role: Option<Given<String>>,
+}
+
+/// A value of one of the simple kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plain {
+    Number(u64),
+    Switch(bool),
+    /// Also a number that was typed as a flag.
+    Text(String),
+}
+
+pub fn overlay_environment(typed: &mut Typed, environment: &dyn Fn(&str) -> Option<String>) {
+    if let Some(password) = environment(PASSWORD_VARIABLE) {
+        typed.password = Some(Given::new(password, Place::Variable(PASSWORD_VARIABLE)));
+        typed.password_file = None;
+    }
+    if let Some(filter) = environment(LOG_VARIABLE) {
+        typed.log = Some(Given::new(filter, Place::Variable(LOG_VARIABLE)));
+    }
+}
+
+pub const PASSWORD_VARIABLE: &str = "WEIR_MONITOR_PASSWORD";
+pub const LOG_VARIABLE: &str = "WEIR_LOG";

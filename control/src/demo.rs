@@ -1,0 +1,244 @@
+//! `weir demo`: a whole cluster on this machine, a gate before it, some traffic, and a screen that shows who answers.
+//!
+//! Invariant: everything that it starts ends with it, also when it is killed. Servers are real mysqld processes, the
+//! gate is this same program in a process of its own, and all that the screen shows was asked of the servers
+//! themselves, not of the gate.
+
+mod gate;
+mod screen;
+mod session;
+mod shop;
+mod signal;
+mod traffic;
+mod watch;
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::lab::client::Login;
+use crate::lab::{
+    Cluster, ClusterOptions, LabError, Mysql, Progress, cache, client, fault, fetch, ports,
+    template,
+};
+use gate::Gate;
+use screen::Screen;
+use traffic::Traffic;
+use watch::Watch;
+
+#[derive(Debug, Clone)]
+pub struct DemoOptions {
+    /// The server program, or `None` to find or fetch one.
+    pub mysqld: Option<PathBuf>,
+    /// The gate's program, or `None` for this very one.
+    pub gate: Option<PathBuf>,
+    /// Where the gate listens on 127.0.0.1.
+    pub port: u16,
+    /// The data's folder, which stays; `None` for one that goes.
+    pub dir: Option<PathBuf>,
+    /// Keeps the data without a folder named: in the cache.
+    pub keep: bool,
+    pub replicas: usize,
+    /// Ends by itself after so long, counted from the first traffic.
+    pub seconds: Option<u64>,
+    /// Statements per second of all sessions together, at most; 0 for a demo without traffic.
+    pub rate_max: u32,
+}
+
+impl Default for DemoOptions {
+    fn default() -> DemoOptions {
+        DemoOptions {
+            mysqld: None,
+            gate: None,
+            port: 15_306,
+            dir: None,
+            keep: false,
+            replicas: 2,
+            seconds: None,
+            rate_max: 200,
+        }
+    }
+}
+
+/// Why there was no demo, or why it ended.
+#[derive(Debug)]
+pub enum DemoError {
+    Lab(LabError),
+    /// The gate did not start, or ended, with the last lines that it wrote.
+    Gate {
+        what: String,
+        log: PathBuf,
+        lines: Vec<String>,
+    },
+}
+
+impl From<LabError> for DemoError {
+    fn from(error: LabError) -> DemoError {
+        DemoError::Lab(error)
+    }
+}
+
+impl fmt::Display for DemoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DemoError::Lab(error) => error.fmt(f),
+            DemoError::Gate { what, log, lines } => fault::write_with_log(f, what, log, lines),
+        }
+    }
+}
+
+impl std::error::Error for DemoError {}
+
+/// Runs the demo until its time is over or SIGINT or SIGTERM comes.
+pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
+    let mut news = News::new();
+    let port = ports::Port::fixed(options.port)?;
+    let mysql = Mysql::find(options.mysqld.as_deref(), &mut |progress| {
+        news.tell(progress)
+    })?;
+    news.say(&format!(
+        "MySQL {} at {}",
+        mysql.version,
+        mysql.mysqld.display()
+    ));
+    // Until here a signal ends us at once, as it should: a download needs no order to end.
+    signal::listen();
+    let dir = match (&options.dir, options.keep) {
+        (None, true) => Some(cache::folder()?.join("demo")),
+        (dir, _) => dir.clone(),
+    };
+    let cluster = ClusterOptions {
+        replicas: options.replicas,
+        dir,
+        extra_cnf: "max-binlog-size=16M\nbinlog-expire-logs-seconds=3600\n".to_owned(),
+        extra_sql: shop::account(),
+        ..ClusterOptions::default()
+    };
+    let cluster = Cluster::start(&mysql, cluster, &mut |progress| news.tell(progress))?;
+    if signal::came() {
+        return Ok(());
+    }
+    news.tell(Progress::step("starting the gate"));
+    let gate = Gate::start(options.gate.as_deref(), &cluster, port)?;
+    let login = shop::login(gate.port());
+    news.tell(Progress::step("loading the shop through the gate"));
+    shop::load(&mysql, &login)?;
+    cluster.ensure_all_caught_up()?;
+    news.end();
+    print!("{}", connection_help(&cluster, &gate, &login));
+    show(options, &cluster, &gate, &login)
+}
+
+fn show(
+    options: &DemoOptions,
+    cluster: &Cluster,
+    gate: &Gate,
+    login: &Login,
+) -> Result<(), DemoError> {
+    let started = Instant::now();
+    let deadline = options
+        .seconds
+        .map(|seconds| started + Duration::from_secs(seconds));
+    let traffic = Traffic::start(cluster.mysql(), login, options.rate_max);
+    let mut watch = Watch::start(cluster);
+    let mut screen = Screen::new(std::io::stdout().is_terminal());
+    let mut next = started + Duration::from_secs(1);
+    loop {
+        while Instant::now() < next {
+            if signal::came() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                drop(traffic);
+                println!("\nStopping the gate and the servers.");
+                gate.stop();
+                return Ok(());
+            }
+            gate.check()?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        next += Duration::from_secs(1);
+        screen.draw(started.elapsed(), &watch.look(cluster), &traffic.tally());
+    }
+}
+
+fn connection_help(cluster: &Cluster, gate: &Gate, login: &Login) -> String {
+    let mysql = cluster.mysql();
+    let is_on_path = fetch::on_path("mysql").first() == Some(&mysql.client);
+    let program = if is_on_path {
+        Path::new("mysql")
+    } else {
+        &mysql.client
+    };
+    let command = client::command(mysql, login);
+    let arguments: Vec<String> = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let monitor = template::MONITOR;
+    let mut text = format!(
+        "\nThe gate listens on 127.0.0.1:{}; user {}, password {}, database {}:\n\n    {} {} {}\n\n",
+        gate.port(),
+        shop::USER,
+        shop::PASSWORD,
+        shop::DATABASE,
+        program.display(),
+        arguments.join(" "),
+        shop::DATABASE,
+    );
+    for (node, name) in cluster
+        .nodes()
+        .iter()
+        .zip(std::iter::once("primary").chain(std::iter::repeat("replica")))
+    {
+        text += &format!(
+            "Behind it: {name} {} (process {}, ",
+            node.address(),
+            node.pid().unwrap_or(0)
+        );
+        text += &format!(
+            "root by --socket={}, log {})\n",
+            node.socket().display(),
+            node.error_log().display()
+        );
+    }
+    text + &format!(
+        "The gate watches them as {}; its log is {}.\n\n",
+        monitor.0,
+        gate.log().display()
+    )
+}
+
+/// Tells what goes on before there is a screen: a line that is written over at a terminal, lines elsewhere.
+struct News {
+    is_terminal: bool,
+    last: String,
+}
+
+impl News {
+    fn new() -> News {
+        News {
+            is_terminal: std::io::stderr().is_terminal(),
+            last: String::new(),
+        }
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        if self.is_terminal {
+            eprint!("\r\x1b[K{progress}");
+        } else if self.last != progress.step {
+            // Elsewhere a line per step is enough.
+            eprintln!("{}", progress.step);
+            self.last = progress.step.to_owned();
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.end();
+        eprintln!("{text}");
+    }
+
+    fn end(&mut self) {
+        if self.is_terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

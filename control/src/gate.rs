@@ -1,0 +1,360 @@
+//! The gate: configuration in, a running proxy out. Everything that is not a query's path lives on its control thread.
+//!
+//! ```text
+//!   keys ─► first look at the backends ─► cores start ─► control loop: monitor, HTTP, gRPC, mail of the cores, orders
+//!                                                           └─ drain ─► cores end
+//! ```
+//! The order has a reason: clients are let in only when somebody can serve them, and a gate that can't start says why
+//! before it has taken a port.
+
+pub mod control;
+pub mod desk;
+pub mod gather;
+pub mod keys;
+
+use crate::config::{Config, address};
+use crate::monitor::{Sight, Topology, Watcher};
+use crate::{client, grpc, http};
+use control::{Control, Inputs, Order};
+use desk::Desk;
+use std::fmt;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc as thread_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::transport::server::TcpIncoming;
+use weir_core::drive::{self, BatchMode, DriveOptions, ListenAddress, OnPanic, Running, Seat, StartError};
+use weir_core::engine::{Engine, EngineOptions};
+use weir_core::snapshot::Snapshot;
+
+/// Why a gate can't start; each is one sentence (or a short list) that says what to do.
+#[derive(Debug)]
+pub enum GateError {
+    Keys(String),
+    /// Every backend with its reason.
+    NoBackend(Vec<(String, String)>),
+    Start(StartError),
+    /// The address of HTTP or gRPC.
+    Admin {
+        what: &'static str,
+        address: SocketAddr,
+        error: std::io::Error,
+    },
+    Machine(std::io::Error),
+}
+
+impl fmt::Display for GateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GateError::Keys(text) => f.write_str(text),
+            GateError::NoBackend(reasons) => {
+                f.write_str("no backend can be reached; correct what keeps each away:")?;
+                reasons.iter().try_for_each(|(name, why)| write!(f, "\n  {name}: {why}"))
+            }
+            GateError::Start(error) => error.fmt(f),
+            GateError::Admin { what, address, error } => {
+                write!(f, "{what} cannot listen on {address} ({error}): choose another address, or 'off'")
+            }
+            GateError::Machine(error) => write!(f, "the control thread cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for GateError {}
+
+/// Where a started gate can be reached.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// With the ports that the kernel chose where 0 was asked for.
+    pub clients: Vec<ListenAddress>,
+    pub admin: Option<SocketAddr>,
+    pub grpc: Option<SocketAddr>,
+}
+
+/// Runs on this thread until a signal ends it: the first SIGTERM or SIGINT drains, the second ends at once.
+pub fn run(config: Config) -> Result<(), GateError> {
+    runtime()?.block_on(async {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let signals = tokio::spawn(forward_signals(orders));
+        let outcome = serve(config, inbox, &mut |addresses| announce(addresses)).await;
+        signals.abort();
+        outcome
+    })
+}
+
+/// Starts a gate with its control on a thread of its own; returns when it serves.
+pub fn start(config: Config) -> Result<GateHandle, GateError> {
+    let (orders, inbox) = mpsc::unbounded_channel();
+    let (told, telling) = thread_channel::channel();
+    let body = move || {
+        let mut tell = |addresses: &Addresses| drop(told.send(addresses.clone()));
+        runtime()?.block_on(serve(config, inbox, &mut tell))
+    };
+    let builder = std::thread::Builder::new().name("weir-control".to_string());
+    let thread = builder.spawn(body).map_err(GateError::Machine)?;
+    match telling.recv() {
+        Ok(addresses) => Ok(GateHandle { addresses, orders, thread: Some(thread) }),
+        Err(_) => match thread.join() {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => Err(GateError::Machine(std::io::Error::other("it ended before the gate served"))),
+        },
+    }
+}
+
+/// A gate inside this process. Dropping it ends the gate at once.
+pub struct GateHandle {
+    addresses: Addresses,
+    orders: mpsc::UnboundedSender<Order>,
+    thread: Option<JoinHandle<Result<(), GateError>>>,
+}
+
+impl GateHandle {
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The first TCP address for clients.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.addresses.clients.iter().find_map(|address| match address {
+            ListenAddress::Tcp(address) => Some(*address),
+            ListenAddress::Unix(_) => None,
+        })
+    }
+
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.addresses.admin
+    }
+
+    /// Connect here as this user; more is set on the result.
+    pub fn client_options(&self, user: &str, password: &str) -> Option<client::Options> {
+        let address = self.address()?;
+        Some(client::Options::tcp(&address.ip().to_string(), address.port()).user(user).password(password))
+    }
+
+    /// No new clients; open transactions may end. [`GateHandle::stop`] waits for it.
+    pub fn drain(&self) {
+        // A gate that has ended has drained.
+        let _ = self.orders.send(Order::Drain);
+    }
+
+    /// Waits until a drain has ended, or ends the gate if none was asked for.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let _ = self.orders.send(Order::StopUnlessDraining);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for GateHandle {
+    fn drop(&mut self) {
+        let _ = self.orders.send(Order::Stop);
+        self.end();
+    }
+}
+
+async fn serve(
+    config: Config,
+    orders: mpsc::UnboundedReceiver<Order>,
+    started: &mut dyn FnMut(&Addresses),
+) -> Result<(), GateError> {
+    let keys = keys::make(&config.tls).map_err(GateError::Keys)?;
+    let admin = bind(config.admin_listen, "admin_listen (HTTP)", config.admin_is_optional).await?;
+    let grpc = bind(config.grpc_listen, "grpc_listen", config.admin_is_optional).await?;
+    let began = Instant::now();
+    let mut topology = Topology::new(&config, keys);
+    let mut tasks = JoinSet::new();
+    let Watch { mut sights, nudges, source } = watch(&config, &mut tasks);
+    first_look(&config, &mut topology, &mut sights, &source, began).await?;
+
+    let (desk, asks) = Desk::new();
+    let mut addresses = Addresses { clients: Vec::new(), admin: local(admin.as_ref()), grpc: local(grpc.as_ref()) };
+    if let Some(listener) = admin {
+        tasks.spawn(http::serve(listener, desk.clone()));
+    }
+    if let Some(listener) = grpc {
+        tasks.spawn(grpc::serve(TcpIncoming::from(listener).with_nodelay(Some(true)), desk.clone()));
+    }
+    topology.news();
+    let running = start_cores(&config, &topology.snapshot()).map_err(GateError::Start)?;
+    addresses.clients = running.addresses().to_vec();
+    started(&addresses);
+    let control = Control::new(&config, running, topology, desk, nudges, source, began);
+    control.run(Inputs { sights, asks, orders }).await.map_err(GateError::Machine)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, GateError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(GateError::Machine)
+}
+
+async fn bind(
+    address: Option<SocketAddr>,
+    what: &'static str,
+    is_optional: bool,
+) -> Result<Option<TcpListener>, GateError> {
+    let Some(address) = address else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if is_optional && error.kind() == std::io::ErrorKind::AddrInUse => {
+            tracing::warn!(
+                event = "admin_port_taken",
+                "{what}: {address} is taken, perhaps by another gate; going without"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(GateError::Admin { what, address, error }),
+    }
+}
+
+fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
+}
+
+struct Watch {
+    sights: mpsc::Receiver<Sight>,
+    /// One per backend.
+    nudges: Vec<Arc<Notify>>,
+    source: watch::Sender<Option<[u8; 16]>>,
+}
+
+fn watch(config: &Config, tasks: &mut JoinSet<()>) -> Watch {
+    let (sender, sights) = mpsc::channel(SIGHTS_MAX);
+    let (source, source_seen) = watch::channel(None);
+    let mut nudges = Vec::new();
+    for (at, backend) in config.backends.iter().enumerate() {
+        let nudge = Arc::new(Notify::new());
+        nudges.push(nudge.clone());
+        let mut options = client::Options::address(&backend.address)
+            .user(&config.monitor.user)
+            .attribute("program_name", "weir-monitor")
+            .timeout(Some(Duration::from_millis(config.monitor.timeout_ms)));
+        options.password = config.monitor.password.clone();
+        let watcher = Watcher {
+            backend: at,
+            options,
+            interval: Duration::from_millis(config.monitor.interval_ms),
+            sights: sender.clone(),
+            nudge,
+            last_nudge: None,
+            source: source_seen.clone(),
+        };
+        tasks.spawn(watcher.run());
+    }
+    Watch { sights, nudges, source }
+}
+
+/// Until every backend has been looked at and one is up; or, late, until one is up at all.
+async fn first_look(
+    config: &Config,
+    topology: &mut Topology,
+    sights: &mut mpsc::Receiver<Sight>,
+    source: &watch::Sender<Option<[u8; 16]>>,
+    began: Instant,
+) -> Result<(), GateError> {
+    let limit = began + Duration::from_millis(config.monitor.start_ms_max);
+    let mut patience = limit;
+    loop {
+        if topology.is_all_looked_at() && (topology.is_any_up() || topology.is_hopeless()) {
+            break;
+        }
+        tokio::select! {
+            sight = sights.recv() => {
+                let Some(sight) = sight else { break };
+                control::fold(topology, sight, began);
+                source.send_if_modified(|seen| std::mem::replace(seen, topology.source()) != topology.source());
+                if topology.is_usable() {
+                    patience = patience.min(Instant::now() + STRAGGLERS_LIMIT);
+                }
+            }
+            () = tokio::time::sleep_until(patience) => break,
+        }
+    }
+    match topology.is_any_up() {
+        true => Ok(()),
+        false => Err(GateError::NoBackend(topology.faults())),
+    }
+}
+
+fn start_cores(config: &Config, snapshot: &Snapshot) -> Result<Running, StartError> {
+    let snapshot = Arc::new(snapshot.clone());
+    let tag = u16::from(random(b"tag")[0]);
+    let make = move |seat: Seat| {
+        let options = EngineOptions {
+            core: seat.core,
+            cores: seat.cores,
+            blocks: seat.blocks,
+            block_bytes: seat.block_bytes,
+            seed: u64::from_le_bytes(random(b"seed")),
+            tag,
+            snapshot: snapshot.clone(),
+        };
+        Engine::new(seat.now, options)
+    };
+    drive::start(DriveOptions {
+        cores: config.cores.clone(),
+        listen: config.listen.clone(),
+        blocks_per_core: config.memory.blocks_per_core,
+        block_bytes: config.memory.block_bytes,
+        backlog: config.memory.backlog,
+        batch: BatchMode::default(),
+        on_panic: OnPanic::ExitGate,
+        make: Arc::new(make),
+    })
+}
+
+/// The kernel's randomness: nonces follow from the seed, so nobody may guess it.
+fn random(what: &[u8]) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    assert!(read.is_ok(), "no {} without /dev/urandom: mount /dev", String::from_utf8_lossy(what));
+    bytes
+}
+
+fn announce(addresses: &Addresses) {
+    let clients: Vec<String> = addresses.clients.iter().map(address::show_listen).collect();
+    let show = |address: Option<SocketAddr>| address.map_or("off".to_string(), |address| address.to_string());
+    tracing::info!(
+        event = "gate_started",
+        clients = clients.join(" "),
+        admin = show(addresses.admin),
+        grpc = show(addresses.grpc),
+        "weir is open for clients"
+    );
+}
+
+async fn forward_signals(orders: mpsc::UnboundedSender<Order>) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!(event = "signals_failed", "signals can't be caught: SIGTERM will end the gate without a drain");
+        return;
+    };
+    for order in [Order::Drain, Order::Stop] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if orders.send(order).is_err() {
+            return;
+        }
+    }
+}
+
+/// News of watchers that the control thread has not taken yet; beyond it they wait.
+const SIGHTS_MAX: usize = 256;
+
+/// At the start, when somebody can serve already: how long the other backends may take to answer.
+const STRAGGLERS_LIMIT: Duration = Duration::from_millis(1_000);
+
+#[cfg(test)]
+mod tests;

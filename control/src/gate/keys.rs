@@ -1,0 +1,235 @@
+//! What the gate greets clients with in secret: a certificate for TLS, an RSA pair for passwords over plain TCP.
+//!
+//! A folder gets what mysqld puts into its data folder, under the same names: `ca.pem`, `server-cert.pem` and
+//! `server-key.pem`. Clients that are given that `ca.pem` can verify the gate. The authority's own key is thrown away:
+//! nobody can sign another certificate with it. The RSA pair is made at each start and never stored.
+
+use crate::config::Tls;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use weir_core::snapshot::Keys;
+use weir_net::auth::RsaKey;
+
+/// One sentence that says what to do.
+pub type KeyError = String;
+
+pub fn make(tls: &Tls) -> Result<Keys, KeyError> {
+    let rsa = RsaKey::generate()
+        .map_err(|_| "no RSA key can be generated: the system's source of randomness fails".to_string())?;
+    let tls = match tls {
+        Tls::Off => None,
+        Tls::Ephemeral => Some(ephemeral()?),
+        Tls::Files { cert, key } => Some(from_files(cert, key)?),
+        Tls::Folder(folder) => {
+            if !folder.join(CERT).exists() && !folder.join(KEY).exists() {
+                fill(folder)?;
+            }
+            Some(from_files(&folder.join(CERT), &folder.join(KEY))?)
+        }
+    };
+    Ok(Keys { tls, rsa: Arc::new(rsa) })
+}
+
+fn from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, KeyError> {
+    let bad = |path: &Path, error: &dyn std::fmt::Display| {
+        format!(
+            "{} is no usable PEM file ({error}): name one with a certificate chain or a private key",
+            path.display()
+        )
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert).map_err(|error| bad(cert, &error))?.collect();
+    let chain = chain.map_err(|error| bad(cert, &error))?;
+    if chain.is_empty() {
+        return Err(bad(cert, &"it holds no certificate"));
+    }
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, &error))?;
+    config(chain, private).map_err(|error| {
+        format!(
+            "{} and {} don't work together ({error}): name a certificate and its own key",
+            cert.display(),
+            key.display()
+        )
+    })
+}
+
+fn ephemeral() -> Result<Arc<ServerConfig>, KeyError> {
+    let pair = Pair::generate().map_err(failed)?;
+    let chain = vec![pair.cert_der, pair.ca_der];
+    let key = PrivateKeyDer::from_pem_slice(pair.key_pem.as_bytes()).map_err(failed)?;
+    config(chain, key).map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> KeyError {
+    format!("no certificate can be generated ({error}): name one with --tls-cert and --tls-key, or use --no-tls")
+}
+
+fn config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(Arc::new(config))
+}
+
+fn fill(folder: &Path) -> Result<(), KeyError> {
+    let pair = Pair::generate().map_err(failed)?;
+    let files = [(CA, &pair.ca_pem, 0o644), (CERT, &pair.cert_pem, 0o644), (KEY, &pair.key_pem, 0o600)];
+    let write = |folder: &Path| -> std::io::Result<()> {
+        fs::create_dir_all(folder)?;
+        for (name, text, mode) in files {
+            // `create_new`: a key that is there already is never overwritten, nor a link followed.
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(folder.join(name))?;
+            file.write_all(text.as_bytes())?;
+        }
+        Ok(())
+    };
+    write(folder).map_err(|error| {
+        format!(
+            "the certificate cannot be stored in {} ({error}): name an empty folder that we may write to, or one that \
+             holds {CERT} and {KEY}",
+            folder.display()
+        )
+    })
+}
+
+/// An authority and the certificate that it has signed.
+struct Pair {
+    ca_pem: String,
+    ca_der: CertificateDer<'static>,
+    cert_pem: String,
+    cert_der: CertificateDer<'static>,
+    key_pem: String,
+}
+
+impl Pair {
+    fn generate() -> Result<Pair, rcgen::Error> {
+        let mut authority = CertificateParams::new(Vec::new())?;
+        authority.distinguished_name.push(DnType::CommonName, "Weir auto-generated CA");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        lasting(&mut authority);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+
+        let mut server = CertificateParams::new(names())?;
+        server.distinguished_name.push(DnType::CommonName, "Weir auto-generated server certificate");
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        server.use_authority_key_identifier_extension = true;
+        lasting(&mut server);
+        let key = KeyPair::generate()?;
+        let cert = server.signed_by(&key, &authority)?;
+        Ok(Pair {
+            ca_pem: authority.pem(),
+            ca_der: authority.der().clone(),
+            cert_pem: cert.pem(),
+            cert_der: cert.der().clone(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+}
+
+/// A gate is not stopped by a date that nobody thinks of: mysqld's own certificates last ten years; ours so long too,
+/// counted from a fixed day, since every start of the ephemeral kind makes a new one anyway.
+fn lasting(params: &mut CertificateParams) {
+    params.not_before = rcgen::date_time_ymd(2024, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2044, 1, 1);
+}
+
+fn names() -> Vec<String> {
+    let mut names = vec!["localhost".to_string(), "127.0.0.1".to_string(), "::1".to_string()];
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
+    let is_dns_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+    if is_dns_name && !names.contains(&host) {
+        names.push(host);
+    }
+    names
+}
+
+pub const CA: &str = "ca.pem";
+pub const CERT: &str = "server-cert.pem";
+pub const KEY: &str = "server-key.pem";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::RootCertStore;
+    use rustls_pki_types::ServerName;
+    use std::os::unix::fs::PermissionsExt;
+    use weir_net::tls::Tls as Filter;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("weir-keys-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        folder
+    }
+
+    /// S46: a client that trusts the generated authority verifies the gate by name and by address.
+    #[test]
+    fn a_folder_is_filled_once_and_its_authority_verifies_the_gate() {
+        let folder = folder("fill");
+        let keys = make(&Tls::Folder(folder.clone())).unwrap();
+        let key = fs::read(folder.join(KEY)).unwrap();
+        assert_eq!(fs::metadata(folder.join(KEY)).unwrap().permissions().mode() & 0o777, 0o600);
+        make(&Tls::Folder(folder.clone())).unwrap();
+        assert_eq!(fs::read(folder.join(KEY)).unwrap(), key);
+
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(folder.join(CA)).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Arc::new(client);
+        for (name, is_trusted) in [("localhost", true), ("127.0.0.1", true), ("elsewhere", false)] {
+            let name = ServerName::try_from(name).unwrap();
+            let outcome = handshake(Filter::client(client.clone(), name).unwrap(), keys.tls.clone().unwrap());
+            assert_eq!(outcome.is_ok(), is_trusted);
+        }
+        fs::remove_file(folder.join(CERT)).unwrap();
+        assert!(make(&Tls::Folder(folder.clone())).unwrap_err().contains(CERT));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn handshake(mut client: Filter, config: Arc<ServerConfig>) -> Result<(), String> {
+        let mut server = Filter::server(config).unwrap();
+        for _ in 0..10 {
+            let mut bytes = Vec::new();
+            client.take_cipher(&mut bytes);
+            server.feed(&bytes).map_err(|error| error.to_string())?;
+            bytes.clear();
+            server.take_cipher(&mut bytes);
+            client.feed(&bytes).map_err(|error| error.to_string())?;
+            if !client.is_handshaking() && !server.is_handshaking() {
+                return Ok(());
+            }
+        }
+        Err("no end".to_string())
+    }
+
+    #[test]
+    fn unusable_files_are_named() {
+        let folder = folder("bad");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("x.pem"), "nothing").unwrap();
+        let files = Tls::Files { cert: folder.join("x.pem"), key: folder.join("x.pem") };
+        assert!(make(&files).unwrap_err().contains("x.pem"));
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(make(&Tls::Off).unwrap().tls.is_none());
+        assert!(make(&Tls::Ephemeral).unwrap().tls.is_some());
+    }
+}

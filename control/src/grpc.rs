@@ -1,0 +1,137 @@
+//! The gate over gRPC: `weir.v1.Gate`. Protobuf types stop here; inside there is [`GateStatus`].
+
+use crate::gate::desk::Desk;
+use crate::status::{BackendStatus, GateStatus, Latency, PinStatus, PoolStatus};
+use proto::gate_server::{Gate, GateServer};
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+/// What build.rs makes of `proto/weir.proto`.
+pub mod proto {
+    #![allow(clippy::all)]
+    tonic::include_proto!("weir.v1");
+}
+
+struct Service {
+    desk: Desk,
+}
+
+#[tonic::async_trait]
+impl Gate for Service {
+    async fn status(&self, _: Request<proto::StatusRequest>) -> Result<Response<proto::StatusReply>, Status> {
+        match self.desk.picture().await {
+            Some(picture) => Ok(Response::new(picture.status().into())),
+            None => Err(Status::unavailable("the gate is ending")),
+        }
+    }
+}
+
+/// Serves until its task is dropped.
+pub async fn serve(listener: TcpIncoming, desk: Desk) {
+    let server = tonic::transport::Server::builder().concurrency_limit_per_connection(CALLS_MAX);
+    if let Err(error) = server.serve_with_incoming(GateServer::new(Service { desk }), listener).await {
+        tracing::error!(event = "grpc_failed", %error);
+    }
+}
+
+/// Asks a gate at `http://host:port`.
+pub async fn ask(address: String) -> Result<GateStatus, String> {
+    let unreachable = |why: &dyn std::fmt::Display| {
+        format!("no gate answers at {address} ({why}): name its gRPC address with --addr HOST:PORT")
+    };
+    let endpoint = tonic::transport::Endpoint::from_shared(address.clone()).map_err(|error| unreachable(&error))?;
+    let endpoint = endpoint.connect_timeout(ASK_LIMIT).timeout(ASK_LIMIT);
+    let channel = endpoint.connect().await.map_err(|error| unreachable(&root(&error)))?;
+    let mut client = proto::gate_client::GateClient::new(channel);
+    let reply = client.status(proto::StatusRequest {}).await.map_err(|status| unreachable(&status.message()))?;
+    Ok(reply.into_inner().into())
+}
+
+/// The innermost reason: the outer ones say "transport error".
+fn root(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => root(source),
+        None => error.to_string(),
+    }
+}
+
+impl From<GateStatus> for proto::StatusReply {
+    fn from(status: GateStatus) -> proto::StatusReply {
+        proto::StatusReply {
+            version: status.version,
+            uptime_ms: status.uptime_ms,
+            ready: status.ready,
+            draining: status.draining,
+            generation: status.generation,
+            listen: status.listen,
+            cores: status.cores,
+            cores_silent: status.cores_silent,
+            backends: status.backends.into_iter().map(Into::into).collect(),
+            pools: status.pools.into_iter().map(Into::into).collect(),
+            counters: status.counters.into_iter().map(|(name, value)| proto::Counter { name, value }).collect(),
+            latencies: status.latencies.into_iter().map(Into::into).collect(),
+            pins: status.pins.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<proto::StatusReply> for GateStatus {
+    fn from(reply: proto::StatusReply) -> GateStatus {
+        GateStatus {
+            version: reply.version,
+            uptime_ms: reply.uptime_ms,
+            ready: reply.ready,
+            draining: reply.draining,
+            generation: reply.generation,
+            listen: reply.listen,
+            cores: reply.cores,
+            cores_silent: reply.cores_silent,
+            backends: reply.backends.into_iter().map(Into::into).collect(),
+            pools: reply.pools.into_iter().map(Into::into).collect(),
+            counters: reply.counters.into_iter().map(|counter| (counter.name, counter.value)).collect(),
+            latencies: reply.latencies.into_iter().map(Into::into).collect(),
+            pins: reply.pins.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Both ways between a type of ours and its twin of the same fields.
+macro_rules! twins {
+    ($ours:ident, $theirs:ident: $($field:ident),*) => {
+        impl From<$ours> for proto::$theirs {
+            fn from(value: $ours) -> proto::$theirs {
+                proto::$theirs { $($field: value.$field),* }
+            }
+        }
+        impl From<proto::$theirs> for $ours {
+            fn from(value: proto::$theirs) -> $ours {
+                $ours { $($field: value.$field),* }
+            }
+        }
+    };
+}
+
+twins!(BackendStatus, Backend: name, address, role, health, lag_ms, weight, version, read_only, gtid_executed, note,
+    read_share_permille);
+twins!(PoolStatus, Pool: core, backend, quota, open, idle, leased, waiting, commands);
+twins!(Latency, Latency: name, count, p50_ns, p99_ns, p999_ns, max_ns, sum_ns);
+twins!(PinStatus, Pin: core, connection_id, user, backend, reason, statement, age_ms);
+
+/// Calls at once on one connection.
+const CALLS_MAX: usize = 8;
+
+const ASK_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_survives_the_wire() {
+        let status = crate::status::tests::picture().status();
+        let reply: proto::StatusReply = status.clone().into();
+        let bytes = prost::Message::encode_to_vec(&reply);
+        let again: proto::StatusReply = prost::Message::decode(bytes.as_slice()).unwrap();
+        assert_eq!(GateStatus::from(again), status);
+    }
+}

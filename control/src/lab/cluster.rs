@@ -1,0 +1,368 @@
+//! `Cluster`: a primary and its replicas, with GTIDs and asynchronous replication, on this machine.
+//!
+//! Invariant: node 0 was the primary when it started, the others its replicas and read-only; who is what later is the
+//! test's affair. When `start` returns, every replica's receiver is connected.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use super::cache::{self, TemporaryFolder};
+use super::client::{Login, Rows};
+use super::ports::{self, Port};
+use super::template::{APP, REPLICATION};
+use super::{LabError, Mysql, Progress, Report, Server, ServerOptions, limits};
+
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    pub replicas: usize,
+    /// A folder that stays, or `None` for one that goes with the cluster. One that holds data is started again.
+    pub dir: Option<PathBuf>,
+    /// The nodes' ports, or empty for free ones.
+    pub ports: Vec<u16>,
+    /// Lines for every node's `my.cnf`.
+    pub extra_cnf: String,
+    /// Statements for the primary once it runs, when its data are new.
+    pub extra_sql: String,
+    pub connections_max: u32,
+}
+
+impl Default for ClusterOptions {
+    fn default() -> ClusterOptions {
+        ClusterOptions {
+            replicas: 2,
+            dir: None,
+            ports: Vec::new(),
+            extra_cnf: String::new(),
+            extra_sql: String::new(),
+            connections_max: 500,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Cluster {
+    /// Before the folder: it is dropped, and so stopped, first.
+    nodes: Vec<Server>,
+    mysql: Arc<Mysql>,
+    dir: PathBuf,
+    temporary: Option<TemporaryFolder>,
+}
+
+impl Cluster {
+    pub fn start(
+        mysql: &Mysql,
+        options: ClusterOptions,
+        report: Report<'_>,
+    ) -> Result<Cluster, LabError> {
+        let asked = |what: String| Err(LabError::Asked { what });
+        if options.replicas > limits::REPLICAS_MAX {
+            return asked(format!(
+                "A cluster has at most {} replicas",
+                limits::REPLICAS_MAX
+            ));
+        }
+        let count = options.replicas + 1;
+        if !options.ports.is_empty() && options.ports.len() != count {
+            return asked(format!(
+                "{count} servers need {count} ports, and {} were given",
+                options.ports.len()
+            ));
+        }
+        let ports = match options.ports.as_slice() {
+            [] => ports::free(count)?,
+            fixed => fixed
+                .iter()
+                .map(|number| Port::fixed(*number))
+                .collect::<Result<_, _>>()?,
+        };
+        let (dir, temporary) = match &options.dir {
+            Some(dir) => (dir.clone(), None),
+            None => {
+                let folder = TemporaryFolder::create(&cache::folder()?)?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        let mysql = Arc::new(mysql.clone());
+        // The template is made before the nodes want it all at once, so that its progress can be told.
+        super::template::folder(&mysql, report)?;
+        report(Progress::step("starting the servers"));
+        let nodes = start_nodes(&mysql, &options, &dir, ports)?;
+        let cluster = Cluster {
+            nodes,
+            mysql,
+            dir,
+            temporary,
+        };
+        report(Progress::step("connecting the replicas"));
+        cluster.connect_replicas()?;
+        if cluster.nodes.first().is_some_and(Server::is_new) && !options.extra_sql.is_empty() {
+            cluster.sql(0, &options.extra_sql)?;
+        }
+        Ok(cluster)
+    }
+
+    pub fn nodes(&self) -> &[Server] {
+        &self.nodes
+    }
+
+    /// # Panics
+    /// If there is no such node: a mistake of the caller's.
+    pub fn node(&self, node: usize) -> &Server {
+        &self.nodes[node]
+    }
+
+    /// The node that was the primary at the start.
+    pub fn primary(&self) -> &Server {
+        self.node(0)
+    }
+
+    pub fn mysql(&self) -> &Mysql {
+        &self.mysql
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `127.0.0.1:PORT` of every node, for `--backend`.
+    pub fn backends(&self) -> Vec<String> {
+        self.nodes.iter().map(Server::address).collect()
+    }
+
+    /// Runs statements as root on one node.
+    pub fn sql(&self, node: usize, text: &str) -> Result<Rows, LabError> {
+        self.node(node).sql(text)
+    }
+
+    /// How the account of tests logs in to a node.
+    pub fn app_login(&self, node: usize) -> Login {
+        Login::Account {
+            port: self.node(node).port(),
+            user: APP.0.to_owned(),
+            password: APP.1.to_owned(),
+        }
+    }
+
+    /// Waits until every running replica has applied all that node 0 has executed by now.
+    pub fn ensure_all_caught_up(&self) -> Result<(), LabError> {
+        let rows = self.sql(0, "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')")?;
+        let executed = rows
+            .first()
+            .and_then(|row| row.first())
+            .cloned()
+            .unwrap_or_default();
+        let seconds = limits::REPLICATION_WAIT.as_secs();
+        let statement = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{executed}', {seconds})");
+        each(
+            self.replicas().filter(|node| node.is_running()),
+            |node| match node
+                .sql(&statement)?
+                .first()
+                .and_then(|row| row.first())
+                .map(String::as_str)
+            {
+                Some("0") => Ok(()),
+                _ => Err(not_replicating(node, "did not catch up")),
+            },
+        )
+    }
+
+    /// Makes a node replicate from another, whatever it did before.
+    pub fn replicate(&self, node: usize, source: usize) -> Result<(), LabError> {
+        connect(self.node(node), self.node(source))
+    }
+
+    /// Stops all nodes in order: replicas' data stay whole in any case, so all at once.
+    pub fn stop(&self) {
+        thread::scope(|scope| {
+            for node in &self.nodes {
+                scope.spawn(|| node.stop());
+            }
+        });
+    }
+
+    fn replicas(&self) -> impl Iterator<Item = &Server> {
+        self.nodes.iter().skip(1)
+    }
+
+    fn connect_replicas(&self) -> Result<(), LabError> {
+        each(self.replicas(), |node| connect(node, self.primary()))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.temporary.is_some() {
+            // Nobody will read these data again: a second less.
+            self.nodes.iter().for_each(Server::kill9);
+        } else {
+            self.stop();
+        }
+    }
+}
+
+fn start_nodes(
+    mysql: &Arc<Mysql>,
+    options: &ClusterOptions,
+    dir: &Path,
+    ports: Vec<Port>,
+) -> Result<Vec<Server>, LabError> {
+    let started: Mutex<Vec<Result<Server, LabError>>> = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for (number, port) in (1..).zip(ports) {
+            let started = &started;
+            scope.spawn(move || {
+                let extra_cnf = extra_cnf(options, number > 1);
+                let dir = dir.join(format!("node{number}"));
+                let server = ServerOptions {
+                    dir,
+                    port,
+                    server_id: number,
+                    extra_cnf,
+                };
+                let result = Server::create(mysql, server, &mut |_| {}).and_then(|server| {
+                    server.start()?;
+                    Ok(server)
+                });
+                started
+                    .lock()
+                    .unwrap_or_else(|error| error.into_inner())
+                    .push(result);
+            });
+        }
+    });
+    let started = started
+        .into_inner()
+        .unwrap_or_else(|error| error.into_inner());
+    let mut nodes = started
+        .into_iter()
+        .collect::<Result<Vec<Server>, LabError>>()?;
+    nodes.sort_by_key(Server::server_id);
+    Ok(nodes)
+}
+
+fn extra_cnf(options: &ClusterOptions, is_replica: bool) -> String {
+    let mut text = format!(
+        "max-connections={}\nreplica-net-timeout=10\n",
+        options.connections_max
+    );
+    if is_replica {
+        text.push_str("read-only=ON\nsuper-read-only=ON\n");
+    }
+    let _ = write!(text, "{}", options.extra_cnf);
+    text
+}
+
+fn connect(node: &Server, source: &Server) -> Result<(), LabError> {
+    let (user, password) = REPLICATION;
+    let port = source.port();
+    // By default a receiver that finds its source down tries again after a minute; a test can't wait that long.
+    node.sql(&format!(
+        "STOP REPLICA;\n\
+         CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, SOURCE_USER='{user}', \
+         SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, \
+         SOURCE_RETRY_COUNT=86400, SOURCE_HEARTBEAT_PERIOD=1;\n\
+         START REPLICA;"
+    ))?;
+    let deadline = Instant::now() + limits::REPLICATION_WAIT;
+    let look = "SELECT SERVICE_STATE FROM performance_schema.replication_connection_status";
+    while Instant::now() < deadline {
+        let rows = node.sql(look)?;
+        if rows
+            .first()
+            .and_then(|row| row.first())
+            .is_some_and(|state| state == "ON")
+        {
+            return Ok(());
+        }
+        thread::sleep(limits::LOOK_PAUSE);
+    }
+    Err(not_replicating(node, "did not connect to its source"))
+}
+
+fn not_replicating(node: &Server, what: &str) -> LabError {
+    let look = "SELECT LAST_ERROR_MESSAGE FROM performance_schema.replication_connection_status \
+                WHERE LAST_ERROR_MESSAGE <> '' \
+                UNION ALL SELECT LAST_ERROR_MESSAGE FROM performance_schema.replication_applier_status_by_worker \
+                WHERE LAST_ERROR_MESSAGE <> ''";
+    let reasons: Vec<String> = node
+        .sql(look)
+        .unwrap_or_default()
+        .into_iter()
+        .flatten()
+        .collect();
+    let what = format!(
+        "The replica at {} {what}: {}",
+        node.address(),
+        reasons.join("; ")
+    );
+    LabError::Server {
+        what,
+        log: node.error_log(),
+        lines: node.last_log_lines(),
+    }
+}
+
+/// Does the same for all at once; the first error counts.
+fn each<'a>(
+    nodes: impl Iterator<Item = &'a Server>,
+    work: impl Fn(&Server) -> Result<(), LabError> + Sync,
+) -> Result<(), LabError> {
+    thread::scope(|scope| {
+        let work = &work;
+        let running: Vec<_> = nodes.map(|node| scope.spawn(move || work(node))).collect();
+        running
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_read_only_and_the_callers_lines_come_last() {
+        let options = ClusterOptions {
+            extra_cnf: "max-connections=7\n".to_owned(),
+            ..ClusterOptions::default()
+        };
+        let (primary, replica) = (extra_cnf(&options, false), extra_cnf(&options, true));
+        assert!(!primary.contains("read-only") && replica.contains("super-read-only=ON"));
+        assert!(replica.ends_with("max-connections=7\n"));
+    }
+
+    #[test]
+    fn impossible_clusters_are_refused() {
+        let mysql = Mysql {
+            mysqld: "/nowhere".into(),
+            client: "/nowhere".into(),
+            version: super::super::fetch::Version::OLDEST,
+            root: None,
+        };
+        let check = |options: ClusterOptions, expected: &str| {
+            let error = Cluster::start(&mysql, options, &mut |_| {}).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        check(
+            ClusterOptions {
+                replicas: 99,
+                ..ClusterOptions::default()
+            },
+            "at most 15 replicas",
+        );
+        check(
+            ClusterOptions {
+                ports: vec![1],
+                ..ClusterOptions::default()
+            },
+            "3 servers need 3 ports",
+        );
+    }
+}

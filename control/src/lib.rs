@@ -1,0 +1,18 @@
+//! The processes: command line, configuration, the gate's control thread, the demo, metrics.
+
+pub mod cli;
+pub mod config;
+pub mod log;
+
+pub mod gate;
+pub mod monitor;
+
+pub mod client;
+
+pub mod ctl;
+pub mod grpc;
+pub mod http;
+pub mod status;
+
+pub mod demo;
+pub mod lab;

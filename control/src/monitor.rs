@@ -1,0 +1,34 @@
+//! The monitor: what each backend is, as it says itself, over one connection each.
+//!
+//! ```text
+//!   Watcher (a task per backend) ── Sight ──► Topology ──► Snapshot, when it says something new
+//!        ▲ nudge: a core suspects it             (pure: facts and the time go in, views and events come out)
+//! ```
+//! Rules of belief:
+//! - A server that is writable (`read_only` and `super_read_only` off) and replicates from nobody is a primary. If two
+//!   are so at once, neither is believed: somebody made a mistake, and writing to the wrong one loses data.
+//! - A server whose receiver or applier runs is a replica, even a writable one. So are read-only ones with stopped
+//!   replication, but they get no reads. Of a replication group its own word counts.
+//! - All else is unknown and gets no traffic. `role = "primary"` or `"replica"` in the configuration overrides all this.
+//! - `Seconds_Behind_Source` alone is never believed: a replica has no lag when it has executed what it received and what
+//!   the primary is known to have; otherwise its lag counts from the commit of the transaction that it applies, or from
+//!   the moment when the primary first showed what it lacks, whichever is more. A stopped applier has no lag: no reads.
+//!
+//! Limits of this: GTIDs are needed for more than routing by `Seconds_Behind_Source`; commit times are the primary's clock
+//! and compared with the replica's, so the clocks should agree.
+
+pub mod dialect;
+pub mod facts;
+
+pub mod fault;
+
+pub mod trail;
+
+pub mod topology;
+
+pub mod watch;
+
+pub use facts::Facts;
+pub use fault::Fault;
+pub use topology::Topology;
+pub use watch::{Sight, Watcher};

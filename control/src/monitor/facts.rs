@@ -1,0 +1,156 @@
+//! Facts: what one look at a backend has brought, as the server says it.
+
+use super::dialect::{Dialect, version_number};
+use super::fault::Fault;
+use crate::client::{ClientError, Outcome, Reply, Rows, ServerError, Session};
+use std::sync::Arc;
+use weir_net::gtid::GtidSet;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// As in the handshake.
+    pub version: String,
+    pub version_number: u32,
+    /// Number of the server's default collation.
+    pub charset: u8,
+    pub native_password: bool,
+    /// `read_only` or `super_read_only`.
+    pub read_only: bool,
+    pub server_uuid: String,
+    pub executed: Arc<GtidSet>,
+    /// What it replicates from; Err: the server does not tell us.
+    pub channels: Result<Vec<Channel>, ServerError>,
+    /// In a replication group: its place.
+    pub group: Option<Member>,
+    /// Age of the oldest transaction being applied, by its commit on the source.
+    pub applying_ms: Option<u64>,
+    /// Age of the newest transaction received.
+    pub received_ms: Option<u64>,
+}
+
+/// One source of replication.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Channel {
+    pub name: String,
+    pub receiver: Receiver,
+    pub applier_runs: bool,
+    pub received: GtidSet,
+    pub seconds_behind: Option<u64>,
+    /// Of receiver or applier; empty when all is well.
+    pub last_error: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receiver {
+    Connected,
+    Connecting,
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    Primary,
+    Secondary,
+    /// Recovering, offline, in error.
+    Unfit,
+}
+
+impl Facts {
+    /// From the reply to [`Dialect::look`].
+    pub fn read(dialect: Dialect, session: &Session, reply: Reply) -> Result<Facts, Fault> {
+        let mut results = reply.outcomes.into_iter();
+        let basics = rows(results.next()).map_err(Fault::of)?;
+        let cell = |at: usize| basics.rows.first().and_then(|row| row.get(at)).and_then(|value| value.as_text());
+        let is_on = |at: usize| cell(at).is_some_and(|value| value != "0");
+        let executed = cell(2).unwrap_or_default();
+        let executed = GtidSet::parse(executed.as_bytes()).map_err(|error| Fault::of(error.into()))?;
+        let mut facts = Facts {
+            version: session.version.clone(),
+            version_number: version_number(&session.version),
+            charset: session.charset,
+            native_password: false,
+            read_only: is_on(0) || is_on(1),
+            server_uuid: cell(3).unwrap_or_default(),
+            executed: Arc::new(executed),
+            channels: Ok(Vec::new()),
+            group: None,
+            applying_ms: None,
+            received_ms: None,
+        };
+        let plugins = rows(results.next()).map_err(Fault::of)?;
+        facts.native_password = plugins.rows.first().is_some_and(|row| row[0].as_text().as_deref() != Some("0"));
+        facts.channels = match rows(results.next()) {
+            Ok(status) => Ok(channels(&status)),
+            Err(ClientError::Server(error)) => Err(error),
+            Err(error) => return Err(Fault::of(error)),
+        };
+        if dialect == Dialect::Replica {
+            facts.read_performance_schema(results);
+        }
+        Ok(facts)
+    }
+
+    /// Without the privilege these stay unknown, and `Seconds_Behind_Source` has to do.
+    fn read_performance_schema(&mut self, mut results: impl Iterator<Item = Outcome>) {
+        if let Ok(members) = rows(results.next())
+            && let Some(row) = members.rows.first()
+        {
+            let text = |at: usize| row.get(at).and_then(|value| value.as_text()).unwrap_or_default();
+            // A server that has the plugin and no group is OFFLINE, with an empty role.
+            self.group = match (text(0).as_str(), text(1).as_str()) {
+                ("OFFLINE", _) => None,
+                ("ONLINE", "PRIMARY") => Some(Member::Primary),
+                ("ONLINE", "SECONDARY") => Some(Member::Secondary),
+                _ => Some(Member::Unfit),
+            };
+        }
+        if let Ok(ages) = rows(results.next())
+            && let Some(row) = ages.rows.first()
+        {
+            // Clocks that disagree make ages below zero.
+            let age = |at: usize| {
+                let text = row.get(at).and_then(|value| value.as_text())?;
+                text.parse::<i64>().ok().map(|age| age.max(0) as u64)
+            };
+            (self.applying_ms, self.received_ms) = (age(0), age(1));
+        }
+    }
+
+    pub fn is_replicating(&self) -> bool {
+        let runs = |channel: &Channel| channel.receiver != Receiver::Stopped || channel.applier_runs;
+        self.channels.as_ref().is_ok_and(|channels| channels.iter().any(runs))
+    }
+}
+
+/// The next result's rows. A result that is missing follows an error that was told already.
+fn rows(outcome: Option<Outcome>) -> Result<Rows, ClientError> {
+    match outcome {
+        Some(Outcome::Rows(rows)) => Ok(rows),
+        Some(Outcome::Err(error)) => Err(error.into()),
+        Some(Outcome::Ok(_)) | None => Err(ClientError::Shape("the server gave fewer results than it was asked for")),
+    }
+}
+
+fn channels(status: &Rows) -> Vec<Channel> {
+    (0..status.rows.len()).map(|row| channel(status, row)).collect()
+}
+
+fn channel(status: &Rows, row: usize) -> Channel {
+    // New words first, then those of before 8.0.22 and of MariaDB.
+    let text = |names: [&str; 2]| names.iter().find_map(|name| status.text(row, name)).unwrap_or_default();
+    let receiver = match text(["Replica_IO_Running", "Slave_IO_Running"]).as_str() {
+        "Yes" => Receiver::Connected,
+        "Connecting" | "Preparing" => Receiver::Connecting,
+        _ => Receiver::Stopped,
+    };
+    let received = text(["Retrieved_Gtid_Set", "Retrieved_Gtid_Set"]);
+    let errors = ["Last_SQL_Error", "Last_IO_Error"].map(|name| text([name, name]));
+    Channel {
+        name: text(["Channel_Name", "Connection_name"]),
+        receiver,
+        applier_runs: text(["Replica_SQL_Running", "Slave_SQL_Running"]) == "Yes",
+        received: GtidSet::parse(received.as_bytes()).unwrap_or_default(),
+        seconds_behind: text(["Seconds_Behind_Source", "Seconds_Behind_Master"]).parse().ok(),
+        last_error: errors.into_iter().find(|error| !error.is_empty()).unwrap_or_default(),
+    }
+}

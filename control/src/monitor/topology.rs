@@ -1,0 +1,393 @@
+//! The topology: what all looks together say about who is what.
+//!
+//! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
+//! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
+
+use super::facts::{Facts, Member, Receiver};
+use super::fault::Fault;
+use super::trail::Trail;
+use crate::config::{BackendConfig, Config};
+use std::sync::Arc;
+use weir_core::snapshot::{BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
+use weir_net::gtid::GtidSet;
+
+pub struct Topology {
+    generation: u64,
+    entries: Vec<Entry>,
+    /// The primary that the trail belongs to.
+    trail_of: Option<usize>,
+    trail: Trail,
+    settings: Arc<Settings>,
+    keys: Keys,
+    face: Face,
+    /// What the last snapshot said.
+    told: Vec<Told>,
+}
+
+struct Entry {
+    config: BackendConfig,
+    facts: Option<Box<Facts>>,
+    /// Why it is down.
+    fault: Option<Fault>,
+    is_looked_at: bool,
+    role: Role,
+    /// What keeps it from its role or from reads; empty when all is well.
+    note: String,
+    lag_ms: Option<u32>,
+}
+
+/// The part of a view that cores act on.
+#[derive(PartialEq)]
+struct Told {
+    role: Role,
+    health: Health,
+    takes_reads: bool,
+    executed: Arc<GtidSet>,
+    read_only: bool,
+    version: String,
+}
+
+/// Something that an operator should read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub is_trouble: bool,
+    pub backend: String,
+    pub text: String,
+}
+
+impl Topology {
+    pub fn new(config: &Config, keys: Keys) -> Topology {
+        let entry = |config: &BackendConfig| Entry {
+            config: config.clone(),
+            facts: None,
+            fault: None,
+            is_looked_at: false,
+            role: Role::Unknown,
+            note: "not looked at yet".to_string(),
+            lag_ms: None,
+        };
+        Topology {
+            generation: 0,
+            entries: config.backends.iter().map(entry).collect(),
+            trail_of: None,
+            trail: Trail::default(),
+            settings: Arc::new(config.settings.clone()),
+            keys,
+            face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
+            told: Vec::new(),
+        }
+    }
+
+    /// A look, or why there was none. Returns what has changed.
+    pub fn handle_look(&mut self, now_ms: u64, backend: usize, outcome: Result<Box<Facts>, Fault>) -> Vec<Event> {
+        if backend >= self.entries.len() {
+            return Vec::new();
+        }
+        let before: Vec<(Role, String)> = self.entries.iter().map(|entry| (entry.role, entry.note.clone())).collect();
+        let entry = &mut self.entries[backend];
+        let was_up = entry.is_up();
+        let was_looked_at = std::mem::replace(&mut entry.is_looked_at, true);
+        match outcome {
+            Ok(facts) => (entry.facts, entry.fault) = (Some(facts), None),
+            Err(fault) => (entry.facts, entry.fault) = (None, Some(fault)),
+        }
+        let mut events = Vec::new();
+        let entry = &self.entries[backend];
+        match (&entry.fault, was_up || !was_looked_at) {
+            (Some(fault), true) => events.push(entry.event(true, format!("is down: {fault}"))),
+            (None, _) if !was_up => events.push(entry.event(false, format!("is up, version {}", entry.version()))),
+            _ => {}
+        }
+        self.judge_roles();
+        self.judge_lags(now_ms);
+        events.extend(self.entries.iter().zip(before).filter_map(|(entry, before)| entry.news(&before)));
+        events
+    }
+
+    /// Only its executed set, from between two looks.
+    pub fn handle_executed(&mut self, now_ms: u64, backend: usize, executed: Arc<GtidSet>) {
+        if let Some(facts) = self.entries.get_mut(backend).and_then(|entry| entry.facts.as_mut()) {
+            facts.executed = executed;
+            self.judge_lags(now_ms);
+        }
+    }
+
+    fn judge_roles(&mut self) {
+        let pinned = self.entries.iter().position(|entry| entry.config.role == Some(Role::Primary));
+        let candidates: Vec<usize> =
+            (0..self.entries.len()).filter(|at| self.entries[*at].evidence().0 == Role::Primary).collect();
+        let names: Vec<String> = candidates.iter().map(|at| self.entries[*at].config.name.clone()).collect();
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            if !entry.is_up() {
+                // What it was: shown, but nobody is sent to a backend that is down.
+                entry.note = entry.fault.as_ref().map_or(String::new(), |fault| fault.why.clone());
+                continue;
+            }
+            let (role, note) = entry.evidence();
+            (entry.role, entry.note) = match (entry.config.role, role) {
+                (Some(role), _) => (role, entry.pinned_note(role)),
+                (None, Role::Primary) if pinned.is_some_and(|pinned| pinned != at) => {
+                    (Role::Unknown, "is writable, but another backend is pinned as primary".to_string())
+                }
+                (None, Role::Primary) if candidates.len() > 1 => (Role::Unknown, conflict(&names)),
+                (None, role) => (role, note),
+            };
+        }
+    }
+
+    fn judge_lags(&mut self, now_ms: u64) {
+        let primary = self.entries.iter().position(|entry| entry.is_up() && entry.role == Role::Primary);
+        if let Some(at) = primary
+            && let Some(facts) = &self.entries[at].facts
+        {
+            if self.trail_of != Some(at) {
+                self.trail.clear();
+                self.trail_of = Some(at);
+            }
+            self.trail.handle_primary(now_ms, &facts.executed);
+        }
+        // Without a primary nobody gets later than they were: reads go on.
+        let trail = primary.is_some().then_some(&self.trail);
+        for entry in &mut self.entries {
+            entry.lag_ms = match (&entry.facts, entry.role) {
+                (Some(facts), Role::Replica) => lag_ms(facts, trail, now_ms),
+                (Some(_), Role::Primary) => Some(0),
+                _ => None,
+            };
+        }
+    }
+
+    /// The next snapshot, if it would say something new.
+    pub fn news(&mut self) -> Option<Arc<Snapshot>> {
+        let told: Vec<Told> = self.entries.iter().map(|entry| entry.told(&self.settings)).collect();
+        let face = self.face_now();
+        if self.generation > 0 && told == self.told && face == self.face {
+            return None;
+        }
+        (self.told, self.face) = (told, face);
+        self.generation += 1;
+        Some(Arc::new(self.snapshot()))
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            generation: self.generation,
+            backends: self.views(),
+            settings: self.settings.clone(),
+            keys: self.keys.clone(),
+            face: self.face.clone(),
+        }
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn views(&self) -> Vec<BackendView> {
+        self.entries.iter().enumerate().map(|(at, entry)| entry.view(BackendId(at as u16))).collect()
+    }
+
+    pub fn note(&self, backend: usize) -> &str {
+        &self.entries[backend].note
+    }
+
+    /// The primary's uuid; while there is none, that of the last one.
+    pub fn source(&self) -> Option<[u8; 16]> {
+        let facts = self.entries.get(self.trail_of?)?.facts.as_ref()?;
+        let first = format!("{}:1", facts.server_uuid);
+        let set = GtidSet::parse(first.as_bytes()).ok()?;
+        set.iter().next().map(|(sid, ..)| sid.uuid)
+    }
+
+    /// Somebody can be sent somewhere.
+    pub fn is_usable(&self) -> bool {
+        self.entries.iter().any(|entry| entry.is_up() && entry.role != Role::Unknown)
+    }
+
+    pub fn is_any_up(&self) -> bool {
+        self.entries.iter().any(Entry::is_up)
+    }
+
+    pub fn is_all_looked_at(&self) -> bool {
+        self.entries.iter().all(|entry| entry.is_looked_at)
+    }
+
+    /// Every backend is down, and waiting will not help.
+    pub fn is_hopeless(&self) -> bool {
+        self.entries.iter().all(|entry| entry.fault.as_ref().is_some_and(|fault| fault.is_lasting))
+    }
+
+    /// Those that are down, each with its reason.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let reason = |entry: &Entry| match &entry.fault {
+            Some(fault) => Some((entry.config.name.clone(), fault.to_string())),
+            None if entry.is_looked_at => None,
+            None => Some((entry.config.name.clone(), "no answer yet".to_string())),
+        };
+        self.entries.iter().filter_map(reason).collect()
+    }
+
+    /// The lowest of what the backends are (S49). While all are down it stays what it was.
+    fn face_now(&self) -> Face {
+        let up = || self.entries.iter().filter_map(|entry| entry.facts.as_deref());
+        match up().min_by_key(|facts| facts.version_number) {
+            None => self.face.clone(),
+            Some(lowest) => Face {
+                version: lowest.version.clone(),
+                charset: lowest.charset,
+                native_password: up().all(|facts| facts.native_password),
+            },
+        }
+    }
+}
+
+impl Entry {
+    fn is_up(&self) -> bool {
+        self.facts.is_some()
+    }
+
+    fn version(&self) -> &str {
+        self.facts.as_ref().map_or("unknown", |facts| &facts.version)
+    }
+
+    /// What the server says by itself, and what is odd about it.
+    fn evidence(&self) -> (Role, String) {
+        let Some(facts) = &self.facts else { return (Role::Unknown, String::new()) };
+        match facts.group {
+            Some(Member::Primary) => return (Role::Primary, String::new()),
+            Some(Member::Secondary) => return (Role::Replica, String::new()),
+            Some(Member::Unfit) => return (Role::Unknown, "its replication group does not have it online".to_string()),
+            None => {}
+        }
+        match &facts.channels {
+            Err(error) => {
+                let text = format!(
+                    "does not tell whether it replicates: {error}; give the monitor's account REPLICATION CLIENT and SELECT on performance_schema"
+                );
+                (Role::Unknown, text)
+            }
+            Ok(channels) if facts.is_replicating() => (Role::Replica, stopped_note(channels)),
+            Ok(_) if !facts.read_only => (Role::Primary, String::new()),
+            Ok(channels) if !channels.is_empty() => (Role::Replica, stopped_note(channels)),
+            Ok(_) => {
+                let text = "is read-only and replicates from nobody: set role = \"primary\" or \"replica\" for it, or \
+                            make it what it should be";
+                (Role::Unknown, text.to_string())
+            }
+        }
+    }
+
+    fn pinned_note(&self, role: Role) -> String {
+        let Some(facts) = &self.facts else { return String::new() };
+        match role {
+            Role::Primary if facts.read_only => "is pinned as primary, but read-only".to_string(),
+            Role::Primary if facts.is_replicating() => "is pinned as primary, but replicates from another".to_string(),
+            Role::Replica if !facts.is_replicating() => "is pinned as replica, but does not replicate".to_string(),
+            _ => String::new(),
+        }
+    }
+
+    fn told(&self, settings: &Settings) -> Told {
+        let view = self.view(BackendId(0));
+        Told {
+            takes_reads: view.lag_ms.is_some_and(|lag| lag <= settings.replica_lag_ms_max),
+            role: view.role,
+            health: view.health,
+            executed: view.executed,
+            read_only: view.read_only,
+            version: view.version,
+        }
+    }
+
+    fn view(&self, id: BackendId) -> BackendView {
+        let facts = self.facts.as_deref();
+        BackendView {
+            id,
+            name: self.config.name.clone(),
+            address: self.config.address.clone(),
+            role: self.role,
+            health: if self.is_up() { Health::Up } else { Health::Down },
+            lag_ms: self.lag_ms,
+            executed: facts.map(|facts| facts.executed.clone()).unwrap_or_default(),
+            weight: self.config.weight,
+            version: facts.map(|facts| facts.version.clone()).unwrap_or_default(),
+            version_number: facts.map_or(0, |facts| facts.version_number),
+            read_only: facts.is_some_and(|facts| facts.read_only),
+        }
+    }
+
+    fn news(&self, before: &(Role, String)) -> Option<Event> {
+        if !self.is_up() || (self.role == before.0 && self.note == before.1) {
+            return None;
+        }
+        let role = role_name(self.role);
+        if self.note.is_empty() {
+            return Some(self.event(false, format!("is {role}")));
+        }
+        Some(self.event(true, format!("is taken for {role}: it {}", self.note)))
+    }
+
+    fn event(&self, is_trouble: bool, text: String) -> Event {
+        Event { is_trouble, backend: self.config.name.clone(), text }
+    }
+}
+
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Primary => "primary",
+        Role::Replica => "replica",
+        Role::Unknown => "unknown",
+    }
+}
+
+fn conflict(names: &[String]) -> String {
+    format!(
+        "is writable and replicates from nobody, and so are others ({}): make all but one read-only, or set role = \
+         \"primary\" for the right one",
+        names.join(", ")
+    )
+}
+
+fn stopped_note(channels: &[super::facts::Channel]) -> String {
+    let stopped = channels.iter().find(|channel| !channel.applier_runs || channel.receiver == Receiver::Stopped);
+    let Some(channel) = stopped else { return String::new() };
+    let what = if channel.applier_runs { "its receiver" } else { "its applier" };
+    let why = if channel.last_error.is_empty() { "START REPLICA starts it" } else { &channel.last_error };
+    format!("does not replicate on, {what} has stopped: {why}")
+}
+
+/// None: unknown, so it gets no reads (S66).
+fn lag_ms(facts: &Facts, trail: Option<&Trail>, now_ms: u64) -> Option<u32> {
+    let own = match (facts.group, facts.channels.as_ref()) {
+        (Some(Member::Secondary), _) => 0,
+        (Some(_), _) => return None,
+        (None, Ok(channels)) if !channels.is_empty() => own_lag_ms(facts)?,
+        (None, _) => return None,
+    };
+    let behind = trail.map_or(0, |trail| trail.behind_ms(now_ms, &facts.executed));
+    Some(u32::try_from(own.max(behind)).unwrap_or(u32::MAX))
+}
+
+/// By what the replica itself has received and executed.
+fn own_lag_ms(facts: &Facts) -> Option<u64> {
+    let channels = facts.channels.as_deref().ok()?;
+    if channels.iter().any(|channel| !channel.applier_runs) {
+        return None;
+    }
+    let knows_sets = channels.iter().all(|channel| !channel.received.is_empty());
+    if knows_sets && channels.iter().all(|channel| facts.executed.contains(&channel.received)) {
+        return Some(0);
+    }
+    let seconds = channels.iter().filter_map(|channel| channel.seconds_behind).max().map(|seconds| seconds * 1_000);
+    match knows_sets {
+        // Between two transactions nothing is being applied: then the newest received one tells.
+        true => facts.applying_ms.or(facts.received_ms).or(seconds),
+        false => seconds.max(facts.applying_ms),
+    }
+}
+
+/// `utf8mb4_0900_ai_ci`, until a backend has said its own.
+const DEFAULT_CHARSET: u8 = 255;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+use super::*;
+use crate::client::ServerError;
+use crate::monitor::facts::Channel;
+use weir_core::snapshot::Address;
+
+const UUID: &str = "3aecbfe0-e779-11f1-be4c-02fc00000001";
+
+fn set(last: u64) -> GtidSet {
+    GtidSet::parse(format!("{UUID}:1-{last}").as_bytes()).unwrap()
+}
+
+fn primary(executed: u64) -> Facts {
+    Facts {
+        version: "9.7.4".to_string(),
+        version_number: 90_704,
+        charset: 255,
+        native_password: false,
+        read_only: false,
+        server_uuid: UUID.to_string(),
+        executed: Arc::new(set(executed)),
+        channels: Ok(Vec::new()),
+        group: None,
+        applying_ms: None,
+        received_ms: None,
+    }
+}
+
+fn replica(received: u64, executed: u64) -> Facts {
+    let channel = Channel {
+        name: String::new(),
+        receiver: Receiver::Connected,
+        applier_runs: true,
+        received: set(received),
+        seconds_behind: Some(0),
+        last_error: String::new(),
+    };
+    Facts { read_only: true, channels: Ok(vec![channel]), ..primary(executed) }
+}
+
+fn with_channel(mut facts: Facts, change: impl Fn(&mut Channel)) -> Facts {
+    facts.channels.as_mut().unwrap().iter_mut().for_each(change);
+    facts
+}
+
+fn topology(roles: &[Option<Role>]) -> Topology {
+    let addresses: Vec<Address> =
+        (0..roles.len()).map(|at| Address::Tcp(format!("127.0.0.1:{}", 1000 + at).parse().unwrap())).collect();
+    let mut config = Config::local(&addresses, "weir", "");
+    for (backend, role) in config.backends.iter_mut().zip(roles) {
+        backend.role = *role;
+    }
+    Topology::new(&config, crate::gate::keys::make(&crate::config::Tls::Off).unwrap())
+}
+
+fn look(topology: &mut Topology, now_ms: u64, backend: usize, facts: Facts) -> Vec<String> {
+    texts(topology.handle_look(now_ms, backend, Ok(Box::new(facts))))
+}
+
+fn fall(topology: &mut Topology, backend: usize) -> Vec<String> {
+    texts(topology.handle_look(0, backend, Err(Fault::of(crate::client::ClientError::Closed))))
+}
+
+fn texts(events: Vec<Event>) -> Vec<String> {
+    events.into_iter().map(|event| event.text).collect()
+}
+
+fn roles(topology: &Topology) -> Vec<(Role, Health)> {
+    topology.views().iter().map(|view| (view.role, view.health)).collect()
+}
+
+#[test]
+fn roles_follow_evidence_and_only_news_make_snapshots() {
+    let mut topology = topology(&[None, None]);
+    assert_eq!(topology.news().unwrap().generation, 1);
+    assert!(topology.news().is_none());
+    let events = look(&mut topology, 0, 0, primary(10));
+    assert_eq!(events, ["is up, version 9.7.4", "is primary"]);
+    assert_eq!(look(&mut topology, 0, 1, replica(10, 10)), ["is up, version 9.7.4", "is replica"]);
+    let snapshot = topology.news().unwrap();
+    assert_eq!((snapshot.generation, snapshot.primary()), (2, Some(BackendId(0))));
+    assert_eq!((snapshot.face.version.as_str(), snapshot.backends[1].lag_ms), ("9.7.4", Some(0)));
+    // The same again says nothing.
+    assert!(look(&mut topology, 9, 1, replica(10, 10)).is_empty());
+    assert!(topology.news().is_none());
+    topology.handle_executed(10, 0, Arc::new(set(11)));
+    assert_eq!(*topology.news().unwrap().backends[0].executed, set(11));
+    assert!(topology.source().is_some());
+
+    assert_eq!(fall(&mut topology, 0), ["is down: the server closed the connection"]);
+    assert_eq!(roles(&topology)[0], (Role::Primary, Health::Down));
+    assert_eq!(topology.news().unwrap().primary(), None);
+    assert!(fall(&mut topology, 0).is_empty());
+    assert!(topology.is_usable());
+    assert_eq!(look(&mut topology, 0, 0, primary(12)), ["is up, version 9.7.4", "is primary"]);
+}
+
+#[test]
+fn two_writable_servers_are_both_disbelieved_unless_one_is_pinned() {
+    let mut open = topology(&[None, None]);
+    look(&mut open, 0, 0, primary(10));
+    let events = look(&mut open, 0, 1, primary(10));
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert!(events[1].contains("make all but one read-only"));
+    assert_eq!(roles(&open), [(Role::Unknown, Health::Up); 2]);
+    assert!(!open.is_usable());
+    // One of them gone, the other is right again.
+    fall(&mut open, 0);
+    assert_eq!(roles(&open)[1], (Role::Primary, Health::Up));
+
+    let mut pinned = topology(&[None, Some(Role::Primary)]);
+    look(&mut pinned, 0, 0, primary(10));
+    assert_eq!(roles(&pinned)[0].0, Role::Unknown);
+    look(&mut pinned, 0, 1, primary(10));
+    assert_eq!((roles(&pinned)[0].0, roles(&pinned)[1].0), (Role::Unknown, Role::Primary));
+}
+
+#[test]
+fn odd_servers_get_no_traffic_and_a_reason() {
+    let denied = ServerError { code: 1227, state: "42000".to_string(), message: "denied".to_string() };
+    let cases = [
+        (Facts { read_only: true, ..primary(1) }, Role::Unknown, "replicates from nobody"),
+        (Facts { channels: Err(denied), ..primary(1) }, Role::Unknown, "REPLICATION CLIENT"),
+        (Facts { group: Some(Member::Unfit), ..primary(1) }, Role::Unknown, "replication group"),
+        (Facts { group: Some(Member::Secondary), read_only: true, ..primary(1) }, Role::Replica, ""),
+        (Facts { group: Some(Member::Primary), ..primary(1) }, Role::Primary, ""),
+        // A writable replica is a replica all the same.
+        (Facts { read_only: false, ..replica(1, 1) }, Role::Replica, ""),
+        (with_channel(replica(1, 1), |channel| channel.applier_runs = false), Role::Replica, "applier has stopped"),
+        (
+            with_channel(replica(1, 1), |channel| {
+                (channel.applier_runs, channel.receiver) = (false, Receiver::Stopped)
+            }),
+            Role::Replica,
+            "has stopped",
+        ),
+        // Promoted by hand, its old channel still configured.
+        (
+            with_channel(Facts { read_only: false, ..replica(1, 1) }, |channel| {
+                (channel.applier_runs, channel.receiver) = (false, Receiver::Stopped);
+            }),
+            Role::Primary,
+            "",
+        ),
+    ];
+    for (facts, role, note) in cases {
+        let mut topology = topology(&[None]);
+        look(&mut topology, 0, 0, facts.clone());
+        assert_eq!(topology.views()[0].role, role, "{facts:?}");
+        assert!(
+            topology.note(0).contains(note) && topology.note(0).is_empty() == note.is_empty(),
+            "{}",
+            topology.note(0)
+        );
+    }
+}
+
+/// S66
+#[test]
+fn lag_is_what_was_received_and_what_the_primary_has() {
+    let cases = [
+        // Executed all that it received and all that the primary has.
+        (replica(10, 10), Some(0)),
+        // Received and being applied: the age of that transaction.
+        (Facts { applying_ms: Some(700), ..replica(10, 9) }, Some(700)),
+        // Nothing being applied at this moment.
+        (Facts { received_ms: Some(30), ..replica(10, 9) }, Some(30)),
+        // Seconds_Behind_Source says 0, but the applier has stopped.
+        (with_channel(replica(10, 10), |channel| channel.applier_runs = false), None),
+        // No sets: only Seconds_Behind_Source is left.
+        (
+            with_channel(replica(10, 10), |channel| {
+                (channel.received, channel.seconds_behind) = (GtidSet::new(), Some(3));
+            }),
+            Some(3_000),
+        ),
+        (
+            with_channel(replica(10, 10), |channel| {
+                (channel.received, channel.seconds_behind) = (GtidSet::new(), None);
+            }),
+            None,
+        ),
+        (Facts { channels: Ok(Vec::new()), read_only: true, ..replica(10, 10) }, None),
+    ];
+    for (facts, lag) in cases {
+        let mut topology = topology(&[None, None]);
+        look(&mut topology, 0, 0, primary(10));
+        look(&mut topology, 0, 1, facts.clone());
+        assert_eq!(topology.views()[1].lag_ms, lag, "{facts:?}");
+    }
+}
+
+/// S66: the receiver has lost the primary and `Seconds_Behind_Source` is blind, but the primary goes on.
+#[test]
+fn a_cut_off_replica_gets_later_while_the_primary_lives() {
+    let mut topology = topology(&[None, None]);
+    let cut = || with_channel(replica(10, 10), |channel| channel.receiver = Receiver::Connecting);
+    look(&mut topology, 0, 0, primary(10));
+    look(&mut topology, 0, 1, cut());
+    topology.news();
+    look(&mut topology, 1_000, 0, primary(11));
+    look(&mut topology, 4_000, 1, cut());
+    assert_eq!(topology.views()[1].lag_ms, Some(3_000));
+    assert!(topology.news().is_some());
+    look(&mut topology, 12_000, 1, cut());
+    assert_eq!(topology.views()[1].lag_ms, Some(11_000));
+    assert!(topology.news().is_some(), "it is over the limit now, which cores must know");
+    // Without a primary nobody gets later: what replicas have is all there is (S09).
+    fall(&mut topology, 0);
+    look(&mut topology, 20_000, 1, cut());
+    assert_eq!(topology.views()[1].lag_ms, Some(0));
+}
+
+/// S49
+#[test]
+fn the_face_is_the_lowest_of_those_that_are_up() {
+    let mut topology = topology(&[None, None]);
+    look(&mut topology, 0, 0, primary(1));
+    let old = Facts {
+        version: "8.0.40".to_string(),
+        version_number: 80_040,
+        charset: 33,
+        native_password: true,
+        ..replica(1, 1)
+    };
+    look(&mut topology, 0, 1, old);
+    let face = topology.news().unwrap().face.clone();
+    assert_eq!((face.version.as_str(), face.charset, face.native_password), ("8.0.40", 33, false));
+    fall(&mut topology, 0);
+    fall(&mut topology, 1);
+    assert_eq!(topology.news().unwrap().face.version, "8.0.40");
+}

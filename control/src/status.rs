@@ -1,0 +1,313 @@
+//! The status: one picture of the gate, as the control thread takes it, and as it is shown.
+//!
+//! Invariant: a [`Picture`] holds the cores' reports as they came; a [`GateStatus`] is made of it and of nothing else.
+//! No statement's parameters, no password and no row is in either.
+
+use crate::config::address;
+use crate::monitor::topology::role_name;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use weir_core::snapshot::{BackendView, Health, Role};
+use weir_core::stats::{Counters, Report, latency_histogram};
+
+/// What the control thread knows, and what the cores answered in time.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    pub uptime_ms: u64,
+    pub ready: bool,
+    pub draining: bool,
+    pub generation: u64,
+    pub listen: Vec<String>,
+    pub cores: usize,
+    /// With the note about each.
+    pub backends: Vec<(BackendView, String)>,
+    pub read_write_splitting: bool,
+    pub replica_lag_ms_max: u32,
+    /// At most one per core.
+    pub reports: Vec<Report>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GateStatus {
+    pub version: String,
+    pub uptime_ms: u64,
+    pub ready: bool,
+    pub draining: bool,
+    pub generation: u64,
+    pub listen: Vec<String>,
+    pub cores: u32,
+    pub cores_silent: Vec<u32>,
+    pub backends: Vec<BackendStatus>,
+    pub pools: Vec<PoolStatus>,
+    pub counters: BTreeMap<String, u64>,
+    pub latencies: Vec<Latency>,
+    pub pins: Vec<PinStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct BackendStatus {
+    pub name: String,
+    pub address: String,
+    pub role: String,
+    pub health: String,
+    pub lag_ms: Option<u32>,
+    pub weight: u32,
+    pub version: String,
+    pub read_only: bool,
+    pub gtid_executed: String,
+    pub note: String,
+    /// Of the reads that may go to a replica, the share that this one is offered, in thousandths.
+    pub read_share_permille: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PoolStatus {
+    pub core: u32,
+    pub backend: String,
+    pub quota: u32,
+    pub open: u32,
+    pub idle: u32,
+    pub leased: u32,
+    pub waiting: u32,
+    pub commands: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    pub name: String,
+    pub count: u64,
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub p999_ns: u64,
+    pub max_ns: u64,
+    pub sum_ns: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PinStatus {
+    pub core: u32,
+    pub connection_id: u32,
+    pub user: String,
+    pub backend: String,
+    pub reason: String,
+    pub statement: String,
+    pub age_ms: u64,
+}
+
+pub type Pick = fn(&Report) -> &Histogram<u64>;
+
+/// The histograms of a report, by the name that they are shown under, and what they measure.
+pub const LATENCIES: [(&str, &str, Pick); 3] = [
+    ("wait", "From wanting a backend connection to having it.", |report| &report.wait_ns),
+    ("backend", "From the command's last byte sent to the reply's last byte received.", |report| &report.backend_ns),
+    ("gate", "From a command complete to its sending when no waiting was needed.", |report| &report.gate_ns),
+];
+
+impl Picture {
+    pub fn status(&self) -> GateStatus {
+        let answered = |core: &u32| self.reports.iter().any(|report| u32::from(report.core) == *core);
+        let shares = self.read_shares_permille();
+        let mut counters = Counters::default();
+        self.reports.iter().for_each(|report| counters.add(&report.counters));
+        GateStatus {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            uptime_ms: self.uptime_ms,
+            ready: self.ready,
+            draining: self.draining,
+            generation: self.generation,
+            listen: self.listen.clone(),
+            cores: self.cores as u32,
+            cores_silent: (0..self.cores as u32).filter(|core| !answered(core)).collect(),
+            backends: self
+                .backends
+                .iter()
+                .zip(shares)
+                .map(|((view, note), share)| backend(view, note, share))
+                .collect(),
+            pools: self.reports.iter().flat_map(pools).collect(),
+            counters: counters.each().into_iter().map(|(name, value, _)| (name.to_string(), value)).collect(),
+            latencies: LATENCIES.iter().map(|(name, _, pick)| self.latency(name, *pick)).collect(),
+            pins: self.reports.iter().flat_map(pins).collect(),
+        }
+    }
+
+    /// By weight among the replicas that may get reads; the primary's if there are none.
+    pub fn read_shares_permille(&self) -> Vec<u32> {
+        let takes = |view: &BackendView| {
+            let is_in_time = view.lag_ms.is_some_and(|lag| lag <= self.replica_lag_ms_max);
+            self.read_write_splitting && view.role == Role::Replica && view.health == Health::Up && is_in_time
+        };
+        let weight = |view: &BackendView| if takes(view) { u64::from(view.weight) } else { 0 };
+        let total: u64 = self.backends.iter().map(|(view, _)| weight(view)).sum();
+        let share = |view: &BackendView| match total {
+            0 => u32::from(view.role == Role::Primary && view.health == Health::Up) * 1_000,
+            total => (weight(view) * 1_000 / total) as u32,
+        };
+        self.backends.iter().map(|(view, _)| share(view)).collect()
+    }
+
+    fn latency(&self, name: &str, pick: Pick) -> Latency {
+        let mut all = latency_histogram();
+        for report in &self.reports {
+            // The bounds are the same everywhere, so this cannot fail; if it did, a part would be missing.
+            let _ = all.add(pick(report));
+        }
+        Latency {
+            name: name.to_string(),
+            count: all.len(),
+            p50_ns: all.value_at_quantile(0.5),
+            p99_ns: all.value_at_quantile(0.99),
+            p999_ns: all.value_at_quantile(0.999),
+            max_ns: all.max(),
+            sum_ns: sum_ns(&all),
+        }
+    }
+}
+
+/// As exact as the histogram's buckets.
+pub fn sum_ns(histogram: &Histogram<u64>) -> u64 {
+    if histogram.is_empty() { 0 } else { (histogram.mean() * histogram.len() as f64) as u64 }
+}
+
+pub fn health_name(health: Health) -> &'static str {
+    match health {
+        Health::Up => "up",
+        Health::Down => "down",
+        Health::Gone => "gone",
+    }
+}
+
+fn backend(view: &BackendView, note: &str, share: u32) -> BackendStatus {
+    BackendStatus {
+        name: view.name.clone(),
+        address: address::show(&view.address),
+        role: role_name(view.role).to_string(),
+        health: health_name(view.health).to_string(),
+        lag_ms: view.lag_ms,
+        weight: view.weight,
+        version: view.version.clone(),
+        read_only: view.read_only,
+        gtid_executed: view.executed.to_string(),
+        note: note.to_string(),
+        read_share_permille: share,
+    }
+}
+
+fn pools(report: &Report) -> impl Iterator<Item = PoolStatus> {
+    report.pools.iter().map(|pool| PoolStatus {
+        core: u32::from(report.core),
+        backend: pool.backend.clone(),
+        quota: pool.quota,
+        open: pool.open,
+        idle: pool.idle,
+        leased: pool.leased,
+        waiting: pool.waiting,
+        commands: pool.commands,
+    })
+}
+
+fn pins(report: &Report) -> impl Iterator<Item = PinStatus> {
+    report.pins.iter().map(|pin| PinStatus {
+        core: u32::from(report.core),
+        connection_id: pin.connection_id,
+        user: pin.user.clone(),
+        backend: pin.backend.clone(),
+        reason: pin.reason.to_string(),
+        statement: pin.statement.clone(),
+        age_ms: pin.age_ms,
+    })
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use weir_core::snapshot::{Address, BackendId};
+    use weir_core::stats::{PinReport, PoolReport};
+
+    fn view(at: u16, role: Role, lag_ms: Option<u32>) -> (BackendView, String) {
+        let view = BackendView {
+            id: BackendId(at),
+            name: format!("b{at}"),
+            address: Address::Tcp(format!("127.0.0.1:{}", 1000 + at).parse().unwrap()),
+            role,
+            health: Health::Up,
+            lag_ms,
+            executed: Arc::default(),
+            weight: 100 * u32::from(at),
+            version: "9.7.4".to_string(),
+            version_number: 90_704,
+            read_only: role == Role::Replica,
+        };
+        (view, String::new())
+    }
+
+    fn report(core: u16) -> Report {
+        let mut report = Report {
+            core,
+            counters: Counters { commands: 10, clients_open: 2, ..Counters::default() },
+            wait_ns: latency_histogram(),
+            backend_ns: latency_histogram(),
+            gate_ns: latency_histogram(),
+            pools: vec![PoolReport {
+                backend: "b0".to_string(),
+                quota: 5,
+                open: 2,
+                idle: 1,
+                leased: 1,
+                ..PoolReport::default()
+            }],
+            pins: vec![PinReport {
+                connection_id: 77,
+                user: "app".to_string(),
+                backend: "b0".to_string(),
+                reason: "lock",
+                statement: "SELECT GET_LOCK".to_string(),
+                age_ms: 1_234,
+            }],
+        };
+        report.backend_ns.record(1_000_000).unwrap();
+        report
+    }
+
+    /// Two of three cores have answered.
+    pub fn picture() -> Picture {
+        Picture {
+            uptime_ms: 61_000,
+            ready: true,
+            draining: false,
+            generation: 9,
+            listen: vec!["127.0.0.1:3306".to_string()],
+            cores: 3,
+            backends: vec![
+                view(0, Role::Primary, Some(0)),
+                view(1, Role::Replica, Some(5)),
+                view(2, Role::Replica, Some(7)),
+            ],
+            read_write_splitting: true,
+            replica_lag_ms_max: 10,
+            reports: vec![report(0), report(2)],
+        }
+    }
+
+    #[test]
+    fn reports_are_summed_and_missing_ones_named() {
+        let status = picture().status();
+        assert_eq!((status.cores, status.cores_silent.as_slice()), (3, &[1][..]));
+        assert_eq!((status.counters["commands"], status.pools.len(), status.pins.len()), (20, 2, 2));
+        let backend = &status.latencies[1];
+        assert_eq!((backend.name.as_str(), backend.count), ("backend", 2));
+        assert!((990_000..1_010_000).contains(&backend.p50_ns) && (1_980_000..2_020_000).contains(&backend.sum_ns));
+    }
+
+    #[test]
+    fn reads_are_shared_by_weight_among_those_in_time() {
+        let mut picture = picture();
+        assert_eq!(picture.read_shares_permille(), [0, 333, 666]);
+        picture.backends[1].0.lag_ms = None;
+        assert_eq!(picture.read_shares_permille(), [0, 0, 1_000]);
+        picture.backends[2].0.lag_ms = Some(11);
+        assert_eq!(picture.read_shares_permille(), [1_000, 0, 0]);
+    }
+}

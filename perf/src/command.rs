@@ -1,0 +1,141 @@
+//! The commands of `weir-perf`, from what was typed to the exit code.
+//!
+//! Invariant: each command asks for its arguments by name and refuses the rest; results go to standard output, progress
+//! and complaints to standard error.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::arguments::Arguments;
+use crate::client::Account;
+use crate::error::Fault;
+use crate::load::{self, LoadOptions, Question};
+use crate::null::NullBackend;
+use crate::relay::Relay;
+use crate::table::{Table, number};
+use crate::{compare, correctness, memory, meter, spread};
+
+pub fn run(mut arguments: Arguments) -> ExitCode {
+    let done = match arguments.command().as_deref() {
+        Some("null") => null(arguments).map(|()| true),
+        Some("relay") => relay(arguments).map(|()| true),
+        Some("load") => load(arguments),
+        Some("compare") => compare::run(arguments).map(|()| true),
+        Some("memory") => memory::run(arguments).map(|()| true),
+        Some("spread") => spread::run(arguments).map(|()| true),
+        Some("sysbench") => correctness::run(arguments),
+        Some("help") => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Some(other) => Err(Fault::Usage(format!("there is no command {other}"))),
+        None => Err(Fault::Usage("a command is missing".to_owned())),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Fault::Usage(what)) => {
+            eprintln!("weir-perf: {what}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+        Err(fault) => {
+            eprintln!("weir-perf: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn null(mut arguments: Arguments) -> Result<(), Fault> {
+    let listen = listen(&mut arguments, 13306)?;
+    arguments.finish()?;
+    let _ = meter::raise_files_max();
+    let serving = NullBackend::bind(listen).and_then(|mut backend| {
+        println!("null backend at {}", backend.address()?);
+        backend.run()
+    });
+    serving.map_err(|error| Fault::io(format!("serving at {listen}"), error))
+}
+
+fn relay(mut arguments: Arguments) -> Result<(), Fault> {
+    let listen = listen(&mut arguments, 13307)?;
+    let target = arguments.address("--to")?;
+    arguments.finish()?;
+    let target = target.ok_or_else(|| Fault::Usage("--to is missing".to_owned()))?;
+    let _ = meter::raise_files_max();
+    let serving = Relay::bind(listen, target).and_then(|mut relay| {
+        println!("relay at {} to {target}", relay.address()?);
+        relay.run()
+    });
+    serving.map_err(|error| Fault::io(format!("relaying at {listen}"), error))
+}
+
+/// True if no question was answered with an error.
+fn load(mut arguments: Arguments) -> Result<bool, Fault> {
+    let (rows, tables) = (arguments.value_or("--table-size", 20_000)?, arguments.value_or("--tables", 4)?);
+    let question = match (arguments.text("--statement")?, arguments.flag("--text")) {
+        (Some(text), _) => Question::Text(text),
+        (None, true) => Question::TextPoint { tables, rows },
+        (None, false) => Question::PreparedPoint { rows },
+    };
+    let address = arguments.address("--to")?;
+    let options = LoadOptions {
+        account: Account {
+            address: address.ok_or_else(|| Fault::Usage("--to is missing".to_owned()))?,
+            user: arguments.text_or("--user", "app")?,
+            password: arguments.text_or("--password", "app")?,
+            schema: Some(arguments.text_or("--schema", "sbtest")?),
+        },
+        question,
+        connections: arguments.value_or("--connections", 8)?,
+        threads: arguments.value_or("--load-threads", 1)?,
+        rate: arguments.value("--rate")?,
+        warm_up: Duration::from_secs_f64(arguments.value_or("--warm-up", 0.5)?),
+        time: Duration::from_secs_f64(arguments.value_or("--time", 10.0)?),
+    };
+    let watched: Vec<u32> = arguments.value("--pid")?.into_iter().collect();
+    arguments.finish()?;
+    let _ = meter::raise_files_max();
+    let outcome = load::run(&options, &watched)?;
+    let mut table =
+        Table::new(&["queries/s", "p50 µs", "p99 µs", "p99.9 µs", "max µs", "errors", "unanswered", "cpu µs/q"]);
+    let latency = |share: f64| number(Some(outcome.latency_us(share)), 1);
+    table.add(vec![
+        number(Some(outcome.per_second()), 0),
+        latency(0.5),
+        latency(0.99),
+        latency(0.999),
+        latency(1.0),
+        outcome.errors.to_string(),
+        outcome.unanswered.to_string(),
+        number((!watched.is_empty()).then(|| outcome.cpu_us(0)), 2),
+    ]);
+    print!("{table}");
+    if let Some(error) = &outcome.first_error {
+        println!("the first error: {error}");
+    }
+    Ok(outcome.errors == 0)
+}
+
+fn listen(arguments: &mut Arguments, port: u16) -> Result<SocketAddr, Fault> {
+    let given = arguments.address("--listen")?;
+    Ok(given.unwrap_or(SocketAddr::from(([127, 0, 0, 1], port))))
+}
+
+const USAGE: &str = "\
+usage: weir-perf COMMAND [--name value …]
+
+  null      [--listen ADDR]                 a MySQL server that does nothing
+  relay     [--listen ADDR] --to ADDR       a blind copier of bytes
+  load      --to ADDR [--connections N] [--rate N] [--time S] [--text | --statement SQL] [--load-threads N]
+            [--user U --password P --schema S] [--warm-up S] [--pid N]
+  compare   [--backend null|mysqld|ADDR] [--doors direct,relay,weir,haproxy,…] [--threads 1,8,64] [--time S]
+            [--rounds N] [--rate N] [--load own|sysbench] [--test NAME] [--db-ps-mode auto|disable]
+            [--statement SQL] [--load-threads N] [--warm-up S] [--cores N] [--weir FILE] [--json FILE]
+  memory    [--clients N] [--doors weir,…] [--backend …] [--cores N] [--weir FILE]
+  spread    [--clients 16,64,1000] [--backend …] [--cores N] [--weir FILE]
+  sysbench  [--time S] [--threads N] [--tests …] [--db-ps-mode auto,disable] [--replicas N]
+            [--connections-per-backend N] [--tables N] [--table-size N] [--cores N] [--weir FILE]
+
+A backend of somebody else's (ADDR) also takes --user, --password, --monitor-user, --monitor-password, --mysqld-pid.
+";

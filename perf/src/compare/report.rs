@@ -1,0 +1,211 @@
+//! `Report`: the samples of a comparison, their medians, and the ratios that it is made for.
+//!
+//! Invariant: a ratio compares doors of the same number of clients; what was not measured is a dash, never a zero.
+
+use std::fmt;
+
+use crate::door::Kind;
+use crate::json::Json;
+use crate::load::Outcome;
+use crate::sysbench::Summary;
+use crate::table::{Table, number};
+
+/// One measurement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    pub queries_per_second: f64,
+    /// The median, which sysbench does not tell.
+    pub p50_us: Option<f64>,
+    pub p99_us: f64,
+    pub p999_us: Option<f64>,
+    /// CPU microseconds per query; of the direct way there is no proxy's.
+    pub proxy_cpu_us: Option<f64>,
+    pub backend_cpu_us: Option<f64>,
+    pub errors: u64,
+}
+
+/// All samples of one door with so many clients.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    pub kind: Kind,
+    pub clients: usize,
+    pub samples: Vec<Sample>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub title: String,
+    pub cells: Vec<Cell>,
+}
+
+impl Sample {
+    /// The outcome's meters are those of the processes that there are: proxy, backend.
+    pub fn of_own(outcome: &Outcome, proxy: Option<u32>, backend: Option<u32>) -> Self {
+        let proxies = usize::from(proxy.is_some());
+        Self {
+            queries_per_second: outcome.per_second(),
+            p50_us: Some(outcome.latency_us(0.5)),
+            p99_us: outcome.latency_us(0.99),
+            p999_us: Some(outcome.latency_us(0.999)),
+            proxy_cpu_us: proxy.map(|_| outcome.cpu_us(0)),
+            backend_cpu_us: backend.map(|_| outcome.cpu_us(proxies)),
+            errors: outcome.errors + outcome.unanswered,
+        }
+    }
+
+    pub fn of_sysbench(summary: &Summary, cpu_ns: &[u64], proxy: Option<u32>, backend: Option<u32>) -> Self {
+        let proxies = usize::from(proxy.is_some());
+        let cpu_us = |at: usize| {
+            let cpu_ns = cpu_ns.get(at).copied().unwrap_or(0);
+            cpu_ns as f64 / 1e3 / summary.queries.max(1) as f64
+        };
+        Self {
+            queries_per_second: summary.queries_per_second,
+            p50_us: None,
+            p99_us: summary.latency_ms_p99 * 1e3,
+            p999_us: None,
+            proxy_cpu_us: proxy.map(|_| cpu_us(0)),
+            backend_cpu_us: backend.map(|_| cpu_us(proxies)),
+            errors: summary.ignored_errors + summary.reconnects,
+        }
+    }
+}
+
+impl Cell {
+    pub fn new(kind: Kind, clients: usize) -> Self {
+        Self { kind, clients, samples: Vec::new() }
+    }
+
+    /// The median over rounds of what was measured in all of them.
+    fn median(&self, field: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+        let values: Option<Vec<f64>> = self.samples.iter().map(field).collect();
+        median(values?)
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    match values.len() % 2 {
+        1 => Some(upper),
+        _ => Some((values.get(middle - 1)? + upper) / 2.0),
+    }
+}
+
+impl Report {
+    /// CPU per query of a cell beside that of another door with as many clients.
+    fn cpu_ratio(&self, cell: &Cell, to: Kind) -> Option<f64> {
+        let is_other = |other: &&Cell| other.kind == to && other.clients == cell.clients;
+        let other = self.cells.iter().find(is_other)?;
+        let cpu = |cell: &Cell| cell.median(|sample| sample.proxy_cpu_us);
+        Some(cpu(cell)? / cpu(other)?)
+    }
+
+    pub fn to_json(&self) -> Json {
+        let cells = self.cells.iter().map(|cell| {
+            let median = |field: fn(&Sample) -> Option<f64>| Json::maybe(cell.median(field));
+            Json::object([
+                ("door", Json::text(cell.kind.name())),
+                ("clients", Json::Number(cell.clients as f64)),
+                ("rounds", Json::Number(cell.samples.len() as f64)),
+                ("queries_per_second", median(|sample| Some(sample.queries_per_second))),
+                ("p50_us", median(|sample| sample.p50_us)),
+                ("p99_us", median(|sample| Some(sample.p99_us))),
+                ("p999_us", median(|sample| sample.p999_us)),
+                ("proxy_cpu_us", median(|sample| sample.proxy_cpu_us)),
+                ("backend_cpu_us", median(|sample| sample.backend_cpu_us)),
+                ("cpu_to_relay", Json::maybe(self.cpu_ratio(cell, Kind::Relay))),
+                ("cpu_to_haproxy", Json::maybe(self.cpu_ratio(cell, Kind::HaProxy))),
+                ("errors", Json::Number(errors(cell) as f64)),
+            ])
+        });
+        Json::object([("title", Json::text(&self.title)), ("cells", Json::List(cells.collect()))])
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            "door",
+            "clients",
+            "queries/s",
+            "p50 µs",
+            "p99 µs",
+            "p99.9 µs",
+            "cpu µs/q",
+            "/relay",
+            "/haproxy",
+            "backend µs/q",
+            "errors",
+        ]);
+        for cell in &self.cells {
+            table.add(vec![
+                cell.kind.name().to_owned(),
+                cell.clients.to_string(),
+                number(cell.median(|sample| Some(sample.queries_per_second)), 0),
+                number(cell.median(|sample| sample.p50_us), 0),
+                number(cell.median(|sample| Some(sample.p99_us)), 0),
+                number(cell.median(|sample| sample.p999_us), 0),
+                number(cell.median(|sample| sample.proxy_cpu_us), 2),
+                number(self.cpu_ratio(cell, Kind::Relay), 2),
+                number(self.cpu_ratio(cell, Kind::HaProxy), 2),
+                number(cell.median(|sample| sample.backend_cpu_us), 2),
+                errors(cell).to_string(),
+            ]);
+        }
+        writeln!(f, "{}", self.title)?;
+        write!(f, "{table}")
+    }
+}
+
+fn errors(cell: &Cell) -> u64 {
+    cell.samples.iter().map(|sample| sample.errors).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(kind: Kind, clients: usize, cpu: &[Option<f64>]) -> Cell {
+        let samples = cpu.iter().map(|cpu| Sample {
+            queries_per_second: 100.0,
+            proxy_cpu_us: *cpu,
+            errors: 1,
+            ..Sample::default()
+        });
+        Cell { samples: samples.collect(), ..Cell::new(kind, clients) }
+    }
+
+    #[test]
+    fn medians() {
+        for (values, expected) in [
+            (vec![], None),
+            (vec![3.0], Some(3.0)),
+            (vec![9.0, 1.0, 2.0], Some(2.0)),
+            (vec![4.0, 1.0, 2.0, 9.0], Some(3.0)),
+        ] {
+            assert_eq!(median(values), expected);
+        }
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_clients() {
+        let report = Report {
+            title: "title".to_owned(),
+            cells: vec![
+                cell(Kind::Relay, 1, &[Some(10.0), Some(30.0), Some(20.0)]),
+                cell(Kind::Weir, 1, &[Some(30.0); 3]),
+                cell(Kind::Relay, 8, &[Some(5.0); 3]),
+                cell(Kind::Weir, 8, &[Some(15.0); 3]),
+                cell(Kind::Direct, 8, &[None; 3]),
+            ],
+        };
+        let ratios: Vec<_> = (report.cells.iter()).map(|cell| report.cpu_ratio(cell, Kind::Relay)).collect();
+        assert_eq!(ratios, [Some(1.0), Some(1.5), Some(1.0), Some(3.0), None]);
+        assert_eq!(report.cpu_ratio(&report.cells[0], Kind::HaProxy), None);
+        let json = report.to_json().to_string();
+        assert!(json.contains(r#""door":"weir","clients":1,"#) && json.contains(r#""errors":3"#));
+        assert_eq!(report.to_string().lines().count(), 7);
+    }
+}

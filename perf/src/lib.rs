@@ -1,0 +1,53 @@
+//! What Weir costs: null backend, bare relay, load generator and comparisons.
+//!
+//! Every measurement is a ratio taken in one run: the ways to the backend take turns (A B C A B C …), because two
+//! numbers of two runs on a shared machine say little about each other. What is measured runs in processes of its own,
+//! whose CPU time the kernel counts.
+//!
+//! Invariant: no process is signalled that this one did not start, and everything started ends with it.
+
+pub mod limits;
+
+pub mod error;
+
+pub mod arguments;
+
+pub mod command;
+
+pub mod compare;
+
+pub mod memory;
+
+pub mod spread;
+
+pub mod correctness;
+
+pub mod door;
+
+pub mod backend;
+
+pub mod program;
+
+pub mod sysbench;
+
+pub mod crowd;
+
+pub mod scrape;
+
+pub mod load;
+
+pub mod client;
+
+pub mod null;
+
+pub mod relay;
+
+pub mod wire;
+
+pub mod poll;
+
+pub mod meter;
+
+pub mod table;
+
+pub mod json;

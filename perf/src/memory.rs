@@ -1,0 +1,89 @@
+//! `memory`: what an idle client costs a proxy, in resident memory and in time to log in.
+//!
+//! Invariant: the memory before is that of a proxy which has served a few clients already, so that what it makes once
+//! is in neither of the differences. The kernel's own memory for sockets is in no process and so in no number here.
+
+use std::thread;
+use std::time::Duration;
+
+use weir_control::lab::cache::{self, TemporaryFolder};
+
+use crate::arguments::Arguments;
+use crate::backend::Backend;
+use crate::crowd::Crowd;
+use crate::door::{Door, GateOptions, Kind};
+use crate::error::Fault;
+use crate::meter;
+use crate::table::{Table, number};
+
+pub fn run(mut arguments: Arguments) -> Result<(), Fault> {
+    let folder = TemporaryFolder::create(&cache::folder()?)?;
+    let count: usize = arguments.value_or("--clients", 5000)?;
+    let doors: Vec<Kind> = arguments.list_or("--doors", "weir")?;
+    let program = arguments.value("--weir")?;
+    let cores = arguments.text_or("--cores", "1")?;
+    let backend = Backend::from_arguments(arguments, folder.path())?;
+    let files_max = meter::raise_files_max().map_err(|error| Fault::io("raising a limit", error))?;
+    if files_max < count as u64 + FILES_SPARE {
+        let what = format!("{count} clients need more open files than the {files_max} allowed");
+        return Err(Fault::Usage(what));
+    }
+    let gate = GateOptions { cores: Some(cores), ..GateOptions::for_backend(&backend, program) };
+    let mut table = Table::new(&[
+        "door",
+        "clients",
+        "logins/s",
+        "p50 ms",
+        "p99 ms",
+        "before MiB",
+        "after MiB",
+        "KiB/client",
+        "gone MiB",
+    ]);
+    for kind in doors {
+        eprintln!("{}: {count} clients log in", kind.name());
+        let door = Door::open(kind, &backend, &gate, folder.path())?;
+        table.add(measure(&door, count)?);
+        door.check()?;
+    }
+    print!("{table}");
+    Ok(())
+}
+
+fn measure(door: &Door, count: usize) -> Result<Vec<String>, Fault> {
+    let pid = door.pid().ok_or_else(|| Fault::Usage(format!("{} is no process of its own", door.kind.name())))?;
+    let rss = || {
+        thread::sleep(SETTLE_PAUSE);
+        let bytes = meter::rss_bytes(pid).map_err(|error| Fault::io("reading memory", error));
+        bytes.map(|bytes| bytes as f64)
+    };
+    drop(Crowd::gather(&door.account, WARM_CLIENTS)?);
+    let before = rss()?;
+    let crowd = Crowd::gather(&door.account, count)?;
+    let after = rss()?;
+    let ms = |share: f64| crowd.login.value_at_quantile(share) as f64 / 1e6;
+    let (p50, p99) = (ms(0.5), ms(0.99));
+    let per_second = count as f64 / crowd.time.as_secs_f64();
+    drop(crowd);
+    let gone = rss()?;
+    Ok(vec![
+        door.kind.name().to_owned(),
+        count.to_string(),
+        number(Some(per_second), 0),
+        number(Some(p50), 2),
+        number(Some(p99), 2),
+        number(Some(before / MIB), 1),
+        number(Some(after / MIB), 1),
+        number(Some((after - before) / KIB / count.max(1) as f64), 2),
+        number(Some(gone / MIB), 1),
+    ])
+}
+
+const KIB: f64 = 1024.0;
+const MIB: f64 = KIB * 1024.0;
+/// Clients that come and go before anything is measured.
+const WARM_CLIENTS: usize = 64;
+/// Descriptors that this program needs besides its clients.
+const FILES_SPARE: u64 = 64;
+/// The proxy's own end of a login or a farewell may lie a little behind the client's.
+const SETTLE_PAUSE: Duration = Duration::from_secs(1);

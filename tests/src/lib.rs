@@ -1,0 +1,5 @@
+//! The simulator, tests on real MySQL, hostile peers, house rules.
+
+pub mod real;
+
+pub mod sim;

@@ -1,0 +1,59 @@
+//! The gate under test: a real one inside this process, with cores, listeners and control of its own.
+//!
+//! Invariant: it serves when `start` returns, listens on the loopback only, and ends when it is dropped.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use weir_control::config::Config;
+use weir_control::gate::{self, GateHandle};
+use weir_core::drive::ListenAddress;
+use weir_core::snapshot;
+
+use super::place::Place;
+use super::wire::Address;
+
+pub struct Gate {
+    handle: GateHandle,
+    address: SocketAddr,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct GateOptions<'a> {
+    pub connections_per_backend: usize,
+    /// A Unix socket to listen on beside TCP.
+    pub socket: Option<&'a Path>,
+}
+
+impl Gate {
+    /// Starts one for the place's cluster.
+    pub fn start(place: &Place, options: GateOptions<'_>) -> Result<Gate, String> {
+        let backends: Vec<_> = place.backends.iter().map(|backend| snapshot::Address::Tcp(*backend)).collect();
+        let mut config = Config::local(&backends, "weir_monitor", "weir_monitor");
+        config.settings.connections_per_backend_max = options.connections_per_backend as u32;
+        if let Some(path) = options.socket {
+            config.listen.push(ListenAddress::Unix(path.to_owned()));
+        }
+        let handle = gate::start(config).map_err(|error| format!("the gate does not start: {error}"))?;
+        let address = handle.address().ok_or("the gate listens on no TCP port")?;
+        Ok(Gate { handle, address })
+    }
+
+    pub fn address(&self) -> Address {
+        Address::Tcp(self.address)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// No new clients; open transactions may end. What a SIGTERM does.
+    pub fn drain(&self) {
+        self.handle.drain();
+    }
+
+    /// Waits until a drain has ended.
+    pub fn stop(self) {
+        self.handle.stop();
+    }
+}

@@ -1,0 +1,116 @@
+//! The noise: a second session of the same account that changes everything a shared connection may remember.
+//!
+//! Invariant: it never waits longer than `limits::NOISE_WAIT` for its turn, since the tested session may rightly have
+//! pinned every connection, and it pins nothing itself for longer than one statement.
+//! What it does is chosen by its turn, so that a failing run can be repeated.
+
+use std::io;
+use std::time::Duration;
+
+use weir_net::command::Command;
+
+use super::bind;
+use super::limits;
+use super::reply::{self, Kind};
+use super::wire::{Account, Address, Wire};
+
+/// The database that it works in.
+pub const DATABASE: &str = "weir_noise";
+
+/// What `DATABASE` is made by.
+pub const SETUP: [&str; 4] = [
+    "CREATE DATABASE IF NOT EXISTS weir_noise",
+    "CREATE DATABASE IF NOT EXISTS weir_noise_2",
+    "CREATE TABLE IF NOT EXISTS weir_noise.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(20)) AUTO_INCREMENT=7000001",
+    "CREATE TABLE IF NOT EXISTS weir_noise_2.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(20)) AUTO_INCREMENT=8000001",
+];
+
+pub struct Noise {
+    address: Address,
+    account: Account,
+    wire: Option<Wire>,
+    is_waiting: bool,
+    turn: usize,
+    /// Statements that were answered.
+    pub answered: usize,
+}
+
+impl Noise {
+    pub fn new(address: Address, mut account: Account, turn: usize) -> Noise {
+        account.schema = Some(DATABASE.to_owned());
+        Noise { address, account, wire: None, is_waiting: false, turn, answered: 0 }
+    }
+
+    /// Makes noise once, if there is room for it. Its own errors are nobody's business: a gate may refuse it when
+    /// all connections are pinned.
+    pub fn turn(&mut self) {
+        for _ in 0..STATEMENTS_PER_TURN {
+            if self.attempt().is_err() {
+                self.wire = None;
+                self.is_waiting = false;
+                return;
+            }
+            if self.is_waiting {
+                return;
+            }
+        }
+    }
+
+    fn attempt(&mut self) -> io::Result<()> {
+        let wire = match &mut self.wire {
+            Some(wire) => wire,
+            None => self.wire.insert(Wire::login(&self.address, &self.account)?),
+        };
+        if !self.is_waiting {
+            let statement = STATEMENTS[self.turn % STATEMENTS.len()];
+            self.turn += 1;
+            match statement {
+                RESET => wire.command(&[Command::ResetConnection.to_byte()])?,
+                sql => wire.command(&bind::query(&[], sql.as_bytes(), wire.capabilities))?,
+            }
+            self.is_waiting = true;
+        }
+        let wait = if self.answered == 0 { limits::WIRE_WAIT } else { limits::NOISE_WAIT };
+        if wire.is_readable(wait.max(Duration::from_millis(1)))? {
+            // A query's reply may also be the lone OK of a reset.
+            reply::read(wire, Kind::Query, false, None)?;
+            self.is_waiting = false;
+            self.answered += 1;
+        }
+        Ok(())
+    }
+}
+
+const STATEMENTS_PER_TURN: usize = 2;
+
+/// Stands for `COM_RESET_CONNECTION`, which ends what would pin.
+const RESET: &str = "";
+
+/// Coprime to the number of statements per turn, so that every pair comes up.
+const STATEMENTS: [&str; 25] = [
+    "SET sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES', time_zone='-11:00', lc_time_names='de_DE'",
+    "INSERT INTO t (v) VALUES ('a'),('b'),('c')",
+    "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1",
+    "USE weir_noise_2",
+    "INSERT INTO t (v) VALUES ('x')",
+    "SELECT 'noise' + 1, 1/0, CAST('zz' AS SIGNED)",
+    "SET NAMES latin1",
+    "SELECT * FROM no_such_table",
+    "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    "UPDATE t SET v='y' WHERE id < 0",
+    "SET autocommit=0",
+    "SELECT COUNT(*) FROM t",
+    "ROLLBACK",
+    "SET autocommit=1",
+    "USE weir_noise",
+    "SET @a=99, @b='noise', @x=-1, @v=1234",
+    RESET,
+    "CREATE TEMPORARY TABLE t (noise INT)",
+    "DROP TEMPORARY TABLE t",
+    "SELECT LAST_INSERT_ID(424242)",
+    "SET SESSION auto_increment_increment=7, insert_id=9000001, sql_select_limit=1, max_execution_time=0",
+    "SET SESSION group_concat_max_len=5, div_precision_increment=1, sql_safe_updates=1, unique_checks=0",
+    "SET TRANSACTION READ ONLY",
+    "DELETE FROM t WHERE id > 0",
+    RESET,
+];

@@ -1,0 +1,148 @@
+//! The model of the control thread: it looks at the servers now and then and tells the cores what it saw.
+//!
+//! Invariant: what it says about a replica's executed set was true when it looked, so it is never ahead of the replica.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use weir_core::mail::{ControlMail, Mail};
+use weir_core::snapshot::{
+    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Role, Settings, Snapshot,
+};
+use weir_net::gtid::{GtidSet, Sid};
+
+use crate::sim::agenda::MS;
+use crate::sim::plan::Plan;
+use crate::sim::random::Random;
+use crate::sim::scene::Scene;
+use crate::sim::server::Server;
+use crate::sim::server::data::UUID;
+use crate::sim::server::login::rsa_key;
+
+pub struct Control {
+    generation: u64,
+    settings: Arc<Settings>,
+    keys: Keys,
+    /// Servers that are taken for down until then.
+    alarms: Vec<u64>,
+    pub reports_asked: u64,
+    pub reports_seen: u64,
+    pub drained: usize,
+    /// Nothing is used any more: the end of the run.
+    ending: bool,
+}
+
+impl Control {
+    pub fn new(plan: &Plan, random: &mut Random) -> Control {
+        let settings = Settings {
+            connections_per_backend_max: plan.budget,
+            connections_warm_min: random.below(2) as u32,
+            connection_idle_ms_max: *random.pick(&[100, 5_000, 60_000]),
+            connection_age_ms_max: *random.pick(&[500, 3_600_000]),
+            wait_ms_max: plan.wait_ms_max,
+            handshake_ms_max: 10_000,
+            dial_ms_max: 1_000,
+            balance: *random.pick(&[Balance::Random, Balance::LeastOutstanding]),
+            read_write_splitting: random.chance(85),
+            split_read_only_transactions: random.chance(50),
+            consistency: if plan.rules.eventual { Consistency::Eventual } else { Consistency::Session },
+            statements_per_connection_max: *random.pick(&[2, 512]),
+            ..Settings::default()
+        };
+        Control {
+            generation: 0,
+            settings: Arc::new(settings),
+            keys: Keys { tls: None, rsa: Arc::new(rsa_key().clone()) },
+            alarms: vec![0; plan.servers.len()],
+            reports_asked: 0,
+            reports_seen: 0,
+            drained: 0,
+            ending: false,
+        }
+    }
+
+    pub fn alarm(&mut self, server: usize, until: u64) {
+        self.alarms[server] = until;
+    }
+
+    /// What the servers look like now.
+    pub fn look(&mut self, scene: &Scene, servers: &[Server]) -> Arc<Snapshot> {
+        self.generation += 1;
+        let backends = servers.iter().map(|server| self.view(scene, server)).collect();
+        Arc::new(Snapshot {
+            generation: self.generation,
+            backends,
+            settings: self.settings.clone(),
+            keys: self.keys.clone(),
+            face: Face { version: "9.7.4-weir".to_string(), charset: 255, native_password: false },
+        })
+    }
+
+    fn view(&self, scene: &Scene, server: &Server) -> BackendView {
+        let mut executed = GtidSet::new();
+        let applied = if server.store.replica { server.applied } else { scene.log.len() };
+        if applied > 0 {
+            executed.add(Sid::of(UUID), 1, applied as u64);
+        }
+        let down = !server.up || scene.now < server.frozen_until || scene.now < self.alarms[server.id];
+        let lag_ns = match scene.log.get(applied) {
+            Some(next) if server.store.replica => scene.now - next.at,
+            _ => 0,
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + server.id as u16));
+        BackendView {
+            id: BackendId(server.id as u16),
+            name: format!("server{}", server.id),
+            address: Address::Tcp(address),
+            role: if server.store.replica { Role::Replica } else { Role::Primary },
+            health: match (self.ending, down) {
+                (true, _) => Health::Gone,
+                (false, true) => Health::Down,
+                (false, false) => Health::Up,
+            },
+            lag_ms: (!server.applier_stopped).then_some((lag_ns / MS) as u32),
+            executed: Arc::new(executed),
+            weight: 1,
+            version: "9.7.4-sim".to_string(),
+            version_number: 90704,
+            read_only: server.store.replica,
+        }
+    }
+
+    /// Everybody is gone: nothing is to be kept.
+    pub fn end(&mut self, gone: bool) {
+        self.ending = gone;
+        let quick = Settings { connections_warm_min: 0, connection_idle_ms_max: 500, ..(*self.settings).clone() };
+        self.settings = Arc::new(quick);
+    }
+
+    /// A letter from a core. True: it asks for a look.
+    pub fn told(&mut self, scene: &mut Scene, core: usize, mail: ControlMail) -> bool {
+        match mail {
+            ControlMail::Report { token, report } => {
+                self.reports_seen += 1;
+                if usize::from(report.core) != core || token > self.reports_asked {
+                    scene.oracle.violate(format!("core {core} reports as core {} with token {token}", report.core));
+                }
+                false
+            }
+            ControlMail::Suspect { backend, why } => {
+                scene.tell(|| format!("core {core} suspects {backend:?}: {why}"));
+                true
+            }
+            ControlMail::Drained => {
+                self.drained += 1;
+                false
+            }
+            ControlMail::Log { level, event, detail } => {
+                scene.tell(|| format!("core {core} logs {level:?} {event}: {detail}"));
+                false
+            }
+        }
+    }
+
+    pub fn ask_report(&mut self) -> Mail {
+        self.reports_asked += 1;
+        Mail::Report { token: self.reports_asked }
+    }
+}

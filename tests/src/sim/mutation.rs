@@ -1,0 +1,40 @@
+//! Deliberate mistakes of the world: each must be caught, or an oracle is blind.
+
+/// One mistake, made now and then during a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// A reply goes to another client.
+    WrongClient,
+    /// An acknowledged write is not there.
+    LostWrite,
+    /// A write is applied twice.
+    DoubleWrite,
+    /// A statement runs twice.
+    SecondRun,
+    /// A `SET` holds on another connection too.
+    LeakedState,
+    /// What a dead connection had begun is committed.
+    KeptTransaction,
+    /// A commit applies some of its changes.
+    TornTransaction,
+    /// A statement of a transaction runs on another connection.
+    SplitTransaction,
+    /// A read does not see what its session wrote.
+    StaleRead,
+    /// A packet has the wrong sequence number.
+    WrongSequence,
+    /// Two replies change places.
+    SwappedReplies,
+    /// A statement is never answered.
+    NoAnswer,
+    /// The transaction flag lies.
+    WrongStatus,
+    /// A row is missing.
+    LostRow,
+    /// The driver keeps a block.
+    LostBlock,
+    /// The driver sends bytes of one client's outbox to another.
+    WrongOutbox,
+    /// More connections than the budget are opened.
+    OverBudget,
+}
