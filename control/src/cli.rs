@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 /// A MySQL proxy: shares connections, splits reads and writes without stale reads.
 #[derive(Parser)]
-#[command(name = "weir", version, propagate_version = true)]
+#[command(name = "weir", version, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -125,6 +125,9 @@ fn fail(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("weir: {why}");
     ExitCode::from(code)
 }
+
+const EXIT_CODES: &str = "Exit codes: 0 ended as asked; 1 could not start, or failed; 2 wrong command line or \
+                          configuration; 3 'ctl' reached no gate.";
 
 const FAILED: u8 = 1;
 /// As clap's own.

@@ -18,10 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::lab::client::Login;
-use crate::lab::{
-    Cluster, ClusterOptions, LabError, Mysql, Progress, cache, client, fault, fetch, ports,
-    template,
-};
+use crate::lab::{Cluster, ClusterOptions, LabError, Mysql, Progress, cache, client, fault, fetch, ports, template};
 use gate::Gate;
 use screen::Screen;
 use traffic::Traffic;
@@ -94,14 +91,8 @@ impl std::error::Error for DemoError {}
 pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let mut news = News::new();
     let port = ports::Port::fixed(options.port)?;
-    let mysql = Mysql::find(options.mysqld.as_deref(), &mut |progress| {
-        news.tell(progress)
-    })?;
-    news.say(&format!(
-        "MySQL {} at {}",
-        mysql.version,
-        mysql.mysqld.display()
-    ));
+    let mysql = Mysql::find(options.mysqld.as_deref(), &mut |progress| news.tell(progress))?;
+    news.say(&format!("MySQL {} at {}", mysql.version, mysql.mysqld.display()));
     // Until here a signal ends us at once, as it should: a download needs no order to end.
     signal::listen();
     let dir = match (&options.dir, options.keep) {
@@ -130,16 +121,9 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     show(options, &cluster, &gate, &login)
 }
 
-fn show(
-    options: &DemoOptions,
-    cluster: &Cluster,
-    gate: &Gate,
-    login: &Login,
-) -> Result<(), DemoError> {
+fn show(options: &DemoOptions, cluster: &Cluster, gate: &Gate, login: &Login) -> Result<(), DemoError> {
     let started = Instant::now();
-    let deadline = options
-        .seconds
-        .map(|seconds| started + Duration::from_secs(seconds));
+    let deadline = options.seconds.map(|seconds| started + Duration::from_secs(seconds));
     let traffic = Traffic::start(cluster.mysql(), login, options.rate_max);
     let mut watch = Watch::start(cluster);
     let mut screen = Screen::new(std::io::stdout().is_terminal());
@@ -163,16 +147,9 @@ fn show(
 fn connection_help(cluster: &Cluster, gate: &Gate, login: &Login) -> String {
     let mysql = cluster.mysql();
     let is_on_path = fetch::on_path("mysql").first() == Some(&mysql.client);
-    let program = if is_on_path {
-        Path::new("mysql")
-    } else {
-        &mysql.client
-    };
+    let program = if is_on_path { Path::new("mysql") } else { &mysql.client };
     let command = client::command(mysql, login);
-    let arguments: Vec<String> = command
-        .get_args()
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect();
+    let arguments: Vec<String> = command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let monitor = template::MONITOR;
     let mut text = format!(
         "\nThe gate listens on 127.0.0.1:{}; user {}, password {}, database {}:\n\n    {} {} {}\n\n",
@@ -184,27 +161,11 @@ fn connection_help(cluster: &Cluster, gate: &Gate, login: &Login) -> String {
         arguments.join(" "),
         shop::DATABASE,
     );
-    for (node, name) in cluster
-        .nodes()
-        .iter()
-        .zip(std::iter::once("primary").chain(std::iter::repeat("replica")))
-    {
-        text += &format!(
-            "Behind it: {name} {} (process {}, ",
-            node.address(),
-            node.pid().unwrap_or(0)
-        );
-        text += &format!(
-            "root by --socket={}, log {})\n",
-            node.socket().display(),
-            node.error_log().display()
-        );
+    for (node, name) in cluster.nodes().iter().zip(std::iter::once("primary").chain(std::iter::repeat("replica"))) {
+        text += &format!("Behind it: {name} {} (process {}, ", node.address(), node.pid().unwrap_or(0));
+        text += &format!("root by --socket={}, log {})\n", node.socket().display(), node.error_log().display());
     }
-    text + &format!(
-        "The gate watches them as {}; its log is {}.\n\n",
-        monitor.0,
-        gate.log().display()
-    )
+    text + &format!("The gate watches them as {}; its log is {}.\n\n", monitor.0, gate.log().display())
 }
 
 /// Tells what goes on before there is a screen: a line that is written over at a terminal, lines elsewhere.
@@ -215,10 +176,7 @@ struct News {
 
 impl News {
     fn new() -> News {
-        News {
-            is_terminal: std::io::stderr().is_terminal(),
-            last: String::new(),
-        }
+        News { is_terminal: std::io::stderr().is_terminal(), last: String::new() }
     }
 
     fn tell(&mut self, progress: Progress) {

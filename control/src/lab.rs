@@ -55,12 +55,7 @@ pub type Report<'a> = &'a mut dyn FnMut(Progress);
 
 impl Progress {
     pub(crate) fn step(step: &'static str) -> Progress {
-        Progress {
-            step,
-            done: 0,
-            total: 0,
-            unit: Unit::Step,
-        }
+        Progress { step, done: 0, total: 0, unit: Unit::Step }
     }
 }
 
@@ -70,13 +65,7 @@ impl std::fmt::Display for Progress {
         match self.unit {
             Unit::Step => write!(f, "{}", self.step),
             Unit::Packages => write!(f, "{}: {done} of {total}", self.step),
-            Unit::Bytes => write!(
-                f,
-                "{}: {:.1} of {:.1} MB",
-                self.step,
-                done as f64 / 1e6,
-                total as f64 / 1e6
-            ),
+            Unit::Bytes => write!(f, "{}: {:.1} of {:.1} MB", self.step, done as f64 / 1e6, total as f64 / 1e6),
         }
     }
 }

@@ -78,7 +78,17 @@ impl Blocks {
         let memory = unsafe { alloc(layout) };
         let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
         let free = (0..count as u32).rev().collect();
-        Blocks { memory, layout, block_bytes, counts: vec![0; count], free, lent: 0, pen: None, heap: Vec::new(), heap_free: Vec::new() }
+        Blocks {
+            memory,
+            layout,
+            block_bytes,
+            counts: vec![0; count],
+            free,
+            lent: 0,
+            pen: None,
+            heap: Vec::new(),
+            heap_free: Vec::new(),
+        }
     }
 
     pub fn block_bytes(&self) -> usize {

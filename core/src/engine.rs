@@ -296,7 +296,7 @@ impl Engine {
     }
 
     /// What is to be sent on a wire, in order.
-    pub fn outbox<'a>(&'a self, wire: WireId) -> impl Iterator<Item = &'a [u8]> {
+    pub fn outbox(&self, wire: WireId) -> impl Iterator<Item = &[u8]> {
         self.wires.get(wire.into()).map(|w| w.outbox().slices(&self.blocks)).into_iter().flatten()
     }
 

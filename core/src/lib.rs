@@ -3,20 +3,20 @@
 //! Reading order: `engine` says what goes in and out, `session` follows one client, `link` one backend connection.
 #![cfg_attr(not(feature = "uring"), deny(unsafe_op_in_unsafe_fn))]
 
-pub mod engine;
-pub mod session;
-pub mod link;
-pub mod wire;
-pub mod queue;
 pub mod block;
-pub mod state;
-pub mod slots;
-pub mod timers;
-pub mod time;
-pub mod snapshot;
-pub mod mail;
-pub mod stats;
+pub mod engine;
 pub mod limits;
+pub mod link;
+pub mod mail;
+pub mod queue;
+pub mod session;
+pub mod slots;
+pub mod snapshot;
+pub mod state;
+pub mod stats;
+pub mod time;
+pub mod timers;
+pub mod wire;
 
 #[cfg(feature = "uring")]
 pub mod drive;

@@ -70,9 +70,14 @@ pub struct Link {
 pub enum LinkPhase {
     Dialing,
     Greeting,
-    Login { auth: Box<ClientAuth>, cause: LoginCause },
+    Login {
+        auth: Box<ClientAuth>,
+        cause: LoginCause,
+    },
     /// Statements of the gate's own that every connection needs first (trackers).
-    Setup { cause: LoginCause },
+    Setup {
+        cause: LoginCause,
+    },
     Idle,
     Leased,
     Cleaning,

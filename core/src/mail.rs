@@ -42,13 +42,23 @@ pub enum KillOutcome {
 /// From a core to the control thread.
 #[derive(Debug)]
 pub enum ControlMail {
-    Report { token: u64, report: Box<Report> },
+    Report {
+        token: u64,
+        report: Box<Report>,
+    },
     /// A backend refused or broke connections here: look at it now.
-    Suspect { backend: BackendId, why: &'static str },
+    Suspect {
+        backend: BackendId,
+        why: &'static str,
+    },
     /// All sessions have ended after a drain.
     Drained,
     /// Something that operators should read: structured, rate-limited by the engine.
-    Log { level: Level, event: &'static str, detail: String },
+    Log {
+        level: Level,
+        event: &'static str,
+        detail: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

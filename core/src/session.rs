@@ -94,10 +94,18 @@ pub struct Session {
 }
 
 impl Session {
+    /// The class of connections that fits: as at the login, but for multi-statements, which `COM_SET_OPTION` switches
+    /// and neither a reset nor a change of user switches back (seen on 9.7).
+    pub(crate) fn class_wanted(&self) -> crate::engine::Class {
+        let mut class = crate::engine::Class::of_client(self.caps, self.charset);
+        let flag = Capabilities::MULTI_STATEMENTS;
+        class.caps = if self.facts.multi_statements { class.caps | flag } else { class.caps.minus(flag) };
+        class
+    }
+
     /// The flags that say something about the session, not about one reply.
     pub(crate) fn lasting_status(&self) -> Status {
-        let lasting =
-            Status::AUTOCOMMIT | Status::IN_TRANS | Status::IN_TRANS_READONLY | Status::NO_BACKSLASH_ESCAPES;
+        let lasting = Status::AUTOCOMMIT | Status::IN_TRANS | Status::IN_TRANS_READONLY | Status::NO_BACKSLASH_ESCAPES;
         self.status.intersect(lasting)
     }
 
@@ -204,9 +212,15 @@ impl Phase {
 pub enum Greet {
     Login,
     TlsHandshake,
-    Proof { login: Box<Login>, auth: Box<ServerAuth> },
+    Proof {
+        login: Box<Login>,
+        auth: Box<ServerAuth>,
+    },
     /// The same for a `COM_CHANGE_USER`.
-    NewUser { user: Vec<u8>, auth: Box<ServerAuth> },
+    NewUser {
+        user: Vec<u8>,
+        auth: Box<ServerAuth>,
+    },
 }
 
 /// A claimed password that a backend has to confirm.
@@ -280,7 +294,11 @@ pub struct Outcome {
 pub enum Body {
     Whole,
     /// Sent through as it comes: payload bytes left of the current packet, and whether another packet follows it.
-    Streaming { left: usize, continued: bool, seq: u8 },
+    Streaming {
+        left: usize,
+        continued: bool,
+        seq: u8,
+    },
 }
 
 /// How far the reply has come.

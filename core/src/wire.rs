@@ -7,10 +7,10 @@
 //! Invariant: while `closing`, nothing is added to `out`, and the wire lives until the driver says that it is closed.
 
 use crate::block::{Blocks, Chunk};
+use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::Session;
 use crate::slots::Key;
-use crate::link::Link;
 use weir_net::tls::{Tls, TlsError};
 use weir_pool::SlotId;
 

@@ -94,13 +94,7 @@ impl<'a> Column<'a> {
 /// Appends the payload of a definition.
 pub fn put_column(out: &mut Vec<u8>, column: &Column<'_>) {
     out.put_lenenc_bytes(b"def");
-    for name in [
-        column.schema,
-        column.table,
-        column.org_table,
-        column.name,
-        column.org_name,
-    ] {
+    for name in [column.schema, column.table, column.org_table, column.name, column.org_name] {
         out.put_lenenc_bytes(name);
     }
     out.put_lenenc(FIXED_BYTES);
@@ -149,10 +143,7 @@ pub fn put_result(
     for column in columns {
         seq = put_framed(out, seq, |out| put_column(out, column));
     }
-    let end = EofPacket {
-        warnings: 0,
-        status,
-    };
+    let end = EofPacket { warnings: 0, status };
     if !caps.contains(Capabilities::DEPRECATE_EOF) {
         seq = put_framed(out, seq, |out| end.encode(out, caps));
     }
@@ -211,10 +202,7 @@ mod tests {
     #[test]
     fn results_are_whole() {
         let columns = [Column::text(b"name", 64), Column::number(b"n")];
-        let rows = vec![
-            vec![Some(b"a".to_vec()), None],
-            vec![Some(vec![b'x'; 300]), Some(b"7".to_vec())],
-        ];
+        let rows = vec![vec![Some(b"a".to_vec()), None], vec![Some(vec![b'x'; 300]), Some(b"7".to_vec())]];
         for (caps, packets) in [(Capabilities::empty(), 7), (Capabilities::DEPRECATE_EOF, 6)] {
             let mut out = Vec::new();
             let next = put_result(&mut out, 1, caps, Status::AUTOCOMMIT, &columns, &rows);

@@ -125,11 +125,7 @@ pub fn query_text(body: &[u8], caps: Capabilities) -> Result<QueryParts, Malform
         attribute_count = skip_attributes(&mut reader)?;
         attributes_len = body.len().saturating_sub(reader.remaining());
     }
-    Ok(QueryParts {
-        attributes_len,
-        attribute_count,
-        text: attributes_len..body.len(),
-    })
+    Ok(QueryParts { attributes_len, attribute_count, text: attributes_len..body.len() })
 }
 
 /// Starts a `COM_QUERY` without attributes: the text follows.
@@ -224,14 +220,7 @@ impl<'a> ChangeUser<'a> {
             reader.nul_bytes()?
         };
         let schema = reader.nul_bytes()?;
-        let mut request = Self {
-            user,
-            auth,
-            schema,
-            charset: 0,
-            plugin: None,
-            attributes: &[],
-        };
+        let mut request = Self { user, auth, schema, charset: 0, plugin: None, attributes: &[] };
         if !reader.is_empty() {
             request.charset = reader.u16()?;
         }
@@ -249,8 +238,7 @@ impl<'a> ChangeUser<'a> {
         out.put_u8(Command::ChangeUser.to_byte());
         out.put_nul_bytes(self.user);
         if caps.contains(Capabilities::SECURE_CONNECTION) {
-            let len = u8::try_from(self.auth.len())
-                .map_err(|_| Malformed("authentication data above 255 bytes"))?;
+            let len = u8::try_from(self.auth.len()).map_err(|_| Malformed("authentication data above 255 bytes"))?;
             out.put_u8(len);
             out.put_bytes(self.auth);
         } else {

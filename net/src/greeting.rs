@@ -87,15 +87,7 @@ impl<'a> Greeting<'a> {
         } else {
             b""
         };
-        Ok(Self {
-            version,
-            connection_id,
-            nonce,
-            capabilities,
-            charset,
-            status,
-            plugin,
-        })
+        Ok(Self { version, connection_id, nonce, capabilities, charset, status, plugin })
     }
 }
 
@@ -122,8 +114,7 @@ mod tests {
     fn layout() {
         let mut out = Vec::new();
         greeting().encode(&mut out);
-        let expected =
-            b"\x0a9.7.4-weir\0\x04\x03\x02\x01abcdefgh\0\x00\x82\xff\x02\x00\x08\x01\x15\
+        let expected = b"\x0a9.7.4-weir\0\x04\x03\x02\x01abcdefgh\0\x00\x82\xff\x02\x00\x08\x01\x15\
             \0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0caching_sha2_password\0";
         assert_eq!(out, expected);
         assert_eq!(Greeting::decode(&out), Ok(greeting()));
@@ -131,11 +122,7 @@ mod tests {
 
     #[test]
     fn without_plugin_and_cut_short() {
-        let plain = Greeting {
-            capabilities: Capabilities::PROTOCOL_41,
-            plugin: b"",
-            ..greeting()
-        };
+        let plain = Greeting { capabilities: Capabilities::PROTOCOL_41, plugin: b"", ..greeting() };
         let mut out = Vec::new();
         plain.encode(&mut out);
         assert_eq!(Greeting::decode(&out), Ok(plain));

@@ -46,9 +46,7 @@ pub struct GtidSet {
 
 impl GtidSet {
     pub const fn new() -> Self {
-        Self {
-            sources: Vec::new(),
-        }
+        Self { sources: Vec::new() }
     }
 
     /// Reads the text that MySQL writes: in `@@gtid_executed`, in a tracker, in a message.
@@ -92,17 +90,16 @@ impl GtidSet {
 
     /// Takes away everything that `other` holds.
     pub fn subtract(&mut self, other: &Self) {
-        self.sources
-            .retain_mut(|(sid, ours)| match other.intervals(sid) {
-                Some(theirs) => match ours.minus(theirs) {
-                    Some(left) => {
-                        *ours = left;
-                        true
-                    }
-                    None => false,
-                },
-                None => true,
-            });
+        self.sources.retain_mut(|(sid, ours)| match other.intervals(sid) {
+            Some(theirs) => match ours.minus(theirs) {
+                Some(left) => {
+                    *ours = left;
+                    true
+                }
+                None => false,
+            },
+            None => true,
+        });
     }
 
     /// True when every transaction of `other` is in this set.
@@ -125,32 +122,22 @@ impl GtidSet {
 
     /// True when one transaction is in this set.
     pub fn holds(&self, sid: &Sid, number: u64) -> bool {
-        self.intervals(sid)
-            .is_some_and(|intervals| intervals.contains(&Intervals::of((number, number))))
+        self.intervals(sid).is_some_and(|intervals| intervals.contains(&Intervals::of((number, number))))
     }
 
     /// How many transactions the set holds: what "most received" compares. Stops at `u64::MAX`.
     pub fn count(&self) -> u64 {
-        let lengths = self
-            .iter()
-            .map(|(_, first, last)| last.saturating_sub(first).saturating_add(1));
+        let lengths = self.iter().map(|(_, first, last)| last.saturating_sub(first).saturating_add(1));
         lengths.fold(0, u64::saturating_add)
     }
 
     /// The intervals in order: source, first number, last number.
     pub fn iter(&self) -> impl Iterator<Item = (&Sid, u64, u64)> {
-        self.sources.iter().flat_map(|(sid, intervals)| {
-            intervals
-                .iter()
-                .map(move |(first, last)| (sid, first, last))
-        })
+        self.sources.iter().flat_map(|(sid, intervals)| intervals.iter().map(move |(first, last)| (sid, first, last)))
     }
 
     fn intervals(&self, sid: &Sid) -> Option<&Intervals> {
-        let at = self
-            .sources
-            .binary_search_by(|(known, _)| known.cmp(sid))
-            .ok()?;
+        let at = self.sources.binary_search_by(|(known, _)| known.cmp(sid)).ok()?;
         self.sources.get(at).map(|(_, intervals)| intervals)
     }
 }

@@ -57,34 +57,16 @@ impl Login {
         };
         let plugin = capabilities.contains(Capabilities::PLUGIN_AUTH).then(|| {
             // The server takes a login that ends here, or whose last name lacks its NUL.
-            reader
-                .nul_bytes()
-                .unwrap_or_else(|_| reader.rest())
-                .to_vec()
+            reader.nul_bytes().unwrap_or_else(|_| reader.rest()).to_vec()
         });
-        let attributes = if capabilities.contains(Capabilities::CONNECT_ATTRS) && !reader.is_empty()
-        {
+        let attributes = if capabilities.contains(Capabilities::CONNECT_ATTRS) && !reader.is_empty() {
             read_attributes(reader.lenenc_bytes()?)?
         } else {
             Vec::new()
         };
         let zstd_level =
-            if capabilities.contains(Capabilities::ZSTD_COMPRESSION) && !reader.is_empty() {
-                reader.u8()?
-            } else {
-                0
-            };
-        Ok(Self {
-            capabilities,
-            max_packet,
-            charset,
-            user,
-            auth,
-            schema,
-            plugin,
-            attributes,
-            zstd_level,
-        })
+            if capabilities.contains(Capabilities::ZSTD_COMPRESSION) && !reader.is_empty() { reader.u8()? } else { 0 };
+        Ok(Self { capabilities, max_packet, charset, user, auth, schema, plugin, attributes, zstd_level })
     }
 
     /// Appends the payload. The flags for the optional parts follow from what there is to say.
@@ -137,18 +119,8 @@ pub fn is_tls_request(payload: &[u8]) -> Option<Capabilities> {
 }
 
 /// Appends the payload of a TLS request; the login that follows over TLS repeats these three.
-pub fn put_tls_request(
-    out: &mut Vec<u8>,
-    capabilities: Capabilities,
-    max_packet: u32,
-    charset: u8,
-) {
-    put_head(
-        out,
-        capabilities | Capabilities::SSL | Capabilities::PROTOCOL_41,
-        max_packet,
-        charset,
-    );
+pub fn put_tls_request(out: &mut Vec<u8>, capabilities: Capabilities, max_packet: u32, charset: u8) {
+    put_head(out, capabilities | Capabilities::SSL | Capabilities::PROTOCOL_41, max_packet, charset);
 }
 
 fn put_head(out: &mut Vec<u8>, capabilities: Capabilities, max_packet: u32, charset: u8) {
@@ -159,10 +131,7 @@ fn put_head(out: &mut Vec<u8>, capabilities: Capabilities, max_packet: u32, char
     out.put_bytes(&[0; FILLER_BYTES]);
 }
 
-fn read_auth<'a>(
-    reader: &mut Reader<'a>,
-    capabilities: Capabilities,
-) -> Result<&'a [u8], Malformed> {
+fn read_auth<'a>(reader: &mut Reader<'a>, capabilities: Capabilities) -> Result<&'a [u8], Malformed> {
     if capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC_DATA) {
         reader.lenenc_bytes()
     } else if capabilities.contains(Capabilities::SECURE_CONNECTION) {

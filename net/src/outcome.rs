@@ -44,12 +44,7 @@ impl<'a> OkPacket<'a> {
         let header = reader.u8()?;
         if header == EOF_HEADER && payload.len() == EOF_BYTES {
             let EofPacket { warnings, status } = EofPacket::decode(payload)?;
-            return Ok(Self {
-                header,
-                warnings,
-                status,
-                ..Self::default()
-            });
+            return Ok(Self { header, warnings, status, ..Self::default() });
         }
         if header != OK_HEADER && header != EOF_HEADER {
             return Err(Malformed("not an OK packet"));
@@ -58,20 +53,12 @@ impl<'a> OkPacket<'a> {
         let last_insert_id = reader.lenenc()?;
         let status = Status(reader.u16()?);
         let warnings = reader.u16()?;
-        let mut packet = Self {
-            affected_rows,
-            last_insert_id,
-            status,
-            warnings,
-            header,
-            ..Self::default()
-        };
+        let mut packet = Self { affected_rows, last_insert_id, status, warnings, header, ..Self::default() };
         // The server leaves the info out when it is empty and no tracker follows.
         if !reader.is_empty() {
             packet.info = reader.lenenc_bytes()?;
         }
-        let may_track = caps.contains(Capabilities::SESSION_TRACK)
-            && status.contains(Status::SESSION_STATE_CHANGED);
+        let may_track = caps.contains(Capabilities::SESSION_TRACK) && status.contains(Status::SESSION_STATE_CHANGED);
         if may_track && !reader.is_empty() {
             packet.track = reader.lenenc_bytes()?;
         }
@@ -86,11 +73,7 @@ impl<'a> OkPacket<'a> {
     pub fn encode(&self, out: &mut Vec<u8>, caps: Capabilities) {
         let has_track = caps.contains(Capabilities::SESSION_TRACK) && !self.track.is_empty();
         let status = self.status.minus(Status::SESSION_STATE_CHANGED);
-        let status = if has_track {
-            status | Status::SESSION_STATE_CHANGED
-        } else {
-            status
-        };
+        let status = if has_track { status | Status::SESSION_STATE_CHANGED } else { status };
         out.put_u8(self.header);
         out.put_lenenc(self.affected_rows);
         out.put_lenenc(self.last_insert_id);
@@ -143,11 +126,7 @@ impl<'a> ErrPacket<'a> {
             reader.u8()?;
             state = reader.array()?;
         }
-        Ok(Self {
-            code,
-            state,
-            message: reader.rest(),
-        })
+        Ok(Self { code, state, message: reader.rest() })
     }
 
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -178,22 +157,14 @@ impl EofPacket {
         if payload.len() != EOF_BYTES || reader.u8()? != EOF_HEADER {
             return Err(Malformed("not an EOF packet"));
         }
-        Ok(Self {
-            warnings: reader.u16()?,
-            status: Status(reader.u16()?),
-        })
+        Ok(Self { warnings: reader.u16()?, status: Status(reader.u16()?) })
     }
 
     /// Appends the payload: with `DEPRECATE_EOF` an OK with the header 0xfe.
     pub fn encode(&self, out: &mut Vec<u8>, caps: Capabilities) {
         let Self { warnings, status } = *self;
         if caps.contains(Capabilities::DEPRECATE_EOF) {
-            let end = OkPacket {
-                warnings,
-                status,
-                header: EOF_HEADER,
-                ..OkPacket::default()
-            };
+            let end = OkPacket { warnings, status, header: EOF_HEADER, ..OkPacket::default() };
             return end.encode(out, caps);
         }
         out.put_u8(EOF_HEADER);
@@ -223,9 +194,8 @@ mod tests {
     use super::*;
 
     const PLAIN: Capabilities = Capabilities::PROTOCOL_41;
-    const TRACKING: Capabilities = Capabilities::PROTOCOL_41
-        .union(Capabilities::SESSION_TRACK)
-        .union(Capabilities::DEPRECATE_EOF);
+    const TRACKING: Capabilities =
+        Capabilities::PROTOCOL_41.union(Capabilities::SESSION_TRACK).union(Capabilities::DEPRECATE_EOF);
 
     fn encoded(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let mut out = Vec::new();
@@ -250,45 +220,22 @@ mod tests {
         assert_eq!(status_of(&bytes), Ok(full.status));
 
         let bytes = encoded(|out| full.encode(out, PLAIN));
-        let untracked = OkPacket {
-            track: &[],
-            status: Status::AUTOCOMMIT,
-            ..full
-        };
+        let untracked = OkPacket { track: &[], status: Status::AUTOCOMMIT, ..full };
         assert_eq!(OkPacket::decode(&bytes, PLAIN), Ok(untracked));
-        assert_eq!(
-            bytes.get(bytes.len() - 16..),
-            Some(&b"\x0fRows matched: 1"[..])
-        );
+        assert_eq!(bytes.get(bytes.len() - 16..), Some(&b"\x0fRows matched: 1"[..]));
 
         // The flag without a tracker would make a client read behind the end.
-        let flagged = OkPacket {
-            track: &[],
-            info: &[],
-            ..full
-        };
+        let flagged = OkPacket { track: &[], info: &[], ..full };
         let bytes = encoded(|out| flagged.encode(out, TRACKING));
-        assert_eq!(
-            OkPacket::decode(&bytes, TRACKING),
-            Ok(OkPacket {
-                info: &[],
-                ..untracked
-            })
-        );
+        assert_eq!(OkPacket::decode(&bytes, TRACKING), Ok(OkPacket { info: &[], ..untracked }));
         // An empty info stands in front of trackers nevertheless.
         let bytes = encoded(|out| OkPacket { info: &[], ..full }.encode(out, TRACKING));
-        assert_eq!(
-            OkPacket::decode(&bytes, TRACKING),
-            Ok(OkPacket { info: &[], ..full })
-        );
+        assert_eq!(OkPacket::decode(&bytes, TRACKING), Ok(OkPacket { info: &[], ..full }));
     }
 
     #[test]
     fn eof_in_both_shapes() {
-        let end = EofPacket {
-            warnings: 2,
-            status: Status::AUTOCOMMIT | Status::MORE_RESULTS,
-        };
+        let end = EofPacket { warnings: 2, status: Status::AUTOCOMMIT | Status::MORE_RESULTS };
         let eof = encoded(|out| end.encode(out, PLAIN));
         assert_eq!(eof, [0xfe, 2, 0, 10, 0]);
         assert_eq!(EofPacket::decode(&eof), Ok(end));
@@ -297,50 +244,29 @@ mod tests {
         assert_eq!(ok, [0xfe, 0, 0, 10, 0, 2, 0]);
         assert_eq!(status_of(&ok), Ok(end.status));
         assert!(EofPacket::decode(&ok).is_err());
-        assert_eq!(
-            OkPacket::decode(&eof, TRACKING),
-            OkPacket::decode(&ok, TRACKING)
-        );
+        assert_eq!(OkPacket::decode(&eof, TRACKING), OkPacket::decode(&ok, TRACKING));
     }
 
     #[test]
     fn err_with_and_without_state() {
-        let err = ErrPacket {
-            code: 1290,
-            state: *b"HY000",
-            message: b"read-only",
-        };
+        let err = ErrPacket { code: 1290, state: *b"HY000", message: b"read-only" };
         let bytes = encoded(|out| err.encode(out));
         assert_eq!(bytes, b"\xff\x0a\x05#HY000read-only");
         assert_eq!(ErrPacket::decode(&bytes), Ok(err));
         let early = ErrPacket::decode(b"\xff\x10\x04Too many").unwrap();
-        assert_eq!(
-            (early.code, early.state, early.message),
-            (1040, STATE_GENERAL, &b"Too many"[..])
-        );
+        assert_eq!((early.code, early.state, early.message), (1040, STATE_GENERAL, &b"Too many"[..]));
     }
 
     #[test]
     fn cut_packets_are_refused() {
-        let full = OkPacket {
-            track: b"xy",
-            info: b"i",
-            ..OkPacket::default()
-        };
+        let full = OkPacket { track: b"xy", info: b"i", ..OkPacket::default() };
         let bytes = encoded(|out| full.encode(out, TRACKING));
         for len in 0..bytes.len() {
             let cut = OkPacket::decode(&bytes[..len], TRACKING);
             // After the warnings, and after the info, a packet may end.
             assert_eq!(cut.is_ok(), len == 7 || len == 9, "{len}");
         }
-        let err = encoded(|out| {
-            ErrPacket {
-                code: 1,
-                state: *b"HY000",
-                message: b"",
-            }
-            .encode(out)
-        });
+        let err = encoded(|out| ErrPacket { code: 1, state: *b"HY000", message: b"" }.encode(out));
         for len in 0..err.len() {
             assert_eq!(ErrPacket::decode(&err[..len]).is_ok(), len == 3, "{len}");
         }

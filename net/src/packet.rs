@@ -21,10 +21,7 @@ pub struct Header {
 
 impl Header {
     pub fn decode([a, b, c, seq]: [u8; HEADER_BYTES]) -> Self {
-        Self {
-            payload_len: u32::from_le_bytes([a, b, c, 0]),
-            seq,
-        }
+        Self { payload_len: u32::from_le_bytes([a, b, c, 0]), seq }
     }
 
     /// The header at the front of `bytes`, or `None` when fewer than four have come.
@@ -49,13 +46,7 @@ pub fn put(out: &mut Vec<u8>, seq: u8, payload: &[u8]) -> u8 {
     let mut left = payload;
     loop {
         let (head, tail) = left.split_at(left.len().min(PAYLOAD_MAX));
-        out.extend_from_slice(
-            &Header {
-                payload_len: head.len() as u32,
-                seq,
-            }
-            .encode(),
-        );
+        out.extend_from_slice(&Header { payload_len: head.len() as u32, seq }.encode());
         out.extend_from_slice(head);
         seq = seq.wrapping_add(1);
         if head.len() < PAYLOAD_MAX {
@@ -68,13 +59,7 @@ pub fn put(out: &mut Vec<u8>, seq: u8, payload: &[u8]) -> u8 {
 /// Starts a packet whose payload is written in place; [`finish`] with the returned position patches its length.
 pub fn begin(out: &mut Vec<u8>, seq: u8) -> usize {
     let at = out.len();
-    out.extend_from_slice(
-        &Header {
-            payload_len: 0,
-            seq,
-        }
-        .encode(),
-    );
+    out.extend_from_slice(&Header { payload_len: 0, seq }.encode());
     at
 }
 
@@ -93,13 +78,7 @@ pub fn finish(out: &mut Vec<u8>, at: usize) -> u8 {
         return put(out, seq, &payload);
     }
     if let Some(head) = out.get_mut(at..payload_at) {
-        head.copy_from_slice(
-            &Header {
-                payload_len: len as u32,
-                seq,
-            }
-            .encode(),
-        );
+        head.copy_from_slice(&Header { payload_len: len as u32, seq }.encode());
     }
     seq.wrapping_add(1)
 }
@@ -121,10 +100,7 @@ mod tests {
 
     #[test]
     fn header_comes_back() {
-        let header = Header {
-            payload_len: 0x01_0203,
-            seq: 9,
-        };
+        let header = Header { payload_len: 0x01_0203, seq: 9 };
         assert_eq!(header.encode(), [3, 2, 1, 9]);
         assert_eq!(Header::decode(header.encode()), header);
         assert_eq!(Header::at_front(&[1, 2, 3]), None);

@@ -81,11 +81,7 @@ impl<'a> Reader<'a> {
 
     /// A string that ends with a NUL, which is taken and not returned.
     pub fn nul_bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let len = self
-            .left
-            .iter()
-            .position(|&byte| byte == 0)
-            .ok_or(Malformed("string without its NUL"))?;
+        let len = self.left.iter().position(|&byte| byte == 0).ok_or(Malformed("string without its NUL"))?;
         let bytes = self.take(len)?;
         self.take(1)?;
         Ok(bytes)

@@ -160,11 +160,7 @@ impl ReplyScan {
             kind,
             eof_deprecated: caps.contains(Capabilities::DEPRECATE_EOF),
             mark_columns_end: true,
-            seq_rule: if is_endless {
-                SeqRule::TakeAll
-            } else {
-                SeqRule::Check
-            },
+            seq_rule: if is_endless { SeqRule::TakeAll } else { SeqRule::Check },
             seq: 1,
             shift: 0,
             continued: false,
@@ -260,10 +256,7 @@ impl ReplyScan {
     /// reply to a prepare.
     pub fn is_due(&self) -> bool {
         // An execute's next packet may say that there is a cursor: then no mark is wanted.
-        self.at == At::ColumnsEnd
-            && self.plain_left == 0
-            && !self.continued
-            && self.kind != ReplyKind::Execute
+        self.at == At::ColumnsEnd && self.plain_left == 0 && !self.continued && self.kind != ReplyKind::Execute
     }
 
     /// Number of rows of the current result set so far.
@@ -308,9 +301,7 @@ impl ReplyScan {
         let (mut passed, mut packets) = (passed, 0_u64);
         let (mut seq, shift) = (self.seq, self.shift);
         while packets < packets_max {
-            let Some(&[a, b, c, packet_seq, kind]) = input
-                .get(passed..)
-                .and_then(|front| front.first_chunk::<5>())
+            let Some(&[a, b, c, packet_seq, kind]) = input.get(passed..).and_then(|front| front.first_chunk::<5>())
             else {
                 break;
             };
@@ -355,11 +346,7 @@ impl ReplyScan {
                 match self.enter_special(what, header, payload) {
                     Ok(what) => {
                         patch_seq(front, self.seq_sent());
-                        Step::Packet {
-                            what,
-                            len,
-                            held: false,
-                        }
+                        Step::Packet { what, len, held: false }
                     }
                     Err(broken) => self.broken(broken),
                 }

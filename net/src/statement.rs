@@ -39,12 +39,7 @@ impl PrepareOk {
         reader.u8()?;
         // Servers before 5.0 ended here.
         let warnings = if reader.is_empty() { 0 } else { reader.u16()? };
-        Ok(Self {
-            statement_id,
-            columns,
-            params,
-            warnings,
-        })
+        Ok(Self { statement_id, columns, params, warnings })
     }
 }
 
@@ -52,10 +47,7 @@ impl PrepareOk {
 /// and the commands execute, fetch, reset, close, send long data. A packet that is too short is left alone.
 pub fn patch_statement_id(packet: &mut [u8], id: u32) {
     let at = HEADER_BYTES.wrapping_add(1);
-    if let Some(bytes) = packet
-        .get_mut(at..)
-        .and_then(|tail| tail.first_chunk_mut::<4>())
-    {
+    if let Some(bytes) = packet.get_mut(at..).and_then(|tail| tail.first_chunk_mut::<4>()) {
         *bytes = id.to_le_bytes();
     }
 }
@@ -98,25 +90,13 @@ impl<'a> ExecuteHead<'a> {
     pub fn decode(body: &'a [u8], params: u16, caps: Capabilities) -> Result<Self, Malformed> {
         let mut reader = Reader::new(body);
         let (statement_id, flags, iterations) = (reader.u32()?, reader.u8()?, reader.u32()?);
-        let mut head = Self {
-            statement_id,
-            flags,
-            iterations,
-            count: 0,
-            nulls: &[],
-            bound_at: 0,
-            types: None,
-            values: &[],
-        };
+        let mut head =
+            Self { statement_id, flags, iterations, count: 0, nulls: &[], bound_at: 0, types: None, values: &[] };
         let named = caps.contains(Capabilities::QUERY_ATTRIBUTES);
         if params == 0 && !(named && flags & PARAMETER_COUNT_AVAILABLE != 0) {
             return Ok(head);
         }
-        head.count = if named {
-            reader.lenenc()?
-        } else {
-            u64::from(params)
-        };
+        head.count = if named { reader.lenenc()? } else { u64::from(params) };
         if head.count < u64::from(params) || head.count > ATTRIBUTES_MAX {
             return Err(Malformed("wrong number of parameters"));
         }
@@ -156,30 +136,19 @@ pub fn rebuild_execute(
     let named = backend_caps.contains(Capabilities::QUERY_ATTRIBUTES);
     let keeps_attributes = named_before && named;
     // Without a count from the client the flag would announce what is not there.
-    let flags = if keeps_attributes {
-        head.flags
-    } else {
-        head.flags & !PARAMETER_COUNT_AVAILABLE
-    };
+    let flags = if keeps_attributes { head.flags } else { head.flags & !PARAMETER_COUNT_AVAILABLE };
     out.put_u8(Command::StmtExecute.to_byte());
     out.put_u32(backend_id);
     out.put_u8(flags);
     out.put_u32(head.iterations);
-    let count = if keeps_attributes {
-        head.count
-    } else {
-        u64::from(params)
-    };
+    let count = if keeps_attributes { head.count } else { u64::from(params) };
     if named && (params > 0 || flags & PARAMETER_COUNT_AVAILABLE != 0) {
         out.put_lenenc(count);
     }
     if count == 0 {
         return Ok(());
     }
-    let nulls = head
-        .nulls
-        .get(..count.div_ceil(8) as usize)
-        .unwrap_or(head.nulls);
+    let nulls = head.nulls.get(..count.div_ceil(8) as usize).unwrap_or(head.nulls);
     out.put_bytes(nulls);
     match head.types.or(types) {
         None => out.put_u8(0),
@@ -193,21 +162,11 @@ pub fn rebuild_execute(
 }
 
 /// Copies `count` types, and adds or leaves out their names.
-fn put_types(
-    out: &mut Vec<u8>,
-    types: &[u8],
-    count: u64,
-    named_before: bool,
-    named: bool,
-) -> Result<(), Malformed> {
+fn put_types(out: &mut Vec<u8>, types: &[u8], count: u64, named_before: bool, named: bool) -> Result<(), Malformed> {
     let mut reader = Reader::new(types);
     for _ in 0..count {
         out.put_u16(reader.u16()?);
-        let name = if named_before {
-            reader.lenenc_bytes()?
-        } else {
-            &[]
-        };
+        let name = if named_before { reader.lenenc_bytes()? } else { &[] };
         if named {
             out.put_lenenc_bytes(name);
         }

@@ -20,8 +20,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
-    WriteTraffic,
+    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
 };
 use rustls::{ClientConfig, ServerConfig};
 
@@ -79,16 +78,12 @@ enum Peer {
 impl Tls {
     /// The gate towards a client.
     pub fn server(config: Arc<ServerConfig>) -> Result<Self, TlsError> {
-        Self::new(End::Server(Box::new(UnbufferedServerConnection::new(
-            config,
-        )?)))
+        Self::new(End::Server(Box::new(UnbufferedServerConnection::new(config)?)))
     }
 
     /// The gate towards a backend. The first records are ready at once.
     pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, TlsError> {
-        Self::new(End::Client(Box::new(UnbufferedClientConnection::new(
-            config, name,
-        )?)))
+        Self::new(End::Client(Box::new(UnbufferedClientConnection::new(config, name)?)))
     }
 
     fn new(end: End) -> Result<Self, TlsError> {
@@ -155,18 +150,8 @@ impl Tls {
         }
         let closing = self.closing == Closing::Wanted;
         let sealed = match &mut self.end {
-            End::Server(end) => seal(
-                end.process_tls_records(&mut self.incoming),
-                &self.plain_out,
-                closing,
-                out,
-            ),
-            End::Client(end) => seal(
-                end.process_tls_records(&mut self.incoming),
-                &self.plain_out,
-                closing,
-                out,
-            ),
+            End::Server(end) => seal(end.process_tls_records(&mut self.incoming), &self.plain_out, closing, out),
+            End::Client(end) => seal(end.process_tls_records(&mut self.incoming), &self.plain_out, closing, out),
         };
         match sealed {
             Ok(()) => {
@@ -211,12 +196,7 @@ impl Tls {
 
     /// Gives back the memory of empty buffers, for a connection that goes idle.
     pub fn release_buffers(&mut self) {
-        for buffer in [
-            &mut self.incoming,
-            &mut self.plain_in,
-            &mut self.plain_out,
-            &mut self.cipher_out,
-        ] {
+        for buffer in [&mut self.incoming, &mut self.plain_in, &mut self.plain_out, &mut self.cipher_out] {
             if buffer.is_empty() {
                 *buffer = Vec::new();
             }
@@ -228,10 +208,7 @@ impl Tls {
         let mut used = 0usize;
         let stopped = loop {
             let left = self.incoming.get_mut(used..).unwrap_or_default();
-            let mut sink = Sink {
-                plain: &mut self.plain_in,
-                cipher: &mut self.cipher_out,
-            };
+            let mut sink = Sink { plain: &mut self.plain_in, cipher: &mut self.cipher_out };
             let (discard, step) = sink.turn(&mut self.end, left);
             used = used.saturating_add(discard).min(self.incoming.len());
             match step {
@@ -250,10 +227,7 @@ impl Tls {
     fn fail(&mut self, error: TlsError) {
         self.incoming.clear();
         self.peer = Peer::Failed(error);
-        let mut sink = Sink {
-            plain: &mut self.plain_in,
-            cipher: &mut self.cipher_out,
-        };
+        let mut sink = Sink { plain: &mut self.plain_in, cipher: &mut self.cipher_out };
         while self.end.wants_write() {
             if sink.turn(&mut self.end, &mut []).1.is_err() {
                 break;
@@ -273,9 +247,7 @@ impl End {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls")
-            .field("handshaking", &self.is_handshaking())
-            .finish_non_exhaustive()
+        f.debug_struct("Tls").field("handshaking", &self.is_handshaking()).finish_non_exhaustive()
     }
 }
 
@@ -301,10 +273,7 @@ impl Sink<'_> {
     }
 
     /// Handles one state. Returns how many incoming bytes are done with.
-    fn take<Data>(
-        &mut self,
-        status: UnbufferedStatus<'_, '_, Data>,
-    ) -> (usize, Result<Step, rustls::Error>) {
+    fn take<Data>(&mut self, status: UnbufferedStatus<'_, '_, Data>) -> (usize, Result<Step, rustls::Error>) {
         let mut discard = status.discard;
         let step = match status.state {
             Err(error) => Err(error),
@@ -332,15 +301,11 @@ impl Sink<'_> {
                 Ok(Step::Again)
             }
             Ok(ConnectionState::PeerClosed) => Ok(Step::PeerClosed),
-            Ok(
-                ConnectionState::BlockedHandshake
-                | ConnectionState::WriteTraffic(_)
-                | ConnectionState::Closed,
-            ) => Ok(Step::Rest),
+            Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) | ConnectionState::Closed) => {
+                Ok(Step::Rest)
+            }
             // Early data is off unless the configuration asks for it, and its replay has no place here.
-            Ok(_) => Err(rustls::Error::General(
-                "a state of TLS that is not supported".to_owned(),
-            )),
+            Ok(_) => Err(rustls::Error::General("a state of TLS that is not supported".to_owned())),
         };
         (discard, step)
     }
@@ -354,22 +319,16 @@ fn seal<Data>(
     out: &mut Vec<u8>,
 ) -> Result<(), rustls::Error> {
     let ConnectionState::WriteTraffic(mut traffic) = status.state? else {
-        return Err(rustls::Error::General(
-            "TLS is not ready to send".to_owned(),
-        ));
+        return Err(rustls::Error::General("TLS is not ready to send".to_owned()));
     };
     let traffic: &mut WriteTraffic<'_, Data> = &mut traffic;
     if !plain.is_empty() {
         let records = plain.len().div_ceil(RECORD_PLAIN_BYTES_MAX);
-        let guess = plain
-            .len()
-            .saturating_add(records.saturating_mul(RECORD_OVERHEAD_BYTES_GUESS));
+        let guess = plain.len().saturating_add(records.saturating_mul(RECORD_OVERHEAD_BYTES_GUESS));
         append(out, guess, |room| traffic.encrypt(plain, room))?;
     }
     if closing {
-        append(out, RECORD_OVERHEAD_BYTES_GUESS, |room| {
-            traffic.queue_close_notify(room)
-        })?;
+        append(out, RECORD_OVERHEAD_BYTES_GUESS, |room| traffic.queue_close_notify(room))?;
     }
     Ok(())
 }
@@ -389,9 +348,7 @@ fn append(
                 out.truncate(at.saturating_add(len));
                 return Ok(());
             }
-            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size }))
-                if required_size > room =>
-            {
+            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) if required_size > room => {
                 room = required_size;
             }
             Err(_) => {

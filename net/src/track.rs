@@ -42,9 +42,7 @@ pub struct Tracks<'a> {
 
 impl<'a> Tracks<'a> {
     pub fn new(block: &'a [u8]) -> Self {
-        Self {
-            reader: Reader::new(block),
-        }
+        Self { reader: Reader::new(block) }
     }
 
     fn decode(&mut self) -> Result<Track<'a>, Malformed> {
@@ -52,10 +50,7 @@ impl<'a> Tracks<'a> {
         let data = self.reader.lenenc_bytes()?;
         let mut inner = Reader::new(data);
         let track = match kind {
-            VARIABLE => Track::Variable {
-                name: inner.lenenc_bytes()?,
-                value: inner.lenenc_bytes()?,
-            },
+            VARIABLE => Track::Variable { name: inner.lenenc_bytes()?, value: inner.lenenc_bytes()? },
             SCHEMA => Track::Schema(inner.lenenc_bytes()?),
             STATE_CHANGE => Track::StateChanged(inner.lenenc_bytes()? == b"1"),
             GTIDS => {
@@ -135,14 +130,8 @@ mod tests {
     fn tracks_come_back() {
         let long = vec![b'g'; 70_000];
         let tracks = [
-            Track::Variable {
-                name: b"time_zone",
-                value: b"+00:00",
-            },
-            Track::Variable {
-                name: b"sql_mode",
-                value: b"",
-            },
+            Track::Variable { name: b"time_zone", value: b"+00:00" },
+            Track::Variable { name: b"sql_mode", value: b"" },
             Track::Schema(b"shop"),
             Track::StateChanged(true),
             Track::StateChanged(false),
@@ -165,10 +154,7 @@ mod tests {
         let block = b"\x00\x0f\x0aautocommit\x03OFF\x01\x03\x02db\x03\x05\x00\x03u:1\x03\x02\x01x";
         let read: Result<Vec<_>, _> = Tracks::new(block).collect();
         let expected = [
-            Track::Variable {
-                name: b"autocommit",
-                value: b"OFF",
-            },
+            Track::Variable { name: b"autocommit", value: b"OFF" },
             Track::Schema(b"db"),
             Track::Gtids(b"u:1"),
             Track::Unknown(GTIDS, b"\x01x"),
@@ -179,13 +165,7 @@ mod tests {
     #[test]
     fn cut_blocks_end_with_an_error() {
         let mut block = Vec::new();
-        put_track(
-            &mut block,
-            &Track::Variable {
-                name: b"n",
-                value: b"v",
-            },
-        );
+        put_track(&mut block, &Track::Variable { name: b"n", value: b"v" });
         for len in 1..block.len() {
             let read: Vec<_> = Tracks::new(&block[..len]).collect();
             assert_eq!(read.len(), 1);

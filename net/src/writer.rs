@@ -78,19 +78,7 @@ mod tests {
 
     #[test]
     fn lengths_come_back_from_the_reader() {
-        for value in [
-            0,
-            1,
-            0xfa,
-            0xfb,
-            0xff,
-            0x100,
-            0xffff,
-            0x1_0000,
-            0xff_ffff,
-            0x100_0000,
-            u64::MAX,
-        ] {
+        for value in [0, 1, 0xfa, 0xfb, 0xff, 0x100, 0xffff, 0x1_0000, 0xff_ffff, 0x100_0000, u64::MAX] {
             let mut out = Vec::new();
             out.put_lenenc(value);
             let mut reader = Reader::new(&out);
@@ -110,10 +98,8 @@ mod tests {
         out.put_nul_bytes(b"a\0b");
         out.put_cell(Some(b"xy"));
         out.put_cell(None);
-        let expected = [
-            1, 3, 2, 6, 5, 4, 10, 9, 8, 7, 0x12, 0x11, 0x10, 15, 14, 13, 12, 11, b'a', 0, 2, b'x',
-            b'y', 0xfb,
-        ];
+        let expected =
+            [1, 3, 2, 6, 5, 4, 10, 9, 8, 7, 0x12, 0x11, 0x10, 15, 14, 13, 12, 11, b'a', 0, 2, b'x', b'y', 0xfb];
         assert_eq!(out, expected);
     }
 }

@@ -81,11 +81,7 @@ impl Backend {
     }
 
     pub fn demand(&self) -> Demand {
-        if self.waiting > 0 {
-            Demand::Present
-        } else {
-            Demand::Absent
-        }
+        if self.waiting > 0 { Demand::Present } else { Demand::Absent }
     }
 
     /// The quota, less the part of the debt that can be paid: with waiters of its own this core keeps its fair share,
@@ -103,19 +99,11 @@ impl Backend {
     }
 
     pub fn uncovered(&self) -> u32 {
-        if self.waiting == 0 {
-            0
-        } else {
-            self.lanes.iter().map(Lane::uncovered).sum()
-        }
+        if self.waiting == 0 { 0 } else { self.lanes.iter().map(Lane::uncovered).sum() }
     }
 
     pub fn shortage(&self) -> u32 {
-        if self.waiting == 0 {
-            0
-        } else {
-            self.uncovered().saturating_sub(self.room(Demand::Present))
-        }
+        if self.waiting == 0 { 0 } else { self.uncovered().saturating_sub(self.room(Demand::Present)) }
     }
 
     /// Neither leases nor dials: the backend is down, or this core has more connections than it should.
@@ -134,19 +122,14 @@ impl Backend {
 
     /// The lane of a class, made when there is none.
     pub fn lane_mut(&mut self, class: u32) -> &mut Lane {
-        let at = self
-            .lanes
-            .iter()
-            .position(|lane| lane.class == class)
-            .unwrap_or_else(|| {
-                self.lanes.push(Lane::new(class));
-                self.lanes.len() - 1
-            });
+        let at = self.lanes.iter().position(|lane| lane.class == class).unwrap_or_else(|| {
+            self.lanes.push(Lane::new(class));
+            self.lanes.len() - 1
+        });
         &mut self.lanes[at]
     }
 
     pub fn drop_unused_lane(&mut self, class: u32) {
-        self.lanes
-            .retain(|lane| lane.class != class || !lane.is_unused());
+        self.lanes.retain(|lane| lane.class != class || !lane.is_unused());
     }
 }

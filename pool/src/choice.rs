@@ -32,22 +32,12 @@ pub fn two_choices(candidates: &[Candidate], random: u64) -> Option<u16> {
     let (a, b) = (&candidates[first], &candidates[second]);
     let load_a = u64::from(a.outstanding) * u64::from(b.weight);
     let load_b = u64::from(b.outstanding) * u64::from(a.weight);
-    Some(if load_b < load_a {
-        b.backend
-    } else {
-        a.backend
-    })
+    Some(if load_b < load_a { b.backend } else { a.backend })
 }
 
 /// The position of one candidate by weight, the one at `without` left out.
 fn draw(candidates: &[Candidate], without: Option<usize>, random: u64) -> Option<usize> {
-    let weights = || {
-        candidates
-            .iter()
-            .map(|c| u64::from(c.weight))
-            .enumerate()
-            .filter(|(at, _)| Some(*at) != without)
-    };
+    let weights = || candidates.iter().map(|c| u64::from(c.weight)).enumerate().filter(|(at, _)| Some(*at) != without);
     let total: u64 = weights().map(|(_, weight)| weight).sum();
     // The high half of the product spreads 64 random bits over the total without a division or a noticeable bias.
     let mut point = ((u128::from(random) * u128::from(total)) >> 64) as u64;

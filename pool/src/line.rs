@@ -32,12 +32,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub fn new(class: u32) -> Lane {
-        Lane {
-            class,
-            waiting: List::EMPTY,
-            opening: 0,
-            live: 0,
-        }
+        Lane { class, waiting: List::EMPTY, opening: 0, live: 0 }
     }
 
     /// Waiters for whom no connection is being opened.
@@ -86,20 +81,10 @@ impl Waiters {
 
     pub fn join(&mut self, now: u64, backend: u16, want: Want, lane: &mut Lane) -> Ticket {
         let index = self.free.pop().unwrap_or(self.table.len() as u32);
-        let generation = self
-            .table
-            .get(index as usize)
-            .map_or(0, |waiter| waiter.generation);
+        let generation = self.table.get(index as usize).map_or(0, |waiter| waiter.generation);
         self.arrivals += 1;
-        let waiter = Waiter {
-            generation,
-            present: true,
-            links: Links::NONE,
-            backend,
-            want,
-            since: now,
-            arrival: self.arrivals,
-        };
+        let waiter =
+            Waiter { generation, present: true, links: Links::NONE, backend, want, since: now, arrival: self.arrivals };
         match self.table.get_mut(index as usize) {
             Some(entry) => *entry = waiter,
             None => self.table.push(waiter),
@@ -111,10 +96,7 @@ impl Waiters {
     pub fn leave(&mut self, index: u32, lane: &mut Lane) {
         lane.waiting.remove(&mut self.table, 0, index);
         let waiter = &mut self.table[index as usize];
-        assert!(
-            std::mem::replace(&mut waiter.present, false),
-            "a ticket ends once"
-        );
+        assert!(std::mem::replace(&mut waiter.present, false), "a ticket ends once");
         waiter.generation = waiter.generation.wrapping_add(1);
         self.free.push(index);
     }

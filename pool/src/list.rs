@@ -10,10 +10,7 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub const NONE: Links = Links {
-        previous: NIL,
-        next: NIL,
-    };
+    pub const NONE: Links = Links { previous: NIL, next: NIL };
 }
 
 /// What a list can run through: an entry with a pair of links for each level.
@@ -30,11 +27,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub const EMPTY: List = List {
-        first: NIL,
-        last: NIL,
-        len: 0,
-    };
+    pub const EMPTY: List = List { first: NIL, last: NIL, len: 0 };
 
     pub fn len(&self) -> u32 {
         self.len
@@ -53,10 +46,7 @@ impl List {
     }
 
     pub fn push_front<T: Linked>(&mut self, table: &mut [T], level: usize, index: u32) {
-        *table[index as usize].links_mut(level) = Links {
-            previous: NIL,
-            next: self.first,
-        };
+        *table[index as usize].links_mut(level) = Links { previous: NIL, next: self.first };
         match self.first {
             NIL => self.last = index,
             first => table[first as usize].links_mut(level).previous = index,
@@ -66,10 +56,7 @@ impl List {
     }
 
     pub fn push_back<T: Linked>(&mut self, table: &mut [T], level: usize, index: u32) {
-        *table[index as usize].links_mut(level) = Links {
-            previous: self.last,
-            next: NIL,
-        };
+        *table[index as usize].links_mut(level) = Links { previous: self.last, next: NIL };
         match self.last {
             NIL => self.first = index,
             last => table[last as usize].links_mut(level).next = index,
@@ -93,24 +80,12 @@ impl List {
         self.len -= 1;
     }
 
-    pub fn iter<'a, T: Linked>(
-        &self,
-        table: &'a [T],
-        level: usize,
-    ) -> impl Iterator<Item = u32> + use<'a, T> {
-        walk(self.first, move |index| {
-            table[index as usize].links(level).next
-        })
+    pub fn iter<'a, T: Linked>(&self, table: &'a [T], level: usize) -> impl Iterator<Item = u32> + use<'a, T> {
+        walk(self.first, move |index| table[index as usize].links(level).next)
     }
 
-    pub fn iter_back<'a, T: Linked>(
-        &self,
-        table: &'a [T],
-        level: usize,
-    ) -> impl Iterator<Item = u32> + use<'a, T> {
-        walk(self.last, move |index| {
-            table[index as usize].links(level).previous
-        })
+    pub fn iter_back<'a, T: Linked>(&self, table: &'a [T], level: usize) -> impl Iterator<Item = u32> + use<'a, T> {
+        walk(self.last, move |index| table[index as usize].links(level).previous)
     }
 
     /// The entry at `position` from the front, reached from the nearer end.
@@ -179,9 +154,6 @@ mod tests {
         list.push_front(&mut table, 0, 0);
         list.remove(&mut table, 0, 0);
         assert!(list.is_empty());
-        assert_eq!(
-            (list.first(), list.last(), list.nth(&table, 0, 0)),
-            (None, None, None)
-        );
+        assert_eq!((list.first(), list.last(), list.nth(&table, 0, 0)), (None, None, None));
     }
 }

@@ -114,10 +114,7 @@ impl Pool {
 
     /// The next backend, usable and with a quota of 0.
     pub fn add_backend(&mut self) {
-        assert!(
-            self.backends.len() < usize::from(u16::MAX),
-            "backends are numbered with 16 bits"
-        );
+        assert!(self.backends.len() < usize::from(u16::MAX), "backends are numbered with 16 bits");
         self.backends.push(Backend::new());
     }
 
@@ -125,21 +122,14 @@ impl Pool {
     pub fn acquire(&mut self, now_ns: u64, backend: u16, want: &Want) -> Grant {
         if let Some((index, fit)) = self.for_newcomer(now_ns, backend, want) {
             self.change(now_ns, index, Some(SlotState::Leased));
-            return Grant::Lease {
-                slot: self.slots[index].id,
-                fit,
-            };
+            return Grant::Lease { slot: self.slots[index].id, fit };
         }
         if self.waiters.len() >= self.limits.waiters_max {
-            return Grant::Refused(LineFull {
-                waiters_max: self.limits.waiters_max,
-            });
+            return Grant::Refused(LineFull { waiters_max: self.limits.waiters_max });
         }
         let at = &mut self.backends[usize::from(backend)];
         at.waiting += 1;
-        let ticket = self
-            .waiters
-            .join(now_ns, backend, *want, at.lane_mut(want.class));
+        let ticket = self.waiters.join(now_ns, backend, *want, at.lane_mut(want.class));
         self.touch(backend);
         Grant::Wait(ticket)
     }
@@ -157,38 +147,12 @@ impl Pool {
     }
 
     /// A leased slot comes back, described as it is now. The class must be what it was.
-    pub fn release(
-        &mut self,
-        now_ns: u64,
-        slot: SlotId,
-        account: u32,
-        class: u32,
-        schema: u32,
-        fingerprint: u32,
-    ) {
-        let found = self
-            .slots
-            .find(slot)
-            .expect("only a slot that lives is released");
-        assert!(
-            found.state == Some(SlotState::Leased),
-            "only a leased slot is released"
-        );
-        assert!(
-            found.what.class == class,
-            "a connection's class does not change"
-        );
+    pub fn release(&mut self, now_ns: u64, slot: SlotId, account: u32, class: u32, schema: u32, fingerprint: u32) {
+        let found = self.slots.find(slot).expect("only a slot that lives is released");
+        assert!(found.state == Some(SlotState::Leased), "only a leased slot is released");
+        assert!(found.what.class == class, "a connection's class does not change");
         let (overdue, backend) = (found.overdue, found.what.backend);
-        self.describe(
-            slot.index,
-            Description {
-                backend,
-                class,
-                account,
-                schema,
-                fingerprint,
-            },
-        );
+        self.describe(slot.index, Description { backend, class, account, schema, fingerprint });
         if overdue {
             return self.evict(now_ns, slot.index);
         }
@@ -198,14 +162,8 @@ impl Pool {
 
     /// A dialed slot is logged in: it is idle, in the schema that was dialed with and in the default state.
     pub fn opened(&mut self, now_ns: u64, slot: SlotId) {
-        let found = self
-            .slots
-            .find(slot)
-            .expect("only a slot that lives is opened");
-        assert!(
-            found.state == Some(SlotState::Opening),
-            "a slot is opened once"
-        );
+        let found = self.slots.find(slot).expect("only a slot that lives is opened");
+        assert!(found.state == Some(SlotState::Opening), "a slot is opened once");
         self.opened = self.opened.wrapping_add(1);
         self.begin_age(now_ns, slot.index);
         self.change(now_ns, slot.index, Some(SlotState::Idle));
@@ -233,19 +191,14 @@ impl Pool {
     /// Empties a backend's line and says who stood in it, in order of arrival.
     pub fn fail_line(&mut self, backend: u16) -> Vec<Ticket> {
         let lanes = &self.backends[usize::from(backend)].lanes;
-        let mut failed: Vec<u32> = lanes
-            .iter()
-            .flat_map(|lane| self.waiters.in_lane(lane))
-            .collect();
+        let mut failed: Vec<u32> = lanes.iter().flat_map(|lane| self.waiters.in_lane(lane)).collect();
         failed.sort_by_key(|index| self.waiters[*index].arrival);
         failed.into_iter().map(|index| self.leave(index)).collect()
     }
 
     /// The backend whose line a ticket stands in.
     pub fn backend_of(&self, ticket: Ticket) -> Option<u16> {
-        self.waiters
-            .find(ticket)
-            .map(|index| self.waiters[index].backend)
+        self.waiters.find(ticket).map(|index| self.waiters[index].backend)
     }
 
     /// An unusable backend gives nothing: no lease, no hand-over, no dial. Its idle connections are closed, because
@@ -278,19 +231,8 @@ impl Pool {
     /// Every connection, by index.
     pub fn slots(&self) -> impl Iterator<Item = SlotView> {
         self.slots.iter().filter_map(|slot| {
-            let Description {
-                backend,
-                account,
-                class,
-                ..
-            } = slot.what;
-            Some(SlotView {
-                slot: slot.id,
-                backend,
-                state: slot.state?,
-                account,
-                class,
-            })
+            let Description { backend, account, class, .. } = slot.what;
+            Some(SlotView { slot: slot.id, backend, state: slot.state?, account, class })
         })
     }
 
@@ -300,10 +242,7 @@ impl Pool {
         let (from, what) = (slot.state.expect("a slot that lives"), slot.what);
         use SlotState::{Closing, Idle, Leased, Opening};
         let may = match (from, to) {
-            (_, None)
-            | (Opening | Leased, Some(Idle))
-            | (Idle, Some(Leased))
-            | (Idle | Leased, Some(Closing)) => true,
+            (_, None) | (Opening | Leased, Some(Idle)) | (Idle, Some(Leased)) | (Idle | Leased, Some(Closing)) => true,
             (_, Some(_)) => false,
         };
         assert!(may, "a slot goes from {from:?} to {to:?}");
@@ -343,23 +282,14 @@ impl Pool {
         slot.settled = false;
         let backend = usize::from(slot.what.backend);
         self.shelves.put(&mut self.slots.table, index);
-        self.backends[backend]
-            .fresh
-            .push_front(&mut self.slots.table, LEVELS, index);
+        self.backends[backend].fresh.push_front(&mut self.slots.table, LEVELS, index);
         self.alarm = self.alarm.min(now.saturating_add(self.limits.idle_ns_max));
     }
 
     fn take_off(&mut self, index: u32) {
         let slot = &self.slots[index];
-        let (backend, settled) = (
-            &mut self.backends[usize::from(slot.what.backend)],
-            slot.settled,
-        );
-        let list = if settled {
-            &mut backend.settled
-        } else {
-            &mut backend.fresh
-        };
+        let (backend, settled) = (&mut self.backends[usize::from(slot.what.backend)], slot.settled);
+        let list = if settled { &mut backend.settled } else { &mut backend.fresh };
         list.remove(&mut self.slots.table, LEVELS, index);
         self.shelves.take(&mut self.slots.table, index);
     }

@@ -80,11 +80,7 @@ impl Shelves {
             self.table[id as usize].holders += 1;
             return id;
         }
-        let shelf = Shelf {
-            label,
-            holders: 1,
-            list: List::EMPTY,
-        };
+        let shelf = Shelf { label, holders: 1, list: List::EMPTY };
         let id = match self.free.pop() {
             Some(id) => {
                 self.table[id as usize] = shelf;
@@ -136,12 +132,6 @@ impl Shelves {
 
     /// Shelves held and the sum of their holders, for `check`.
     pub fn census(&self) -> (usize, u32) {
-        (
-            self.by_label.len(),
-            self.by_label
-                .values()
-                .map(|id| self.table[*id as usize].holders)
-                .sum(),
-        )
+        (self.by_label.len(), self.by_label.values().map(|id| self.table[*id as usize].holders).sum())
     }
 }

@@ -78,10 +78,7 @@ impl Slots {
     /// A slot that begins its life in `Opening`.
     pub fn insert(&mut self, what: Description, shelves: [ShelfId; LEVELS]) -> u32 {
         let index = self.free.pop().unwrap_or(self.table.len() as u32);
-        let generation = self
-            .table
-            .get(index as usize)
-            .map_or(0, |slot| slot.id.generation);
+        let generation = self.table.get(index as usize).map_or(0, |slot| slot.id.generation);
         let slot = Slot {
             id: SlotId { index, generation },
             state: Some(SlotState::Opening),
@@ -111,9 +108,7 @@ impl Slots {
 
     /// The slot of an id that is alive.
     pub fn find(&self, id: SlotId) -> Option<&Slot> {
-        self.table
-            .get(id.index as usize)
-            .filter(|slot| slot.id == id && slot.state.is_some())
+        self.table.get(id.index as usize).filter(|slot| slot.id == id && slot.state.is_some())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {

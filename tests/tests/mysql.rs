@@ -40,6 +40,7 @@ fn the_client_program_sees_no_difference() {
     let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
     let socket = std::env::temp_dir().join(format!("weir-tests-{}.sock", std::process::id()));
     let gate = start(place, 16, Some(&socket));
+    place.admin().unwrap().sql("CREATE DATABASE IF NOT EXISTS weir_program").unwrap();
     let expected = client_program(place, &tcp(place.backends[0].port()));
     let ways = [
         tcp(gate.port()),
@@ -59,11 +60,11 @@ fn tcp(port: u16) -> Vec<String> {
 
 /// What the program prints for a script with tables, warnings, errors, other delimiters and several results.
 fn client_program(place: &Place, way: &[String]) -> (String, String) {
-    const SCRIPT: &str = "CREATE DATABASE IF NOT EXISTS weir_program; USE weir_program; DROP TABLE IF EXISTS t;\n\
+    const SCRIPT: &str = "DROP DATABASE IF EXISTS weir_program; CREATE DATABASE weir_program; USE weir_program;\n\
         CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(20));\n\
         INSERT INTO t (v) VALUES ('one'),(NULL),('drei \u{fc}');\n\
         SELECT * FROM t; SELECT * FROM t WHERE id > 100; SELECT 'x' + 1; SELECT * FROM no_such; UPDATE t SET v='y';\n\
-        DROP PROCEDURE IF EXISTS p;\nDELIMITER //\nCREATE PROCEDURE p () BEGIN SELECT 1; SELECT 2, 3; END//\nDELIMITER ;\n\
+        DELIMITER //\nCREATE PROCEDURE p () BEGIN SELECT 1; SELECT 2, 3; END//\nDELIMITER ;\n\
         CALL p(); BEGIN; DELETE FROM t; ROLLBACK; SELECT COUNT(*) FROM t; SELECT DATABASE(), USER();\n";
     let mut command = Command::new(&place.mysql.client);
     command.args(["--no-defaults", "--user=app", "--password=app", "--default-character-set=utf8mb4"]);
@@ -110,7 +111,8 @@ fn a_crowd_shares_a_few_connections() {
             scope.spawn(move || be_busy(gate, account, who));
         }
         for _ in 0..20 {
-            let seen = admin.sql("SELECT COUNT(*) FROM performance_schema.processlist WHERE user='weir_crowd'").unwrap();
+            let seen =
+                admin.sql("SELECT COUNT(*) FROM performance_schema.processlist WHERE user='weir_crowd'").unwrap();
             let seen: usize = first_cell(&seen.rows()).parse().unwrap();
             assert!(seen <= BUDGET, "{seen} connections");
             thread::sleep(limits::LOOK_PAUSE);

@@ -7,6 +7,9 @@ const CRATES: &[&str] = &["net", "planner", "pool", "core", "control", "perf", "
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
+/// Tables of data, which no wall makes shorter.
+const TABLES: &[&str] = &["planner/src/functions/names.rs", "core/src/session/refuse.rs"];
+
 /// What may not be called where, and what to do instead.
 const BANNED: &[(&[&str], &str, &str)] = &[
     (&["net", "planner", "pool"], "Instant::now", "time is an argument"),
@@ -14,18 +17,18 @@ const BANNED: &[(&[&str], &str, &str)] = &[
     (&["net", "planner", "pool"], "std::thread", "leaves have no threads"),
     (&["net", "planner", "pool"], "std::env", "leaves have no environment"),
     (&["net", "planner", "pool", "core", "control", "perf"], "todo!(", "finish it, or leave it out and say so"),
-    (&["net", "planner", "pool", "core", "control", "perf"], "unimplemented!(", "finish it, or leave it out and say so"),
+    (
+        &["net", "planner", "pool", "core", "control", "perf"],
+        "unimplemented!(",
+        "finish it, or leave it out and say so",
+    ),
     (&["net", "planner", "pool", "core"], "println!(", "the control thread logs; a core posts"),
     (&["net", "planner", "pool", "core", "control", "perf", "tests"], "#[ignore", "a test runs or does not exist"),
 ];
 
 /// Which crates each crate may name.
-const ARROWS: &[(&str, &[&str])] = &[
-    ("net", &[]),
-    ("planner", &[]),
-    ("pool", &[]),
-    ("core", &["weir-net", "weir-planner", "weir-pool"]),
-];
+const ARROWS: &[(&str, &[&str])] =
+    &[("net", &[]), ("planner", &[]), ("pool", &[]), ("core", &["weir-net", "weir-planner", "weir-pool"])];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
@@ -66,7 +69,7 @@ fn body(text: &str) -> &str {
 fn every_file_says_what_it_owns() {
     let mut faults = Vec::new();
     each_source(|_, path, text| {
-        if !text.starts_with("//! ") {
+        if !is_test_file(path) && !text.starts_with("//! ") {
             faults.push(format!("{}: opens with no module doc", path.display()));
         }
     });
@@ -77,7 +80,7 @@ fn every_file_says_what_it_owns() {
 fn files_and_functions_have_a_wall() {
     let mut faults = Vec::new();
     each_source(|_, path, text| {
-        if is_test_file(path) {
+        if is_test_file(path) || TABLES.iter().any(|table| path == Path::new(table)) {
             return;
         }
         let body = body(text);
@@ -89,19 +92,27 @@ fn files_and_functions_have_a_wall() {
         for (n, line) in body.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let head = line.trim_start();
-            let starts = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn ", "const fn ", "pub const fn "]
-                .iter()
-                .any(|start| head.starts_with(start));
+            let starts = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "async fn ",
+                "pub async fn ",
+                "const fn ",
+                "pub const fn ",
+            ]
+            .iter()
+            .any(|start| head.starts_with(start));
             if open.is_none() && starts && !head.ends_with(';') {
                 open = Some((n, indent, head));
             }
-            if let Some((from, depth, head)) = open {
-                if line.trim_end() == format!("{}}}", " ".repeat(depth)) || (n == from && head.ends_with('}')) {
-                    if n - from + 1 > FUNCTION_LINES_MAX {
-                        faults.push(format!("{}:{}: {} lines: {head}", path.display(), from + 1, n - from + 1));
-                    }
-                    open = None;
+            let Some((from, depth, head)) = open else { continue };
+            if line.trim_end() == format!("{}}}", " ".repeat(depth)) || (n == from && head.ends_with('}')) {
+                if n - from + 1 > FUNCTION_LINES_MAX {
+                    faults.push(format!("{}:{}: {} lines: {head}", path.display(), from + 1, n - from + 1));
                 }
+                open = None;
             }
         }
     });
@@ -144,7 +155,10 @@ fn sockets_live_in_the_driver_alone() {
     let mut faults = Vec::new();
     each_source(|name, path, text| {
         let driver = path.starts_with("core/src/drive") || path.ends_with("core/src/drive.rs");
-        if name == "core" && !driver && (text.contains("io_uring::") || text.contains("glommio::") || text.contains("libc::")) {
+        if name == "core"
+            && !driver
+            && (text.contains("io_uring::") || text.contains("glommio::") || text.contains("libc::"))
+        {
             faults.push(path.display().to_string());
         }
     });

@@ -33,11 +33,7 @@ impl Gate {
             })?,
         };
         let log = cluster.dir().join("gate.log");
-        let io = |path: &Path, source| LabError::Io {
-            doing: "starting the gate".into(),
-            path: path.into(),
-            source,
-        };
+        let io = |path: &Path, source| LabError::Io { doing: "starting the gate".into(), path: path.into(), source };
         let output = fs::File::create(&log).map_err(|e| io(&log, e))?;
         let copy = output.try_clone().map_err(|e| io(&log, e))?;
         let mut command = Command::new(&program);
@@ -78,10 +74,7 @@ impl Gate {
             }
             thread::sleep(limits::LOOK_PAUSE);
         }
-        Err(self.failed(format!(
-            "The gate greeted nobody within {} s",
-            READY_WAIT.as_secs()
-        )))
+        Err(self.failed(format!("The gate greeted nobody within {} s", READY_WAIT.as_secs())))
     }
 
     fn failed(&self, what: String) -> DemoError {
@@ -89,21 +82,13 @@ impl Gate {
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let from = lines.len().saturating_sub(limits::LOG_LINES_SHOWN);
-        DemoError::Gate {
-            what,
-            log: self.log.clone(),
-            lines: lines.into_iter().skip(from).collect(),
-        }
+        DemoError::Gate { what, log: self.log.clone(), lines: lines.into_iter().skip(from).collect() }
     }
 }
 
 fn arguments(port: u16, backends: &[String]) -> Vec<String> {
     let (user, password) = template::MONITOR;
-    let mut arguments = vec![
-        "gate".to_owned(),
-        "--listen".to_owned(),
-        format!("127.0.0.1:{port}"),
-    ];
+    let mut arguments = vec!["gate".to_owned(), "--listen".to_owned(), format!("127.0.0.1:{port}")];
     for backend in backends {
         arguments.extend(["--backend".to_owned(), backend.clone()]);
     }
@@ -119,9 +104,7 @@ fn is_greeting(port: u16) -> bool {
         return false;
     };
     let mut first = [0; 5];
-    let limited = stream
-        .set_read_timeout(Some(Duration::from_secs(1)))
-        .is_ok();
+    let limited = stream.set_read_timeout(Some(Duration::from_secs(1))).is_ok();
     limited && stream.read_exact(&mut first).is_ok() && matches!(first, [.., 10])
 }
 

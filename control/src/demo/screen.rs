@@ -14,10 +14,7 @@ pub struct Screen {
 
 impl Screen {
     pub fn new(is_terminal: bool) -> Screen {
-        Screen {
-            is_terminal,
-            lines_drawn: 0,
-        }
+        Screen { is_terminal, lines_drawn: 0 }
     }
 
     pub fn draw(&mut self, elapsed: Duration, sights: &[Sight], tally: &Tally) {
@@ -28,9 +25,7 @@ impl Screen {
                 count => format!("\x1b[{count}A"),
             };
             self.lines_drawn = lines.len();
-            lines
-                .iter()
-                .fold(up, |text, line| text + "\x1b[2K" + line + "\n")
+            lines.iter().fold(up, |text, line| text + "\x1b[2K" + line + "\n")
         } else {
             line(elapsed, sights, tally) + "\n"
         };
@@ -41,11 +36,7 @@ impl Screen {
 }
 
 fn table(elapsed: Duration, sights: &[Sight], tally: &Tally) -> Vec<String> {
-    let all: u64 = sights
-        .iter()
-        .filter_map(|sight| sight.facts.as_ref())
-        .map(|facts| facts.reads)
-        .sum();
+    let all: u64 = sights.iter().filter_map(|sight| sight.facts.as_ref()).map(|facts| facts.reads).sum();
     let mut lines = vec![format!(
         "{:<17} {:<8} {:>8} {:>6} {:>9} {:>9} {:>12}",
         "server", "role", "reads/s", "share", "writes/s", "lag", "connections"
@@ -67,31 +58,20 @@ fn table(elapsed: Duration, sights: &[Sight], tally: &Tally) -> Vec<String> {
     lines.push(summary(elapsed, tally));
     lines.push(match tally.errors {
         0 => "Ctrl-C stops everything.".to_owned(),
-        _ => format!(
-            "Last error: {}",
-            tally.last_error.chars().take(WIDTH).collect::<String>()
-        ),
+        _ => format!("Last error: {}", tally.last_error.chars().take(WIDTH).collect::<String>()),
     });
     lines
 }
 
 fn line(elapsed: Duration, sights: &[Sight], tally: &Tally) -> String {
-    let all: u64 = sights
-        .iter()
-        .filter_map(|sight| sight.facts.as_ref())
-        .map(|facts| facts.reads)
-        .sum();
+    let all: u64 = sights.iter().filter_map(|sight| sight.facts.as_ref()).map(|facts| facts.reads).sum();
     let mut text = summary(elapsed, tally);
     for Sight { address, facts } in sights {
         let _ = match facts {
             None => write!(text, " | {address} down"),
             Some(facts) => {
                 let (role, share, lag) = (role(facts), percent(facts.reads, all), lag(facts));
-                write!(
-                    text,
-                    " | {address} {role} reads {} ({share}%) writes {} lag {lag}",
-                    facts.reads, facts.writes
-                )
+                write!(text, " | {address} {role} reads {} ({share}%) writes {} lag {lag}", facts.reads, facts.writes)
             }
         };
     }
@@ -115,11 +95,7 @@ fn summary(elapsed: Duration, tally: &Tally) -> String {
 }
 
 fn role(facts: &Facts) -> &'static str {
-    if facts.is_read_only {
-        "replica"
-    } else {
-        "primary"
-    }
+    if facts.is_read_only { "replica" } else { "primary" }
 }
 
 fn lag(facts: &Facts) -> String {
@@ -141,69 +117,31 @@ mod tests {
     use super::*;
 
     fn sights() -> Vec<Sight> {
-        let facts = |is_read_only, reads| Facts {
-            is_read_only,
-            reads,
-            writes: 5,
-            connections: 2,
-            lag_us: Some(1500),
-        };
+        let facts = |is_read_only, reads| Facts { is_read_only, reads, writes: 5, connections: 2, lag_us: Some(1500) };
         vec![
-            Sight {
-                address: "127.0.0.1:1".to_owned(),
-                facts: Some(facts(false, 20)),
-            },
-            Sight {
-                address: "127.0.0.1:2".to_owned(),
-                facts: Some(facts(true, 60)),
-            },
-            Sight {
-                address: "127.0.0.1:3".to_owned(),
-                facts: None,
-            },
+            Sight { address: "127.0.0.1:1".to_owned(), facts: Some(facts(false, 20)) },
+            Sight { address: "127.0.0.1:2".to_owned(), facts: Some(facts(true, 60)) },
+            Sight { address: "127.0.0.1:3".to_owned(), facts: None },
         ]
     }
 
     #[test]
     fn the_table_tells_shares_lag_and_who_is_down() {
-        let tally = Tally {
-            reads: 10,
-            read_us: 20_000,
-            ..Tally::default()
-        };
+        let tally = Tally { reads: 10, read_us: 20_000, ..Tally::default() };
         let lines = table(Duration::from_secs(3), &sights(), &tally);
-        assert_eq!(
-            lines[1].split_whitespace().collect::<Vec<_>>().join(" "),
-            "127.0.0.1:1 primary 20 25% 5 - 2"
-        );
-        assert_eq!(
-            lines[2].split_whitespace().collect::<Vec<_>>().join(" "),
-            "127.0.0.1:2 replica 60 75% 5 1.5 ms 2"
-        );
+        assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>().join(" "), "127.0.0.1:1 primary 20 25% 5 - 2");
+        assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>().join(" "), "127.0.0.1:2 replica 60 75% 5 1.5 ms 2");
         assert!(lines[3].ends_with("down"));
-        assert_eq!(
-            lines[4],
-            "3 s: 10 reads (2.0 ms each), 0 writes read back by their session, 0 stale, 0 errors"
-        );
+        assert_eq!(lines[4], "3 s: 10 reads (2.0 ms each), 0 writes read back by their session, 0 stale, 0 errors");
         assert_eq!(lines.len(), 6);
     }
 
     #[test]
     fn a_line_holds_it_all_and_the_last_error() {
-        let tally = Tally {
-            errors: 1,
-            last_error: "ERROR 2013".to_owned(),
-            ..Tally::default()
-        };
+        let tally = Tally { errors: 1, last_error: "ERROR 2013".to_owned(), ..Tally::default() };
         let text = line(Duration::ZERO, &sights(), &tally);
-        assert!(
-            text.contains("| 127.0.0.1:2 replica reads 60 (75%) writes 5 lag 1.5 ms |"),
-            "{text}"
-        );
-        assert!(
-            text.ends_with("| last error: ERROR 2013") && !text.contains('\n'),
-            "{text}"
-        );
+        assert!(text.contains("| 127.0.0.1:2 replica reads 60 (75%) writes 5 lag 1.5 ms |"), "{text}");
+        assert!(text.ends_with("| last error: ERROR 2013") && !text.contains('\n'), "{text}");
     }
 
     #[test]

@@ -38,17 +38,8 @@ enum Line {
 impl Session {
     pub fn open(mysql: &Mysql, login: &Login, database: &str) -> Result<Session, Silence> {
         let mut command = client::command(mysql, login);
-        command.args([
-            "--batch",
-            "--skip-column-names",
-            "--unbuffered",
-            "--skip-reconnect",
-            database,
-        ]);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(["--batch", "--skip-column-names", "--unbuffered", "--skip-reconnect", database]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = Child::spawn(command).map_err(|error| Silence::Refused(error.to_string()))?;
         let (Some(stdin), Some(stdout), Some(stderr)) = child.pipes() else {
             return Err(Silence::Refused("the client has no pipes".to_owned()));
@@ -56,20 +47,11 @@ impl Session {
         let (sender, lines) = mpsc::channel();
         read_lines(stdout, sender.clone(), Line::Out);
         read_lines(stderr, sender, Line::Err);
-        Ok(Session {
-            stdin,
-            lines,
-            _child: child,
-        })
+        Ok(Session { stdin, lines, _child: child })
     }
 
     /// Sends statements and waits for so many lines.
-    pub fn ask(
-        &mut self,
-        text: &str,
-        count: usize,
-        stop: &AtomicBool,
-    ) -> Result<Vec<String>, Silence> {
+    pub fn ask(&mut self, text: &str, count: usize, stop: &AtomicBool) -> Result<Vec<String>, Silence> {
         let deadline = Instant::now() + ANSWER_WAIT;
         let mut answer = Vec::with_capacity(count);
         let sent = writeln!(self.stdin, "{text}").and_then(|()| self.stdin.flush());
@@ -87,9 +69,7 @@ impl Session {
                     return Err(Silence::Refused("no answer in time".to_owned()));
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Silence::Refused(
-                        complaint.unwrap_or_else(|| "the client ended".to_owned()),
-                    ));
+                    return Err(Silence::Refused(complaint.unwrap_or_else(|| "the client ended".to_owned())));
                 }
             }
         }
@@ -121,60 +101,32 @@ mod tests {
 
     /// A client that answers each line as the script says.
     fn session(name: &str, script: &str) -> Session {
-        let path =
-            std::env::temp_dir().join(format!("weir-session-test-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("weir-session-test-{}-{name}", std::process::id()));
         std::fs::write(&path, format!("#!/bin/sh\nrm \"$0\"\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mysql = Mysql {
-            mysqld: path.clone(),
-            client: path,
-            version: Version::OLDEST,
-            root: None,
-        };
-        Session::open(
-            &mysql,
-            &Login::Root {
-                socket: "/s".into(),
-            },
-            "db",
-        )
-        .unwrap()
+        let mysql = Mysql { mysqld: path.clone(), client: path, version: Version::OLDEST, root: None };
+        Session::open(&mysql, &Login::Root { socket: "/s".into() }, "db").unwrap()
     }
 
     #[test]
     fn lines_answer_and_warnings_do_not() {
-        let mut session = session(
-            "lines",
-            "while read line; do echo '[Warning] x' >&2; echo \"got $line\"; done",
-        );
+        let mut session = session("lines", "while read line; do echo '[Warning] x' >&2; echo \"got $line\"; done");
         let stop = AtomicBool::new(false);
         for word in ["a", "b"] {
-            assert_eq!(
-                session.ask(word, 1, &stop).unwrap(),
-                [format!("got {word}")]
-            );
+            assert_eq!(session.ask(word, 1, &stop).unwrap(), [format!("got {word}")]);
         }
     }
 
     #[test]
     fn an_error_ends_the_session_with_its_words() {
-        let mut session = session(
-            "error",
-            "read line; echo 'ERROR 1064 (42000) at line 1: no' >&2; exit 1",
-        );
+        let mut session = session("error", "read line; echo 'ERROR 1064 (42000) at line 1: no' >&2; exit 1");
         let silence = session.ask("x", 1, &AtomicBool::new(false)).unwrap_err();
-        assert_eq!(
-            silence,
-            Silence::Refused("ERROR 1064 (42000) at line 1: no".to_owned())
-        );
+        assert_eq!(silence, Silence::Refused("ERROR 1064 (42000) at line 1: no".to_owned()));
     }
 
     #[test]
     fn a_waiting_session_can_be_stopped() {
         let mut session = session("stop", "exec sleep 100");
-        assert_eq!(
-            session.ask("x", 1, &AtomicBool::new(true)).unwrap_err(),
-            Silence::Stopped
-        );
+        assert_eq!(session.ask("x", 1, &AtomicBool::new(true)).unwrap_err(), Silence::Stopped);
     }
 }

@@ -22,11 +22,7 @@ pub fn account() -> String {
 }
 
 pub fn login(port: u16) -> Login {
-    Login::Account {
-        port,
-        user: USER.to_owned(),
-        password: PASSWORD.to_owned(),
-    }
+    Login::Account { port, user: USER.to_owned(), password: PASSWORD.to_owned() }
 }
 
 /// Loads the shop, unless it is there from an earlier demo.
@@ -35,11 +31,7 @@ pub fn load(mysql: &Mysql, login: &Login) -> Result<(), LabError> {
         "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema='{DATABASE}' AND table_name='complete'"
     );
     let rows = client::run(mysql, login, &look)?;
-    if rows
-        .first()
-        .and_then(|row| row.first())
-        .is_some_and(|count| count == "1")
-    {
+    if rows.first().and_then(|row| row.first()).is_some_and(|count| count == "1") {
         return Ok(());
     }
     client::run(mysql, login, &text()).map(|_| ())
@@ -62,13 +54,7 @@ fn text() -> String {
     });
     insert(&mut text, "products", PRODUCTS, |id| {
         let price = dice.below(20_000) + 99;
-        format!(
-            "({id},'{} {}',{}.{:02})",
-            dice.pick(&KINDS),
-            dice.pick(&THINGS),
-            price / 100,
-            price % 100
-        )
+        format!("({id},'{} {}',{}.{:02})", dice.pick(&KINDS), dice.pick(&THINGS), price / 100, price % 100)
     });
     insert(&mut text, "carts", CUSTOMERS, |id| format!("({id},0)"));
     insert(&mut text, "orders", ORDERS, |id| {
@@ -84,17 +70,8 @@ fn insert(text: &mut String, table: &str, count: u32, mut row: impl FnMut(u32) -
     for id in 1..=count {
         let is_first = (id - 1) % ROWS_PER_STATEMENT == 0;
         let is_last = id % ROWS_PER_STATEMENT == 0 || id == count;
-        let before = if is_first {
-            format!("INSERT INTO {table} VALUES ")
-        } else {
-            String::new()
-        };
-        let _ = write!(
-            text,
-            "{before}{}{}",
-            row(id),
-            if is_last { ";\n" } else { "," }
-        );
+        let before = if is_first { format!("INSERT INTO {table} VALUES ") } else { String::new() };
+        let _ = write!(text, "{before}{}{}", row(id), if is_last { ";\n" } else { "," });
     }
 }
 
@@ -104,33 +81,21 @@ pub struct Dice(pub u64);
 
 impl Dice {
     pub fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % u64::from(limit.max(1))) as u32
     }
 
     fn pick<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words
-            .get(self.below(words.len() as u32) as usize)
-            .copied()
-            .unwrap_or_default()
+        words.get(self.below(words.len() as u32) as usize).copied().unwrap_or_default()
     }
 }
 
 const ROWS_PER_STATEMENT: u32 = 500;
-const FIRST_NAMES: [&str; 10] = [
-    "Ada", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Hugo", "Ida", "Jonas",
-];
-const LAST_NAMES: [&str; 8] = [
-    "Brook", "Ford", "Lake", "Mill", "Poole", "Rivers", "Shore", "Wells",
-];
+const FIRST_NAMES: [&str; 10] = ["Ada", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Hugo", "Ida", "Jonas"];
+const LAST_NAMES: [&str; 8] = ["Brook", "Ford", "Lake", "Mill", "Poole", "Rivers", "Shore", "Wells"];
 const CITIES: [&str; 6] = ["Basel", "Bergen", "Bristol", "Ghent", "Porto", "Turku"];
 const KINDS: [&str; 6] = ["Blue", "Folding", "Large", "Light", "Plain", "Small"];
-const THINGS: [&str; 8] = [
-    "anchor", "bucket", "canoe", "float", "net", "oar", "rope", "sluice",
-];
+const THINGS: [&str; 8] = ["anchor", "bucket", "canoe", "float", "net", "oar", "rope", "sluice"];
 
 #[cfg(test)]
 mod tests {
@@ -142,24 +107,11 @@ mod tests {
         assert_eq!(text, super::text());
         let rows = |table: &str| -> usize {
             let start = format!("INSERT INTO {table} VALUES ");
-            text.lines()
-                .filter_map(|line| line.strip_prefix(&start))
-                .map(|line| line.matches("),(").count() + 1)
-                .sum()
+            text.lines().filter_map(|line| line.strip_prefix(&start)).map(|line| line.matches("),(").count() + 1).sum()
         };
-        assert_eq!(
-            (rows("customers"), rows("products"), rows("orders")),
-            (1_000, 200, 5_000)
-        );
-        assert!(
-            text.lines()
-                .filter(|line| line.starts_with("INSERT"))
-                .all(|line| line.ends_with(");"))
-        );
-        assert!(
-            text.trim_end()
-                .ends_with("CREATE TABLE complete (yes INT PRIMARY KEY);")
-        );
+        assert_eq!((rows("customers"), rows("products"), rows("orders")), (1_000, 200, 5_000));
+        assert!(text.lines().filter(|line| line.starts_with("INSERT")).all(|line| line.ends_with(");")));
+        assert!(text.trim_end().ends_with("CREATE TABLE complete (yes INT PRIMARY KEY);"));
     }
 
     #[test]

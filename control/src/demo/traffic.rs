@@ -52,10 +52,7 @@ impl Traffic {
             let (board, mysql, login) = (Arc::clone(&board), mysql.clone(), login.clone());
             thread::spawn(move || Customer::new(number, pause).live(&mysql, &login, &board))
         });
-        Traffic {
-            sessions: sessions.collect(),
-            board,
-        }
+        Traffic { sessions: sessions.collect(), board }
     }
 
     pub fn tally(&self) -> Tally {
@@ -66,12 +63,7 @@ impl Traffic {
             stale: read(&self.board.stale),
             errors: read(&self.board.errors),
             read_us: read(&self.board.read_us),
-            last_error: self
-                .board
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            last_error: self.board.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }
@@ -106,12 +98,7 @@ enum Turn {
 
 impl Customer {
     fn new(number: u32, pause: Duration) -> Customer {
-        Customer {
-            number,
-            items: 0,
-            dice: Dice(u64::from(number)),
-            pause,
-        }
+        Customer { number, items: 0, dice: Dice(u64::from(number)), pause }
     }
 
     fn live(&mut self, mysql: &Mysql, login: &Login, board: &Board) {
@@ -121,9 +108,7 @@ impl Customer {
             let turn = self.turn();
             let result = match &mut session {
                 Some(session) => Ok(session),
-                None => board
-                    .open(mysql, login)
-                    .map(|opened| session.insert(opened)),
+                None => board.open(mysql, login).map(|opened| session.insert(opened)),
             };
             match result.and_then(|session| board.play(session, &turn)) {
                 Ok(()) => {}
@@ -131,10 +116,7 @@ impl Customer {
                 Err(Silence::Refused(why)) => {
                     session = None;
                     board.errors.fetch_add(1, Ordering::Relaxed);
-                    *board
-                        .last_error
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner) = why;
+                    *board.last_error.lock().unwrap_or_else(PoisonError::into_inner) = why;
                     next = Instant::now() + ERROR_PAUSE;
                 }
             }
@@ -156,24 +138,15 @@ impl Customer {
                     "UPDATE carts SET items={items} WHERE customer_id={number}; \
                      SELECT items FROM carts WHERE customer_id={number};"
                 );
-                Turn::WriteAndRead {
-                    text,
-                    expected: items.to_string(),
-                }
+                Turn::WriteAndRead { text, expected: items.to_string() }
             }
             1 => Turn::Read(format!(
                 "SELECT COUNT(*), SUM(o.amount * p.price) FROM orders o JOIN products p ON p.id=o.product_id \
                  WHERE o.customer_id={customer};"
             )),
-            2 => Turn::Read(format!(
-                "SELECT COUNT(*) FROM orders WHERE product_id={product};"
-            )),
-            3 => Turn::Read(format!(
-                "SELECT name, price FROM products WHERE id={product};"
-            )),
-            _ => Turn::Read(format!(
-                "SELECT name, city FROM customers WHERE id={customer};"
-            )),
+            2 => Turn::Read(format!("SELECT COUNT(*) FROM orders WHERE product_id={product};")),
+            3 => Turn::Read(format!("SELECT name, price FROM products WHERE id={product};")),
+            _ => Turn::Read(format!("SELECT name, city FROM customers WHERE id={customer};")),
         }
     }
 }
@@ -191,8 +164,7 @@ impl Board {
         match turn {
             Turn::Read(text) => {
                 session.ask(text, 1, &self.stop)?;
-                self.read_us
-                    .fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
+                self.read_us.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
                 self.reads.fetch_add(1, Ordering::Relaxed);
             }
             Turn::WriteAndRead { text, expected } => {
@@ -220,14 +192,9 @@ mod tests {
     fn turns_read_and_write_and_expect_their_own_last_write() {
         let mut customer = Customer::new(3, Duration::ZERO);
         let turns: Vec<Turn> = (0..600).map(|_| customer.turn()).collect();
-        let writes: Vec<&Turn> = turns
-            .iter()
-            .filter(|turn| !matches!(turn, Turn::Read(_)))
-            .collect();
+        let writes: Vec<&Turn> = turns.iter().filter(|turn| !matches!(turn, Turn::Read(_))).collect();
         assert!((50..150).contains(&writes.len()), "{}", writes.len());
-        let Turn::WriteAndRead { text, expected } = writes[9] else {
-            unreachable!()
-        };
+        let Turn::WriteAndRead { text, expected } = writes[9] else { unreachable!() };
         assert_eq!(expected, "10");
         let sql = "UPDATE carts SET items=10 WHERE customer_id=3; SELECT items FROM carts WHERE customer_id=3;";
         assert_eq!(text, sql);

@@ -44,10 +44,8 @@ pub struct Watch {
 
 impl Watch {
     pub fn start(cluster: &Cluster) -> Watch {
-        let mut watch = Watch {
-            nodes: cluster.nodes().iter().map(|_| (None, None)).collect(),
-            never: AtomicBool::new(false),
-        };
+        let mut watch =
+            Watch { nodes: cluster.nodes().iter().map(|_| (None, None)).collect(), never: AtomicBool::new(false) };
         // The first look sets the totals that the next one is compared with.
         watch.look(cluster);
         watch
@@ -60,13 +58,10 @@ impl Watch {
             // A server that ended is not asked: the answer could only come late.
             if node.is_running() {
                 if session.is_none() {
-                    let opened =
-                        Session::open(cluster.mysql(), &node.root_login(), "performance_schema");
+                    let opened = Session::open(cluster.mysql(), &node.root_login(), "performance_schema");
                     (*session, *totals) = (opened.ok(), None);
                 }
-                let answer = session
-                    .as_mut()
-                    .and_then(|session| session.ask(&question(), 1, &self.never).ok());
+                let answer = session.as_mut().and_then(|session| session.ask(&question(), 1, &self.never).ok());
                 row = answer.and_then(|lines| parse(lines.first()?));
             }
             if row.is_none() {
@@ -78,10 +73,7 @@ impl Watch {
                 facts.writes = now.writes.saturating_sub(before.writes);
                 facts
             });
-            sights.push(Sight {
-                address: node.address(),
-                facts,
-            });
+            sights.push(Sight { address: node.address(), facts });
         }
         sights
     }
@@ -110,23 +102,11 @@ fn parse(line: &str) -> Option<(Facts, Totals)> {
     let mut fields = line.split('\t');
     let is_read_only = fields.next()? == "1";
     let mut number = || fields.next()?.parse::<u64>().ok();
-    let totals = Totals {
-        reads: number()?,
-        writes: number()?,
-    };
+    let totals = Totals { reads: number()?, writes: number()? };
     let connections = number()?;
     // Clocks of one machine can still go back: then there is no lag to tell.
     let lag_us = fields.next()?.parse().ok();
-    Some((
-        Facts {
-            is_read_only,
-            reads: 0,
-            writes: 0,
-            connections,
-            lag_us,
-        },
-        totals,
-    ))
+    Some((Facts { is_read_only, reads: 0, writes: 0, connections, lag_us }, totals))
 }
 
 #[cfg(test)]
@@ -136,17 +116,8 @@ mod tests {
     #[test]
     fn a_line_gives_facts_and_totals() {
         let (facts, totals) = parse("1\t1234\t56\t4\t890").unwrap();
-        assert_eq!(
-            totals,
-            Totals {
-                reads: 1234,
-                writes: 56
-            }
-        );
-        assert_eq!(
-            (facts.is_read_only, facts.connections, facts.lag_us),
-            (true, 4, Some(890))
-        );
+        assert_eq!(totals, Totals { reads: 1234, writes: 56 });
+        assert_eq!((facts.is_read_only, facts.connections, facts.lag_us), (true, 4, Some(890)));
         let (facts, _) = parse("0\t1\t2\t3\tNULL").unwrap();
         assert_eq!((facts.is_read_only, facts.lag_us), (false, None));
         assert!(parse("0\t1").is_none() && parse("").is_none());

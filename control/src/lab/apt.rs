@@ -31,37 +31,23 @@ pub fn download(
     folder: &Path,
     report: Report<'_>,
 ) -> Result<Vec<PathBuf>, LabError> {
-    let none = |why: String| LabError::NoPackages {
-        product,
-        why,
-        passed: Vec::new(),
-    };
+    let none = |why: String| LabError::NoPackages { product, why, passed: Vec::new() };
     if run("apt-get", None, &["--version"]).is_err() {
-        return Err(none(
-            "there is no apt-get here, so this is not Debian or Ubuntu".to_owned(),
-        ));
+        return Err(none("there is no apt-get here, so this is not Debian or Ubuntu".to_owned()));
     }
     let client = Client::prepare(product, suite, folder)?;
     report(Progress::step("reading the package lists"));
-    let update = client.run(
-        "apt-get",
-        &["-o", "APT::Update::Error-Mode=any", "update", "-q"],
-    )?;
+    let update = client.run("apt-get", &["-o", "APT::Update::Error-Mode=any", "update", "-q"])?;
     if !update.status.success() {
         return Err(client.blame(&update));
     }
     let mut names = Vec::new();
     for package in packages {
-        let found = client
-            .run("apt-cache", &["pkgnames", package.trim_end_matches('*')])?
-            .stdout;
+        let found = client.run("apt-cache", &["pkgnames", package.trim_end_matches('*')])?.stdout;
         match choose(package, &found) {
             Some(name) => names.push(name),
             None => {
-                return Err(none(format!(
-                    "this system's suite has no package {}",
-                    package.trim_end_matches('*')
-                )));
+                return Err(none(format!("this system's suite has no package {}", package.trim_end_matches('*'))));
             }
         }
     }
@@ -96,36 +82,20 @@ struct Client {
 
 impl Client {
     fn prepare(product: &'static str, suite: Suite, folder: &Path) -> Result<Client, LabError> {
-        let none = |why: &str| LabError::NoPackages {
-            product,
-            why: why.to_owned(),
-            passed: Vec::new(),
-        };
-        for part in [
-            "lists/partial",
-            "cache/archives/partial",
-            "state",
-            "log",
-            "empty",
-        ] {
+        let none = |why: &str| LabError::NoPackages { product, why: why.to_owned(), passed: Vec::new() };
+        for part in ["lists/partial", "cache/archives/partial", "state", "log", "empty"] {
             let path = folder.join(part);
             fs::create_dir_all(&path).map_err(|e| LabError::io("making", &path, e))?;
         }
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         let format = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)";
-        let targets = run(
-            "apt-get",
-            None,
-            &["indextargets", "--format", format, "Created-By: Packages"],
-        )
-        .map_err(|e| LabError::io("running", Path::new("apt-get"), e))?;
+        let targets = run("apt-get", None, &["indextargets", "--format", format, "Created-By: Packages"])
+            .map_err(|e| LabError::io("running", Path::new("apt-get"), e))?;
         let system = System::read(&release, &targets.stdout);
-        let sources = system.sources(suite).ok_or_else(|| {
-            none("apt's sources name no mirror of the distribution itself with its main component")
-        })?;
-        let settings = run("apt-config", None, &["dump"])
-            .map(|output| output.stdout)
-            .unwrap_or_default();
+        let sources = system
+            .sources(suite)
+            .ok_or_else(|| none("apt's sources name no mirror of the distribution itself with its main component"))?;
+        let settings = run("apt-config", None, &["dump"]).map(|output| output.stdout).unwrap_or_default();
         let write = |name: &str, text: &str| {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|e| LabError::io("writing", &path, e))
@@ -133,10 +103,7 @@ impl Client {
         write("sources.list", &sources)?;
         write("status", "")?;
         write("apt.conf", &configuration(folder, &settings))?;
-        Ok(Client {
-            product,
-            folder: folder.to_owned(),
-        })
+        Ok(Client { product, folder: folder.to_owned() })
     }
 
     fn archives(&self) -> PathBuf {
@@ -144,31 +111,20 @@ impl Client {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<child::Output, LabError> {
-        run(program, Some(&self.folder), arguments)
-            .map_err(|e| LabError::io("running", Path::new(program), e))
+        run(program, Some(&self.folder), arguments).map_err(|e| LabError::io("running", Path::new(program), e))
     }
 
     fn fetch(&self, arguments: &[&str], missing: u64, report: Report<'_>) -> Result<(), LabError> {
         let log = self.folder.join("log/download");
         let file = fs::File::create(&log).map_err(|e| LabError::io("writing", &log, e))?;
-        let copy = file
-            .try_clone()
-            .map_err(|e| LabError::io("writing", &log, e))?;
+        let copy = file.try_clone().map_err(|e| LabError::io("writing", &log, e))?;
         let mut command = command("apt-get", Some(&self.folder), arguments);
         command.stdin(Stdio::null()).stdout(file).stderr(copy);
-        let child =
-            Child::spawn(command).map_err(|e| LabError::io("running", Path::new("apt-get"), e))?;
+        let child = Child::spawn(command).map_err(|e| LabError::io("running", Path::new("apt-get"), e))?;
         let before = bytes_in(&self.archives());
         let status = loop {
-            let done = bytes_in(&self.archives())
-                .saturating_sub(before)
-                .min(missing);
-            report(Progress {
-                step: "downloading packages",
-                done,
-                total: missing,
-                unit: Unit::Bytes,
-            });
+            let done = bytes_in(&self.archives()).saturating_sub(before).min(missing);
+            report(Progress { step: "downloading packages", done, total: missing, unit: Unit::Bytes });
             match child.ended() {
                 Some(status) => break status,
                 None => thread::sleep(limits::REPORT_PAUSE),
@@ -178,33 +134,16 @@ impl Client {
             return Ok(());
         }
         let stderr = fs::read_to_string(&log).unwrap_or_default();
-        Err(self.blame(&child::Output {
-            status,
-            stdout: String::new(),
-            stderr,
-        }))
+        Err(self.blame(&child::Output { status, stdout: String::new(), stderr }))
     }
 
     fn blame(&self, output: &child::Output) -> LabError {
         let complaints: Vec<&str> = (output.stderr.lines())
-            .filter(|line| {
-                line.starts_with("E: ") || line.starts_with("W: ") || line.starts_with("Err:")
-            })
-            .map(|line| {
-                line.get(3..)
-                    .unwrap_or_default()
-                    .trim()
-                    .trim_end_matches('.')
-            })
+            .filter(|line| line.starts_with("E: ") || line.starts_with("W: ") || line.starts_with("Err:"))
+            .map(|line| line.get(3..).unwrap_or_default().trim().trim_end_matches('.'))
             .collect();
         let detail = match complaints.as_slice() {
-            [] => output
-                .stderr
-                .lines()
-                .last()
-                .unwrap_or("apt-get failed without a word")
-                .trim()
-                .to_owned(),
+            [] => output.stderr.lines().last().unwrap_or("apt-get failed without a word").trim().to_owned(),
             [first, ..] => (*first).to_owned(),
         };
         match Fault::of(&output.stderr) {
@@ -214,16 +153,10 @@ impl Client {
                 wanted_bytes: limits::FETCH_FREE_BYTES_MIN,
             },
             Fault::Signature => LabError::Signature { detail },
-            Fault::Mirror => LabError::Mirror {
-                product: self.product,
-                detail,
-                passed: Vec::new(),
-            },
-            Fault::Other => LabError::NoPackages {
-                product: self.product,
-                why: format!("apt-get says: {detail}"),
-                passed: vec![],
-            },
+            Fault::Mirror => LabError::Mirror { product: self.product, detail, passed: Vec::new() },
+            Fault::Other => {
+                LabError::NoPackages { product: self.product, why: format!("apt-get says: {detail}"), passed: vec![] }
+            }
         }
     }
 }
@@ -242,26 +175,16 @@ impl Fault {
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
         if says(&["No space left", "enough free space", "Disk quota exceeded"]) {
             Fault::Disk
-        } else if says(&[
-            "NO_PUBKEY",
-            "is not signed",
-            "EXPKEYSIG",
-            "no longer signed",
-            "signatures were invalid",
-        ]) {
+        } else if says(&["NO_PUBKEY", "is not signed", "EXPKEYSIG", "no longer signed", "signatures were invalid"]) {
             Fault::Signature
-        } else if says(&[
-            "Failed to fetch",
-            "Could not resolve",
-            "Could not connect",
-            "Unable to connect",
-            "timed out",
-        ]) || says(&[
-            "Unable to fetch",
-            "does not have a Release file",
-            "Temporary failure",
-            "Some index files failed",
-        ]) {
+        } else if says(&["Failed to fetch", "Could not resolve", "Could not connect", "Unable to connect", "timed out"])
+            || says(&[
+                "Unable to fetch",
+                "does not have a Release file",
+                "Temporary failure",
+                "Some index files failed",
+            ])
+        {
             Fault::Mirror
         } else {
             Fault::Other
@@ -281,9 +204,7 @@ struct System {
 impl System {
     fn read(release: &str, targets: &str) -> System {
         let field = |name: &str| {
-            let line = release
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            let line = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.unwrap_or_default().trim().trim_matches('"').to_owned()
         };
         let target = |line: &str| {
@@ -299,32 +220,15 @@ impl System {
 
     /// The text of a sources.list, or `None` where no mirror of the distribution is known.
     fn sources(&self, suite: Suite) -> Option<String> {
-        let components: &[&str] = if self.id == "ubuntu" {
-            &["main", "universe"]
-        } else {
-            &["main"]
-        };
-        let of_distribution: Vec<_> = (self.targets.iter())
-            .filter(|(_, _, component)| components.contains(&component.as_str()))
-            .collect();
-        let signed = self
-            .keyring()
-            .map(|path| format!("[signed-by={}] ", path.display()))
-            .unwrap_or_default();
+        let components: &[&str] = if self.id == "ubuntu" { &["main", "universe"] } else { &["main"] };
+        let of_distribution: Vec<_> =
+            (self.targets.iter()).filter(|(_, _, component)| components.contains(&component.as_str())).collect();
+        let signed = self.keyring().map(|path| format!("[signed-by={}] ", path.display())).unwrap_or_default();
         if suite == Suite::WithMysql && self.id == "debian" {
-            let names = [
-                self.suite.as_str(),
-                "sid",
-                "unstable",
-                "testing",
-                "stable",
-                "oldstable",
-            ];
-            let mirror = names.iter().find_map(|name| {
-                of_distribution
-                    .iter()
-                    .find(|(_, release, _)| !name.is_empty() && release == name)
-            })?;
+            let names = [self.suite.as_str(), "sid", "unstable", "testing", "stable", "oldstable"];
+            let mirror = names
+                .iter()
+                .find_map(|name| of_distribution.iter().find(|(_, release, _)| !name.is_empty() && release == name))?;
             return Some(format!("deb {signed}{} sid main\n", mirror.0));
         }
         let ours = |release: &str| match release.strip_prefix(self.suite.as_str()) {
@@ -333,24 +237,15 @@ impl System {
         };
         let lines: String = (of_distribution.iter())
             .filter(|(_, release, _)| ours(release))
-            .map(|(mirror, release, component)| {
-                format!("deb {signed}{mirror} {release} {component}\n")
-            })
+            .map(|(mirror, release, component)| format!("deb {signed}{mirror} {release} {component}\n"))
             .collect();
         Some(lines).filter(|lines| !lines.is_empty())
     }
 
     /// Without one, apt trusts the keys that it trusts for the system.
     fn keyring(&self) -> Option<PathBuf> {
-        let name = |ending| {
-            PathBuf::from(format!(
-                "/usr/share/keyrings/{}-archive-keyring.{ending}",
-                self.id
-            ))
-        };
-        [name("gpg"), name("pgp")]
-            .into_iter()
-            .find(|path| path.exists())
+        let name = |ending| PathBuf::from(format!("/usr/share/keyrings/{}-archive-keyring.{ending}", self.id));
+        [name("gpg"), name("pgp")].into_iter().find(|path| path.exists())
     }
 }
 
@@ -359,9 +254,7 @@ impl System {
 fn configuration(folder: &Path, settings: &str) -> String {
     let kept = settings.lines().filter(|line| {
         line.starts_with("Acquire::")
-            && !["Acquire::IndexTargets", "Acquire::Languages"]
-                .iter()
-                .any(|ours| line.starts_with(ours))
+            && !["Acquire::IndexTargets", "Acquire::Languages"].iter().any(|ours| line.starts_with(ours))
     });
     let mut text: String = kept.map(|line| format!("{line}\n")).collect();
     let paths = [
@@ -381,35 +274,22 @@ fn configuration(folder: &Path, settings: &str) -> String {
         text.push_str(&format!("{name} \"{}\";\n", folder.join(path).display()));
     }
     // Root's downloads would otherwise run as a user who cannot enter root's cache.
-    text.push_str(
-        "APT::Sandbox::User \"root\";\nDebug::NoLocking \"true\";\nAcquire::Languages \"none\";\n",
-    );
+    text.push_str("APT::Sandbox::User \"root\";\nDebug::NoLocking \"true\";\nAcquire::Languages \"none\";\n");
     text.push_str("APT::Install-Recommends \"false\";\nAPT::Get::List-Cleanup \"false\";\n");
     text
 }
 
 fn choose(package: &str, names: &str) -> Option<String> {
     let Some(stem) = package.strip_suffix('*') else {
-        return names
-            .lines()
-            .find(|name| *name == package)
-            .map(str::to_owned);
+        return names.lines().find(|name| *name == package).map(str::to_owned);
     };
     let version = |name: &str| -> Option<Vec<u32>> {
         match name.strip_prefix(stem)? {
             "" => Some(vec![u32::MAX]),
-            rest => rest
-                .strip_prefix('-')?
-                .split('.')
-                .map(|part| part.parse().ok())
-                .collect(),
+            rest => rest.strip_prefix('-')?.split('.').map(|part| part.parse().ok()).collect(),
         }
     };
-    names
-        .lines()
-        .filter_map(|name| Some((version(name)?, name)))
-        .max()
-        .map(|(_, name)| name.to_owned())
+    names.lines().filter_map(|name| Some((version(name)?, name))).max().map(|(_, name)| name.to_owned())
 }
 
 /// `--print-uris` lines are `'URI' FILE BYTES HASH`.
@@ -427,10 +307,7 @@ fn bytes_in(folder: &Path) -> u64 {
 
 fn command(program: &str, folder: Option<&Path>, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(arguments).env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
     if let Some(folder) = folder {
         command.env("APT_CONFIG", folder.join("apt.conf"));
     }

@@ -19,24 +19,14 @@ pub fn folder() -> Result<PathBuf, LabError> {
             what: "No cache folder: neither WEIR_CACHE nor HOME is set; set one".to_owned(),
         });
     };
-    fs::create_dir_all(&path)
-        .map_err(|e| LabError::io("making the cache folder (WEIR_CACHE moves it)", &path, e))?;
-    path.canonicalize()
-        .map_err(|e| LabError::io("finding the cache folder", &path, e))
+    fs::create_dir_all(&path).map_err(|e| LabError::io("making the cache folder (WEIR_CACHE moves it)", &path, e))?;
+    path.canonicalize().map_err(|e| LabError::io("finding the cache folder", &path, e))
 }
 
 fn folder_of(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let set = |name| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("WEIR_CACHE")
-        .or_else(|| {
-            set("XDG_CACHE_HOME")
-                .filter(|path| path.is_absolute())
-                .map(|path| path.join("weir"))
-        })
+        .or_else(|| set("XDG_CACHE_HOME").filter(|path| path.is_absolute()).map(|path| path.join("weir")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/weir")))
 }
 
@@ -65,11 +55,7 @@ impl Lock {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|e| LabError::io("making", parent, e))?;
         }
-        let open = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path);
+        let open = OpenOptions::new().create(true).truncate(false).write(true).open(path);
         let file = open.map_err(|e| LabError::io("opening the lock", path, e))?;
         // SAFETY: flock only reads the descriptor, which `file` keeps open.
         if unsafe { libc::flock(file.as_raw_fd(), operation) } == 0 {
@@ -97,21 +83,13 @@ impl TemporaryFolder {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let runs = cache.join("run");
         remove_orphans(&runs);
-        let name = format!(
-            "{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let (path, lock) = (runs.join(&name), runs.join(format!("{name}.lock")));
         let held = Lock::wait(&lock)?;
         // A leftover of an earlier process with this id is not held by anybody: we have its lock.
         remove_tree(&path)?;
         fs::create_dir_all(&path).map_err(|e| LabError::io("making", &path, e))?;
-        Ok(TemporaryFolder {
-            path,
-            lock,
-            _held: held,
-        })
+        Ok(TemporaryFolder { path, lock, _held: held })
     }
 
     pub fn path(&self) -> &Path {
@@ -131,10 +109,7 @@ fn remove_orphans(runs: &Path) {
     let Ok(entries) = fs::read_dir(runs) else {
         return;
     };
-    for lock in entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "lock"))
+    for lock in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "lock"))
     {
         if let Ok(Some(_held)) = Lock::attempt(&lock) {
             let _ = fs::remove_dir_all(lock.with_extension(""));
@@ -146,9 +121,7 @@ fn remove_orphans(runs: &Path) {
 /// Removes a folder with all that is in it; one that isn't there is removed already.
 pub fn remove_tree(path: &Path) -> Result<(), LabError> {
     match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(LabError::io("removing", path, e))
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LabError::io("removing", path, e)),
         _ => Ok(()),
     }
 }
@@ -162,11 +135,7 @@ pub fn free_bytes(path: &Path) -> Result<u64, LabError> {
     let mut space: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: `name` ends in NUL and `space` is writable; both outlive the call.
     if unsafe { libc::statvfs(name.as_ptr(), &mut space) } != 0 {
-        return Err(LabError::io(
-            "reading the free space of",
-            path,
-            std::io::Error::last_os_error(),
-        ));
+        return Err(LabError::io("reading the free space of", path, std::io::Error::last_os_error()));
     }
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
@@ -195,8 +164,7 @@ mod tests {
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {
-        let path =
-            std::env::temp_dir().join(format!("weir-cache-test-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("weir-cache-test-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         path
     }
@@ -204,23 +172,13 @@ mod tests {
     #[test]
     fn the_folder_follows_the_environment() {
         let check = |set: &[(&str, &str)], expected: Option<&str>| {
-            let variable = |name: &str| {
-                set.iter()
-                    .find(|(n, _)| *n == name)
-                    .map(|(_, v)| OsString::from(v))
-            };
+            let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
             assert_eq!(folder_of(&variable), expected.map(PathBuf::from), "{set:?}");
         };
         check(&[("WEIR_CACHE", "/c"), ("HOME", "/h")], Some("/c"));
         check(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/x/weir"));
-        check(
-            &[("XDG_CACHE_HOME", "not/absolute"), ("HOME", "/h")],
-            Some("/h/.cache/weir"),
-        );
-        check(
-            &[("WEIR_CACHE", ""), ("HOME", "/h")],
-            Some("/h/.cache/weir"),
-        );
+        check(&[("XDG_CACHE_HOME", "not/absolute"), ("HOME", "/h")], Some("/h/.cache/weir"));
+        check(&[("WEIR_CACHE", ""), ("HOME", "/h")], Some("/h/.cache/weir"));
         check(&[], None);
     }
 

@@ -26,10 +26,7 @@ impl Child {
         let gone = || io::Error::other("the thread that starts processes is gone");
         nursery()?.send((command, answer)).map_err(|_| gone())?;
         let process = answered.recv().map_err(|_| gone())??;
-        Ok(Child {
-            pid: process.id(),
-            process: Mutex::new(process),
-        })
+        Ok(Child { pid: process.id(), process: Mutex::new(process) })
     }
 
     pub fn pid(&self) -> u32 {
@@ -39,11 +36,7 @@ impl Child {
     /// The pipes that the command asked for; each can be had once.
     pub fn pipes(&self) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
         let mut process = self.lock();
-        (
-            process.stdin.take(),
-            process.stdout.take(),
-            process.stderr.take(),
-        )
+        (process.stdin.take(), process.stdout.take(), process.stderr.take())
     }
 
     /// How it ended, or `None` while it runs.
@@ -115,10 +108,7 @@ pub struct Output {
 pub fn output(mut command: Command, input: &[u8], limit: Duration) -> io::Result<Output> {
     use std::io::{Read, Write};
     use std::process::Stdio;
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = Child::spawn(command)?;
     let (stdin, stdout, stderr) = child.pipes();
     fn text(pipe: Option<impl Read>) -> String {
@@ -138,20 +128,10 @@ pub fn output(mut command: Command, input: &[u8], limit: Duration) -> io::Result
         if status.is_none() {
             child.kill();
         }
-        let (stdout, stderr) = (
-            stdout.join().unwrap_or_default(),
-            stderr.join().unwrap_or_default(),
-        );
+        let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
         match status {
-            Some(status) => Ok(Output {
-                status,
-                stdout,
-                stderr,
-            }),
-            None => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no end within {} s", limit.as_secs()),
-            )),
+            Some(status) => Ok(Output { status, stdout, stderr }),
+            None => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end within {} s", limit.as_secs()))),
         }
     })
 }
@@ -163,22 +143,15 @@ fn nursery() -> io::Result<mpsc::Sender<Order>> {
     if NURSERY.get().is_none() {
         let (orders, inbox) = mpsc::channel::<Order>();
         // If two threads come here at once, the loser's sender is dropped and its thread ends: no child was born of it.
-        thread::Builder::new()
-            .name("lab-nursery".to_owned())
-            .spawn(move || {
-                for (mut command, answer) in inbox {
-                    let _ = answer.send(spawn_bound(&mut command));
-                }
-            })?;
+        thread::Builder::new().name("lab-nursery".to_owned()).spawn(move || {
+            for (mut command, answer) in inbox {
+                let _ = answer.send(spawn_bound(&mut command));
+            }
+        })?;
         let _ = NURSERY.set(Mutex::new(orders));
     }
-    let orders = NURSERY
-        .get()
-        .ok_or_else(|| io::Error::other("the thread that starts processes is gone"))?;
-    Ok(orders
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone())
+    let orders = NURSERY.get().ok_or_else(|| io::Error::other("the thread that starts processes is gone"))?;
+    Ok(orders.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 fn spawn_bound(command: &mut Command) -> io::Result<Process> {
@@ -212,9 +185,7 @@ mod tests {
 
     #[test]
     fn a_child_outlives_the_thread_that_asked_for_it() {
-        let child = thread::spawn(|| Child::spawn(shell("exec sleep 100")).unwrap())
-            .join()
-            .unwrap();
+        let child = thread::spawn(|| Child::spawn(shell("exec sleep 100")).unwrap()).join().unwrap();
         // Were the signal bound to the ended thread, it would come at once.
         assert!(child.wait(Duration::from_millis(100)).is_none());
         assert!(child.stop(limits::STOP_WAIT));
@@ -224,14 +195,7 @@ mod tests {
     fn a_child_is_bound_to_us_and_leads_its_group() {
         let child = Child::spawn(shell("exec sleep 100")).unwrap();
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.pid())).unwrap();
-        let group = stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .nth(2)
-            .unwrap()
-            .to_owned();
+        let group = stat.rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().to_owned();
         assert_eq!(group, child.pid().to_string());
         let pid = child.pid();
         drop(child);
@@ -248,16 +212,8 @@ mod tests {
 
     #[test]
     fn output_carries_input_status_and_both_streams() {
-        let got = output(
-            shell("cat; echo bad >&2; exit 3"),
-            b"hello",
-            limits::STOP_WAIT,
-        )
-        .unwrap();
-        assert_eq!(
-            (got.stdout.as_str(), got.stderr.as_str(), got.status.code()),
-            ("hello", "bad\n", Some(3))
-        );
+        let got = output(shell("cat; echo bad >&2; exit 3"), b"hello", limits::STOP_WAIT).unwrap();
+        assert_eq!((got.stdout.as_str(), got.stderr.as_str(), got.status.code()), ("hello", "bad\n", Some(3)));
         let late = output(shell("exec sleep 100"), b"", Duration::ZERO).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
     }

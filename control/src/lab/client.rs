@@ -14,7 +14,9 @@ pub type Rows = Vec<Vec<String>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// root without a password, which only the server's own socket grants.
-    Root { socket: PathBuf },
+    Root {
+        socket: PathBuf,
+    },
     Account {
         port: u16,
         user: String,
@@ -26,20 +28,13 @@ pub enum Login {
 pub fn run(mysql: &Mysql, login: &Login, text: &str) -> Result<Rows, LabError> {
     let mut command = command(mysql, login);
     command.args(["--batch", "--skip-column-names"]);
-    let refused = |message: String| LabError::Sql {
-        server: login.to_string(),
-        message,
-    };
-    let output = child::output(command, text.as_bytes(), limits::STATEMENT_WAIT)
-        .map_err(|error| refused(error.to_string()))?;
+    let refused = |message: String| LabError::Sql { server: login.to_string(), message };
+    let output =
+        child::output(command, text.as_bytes(), limits::STATEMENT_WAIT).map_err(|error| refused(error.to_string()))?;
     if !output.status.success() {
         return Err(refused(first_error(&output.stderr)));
     }
-    Ok(output
-        .stdout
-        .lines()
-        .map(|line| line.split('\t').map(unescape).collect())
-        .collect())
+    Ok(output.stdout.lines().map(|line| line.split('\t').map(unescape).collect()).collect())
 }
 
 /// The client program with what it needs to log in.
@@ -48,21 +43,11 @@ pub fn command(mysql: &Mysql, login: &Login) -> Command {
     command.args(["--no-defaults", "--default-character-set=utf8mb4"]);
     match login {
         Login::Root { socket } => {
-            command
-                .arg(format!("--socket={}", socket.display()))
-                .arg("--user=root");
+            command.arg(format!("--socket={}", socket.display())).arg("--user=root");
         }
-        Login::Account {
-            port,
-            user,
-            password,
-        } => {
-            command
-                .args(["--protocol=TCP", "--host=127.0.0.1"])
-                .arg(format!("--port={port}"));
-            command
-                .arg(format!("--user={user}"))
-                .arg(format!("--password={password}"));
+        Login::Account { port, user, password } => {
+            command.args(["--protocol=TCP", "--host=127.0.0.1"]).arg(format!("--port={port}"));
+            command.arg(format!("--user={user}")).arg(format!("--password={password}"));
             // Without TLS, caching_sha2_password's first login needs the server's key.
             command.arg("--get-server-public-key");
         }
@@ -83,13 +68,8 @@ impl std::fmt::Display for Login {
 
 /// The client warns of passwords on the command line before it tells what went wrong.
 fn first_error(stderr: &str) -> String {
-    let line = stderr
-        .lines()
-        .find(|line| line.starts_with("ERROR"))
-        .or_else(|| stderr.lines().last());
-    line.unwrap_or("the mysql client failed without a word")
-        .trim()
-        .to_owned()
+    let line = stderr.lines().find(|line| line.starts_with("ERROR")).or_else(|| stderr.lines().last());
+    line.unwrap_or("the mysql client failed without a word").trim().to_owned()
 }
 
 /// In batch mode the client writes tab, newline, NUL and backslash with a backslash before them.
@@ -117,13 +97,8 @@ mod tests {
 
     #[test]
     fn fields_are_as_they_were() {
-        for (field, expected) in [
-            ("a\\tb\\nc", "a\tb\nc"),
-            ("\\\\n", "\\n"),
-            ("NULL", "NULL"),
-            ("\\", "\\"),
-            ("", ""),
-        ] {
+        for (field, expected) in [("a\\tb\\nc", "a\tb\nc"), ("\\\\n", "\\n"), ("NULL", "NULL"), ("\\", "\\"), ("", "")]
+        {
             assert_eq!(unescape(field), expected);
         }
     }
@@ -132,10 +107,7 @@ mod tests {
     fn the_error_is_found_behind_the_warnings() {
         let text = "mysql: [Warning] Using a password on the command line interface can be insecure.\n\
             ERROR 1064 (42000) at line 1: You have an error\n";
-        assert_eq!(
-            first_error(text),
-            "ERROR 1064 (42000) at line 1: You have an error"
-        );
+        assert_eq!(first_error(text), "ERROR 1064 (42000) at line 1: You have an error");
         assert_eq!(first_error(""), "the mysql client failed without a word");
     }
 }

@@ -52,31 +52,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn start(
-        mysql: &Mysql,
-        options: ClusterOptions,
-        report: Report<'_>,
-    ) -> Result<Cluster, LabError> {
+    pub fn start(mysql: &Mysql, options: ClusterOptions, report: Report<'_>) -> Result<Cluster, LabError> {
         let asked = |what: String| Err(LabError::Asked { what });
         if options.replicas > limits::REPLICAS_MAX {
-            return asked(format!(
-                "A cluster has at most {} replicas",
-                limits::REPLICAS_MAX
-            ));
+            return asked(format!("A cluster has at most {} replicas", limits::REPLICAS_MAX));
         }
         let count = options.replicas + 1;
         if !options.ports.is_empty() && options.ports.len() != count {
-            return asked(format!(
-                "{count} servers need {count} ports, and {} were given",
-                options.ports.len()
-            ));
+            return asked(format!("{count} servers need {count} ports, and {} were given", options.ports.len()));
         }
         let ports = match options.ports.as_slice() {
             [] => ports::free(count)?,
-            fixed => fixed
-                .iter()
-                .map(|number| Port::fixed(*number))
-                .collect::<Result<_, _>>()?,
+            fixed => fixed.iter().map(|number| Port::fixed(*number)).collect::<Result<_, _>>()?,
         };
         let (dir, temporary) = match &options.dir {
             Some(dir) => (dir.clone(), None),
@@ -90,12 +77,7 @@ impl Cluster {
         super::template::folder(&mysql, report)?;
         report(Progress::step("starting the servers"));
         let nodes = start_nodes(&mysql, &options, &dir, ports)?;
-        let cluster = Cluster {
-            nodes,
-            mysql,
-            dir,
-            temporary,
-        };
+        let cluster = Cluster { nodes, mysql, dir, temporary };
         report(Progress::step("connecting the replicas"));
         cluster.connect_replicas()?;
         if cluster.nodes.first().is_some_and(Server::is_new) && !options.extra_sql.is_empty() {
@@ -139,35 +121,21 @@ impl Cluster {
 
     /// How the account of tests logs in to a node.
     pub fn app_login(&self, node: usize) -> Login {
-        Login::Account {
-            port: self.node(node).port(),
-            user: APP.0.to_owned(),
-            password: APP.1.to_owned(),
-        }
+        Login::Account { port: self.node(node).port(), user: APP.0.to_owned(), password: APP.1.to_owned() }
     }
 
     /// Waits until every running replica has applied all that node 0 has executed by now.
     pub fn ensure_all_caught_up(&self) -> Result<(), LabError> {
         let rows = self.sql(0, "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')")?;
-        let executed = rows
-            .first()
-            .and_then(|row| row.first())
-            .cloned()
-            .unwrap_or_default();
+        let executed = rows.first().and_then(|row| row.first()).cloned().unwrap_or_default();
         let seconds = limits::REPLICATION_WAIT.as_secs();
         let statement = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{executed}', {seconds})");
-        each(
-            self.replicas().filter(|node| node.is_running()),
-            |node| match node
-                .sql(&statement)?
-                .first()
-                .and_then(|row| row.first())
-                .map(String::as_str)
-            {
+        each(self.replicas().filter(|node| node.is_running()), |node| {
+            match node.sql(&statement)?.first().and_then(|row| row.first()).map(String::as_str) {
                 Some("0") => Ok(()),
                 _ => Err(not_replicating(node, "did not catch up")),
-            },
-        )
+            }
+        })
     }
 
     /// Makes a node replicate from another, whatever it did before.
@@ -217,38 +185,23 @@ fn start_nodes(
             scope.spawn(move || {
                 let extra_cnf = extra_cnf(options, number > 1);
                 let dir = dir.join(format!("node{number}"));
-                let server = ServerOptions {
-                    dir,
-                    port,
-                    server_id: number,
-                    extra_cnf,
-                };
+                let server = ServerOptions { dir, port, server_id: number, extra_cnf };
                 let result = Server::create(mysql, server, &mut |_| {}).and_then(|server| {
                     server.start()?;
                     Ok(server)
                 });
-                started
-                    .lock()
-                    .unwrap_or_else(|error| error.into_inner())
-                    .push(result);
+                started.lock().unwrap_or_else(|error| error.into_inner()).push(result);
             });
         }
     });
-    let started = started
-        .into_inner()
-        .unwrap_or_else(|error| error.into_inner());
-    let mut nodes = started
-        .into_iter()
-        .collect::<Result<Vec<Server>, LabError>>()?;
+    let started = started.into_inner().unwrap_or_else(|error| error.into_inner());
+    let mut nodes = started.into_iter().collect::<Result<Vec<Server>, LabError>>()?;
     nodes.sort_by_key(Server::server_id);
     Ok(nodes)
 }
 
 fn extra_cnf(options: &ClusterOptions, is_replica: bool) -> String {
-    let mut text = format!(
-        "max-connections={}\nreplica-net-timeout=10\n",
-        options.connections_max
-    );
+    let mut text = format!("max-connections={}\nreplica-net-timeout=10\n", options.connections_max);
     if is_replica {
         text.push_str("read-only=ON\nsuper-read-only=ON\n");
     }
@@ -271,11 +224,7 @@ fn connect(node: &Server, source: &Server) -> Result<(), LabError> {
     let look = "SELECT SERVICE_STATE FROM performance_schema.replication_connection_status";
     while Instant::now() < deadline {
         let rows = node.sql(look)?;
-        if rows
-            .first()
-            .and_then(|row| row.first())
-            .is_some_and(|state| state == "ON")
-        {
+        if rows.first().and_then(|row| row.first()).is_some_and(|state| state == "ON") {
             return Ok(());
         }
         thread::sleep(limits::LOOK_PAUSE);
@@ -288,22 +237,9 @@ fn not_replicating(node: &Server, what: &str) -> LabError {
                 WHERE LAST_ERROR_MESSAGE <> '' \
                 UNION ALL SELECT LAST_ERROR_MESSAGE FROM performance_schema.replication_applier_status_by_worker \
                 WHERE LAST_ERROR_MESSAGE <> ''";
-    let reasons: Vec<String> = node
-        .sql(look)
-        .unwrap_or_default()
-        .into_iter()
-        .flatten()
-        .collect();
-    let what = format!(
-        "The replica at {} {what}: {}",
-        node.address(),
-        reasons.join("; ")
-    );
-    LabError::Server {
-        what,
-        log: node.error_log(),
-        lines: node.last_log_lines(),
-    }
+    let reasons: Vec<String> = node.sql(look).unwrap_or_default().into_iter().flatten().collect();
+    let what = format!("The replica at {} {what}: {}", node.address(), reasons.join("; "));
+    LabError::Server { what, log: node.error_log(), lines: node.last_log_lines() }
 }
 
 /// Does the same for all at once; the first error counts.
@@ -314,12 +250,10 @@ fn each<'a>(
     thread::scope(|scope| {
         let work = &work;
         let running: Vec<_> = nodes.map(|node| scope.spawn(move || work(node))).collect();
-        running
-            .into_iter()
-            .try_for_each(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
+        running.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
     })
 }
 
@@ -329,10 +263,7 @@ mod tests {
 
     #[test]
     fn replicas_are_read_only_and_the_callers_lines_come_last() {
-        let options = ClusterOptions {
-            extra_cnf: "max-connections=7\n".to_owned(),
-            ..ClusterOptions::default()
-        };
+        let options = ClusterOptions { extra_cnf: "max-connections=7\n".to_owned(), ..ClusterOptions::default() };
         let (primary, replica) = (extra_cnf(&options, false), extra_cnf(&options, true));
         assert!(!primary.contains("read-only") && replica.contains("super-read-only=ON"));
         assert!(replica.ends_with("max-connections=7\n"));
@@ -350,19 +281,7 @@ mod tests {
             let error = Cluster::start(&mysql, options, &mut |_| {}).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         };
-        check(
-            ClusterOptions {
-                replicas: 99,
-                ..ClusterOptions::default()
-            },
-            "at most 15 replicas",
-        );
-        check(
-            ClusterOptions {
-                ports: vec![1],
-                ..ClusterOptions::default()
-            },
-            "3 servers need 3 ports",
-        );
+        check(ClusterOptions { replicas: 99, ..ClusterOptions::default() }, "at most 15 replicas");
+        check(ClusterOptions { ports: vec![1], ..ClusterOptions::default() }, "3 servers need 3 ports");
     }
 }

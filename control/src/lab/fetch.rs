@@ -34,10 +34,7 @@ impl Mysql {
     /// The one named, else one on the PATH, else one fetched earlier, else one fetched now.
     pub fn find(explicit: Option<&Path>, report: Report<'_>) -> Result<Mysql, LabError> {
         if let Some(path) = explicit {
-            let mysqld = ["", "bin/mysqld", "sbin/mysqld"]
-                .iter()
-                .map(|below| path.join(below))
-                .find(|p| p.is_file());
+            let mysqld = ["", "bin/mysqld", "sbin/mysqld"].iter().map(|below| path.join(below)).find(|p| p.is_file());
             let mysqld = mysqld.unwrap_or_else(|| path.to_owned());
             return Mysql::judge(&mysqld).map_err(|why| LabError::Unusable { path: mysqld, why });
         }
@@ -50,10 +47,7 @@ impl Mysql {
         }
         let root = unpack::root(&PRODUCT, report).map_err(|error| error.passed(&passed))?;
         let mysqld = root.join("usr/sbin/mysqld");
-        Mysql::judge(&mysqld).map_err(|why| LabError::Unpack {
-            what: mysqld.display().to_string(),
-            detail: why,
-        })
+        Mysql::judge(&mysqld).map_err(|why| LabError::Unpack { what: mysqld.display().to_string(), detail: why })
     }
 
     /// Options that every run of this server needs to find its own files.
@@ -65,10 +59,7 @@ impl Mysql {
         vec![
             format!("--basedir={}", usr.display()),
             format!("--lc-messages-dir={}", usr.join("share/mysql").display()),
-            format!(
-                "--character-sets-dir={}",
-                usr.join("share/mysql/charsets").display()
-            ),
+            format!("--character-sets-dir={}", usr.join("share/mysql/charsets").display()),
             format!("--plugin-dir={}", usr.join("lib/mysql/plugin").display()),
         ]
     }
@@ -77,39 +68,23 @@ impl Mysql {
         let mut command = Command::new(mysqld);
         // A mysqld that reads no files says its version whatever the system's my.cnf holds.
         command.args(["--no-defaults", "--version"]);
-        let output = child::output(command, b"", limits::VERSION_WAIT)
-            .map_err(|e| format!("it does not run: {e}"))?;
+        let output = child::output(command, b"", limits::VERSION_WAIT).map_err(|e| format!("it does not run: {e}"))?;
         if !output.status.success() {
-            let line = output
-                .stderr
-                .lines()
-                .next()
-                .unwrap_or("it failed without a word");
+            let line = output.stderr.lines().next().unwrap_or("it failed without a word");
             return Err(format!("it does not run: {line}"));
         }
         let version = Version::read(&output.stdout)?;
         let Some(client) = client_of(mysqld) else {
-            return Err(
-                "there is no mysql client of MySQL's own beside it or on the PATH".to_owned(),
-            );
+            return Err("there is no mysql client of MySQL's own beside it or on the PATH".to_owned());
         };
-        Ok(Mysql {
-            mysqld: mysqld.to_owned(),
-            client,
-            version,
-            root: root_of(mysqld),
-        })
+        Ok(Mysql { mysqld: mysqld.to_owned(), client, version, root: root_of(mysqld) })
     }
 
     /// AppArmor lets a packaged mysqld write to its own folders only.
     fn unconfined(self) -> Result<Mysql, String> {
-        let on = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
-            .is_ok_and(|text| text.contains('Y'));
-        let profile = self
-            .mysqld
-            .to_string_lossy()
-            .trim_start_matches('/')
-            .replace('/', ".");
+        let on =
+            std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.contains('Y'));
+        let profile = self.mysqld.to_string_lossy().trim_start_matches('/').replace('/', ".");
         let file = Path::new("/etc/apparmor.d").join(&profile);
         let disabled = Path::new("/etc/apparmor.d/disable").join(&profile);
         if on && file.exists() && !disabled.exists() {
@@ -120,11 +95,7 @@ impl Mysql {
 }
 
 impl Version {
-    pub const OLDEST: Version = Version {
-        major: 8,
-        minor: 0,
-        patch: 0,
-    };
+    pub const OLDEST: Version = Version { major: 8, minor: 0, patch: 0 };
 
     /// Reads `…/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))`.
     fn read(text: &str) -> Result<Version, String> {
@@ -133,25 +104,13 @@ impl Version {
             return Err("it is MariaDB, not MySQL".to_owned());
         }
         let parse = || {
-            let number = line
-                .split_once("Ver ")?
-                .1
-                .split(|c: char| !c.is_ascii_digit() && c != '.')
-                .next()?;
+            let number = line.split_once("Ver ")?.1.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
             let mut parts = number.split('.').map(|part| part.parse().ok());
-            Some(Version {
-                major: parts.next()??,
-                minor: parts.next()??,
-                patch: parts.next()??,
-            })
+            Some(Version { major: parts.next()??, minor: parts.next()??, patch: parts.next()?? })
         };
-        let version = parse()
-            .ok_or_else(|| format!("it does not say a version that MySQL would: {line:?}"))?;
+        let version = parse().ok_or_else(|| format!("it does not say a version that MySQL would: {line:?}"))?;
         if version < Version::OLDEST {
-            return Err(format!(
-                "it is MySQL {version}, and {} or newer is needed",
-                Version::OLDEST
-            ));
+            return Err(format!("it is MySQL {version}, and {} or newer is needed", Version::OLDEST));
         }
         Ok(version)
     }
@@ -170,15 +129,9 @@ pub fn on_path(name: &str) -> Vec<PathBuf> {
 
 fn candidates(name: &str, path: Option<OsString>) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
-    let folders: Vec<PathBuf> = path
-        .map(|path| env::split_paths(&path).collect())
-        .unwrap_or_default();
+    let folders: Vec<PathBuf> = path.map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/local/mysql/bin"].map(PathBuf::from);
-    for program in folders
-        .into_iter()
-        .chain(usual)
-        .filter_map(|folder| folder.join(name).canonicalize().ok())
-    {
+    for program in folders.into_iter().chain(usual).filter_map(|folder| folder.join(name).canonicalize().ok()) {
         if program.is_file() && !found.contains(&program) {
             found.push(program);
         }
@@ -189,9 +142,7 @@ fn candidates(name: &str, path: Option<OsString>) -> Vec<PathBuf> {
 fn client_of(mysqld: &Path) -> Option<PathBuf> {
     let folder = mysqld.parent()?;
     let beside = [folder.join("mysql"), folder.join("../bin/mysql")];
-    let beside = beside
-        .into_iter()
-        .filter_map(|path| path.canonicalize().ok().filter(|path| path.is_file()));
+    let beside = beside.into_iter().filter_map(|path| path.canonicalize().ok().filter(|path| path.is_file()));
     beside.chain(on_path("mysql")).find(|client| {
         let mut command = Command::new(client);
         command.args(["--no-defaults", "--version"]);
@@ -203,28 +154,15 @@ fn client_of(mysqld: &Path) -> Option<PathBuf> {
 
 /// The root of an unpacked package tree, told by its messages; the system's own root needs no telling.
 fn root_of(mysqld: &Path) -> Option<PathBuf> {
-    let root = mysqld
-        .canonicalize()
-        .ok()?
-        .parent()?
-        .parent()?
-        .parent()?
-        .to_owned();
-    (root != Path::new("/") && root.join("usr/share/mysql/english/errmsg.sys").exists())
-        .then_some(root)
+    let root = mysqld.canonicalize().ok()?.parent()?.parent()?.parent()?.to_owned();
+    (root != Path::new("/") && root.join("usr/share/mysql/english/errmsg.sys").exists()).then_some(root)
 }
 
 const PRODUCT: Product = Product {
     name: "MySQL",
     suite: Suite::WithMysql,
     packages: &["mysql-server-core*", "mysql-client-core*"],
-    programs: &[
-        "usr/sbin/mysqld",
-        "usr/bin/mysql",
-        "usr/bin/mysqldump",
-        "usr/bin/mysqladmin",
-        "usr/bin/mysqlbinlog",
-    ],
+    programs: &["usr/sbin/mysqld", "usr/bin/mysql", "usr/bin/mysqldump", "usr/bin/mysqladmin", "usr/bin/mysqlbinlog"],
     libraries: &["usr/lib/mysql/plugin", "usr/lib/mysql/private"],
 };
 
@@ -234,29 +172,16 @@ mod tests {
 
     #[test]
     fn versions_are_read_and_judged() {
-        let check = |text: &str, expected: Result<&str, &str>| match (Version::read(text), expected)
-        {
+        let check = |text: &str, expected: Result<&str, &str>| match (Version::read(text), expected) {
             (Ok(version), Ok(expected)) => assert_eq!(version.to_string(), expected),
             (Err(why), Err(expected)) => assert!(why.contains(expected), "{why}"),
             (got, _) => panic!("{text}: {got:?}"),
         };
-        check(
-            "/usr/sbin/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))\n",
-            Ok("9.7.4"),
-        );
-        check(
-            "mysqld  Ver 8.0.36-0ubuntu0.22.04.1 for Linux on x86_64 ((Ubuntu))",
-            Ok("8.0.36"),
-        );
-        check(
-            "mysqld  Ver 8.4.0 for Linux on aarch64 (MySQL Community Server - GPL)",
-            Ok("8.4.0"),
-        );
+        check("/usr/sbin/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))\n", Ok("9.7.4"));
+        check("mysqld  Ver 8.0.36-0ubuntu0.22.04.1 for Linux on x86_64 ((Ubuntu))", Ok("8.0.36"));
+        check("mysqld  Ver 8.4.0 for Linux on aarch64 (MySQL Community Server - GPL)", Ok("8.4.0"));
         check("mysqld  Ver 5.7.44 for Linux", Err("8.0.0 or newer"));
-        check(
-            "mysqld  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu",
-            Err("MariaDB"),
-        );
+        check("mysqld  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu", Err("MariaDB"));
         check("hello", Err("does not say"));
         check("", Err("does not say"));
     }

@@ -29,10 +29,7 @@ impl Port {
         }
         // Who names a port has the last word: an automatic choice elsewhere that is not listening yet would lose.
         let lock = Lock::attempt(&lock_path(&cache::folder()?, number))?;
-        Ok(Port {
-            number,
-            _lock: lock,
-        })
+        Ok(Port { number, _lock: lock })
     }
 }
 
@@ -56,15 +53,10 @@ fn free_in(cache: &Path, count: usize, (low, high): (u16, u16)) -> Result<Vec<Po
         if let Some(lock) = Lock::attempt(&lock_path(cache, number))?
             && is_bindable(number)
         {
-            ports.push(Port {
-                number,
-                _lock: Some(lock),
-            });
+            ports.push(Port { number, _lock: Some(lock) });
         }
     }
-    Err(LabError::NoPort {
-        tried: limits::PORT_TRIES_MAX,
-    })
+    Err(LabError::NoPort { tried: limits::PORT_TRIES_MAX })
 }
 
 fn lock_path(cache: &Path, number: u16) -> std::path::PathBuf {
@@ -80,9 +72,7 @@ fn is_bindable(number: u16) -> bool {
 /// Our range, moved below the kernel's if an administrator has lowered that.
 fn range(local_start: Option<u16>) -> (u16, u16) {
     match local_start {
-        Some(start) if start > limits::PORT_MIN + 1000 => {
-            (limits::PORT_MIN, limits::PORT_MAX.min(start - 1))
-        }
+        Some(start) if start > limits::PORT_MIN + 1000 => (limits::PORT_MIN, limits::PORT_MAX.min(start - 1)),
         Some(start) if start > 4000 => (2000, start - 1),
         // The kernel hands out everything: then no port is safe, and the usual ones are as good as any.
         _ => (limits::PORT_MIN, limits::PORT_MAX),
@@ -116,16 +106,10 @@ mod tests {
         let first = numbers[0];
         numbers.dedup();
         assert_eq!(numbers.len(), 5);
-        assert!(
-            free_in(&dir, 1, (first, first)).is_err(),
-            "its lock is held"
-        );
+        assert!(free_in(&dir, 1, (first, first)).is_err(), "its lock is held");
         drop(ports);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
-        assert!(
-            free_in(&dir, 1, (first, first)).is_err(),
-            "somebody listens"
-        );
+        assert!(free_in(&dir, 1, (first, first)).is_err(), "somebody listens");
         drop(listener);
         assert_eq!(free_in(&dir, 1, (first, first)).unwrap()[0].number(), first);
         std::fs::remove_dir_all(dir).unwrap();

@@ -42,18 +42,10 @@ pub struct Server {
 
 impl Server {
     /// Prepares its folder. `start` starts it.
-    pub fn create(
-        mysql: &Arc<Mysql>,
-        options: ServerOptions,
-        report: Report<'_>,
-    ) -> Result<Server, LabError> {
-        let make =
-            |path: &Path| fs::create_dir_all(path).map_err(|e| LabError::io("making", path, e));
+    pub fn create(mysql: &Arc<Mysql>, options: ServerOptions, report: Report<'_>) -> Result<Server, LabError> {
+        let make = |path: &Path| fs::create_dir_all(path).map_err(|e| LabError::io("making", path, e));
         make(&options.dir)?;
-        let dir = options
-            .dir
-            .canonicalize()
-            .map_err(|e| LabError::io("finding", &options.dir, e))?;
+        let dir = options.dir.canonicalize().map_err(|e| LabError::io("finding", &options.dir, e))?;
         let Some(lock) = Lock::attempt(&dir.join("lock"))? else {
             let what = format!("The folder {} is in use by another process", dir.display());
             return Err(LabError::Asked { what });
@@ -67,14 +59,7 @@ impl Server {
         }
         let socket = socket_path(&options.dir, options.port.number());
         let mysql = Arc::clone(mysql);
-        let server = Server {
-            mysql,
-            options,
-            socket,
-            is_new,
-            process: Mutex::new(None),
-            _lock: lock,
-        };
+        let server = Server { mysql, options, socket, is_new, process: Mutex::new(None), _lock: lock };
         let path = server.options.dir.join("my.cnf");
         fs::write(&path, server.my_cnf()).map_err(|e| LabError::io("writing", &path, e))?;
         Ok(server)
@@ -83,10 +68,7 @@ impl Server {
     /// Starts it and waits until it answers. Nothing happens if it runs.
     pub fn start(&self) -> Result<(), LabError> {
         let mut process = self.lock();
-        if process
-            .as_ref()
-            .is_some_and(|child| child.ended().is_none())
-        {
+        if process.as_ref().is_some_and(|child| child.ended().is_none()) {
             return Ok(());
         }
         let log = self.error_log();
@@ -94,20 +76,12 @@ impl Server {
         let open = fs::OpenOptions::new().create(true).append(true).open(&log);
         let output = open.map_err(|e| LabError::io("writing", &log, e))?;
         let before = output.metadata().map_or(0, |meta| meta.len());
-        let copy = output
-            .try_clone()
-            .map_err(|e| LabError::io("writing", &log, e))?;
+        let copy = output.try_clone().map_err(|e| LabError::io("writing", &log, e))?;
         let mut command = Command::new(&self.mysql.mysqld);
-        command.arg(format!(
-            "--defaults-file={}",
-            self.options.dir.join("my.cnf").display()
-        ));
-        command
-            .args(self.mysql.own_options())
-            .current_dir(&self.options.dir);
+        command.arg(format!("--defaults-file={}", self.options.dir.join("my.cnf").display()));
+        command.args(self.mysql.own_options()).current_dir(&self.options.dir);
         command.stdin(Stdio::null()).stdout(output).stderr(copy);
-        let child =
-            Child::spawn(command).map_err(|e| LabError::io("starting", &self.mysql.mysqld, e))?;
+        let child = Child::spawn(command).map_err(|e| LabError::io("starting", &self.mysql.mysqld, e))?;
         let ready = self.wait_ready(&child, before);
         *process = Some(child);
         ready
@@ -142,9 +116,7 @@ impl Server {
     }
 
     pub fn is_running(&self) -> bool {
-        self.lock()
-            .as_ref()
-            .is_some_and(|child| child.ended().is_none())
+        self.lock().as_ref().is_some_and(|child| child.ended().is_none())
     }
 
     pub fn pid(&self) -> Option<u32> {
@@ -157,9 +129,7 @@ impl Server {
     }
 
     pub fn root_login(&self) -> Login {
-        Login::Root {
-            socket: self.socket.clone(),
-        }
+        Login::Root { socket: self.socket.clone() }
     }
 
     pub fn port(&self) -> u16 {
@@ -210,23 +180,16 @@ impl Server {
     fn wait_ready(&self, child: &Child, log_start: u64) -> Result<(), LabError> {
         let deadline = Instant::now() + limits::READY_WAIT;
         let name = format!("The server at {}", self.address());
-        let failed = |what| LabError::Server {
-            what,
-            log: self.error_log(),
-            lines: self.last_log_lines(),
-        };
+        let failed = |what| LabError::Server { what, log: self.error_log(), lines: self.last_log_lines() };
         while Instant::now() < deadline {
             if let Some(status) = child.ended() {
                 let log = fs::read(self.error_log()).unwrap_or_default();
-                let text =
-                    String::from_utf8_lossy(log.get(log_start as usize..).unwrap_or_default());
+                let text = String::from_utf8_lossy(log.get(log_start as usize..).unwrap_or_default());
                 if text.contains("Address already in use") {
                     return Err(LabError::PortTaken { port: self.port() });
                 }
                 let full = disk_fault(&text, &self.options.dir);
-                return Err(
-                    full.unwrap_or_else(|| failed(format!("{name} ended at once ({status})")))
-                );
+                return Err(full.unwrap_or_else(|| failed(format!("{name} ended at once ({status})"))));
             }
             if is_greeting(&self.socket) {
                 return Ok(());
@@ -234,19 +197,11 @@ impl Server {
             thread::sleep(limits::LOOK_PAUSE);
         }
         child.kill();
-        Err(failed(format!(
-            "{name} did not answer within {} s",
-            limits::READY_WAIT.as_secs()
-        )))
+        Err(failed(format!("{name} did not answer within {} s", limits::READY_WAIT.as_secs())))
     }
 
     fn my_cnf(&self) -> String {
-        let ServerOptions {
-            dir,
-            server_id,
-            extra_cnf,
-            ..
-        } = &self.options;
+        let ServerOptions { dir, server_id, extra_cnf, .. } = &self.options;
         let port = self.port();
         let user = if is_root() { "user=root\n" } else { "" };
         let (dir, socket) = (dir.display(), self.socket.display());
@@ -294,21 +249,13 @@ pub(crate) fn last_lines(log: &Path) -> Vec<String> {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    lines
-        .iter()
-        .skip(lines.len().saturating_sub(limits::LOG_LINES_SHOWN))
-        .map(|line| (*line).to_owned())
-        .collect()
+    lines.iter().skip(lines.len().saturating_sub(limits::LOG_LINES_SHOWN)).map(|line| (*line).to_owned()).collect()
 }
 
 /// A server's log that tells of a full disk.
 pub(crate) fn disk_fault(log: &str, dir: &Path) -> Option<LabError> {
     let is_full = log.contains("No space left on device") || log.contains("Disk quota exceeded");
-    is_full.then(|| LabError::DiskFull {
-        path: dir.to_owned(),
-        free_bytes: 0,
-        wanted_bytes: 0,
-    })
+    is_full.then(|| LabError::DiskFull { path: dir.to_owned(), free_bytes: 0, wanted_bytes: 0 })
 }
 
 /// The server sends the first packet of a connection: four bytes of header, then protocol version 10 or 0xff (an
@@ -320,9 +267,7 @@ fn is_greeting(socket: &Path) -> bool {
     };
     let mut first = [0; 5];
     // The server accepts before it is ready, and then says nothing.
-    let limited = stream
-        .set_read_timeout(Some(Duration::from_secs(1)))
-        .is_ok();
+    let limited = stream.set_read_timeout(Some(Duration::from_secs(1))).is_ok();
     limited && stream.read_exact(&mut first).is_ok() && matches!(first, [.., 10 | 0xff])
 }
 
@@ -343,16 +288,10 @@ mod tests {
 
     #[test]
     fn a_deep_folder_gets_a_short_socket() {
-        assert_eq!(
-            socket_path(Path::new("/a/b"), 1),
-            Path::new("/a/b/mysqld.sock")
-        );
+        assert_eq!(socket_path(Path::new("/a/b"), 1), Path::new("/a/b/mysqld.sock"));
         let deep = "/d".repeat(60);
         let path = socket_path(Path::new(&deep), 18_001);
-        assert!(
-            path.as_os_str().len() <= limits::SOCKET_PATH_BYTES_MAX,
-            "{path:?}"
-        );
+        assert!(path.as_os_str().len() <= limits::SOCKET_PATH_BYTES_MAX, "{path:?}");
         assert!(path.to_string_lossy().contains("18001"));
     }
 
@@ -375,15 +314,10 @@ mod tests {
     fn only_a_greeting_is_ready() {
         use std::io::Write;
         let path = std::env::temp_dir().join(format!("weir-greet-{}.sock", std::process::id()));
-        for (bytes, expected) in [
-            (&[74, 0, 0, 0, 10, 57][..], true),
-            (&[9, 0, 0, 0, 0xff], true),
-            (&[1, 2], false),
-        ] {
+        for (bytes, expected) in [(&[74, 0, 0, 0, 10, 57][..], true), (&[9, 0, 0, 0, 0xff], true), (&[1, 2], false)] {
             let _ = fs::remove_file(&path);
             let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-            let greeter =
-                thread::spawn(move || listener.accept().unwrap().0.write_all(bytes).unwrap());
+            let greeter = thread::spawn(move || listener.accept().unwrap().0.write_all(bytes).unwrap());
             assert_eq!(is_greeting(&path), expected, "{bytes:?}");
             greeter.join().unwrap();
         }

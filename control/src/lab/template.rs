@@ -32,9 +32,7 @@ pub fn folder(mysql: &Mysql, report: Report<'_>) -> Result<PathBuf, LabError> {
     if finished.is_dir() {
         return Ok(finished);
     }
-    report(Progress::step(
-        "initialising a data folder (once per server version)",
-    ));
+    report(Progress::step("initialising a data folder (once per server version)"));
     let draft = templates.join(format!("{name}.draft"));
     cache::remove_tree(&draft)?;
     initialise(mysql, &draft)?;
@@ -53,43 +51,20 @@ pub fn copy(template: &Path, data: &Path) -> Result<(), LabError> {
 
 fn initialise(mysql: &Mysql, draft: &Path) -> Result<(), LabError> {
     fs::create_dir_all(draft).map_err(|e| LabError::io("making", draft, e))?;
-    let (data, script, log) = (
-        draft.join("data"),
-        draft.join("accounts.sql"),
-        draft.join("init.log"),
-    );
+    let (data, script, log) = (draft.join("data"), draft.join("accounts.sql"), draft.join("init.log"));
     fs::write(&script, accounts()).map_err(|e| LabError::io("writing", &script, e))?;
     let mut command = Command::new(&mysql.mysqld);
-    command
-        .arg("--no-defaults")
-        .args(mysql.own_options())
-        .arg("--initialize-insecure");
-    command.args([
-        "--skip-log-bin",
-        "--innodb-redo-log-capacity=8M",
-        "--innodb-buffer-pool-size=64M",
-    ]);
-    command
-        .arg(format!("--datadir={}", data.display()))
-        .arg(format!("--init-file={}", script.display()));
+    command.arg("--no-defaults").args(mysql.own_options()).arg("--initialize-insecure");
+    command.args(["--skip-log-bin", "--innodb-redo-log-capacity=8M", "--innodb-buffer-pool-size=64M"]);
+    command.arg(format!("--datadir={}", data.display())).arg(format!("--init-file={}", script.display()));
     // The compiled default folder need not exist, and then the server would not start.
-    command
-        .arg(format!("--log-error={}", log.display()))
-        .arg("--secure-file-priv=NULL");
+    command.arg(format!("--log-error={}", log.display())).arg("--secure-file-priv=NULL");
     if server::is_root() {
         command.arg("--user=root");
     }
-    let what = format!(
-        "{} could not initialise a data folder",
-        mysql.mysqld.display()
-    );
-    let failed = |what: String| LabError::Server {
-        what,
-        log: log.clone(),
-        lines: server::last_lines(&log),
-    };
-    let output = child::output(command, b"", limits::INITIALISE_WAIT)
-        .map_err(|e| failed(format!("{what}: {e}")))?;
+    let what = format!("{} could not initialise a data folder", mysql.mysqld.display());
+    let failed = |what: String| LabError::Server { what, log: log.clone(), lines: server::last_lines(&log) };
+    let output = child::output(command, b"", limits::INITIALISE_WAIT).map_err(|e| failed(format!("{what}: {e}")))?;
     if !output.status.success() {
         let text = fs::read_to_string(&log).unwrap_or_default();
         return Err(server::disk_fault(&text, draft).unwrap_or_else(|| failed(what)));
@@ -103,8 +78,7 @@ fn initialise(mysql: &Mysql, draft: &Path) -> Result<(), LabError> {
 }
 
 fn accounts() -> String {
-    let ((monitor, monitor_password), (app, app_password), (repl, repl_password)) =
-        (MONITOR, APP, REPLICATION);
+    let ((monitor, monitor_password), (app, app_password), (repl, repl_password)) = (MONITOR, APP, REPLICATION);
     format!(
         "CREATE USER '{monitor}'@'%' IDENTIFIED BY '{monitor_password}';\n\
          GRANT REPLICATION CLIENT, PROCESS, CONNECTION_ADMIN ON *.* TO '{monitor}'@'%';\n\
@@ -125,8 +99,7 @@ fn name(mysql: &Mysql) -> String {
 
 fn copy_tree(from: &Path, to: &Path) -> Result<(), LabError> {
     fs::create_dir_all(to).map_err(|e| LabError::io("making", to, e))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(0o750))
-        .map_err(|e| LabError::io("closing", to, e))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o750)).map_err(|e| LabError::io("closing", to, e))?;
     for entry in fs::read_dir(from).map_err(|e| LabError::io("listing", from, e))? {
         let path = entry.map_err(|e| LabError::io("listing", from, e))?.path();
         let target = to.join(path.file_name().unwrap_or_default());
@@ -155,18 +128,11 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("weir-template-test-{}", std::process::id()));
         let (from, to) = (dir.join("from"), dir.join("data"));
         fs::create_dir_all(from.join("#innodb_redo")).unwrap();
-        for file in [
-            "ibdata1",
-            "#innodb_redo/#ib_redo0",
-            "#innodb_redo/#ib_redo1_tmp",
-        ] {
+        for file in ["ibdata1", "#innodb_redo/#ib_redo0", "#innodb_redo/#ib_redo1_tmp"] {
             fs::write(from.join(file), file).unwrap();
         }
         copy(&from, &to).unwrap();
-        assert_eq!(
-            fs::read_to_string(to.join("#innodb_redo/#ib_redo0")).unwrap(),
-            "#innodb_redo/#ib_redo0"
-        );
+        assert_eq!(fs::read_to_string(to.join("#innodb_redo/#ib_redo0")).unwrap(), "#innodb_redo/#ib_redo0");
         assert!(to.join("ibdata1").exists() && !to.join("#innodb_redo/#ib_redo1_tmp").exists());
         assert!(!dir.join("data.draft").exists());
         fs::remove_dir_all(dir).unwrap();

@@ -19,26 +19,14 @@ impl Tool {
     pub fn find(name: &str, report: Report<'_>) -> Result<Tool, LabError> {
         let Some(product) = PRODUCTS.iter().find(|product| product.name == name) else {
             let known: Vec<&str> = PRODUCTS.iter().map(|product| product.name).collect();
-            return Err(LabError::Asked {
-                what: format!("There is no tool {name}, only {}", known.join(", ")),
-            });
+            return Err(LabError::Asked { what: format!("There is no tool {name}, only {}", known.join(", ")) });
         };
         if let Some(program) = fetch::on_path(name).into_iter().next() {
-            return Ok(Tool {
-                program,
-                root: None,
-            });
+            return Ok(Tool { program, root: None });
         }
         let root = unpack::root(product, report)?;
-        let program = product
-            .programs
-            .first()
-            .map(|program| root.join(program))
-            .unwrap_or_default();
-        Ok(Tool {
-            program,
-            root: Some(root),
-        })
+        let program = product.programs.first().map(|program| root.join(program)).unwrap_or_default();
+        Ok(Tool { program, root: Some(root) })
     }
 
     /// A command for it, with what it needs to find its own files.
@@ -47,10 +35,7 @@ impl Tool {
         if let Some(root) = &self.root {
             // sysbench looks for its scripts by name along Lua's path; the others need nothing.
             let scripts = root.join("usr/share/sysbench");
-            command.env(
-                "LUA_PATH",
-                format!("{}/?.lua;{0}/?/init.lua;;", scripts.display()),
-            );
+            command.env("LUA_PATH", format!("{}/?.lua;{0}/?/init.lua;;", scripts.display()));
         }
         command
     }
@@ -75,16 +60,8 @@ const PRODUCTS: [Product; 4] = [
         name: "mysqlrouter",
         suite: Suite::WithMysql,
         packages: &["mysql-router"],
-        programs: &[
-            "usr/bin/mysqlrouter",
-            "usr/bin/mysqlrouter_passwd",
-            "usr/bin/mysqlrouter_plugin_info",
-        ],
-        libraries: &[
-            "usr/lib/mysql-router",
-            "usr/lib/mysqlrouter/plugin",
-            "usr/lib/mysqlrouter/private",
-        ],
+        programs: &["usr/bin/mysqlrouter", "usr/bin/mysqlrouter_passwd", "usr/bin/mysqlrouter_plugin_info"],
+        libraries: &["usr/lib/mysql-router", "usr/lib/mysqlrouter/plugin", "usr/lib/mysqlrouter/private"],
     },
     Product {
         name: "etcd",
@@ -102,9 +79,6 @@ mod tests {
     #[test]
     fn an_unknown_tool_is_refused_by_name() {
         let error = Tool::find("hammer", &mut |_| {}).unwrap_err();
-        assert!(
-            error.to_string().contains("no tool hammer, only sysbench"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("no tool hammer, only sysbench"), "{error}");
     }
 }

@@ -36,16 +36,12 @@ pub fn root(product: &Product, report: Report<'_>) -> Result<PathBuf, LabError> 
     if is_complete(&home, product) {
         return Ok(home.join("root"));
     }
-    let lock = cache
-        .join("packages")
-        .join(format!("{}.lock", product.name.to_lowercase()));
+    let lock = cache.join("packages").join(format!("{}.lock", product.name.to_lowercase()));
     let held = Lock::attempt(&lock)?;
     let _held = match held {
         Some(held) => held,
         None => {
-            report(Progress::step(
-                "waiting for another process that is fetching",
-            ));
+            report(Progress::step("waiting for another process that is fetching"));
             Lock::wait(&lock)?
         }
     };
@@ -60,11 +56,7 @@ fn make(product: &Product, cache: &Path, home: &Path, report: Report<'_>) -> Res
     let free_bytes = cache::free_bytes(cache)?;
     if free_bytes < limits::FETCH_FREE_BYTES_MIN {
         let wanted_bytes = limits::FETCH_FREE_BYTES_MIN;
-        return Err(LabError::DiskFull {
-            path: cache.to_owned(),
-            free_bytes,
-            wanted_bytes,
-        });
+        return Err(LabError::DiskFull { path: cache.to_owned(), free_bytes, wanted_bytes });
     }
     let downloads = cache.join("apt").join(product.name.to_lowercase());
     let packages = [product.packages, &["patchelf"]].concat();
@@ -90,34 +82,17 @@ fn make(product: &Product, cache: &Path, home: &Path, report: Report<'_>) -> Res
     fs::rename(&draft, home).map_err(|e| LabError::io("renaming", &draft, e))
 }
 
-fn build(
-    product: &Product,
-    files: &[PathBuf],
-    draft: &Path,
-    home: &Path,
-    report: Report<'_>,
-) -> Result<(), LabError> {
+fn build(product: &Product, files: &[PathBuf], draft: &Path, home: &Path, report: Report<'_>) -> Result<(), LabError> {
     let root = draft.join("root");
     fs::create_dir_all(&root).map_err(|e| LabError::io("making", &root, e))?;
     let total = files.len() as u64;
     for (done, file) in (0..).zip(files) {
-        report(Progress {
-            step: "unpacking packages",
-            done,
-            total,
-            unit: Unit::Packages,
-        });
+        report(Progress { step: "unpacking packages", done, total, unit: Unit::Packages });
         let mut dpkg = Command::new("dpkg-deb");
         dpkg.arg("--extract").arg(file).arg(&root);
         run(dpkg, file)?;
     }
-    for ballast in [
-        "usr/share/doc",
-        "usr/share/man",
-        "usr/share/locale",
-        "usr/share/perl",
-        "usr/share/lintian",
-    ] {
+    for ballast in ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/share/lintian"] {
         cache::remove_tree(&root.join(ballast))?;
     }
     disarm(&root)?;
@@ -149,19 +124,10 @@ struct Elsewhere {
 
 impl Elsewhere {
     fn find(root: &Path, home: &Path) -> Result<Elsewhere, LabError> {
-        let missing = |what: &str| LabError::Unpack {
-            what: what.to_owned(),
-            detail: "it is in no package".to_owned(),
-        };
-        let is_triplet =
-            |path: &PathBuf| path.to_string_lossy().ends_with("-linux-gnu") && path.is_dir();
+        let missing = |what: &str| LabError::Unpack { what: what.to_owned(), detail: "it is in no package".to_owned() };
+        let is_triplet = |path: &PathBuf| path.to_string_lossy().ends_with("-linux-gnu") && path.is_dir();
         let folders: Vec<PathBuf> = (["usr/lib", "lib"].iter())
-            .flat_map(|parent| {
-                fs::read_dir(root.join(parent))
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-            })
+            .flat_map(|parent| fs::read_dir(root.join(parent)).into_iter().flatten().flatten())
             .map(|entry| entry.path())
             .filter(is_triplet)
             .collect();
@@ -175,25 +141,11 @@ impl Elsewhere {
             .find(is_loader)
             .ok_or_else(|| missing("The loader (ld-linux)"))?;
         let final_root = home.join("root");
-        let moved = |path: &Path| {
-            path.strip_prefix(root)
-                .map_or(path.to_owned(), |below| final_root.join(below))
-        };
-        let private = [
-            "usr/lib/mysql/private",
-            "usr/lib/mysql-router",
-            "usr/lib/mysqlrouter/private",
-        ];
-        let all: Vec<PathBuf> = folders
-            .iter()
-            .cloned()
-            .chain(private.iter().map(|path| root.join(path)))
-            .collect();
+        let moved = |path: &Path| path.strip_prefix(root).map_or(path.to_owned(), |below| final_root.join(below));
+        let private = ["usr/lib/mysql/private", "usr/lib/mysql-router", "usr/lib/mysqlrouter/private"];
+        let all: Vec<PathBuf> = folders.iter().cloned().chain(private.iter().map(|path| root.join(path))).collect();
         let join = |paths: &mut dyn Iterator<Item = PathBuf>| {
-            paths
-                .map(|path| path.display().to_string())
-                .collect::<Vec<_>>()
-                .join(":")
+            paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
         };
         let patchelf = root.join("usr/bin/patchelf");
         if !patchelf.exists() {
@@ -211,10 +163,7 @@ impl Elsewhere {
     /// A command that runs an unpacked program before it is patched or where it will be.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(&self.loader);
-        command
-            .arg("--library-path")
-            .arg(&self.library_path)
-            .arg(program);
+        command.arg("--library-path").arg(&self.library_path).arg(program);
         command
     }
 
@@ -222,10 +171,7 @@ impl Elsewhere {
         let mut patch = self.command(&self.patchelf);
         patch.arg("--set-interpreter").arg(&self.loader_final);
         // A plain rpath holds for libraries of libraries too, which a runpath does not.
-        patch
-            .args(["--force-rpath", "--set-rpath"])
-            .arg(&self.library_path_final)
-            .arg(program);
+        patch.args(["--force-rpath", "--set-rpath"]).arg(&self.library_path_final).arg(program);
         run(patch, program)
     }
 
@@ -233,16 +179,9 @@ impl Elsewhere {
         let Ok(entries) = fs::read_dir(folder) else {
             return Ok(());
         };
-        for path in entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| is_elf(path))
-        {
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_elf(path)) {
             let mut patch = self.command(&self.patchelf);
-            patch
-                .args(["--force-rpath", "--set-rpath"])
-                .arg(&self.library_path_final)
-                .arg(&path);
+            patch.args(["--force-rpath", "--set-rpath"]).arg(&self.library_path_final).arg(&path);
             run(patch, &path)?;
         }
         Ok(())
@@ -251,29 +190,14 @@ impl Elsewhere {
     /// Every library that the program names must be found among the unpacked ones.
     fn check(&self, program: &Path) -> Result<(), LabError> {
         let mut list = Command::new(&self.loader);
-        list.arg("--library-path")
-            .arg(&self.library_path)
-            .arg("--list")
-            .arg(program);
+        list.arg("--library-path").arg(&self.library_path).arg("--list").arg(program);
         let what = program.display().to_string();
-        let output =
-            child::output(list, b"", limits::VERSION_WAIT).map_err(|e| LabError::Unpack {
-                what: what.clone(),
-                detail: e.to_string(),
-            })?;
-        let stray = output
-            .stdout
-            .lines()
-            .find(|line| line.contains("not found"));
+        let output = child::output(list, b"", limits::VERSION_WAIT)
+            .map_err(|e| LabError::Unpack { what: what.clone(), detail: e.to_string() })?;
+        let stray = output.stdout.lines().find(|line| line.contains("not found"));
         match stray {
-            Some(line) => Err(LabError::Unpack {
-                what,
-                detail: line.trim().to_owned(),
-            }),
-            None if !output.status.success() => Err(LabError::Unpack {
-                what,
-                detail: output.stderr,
-            }),
+            Some(line) => Err(LabError::Unpack { what, detail: line.trim().to_owned() }),
+            None if !output.status.success() => Err(LabError::Unpack { what, detail: output.stderr }),
             None => Ok(()),
         }
     }
@@ -286,15 +210,12 @@ fn disarm(root: &Path) -> Result<(), LabError> {
         let entries = fs::read_dir(&folder).map_err(|e| LabError::io("listing", &folder, e))?;
         for entry in entries.flatten() {
             let path = entry.path();
-            let meta = entry
-                .metadata()
-                .map_err(|e| LabError::io("reading", &path, e))?;
+            let meta = entry.metadata().map_err(|e| LabError::io("reading", &path, e))?;
             if meta.is_dir() {
                 folders.push(path);
             } else if meta.is_file() && meta.permissions().mode() & 0o7000 != 0 {
                 let plain = fs::Permissions::from_mode(meta.permissions().mode() & 0o777);
-                fs::set_permissions(&path, plain)
-                    .map_err(|e| LabError::io("changing the mode of", &path, e))?;
+                fs::set_permissions(&path, plain).map_err(|e| LabError::io("changing the mode of", &path, e))?;
             }
         }
     }
@@ -304,64 +225,38 @@ fn disarm(root: &Path) -> Result<(), LabError> {
 fn is_elf(path: &Path) -> bool {
     let mut magic = [0; 4];
     let is_plain = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
-    is_plain
-        && fs::File::open(path)
-            .and_then(|mut file| file.read_exact(&mut magic))
-            .is_ok()
-        && magic == *b"\x7fELF"
+    is_plain && fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
 }
 
 fn run(command: Command, about: &Path) -> Result<(), LabError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let what = about
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let what = about.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let output = match child::output(command, b"", limits::INITIALISE_WAIT) {
         Ok(output) => output,
         Err(e) => {
-            return Err(LabError::Unpack {
-                what,
-                detail: format!("{program}: {e}"),
-            });
+            return Err(LabError::Unpack { what, detail: format!("{program}: {e}") });
         }
     };
     if output.status.success() {
         return Ok(());
     }
     if output.stderr.contains("No space left") || output.stderr.contains("Disk quota exceeded") {
-        return Err(LabError::DiskFull {
-            path: about.to_owned(),
-            free_bytes: 0,
-            wanted_bytes: 0,
-        });
+        return Err(LabError::DiskFull { path: about.to_owned(), free_bytes: 0, wanted_bytes: 0 });
     }
-    let detail = output
-        .stderr
-        .lines()
-        .next()
-        .unwrap_or("it failed without a word")
-        .to_owned();
+    let detail = output.stderr.lines().next().unwrap_or("it failed without a word").to_owned();
     Err(LabError::Unpack { what, detail })
 }
 
 fn is_complete(home: &Path, product: &Product) -> bool {
     let word = fs::read_to_string(home.join(COMPLETE)).unwrap_or_default();
-    let programs = product
-        .programs
-        .iter()
-        .all(|program| home.join("root").join(program).exists());
+    let programs = product.programs.iter().all(|program| home.join("root").join(program).exists());
     programs && mark(home, home).is_ok_and(|mark| mark == word)
 }
 
 /// What a folder at `now`, made to live at `home`, has to say of itself.
 fn mark(home: &Path, now: &Path) -> std::io::Result<String> {
     let (files, bytes) = cache::census(&now.join("root"))?;
-    Ok(format!(
-        "{}\n{files} files, {bytes} bytes\n",
-        home.display()
-    ))
+    Ok(format!("{}\n{files} files, {bytes} bytes\n", home.display()))
 }
 
 const COMPLETE: &str = "complete";
@@ -370,17 +265,11 @@ const COMPLETE: &str = "complete";
 mod tests {
     use super::*;
 
-    const PRODUCT: Product = Product {
-        name: "Thing",
-        suite: Suite::Own,
-        packages: &[],
-        programs: &["usr/bin/thing"],
-        libraries: &[],
-    };
+    const PRODUCT: Product =
+        Product { name: "Thing", suite: Suite::Own, packages: &[], programs: &["usr/bin/thing"], libraries: &[] };
 
     fn finished(name: &str) -> PathBuf {
-        let home =
-            std::env::temp_dir().join(format!("weir-unpack-test-{}-{name}", std::process::id()));
+        let home = std::env::temp_dir().join(format!("weir-unpack-test-{}-{name}", std::process::id()));
         fs::create_dir_all(home.join("root/usr/bin")).unwrap();
         fs::write(home.join("root/usr/bin/thing"), "x").unwrap();
         fs::write(home.join(COMPLETE), mark(&home, &home).unwrap()).unwrap();
@@ -422,10 +311,7 @@ mod tests {
         let thing = home.join("root/usr/bin/thing");
         fs::set_permissions(&thing, fs::Permissions::from_mode(0o4755)).unwrap();
         disarm(&home).unwrap();
-        assert_eq!(
-            fs::metadata(&thing).unwrap().permissions().mode() & 0o7777,
-            0o755
-        );
+        assert_eq!(fs::metadata(&thing).unwrap().permissions().mode() & 0o7777, 0o755);
         fs::remove_dir_all(home).unwrap();
     }
 }

@@ -324,7 +324,7 @@ impl Entry {
         if self.note.is_empty() {
             return Some(self.event(false, format!("is {role}")));
         }
-        Some(self.event(true, format!("is taken for {role}: it {}", self.note)))
+        Some(self.event(true, format!("is taken for {role}; {}", self.note)))
     }
 
     fn event(&self, is_trouble: bool, text: String) -> Event {
@@ -353,7 +353,7 @@ fn stopped_note(channels: &[super::facts::Channel]) -> String {
     let Some(channel) = stopped else { return String::new() };
     let what = if channel.applier_runs { "its receiver" } else { "its applier" };
     let why = if channel.last_error.is_empty() { "START REPLICA starts it" } else { &channel.last_error };
-    format!("does not replicate on, {what} has stopped: {why}")
+    format!("{what} has stopped: {why}")
 }
 
 /// None: unknown, so it gets no reads (S66).

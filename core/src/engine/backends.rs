@@ -7,8 +7,8 @@ use super::{Action, Engine};
 use crate::limits::{DIAL_PAUSE_MS, SWEEP_MS};
 use crate::link::{Link, LinkPhase};
 use crate::mail::{ControlMail, CoreId, Level, Mail};
+use crate::session::ClassId;
 use crate::session::account::AccountId;
-use crate::session::{ClassId, Wait};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Health, Settings, Snapshot};
 use crate::state::SchemaId;
@@ -227,8 +227,9 @@ impl Engine {
         self.quota_debts.clear();
     }
 
-    pub(crate) fn waits_for_primary(&mut self, session: Key<crate::session::Session>) -> Wait {
-        self.primaryless.push_back(session);
-        Wait::Primary
+    pub(crate) fn waits_for_primary(&mut self, session: Key<crate::session::Session>) {
+        if !self.primaryless.contains(&session) {
+            self.primaryless.push_back(session);
+        }
     }
 }

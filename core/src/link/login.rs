@@ -10,11 +10,11 @@ use crate::engine::{DialFault, Engine};
 use crate::limits::LOGIN_PACKET_BYTES_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Lessee, Link, LinkPhase, LoginCause};
+use crate::session::account::AccountId;
 use crate::session::greet::take_packet;
 use crate::session::{Phase, Session};
 use crate::slots::Key;
 use crate::snapshot::Address;
-use crate::session::account::AccountId;
 use crate::state::{SchemaId, StateId};
 use weir_net::auth::{Channel, ClientAuth, Reply};
 use weir_net::command::{ChangeUser, Command};
@@ -103,7 +103,8 @@ impl Engine {
             Reply::Err => self.login_refused(link, payload),
             Reply::Broken(what) => self.link_lost(link, what.0),
             Reply::Unsupported(plugin) => {
-                let why = crate::session::refuse::Refusal::AuthUnsupported(String::from_utf8_lossy(&plugin).into_owned());
+                let why =
+                    crate::session::refuse::Refusal::AuthUnsupported(String::from_utf8_lossy(&plugin).into_owned());
                 self.login_refused(link, &why.payload());
             }
         }
@@ -254,7 +255,9 @@ impl Engine {
             .waiters
             .iter()
             .filter_map(|(ticket, waiter)| match waiter {
-                super::super::engine::Waiter::Session(s) if self.pool.backend_of(*ticket) == Some(backend.0) => Some(*s),
+                super::super::engine::Waiter::Session(s) if self.pool.backend_of(*ticket) == Some(backend.0) => {
+                    Some(*s)
+                }
                 _ => None,
             })
             .filter(|s| self.sessions[*s].account == account)

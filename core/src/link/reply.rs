@@ -17,7 +17,7 @@ use crate::slots::Key;
 use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::packet::HEADER_BYTES;
 use weir_net::reader::Reader;
-use weir_net::scan::{Step, What};
+use weir_net::scan::{ReplyKind, Step, What};
 use weir_net::statement::PrepareOk;
 use weir_net::track::{Track, Tracks};
 
@@ -46,8 +46,7 @@ impl Engine {
 
     fn replies(&mut self, link: Key<Link>, chunk: Chunk) {
         let mut cursor = Cursor { at: 0, from: 0 };
-        loop {
-            let Some(l) = self.links.get_mut(link) else { break };
+        while let Some(l) = self.links.get_mut(link) {
             let Some(front) = l.expects.front() else {
                 if cursor.at < chunk.len() {
                     self.link_lost(link, "the backend sent bytes that nobody asked for");
@@ -163,15 +162,15 @@ impl Engine {
     }
 
     fn forward_run(&mut self, link: Key<Link>, chunk: &Chunk, cursor: &mut Cursor) {
-        if cursor.from < cursor.at {
-            if let Some(wire) = self.client_wire(link) {
-                let part = self.blocks.share(chunk, cursor.from..cursor.at);
-                self.wires[wire].out.push(&mut self.blocks, part);
-                self.touch(wire);
-                let feeder = self.links[link].wire;
-                self.hold_back(wire, feeder);
-                self.answering(link);
-            }
+        if cursor.from < cursor.at
+            && let Some(wire) = self.client_wire(link)
+        {
+            let part = self.blocks.share(chunk, cursor.from..cursor.at);
+            self.wires[wire].out.push(&mut self.blocks, part);
+            self.touch(wire);
+            let feeder = self.links[link].wire;
+            self.hold_back(wire, feeder);
+            self.answering(link);
         }
         cursor.from = cursor.at;
     }
@@ -222,11 +221,11 @@ impl Engine {
                 self.links[link].schema = schema;
             }
         }
-        if let (What::PrepareOk, Ok(ok)) = (what, PrepareOk::decode(payload)) {
-            if let Some(Purpose::Prepare(text)) = self.links[link].expects.front().map(|e| &e.purpose) {
-                let text = text.clone();
-                self.remember_prepared(link, &text, ok.statement_id);
-            }
+        if let (What::PrepareOk, Ok(ok)) = (what, PrepareOk::decode(payload))
+            && let Some(Purpose::Prepare(text)) = self.links[link].expects.front().map(|e| &e.purpose)
+        {
+            let text = text.clone();
+            self.remember_prepared(link, &text, ok.statement_id);
         }
         true
     }
@@ -268,9 +267,10 @@ impl Engine {
             l.scan.restart(kind, l.caps);
             if to_client {
                 let wanted = match l.lessee {
-                    Some(Lessee::Session(s)) => self.sessions.get(s).is_some_and(|s| {
-                        !s.caps.contains(weir_net::flags::Capabilities::DEPRECATE_EOF)
-                    }),
+                    Some(Lessee::Session(s)) => self
+                        .sessions
+                        .get(s)
+                        .is_some_and(|s| !s.caps.contains(weir_net::flags::Capabilities::DEPRECATE_EOF)),
                     _ => false,
                 };
                 l.scan.mark_columns_end(wanted);
@@ -279,9 +279,18 @@ impl Engine {
         Some(done.purpose)
     }
 
-    /// The last byte of the first expected reply has come.
+    /// The last byte of the first expected reply has come; a command without a reply may stand behind it.
     pub(crate) fn reply_ended(&mut self, link: Key<Link>) {
-        let Some(purpose) = self.finish_expect(link) else { return };
+        while let Some(purpose) = self.finish_expect(link) {
+            self.purpose_served(link, purpose);
+            let next = self.links.get(link).and_then(|l| l.expects.front());
+            if next.is_none_or(|next| next.kind != ReplyKind::Nothing) {
+                return;
+            }
+        }
+    }
+
+    fn purpose_served(&mut self, link: Key<Link>, purpose: Purpose) {
         match purpose {
             Purpose::Client => self.client_reply_ended(link),
             Purpose::Setup => self.setup_done(link),
@@ -321,10 +330,10 @@ impl Engine {
     fn insert_id_kept(&mut self, link: Key<Link>, session: Key<crate::session::Session>) {
         let captured = std::mem::take(&mut self.links[link].captured);
         let Some(s) = self.sessions.get_mut(session) else { return };
-        if let InsertId::OnLink(on, said) = s.insert_id {
-            if on == link {
-                s.insert_id = InsertId::Known(last_cell(&captured).unwrap_or(said));
-            }
+        if let InsertId::OnLink(on, said) = s.insert_id
+            && on == link
+        {
+            s.insert_id = InsertId::Known(last_cell(&captured).unwrap_or(said));
         }
     }
 }

@@ -42,10 +42,10 @@ impl Accounts {
 
     /// The account of this user with this password, made when it is new.
     pub fn claim(&mut self, now: Instant, user: &[u8], password: Secret) -> AccountId {
-        if let Some(ids) = self.by_user.get(user) {
-            if let Some(id) = ids.iter().find(|id| self.by_id[id].password == password) {
-                return *id;
-            }
+        if let Some(ids) = self.by_user.get(user)
+            && let Some(id) = ids.iter().find(|id| self.by_id[id].password == password)
+        {
+            return *id;
         }
         if self.by_id.len() >= ACCOUNTS_MAX {
             self.sweep();
@@ -54,7 +54,8 @@ impl Accounts {
         let id = AccountId(self.next);
         let user: Rc<[u8]> = Rc::from(user);
         self.by_user.entry(user.clone()).or_default().push(id);
-        self.by_id.insert(id, Account { user, password, proven: false, uses: 0, used_at: now, attributes: Rc::from([]) });
+        self.by_id
+            .insert(id, Account { user, password, proven: false, uses: 0, used_at: now, attributes: Rc::from([]) });
         id
     }
 

@@ -32,15 +32,16 @@ impl Engine {
                     Phase::Waiting(_, wait) => *wait = Wait::Line(ticket),
                     _ => unreachable!("only these phases acquire"),
                 }
-                if matches!(self.sessions[session].phase, Phase::Waiting(..)) {
-                    self.arm_session(session, self.now.plus_ms(self.snapshot.settings.wait_ms_max));
+                // From the moment that the command came, however often it changed lines since.
+                if let Phase::Waiting(request, _) = &self.sessions[session].phase {
+                    let deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
+                    self.arm_session(session, deadline);
                 }
             }
             Grant::Refused(_) => {
                 self.counters.waits_failed += 1;
                 let view = self.snapshot.backend(backend);
-                let why =
-                    Refusal::LineFull { backend: view.name.clone(), limit: self.snapshot.settings.waiters_max };
+                let why = Refusal::LineFull { backend: view.name.clone(), limit: self.snapshot.settings.waiters_max };
                 self.refuse_acquire(session, &why);
             }
         }
@@ -105,7 +106,10 @@ impl Engine {
             }
             return;
         }
-        if !session.pins.reasons().without(Reasons::SOFT).is_empty() || l.dirty || l.status.contains(weir_net::flags::Status::IN_TRANS) {
+        if !session.pins.reasons().without(Reasons::SOFT).is_empty()
+            || l.dirty
+            || l.status.contains(weir_net::flags::Status::IN_TRANS)
+        {
             return self.clean(link);
         }
         self.to_pool(link);
@@ -128,8 +132,11 @@ impl Engine {
         let l = &mut self.links[link];
         assert!(l.expects.is_empty() && l.lessee.is_none(), "a link rests before it is shared");
         l.phase = LinkPhase::Idle;
+        let wire = l.wire;
         let (slot, account, class, schema, state) = (l.slot, l.account.0, l.class.0, l.schema.0, l.state.0);
         self.pool.release(self.now.0, slot, account, class, schema, state);
+        // It may have been held back for a client that still has to take the end of its reply.
+        self.resume(wire);
     }
 
     /// Time is up for a session that waits.

@@ -116,7 +116,12 @@ impl Engine {
         let uses = matches!(request.command, Command::StmtExecute | Command::StmtSendLongData);
         let missing = statement.filter(|st| uses && !l.statements.contains_key(&st.text.id));
         // A statement is prepared where its names meant what they meant when the client prepared it.
-        let (schema, state) = missing.map_or((s.schema, s.state), |st| (st.text.schema, st.text.state));
+        // Without a schema it can only have qualified names, which mean the same in any.
+        let home = |st: &crate::session::prepared::Statement| match st.text.schema {
+            SchemaId(0) => (l.schema, st.text.state),
+            schema => (schema, st.text.state),
+        };
+        let (schema, state) = missing.map_or((s.schema, s.state), home);
         if l.schema != schema && schema != SchemaId(0) {
             return Next::Schema(schema);
         }
@@ -185,7 +190,8 @@ impl Engine {
         if l.expects.len() == 1 {
             l.scan.mark_columns_end(eof_wanted);
         }
-        let no_reply = kind == ReplyKind::Nothing;
+        // Replies to statements in front of it come first.
+        let no_reply = kind == ReplyKind::Nothing && l.expects.len() == 1;
         self.sessions[session].phase = Phase::Relaying(request);
         if no_reply {
             return self.reply_ended(link);
@@ -257,6 +263,7 @@ impl Engine {
         }
         let client = s.wire;
         self.touch(wire);
+        self.balance_inbound(session);
         self.hold_back(wire, client);
     }
 
@@ -283,5 +290,4 @@ impl Engine {
             self.give_back(session);
         }
     }
-
 }

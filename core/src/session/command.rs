@@ -64,7 +64,11 @@ impl Engine {
         self.counters.commands += 1;
         let lost = self.sessions[session].lost.take();
         let body = if streams {
-            Body::Streaming { left: PAYLOAD_MAX.min(header.payload_len as usize), continued: header.is_continued(), seq: 0 }
+            Body::Streaming {
+                left: PAYLOAD_MAX.min(header.payload_len as usize),
+                continued: header.is_continued(),
+                seq: 0,
+            }
         } else {
             Body::Whole
         };
@@ -155,10 +159,7 @@ impl Engine {
         let Some(on) = on else { return self.route_to(session, request, Route::Any) };
         let s = &mut self.sessions[session];
         s.facts.multi_statements = on;
-        let mut class = self.classes.get(s.class);
-        let flag = Capabilities::MULTI_STATEMENTS;
-        class.caps = if on { class.caps | flag } else { class.caps.minus(flag) };
-        s.class = self.classes.intern(class);
+        s.class = self.classes.intern(s.class_wanted());
         if let Some(link) = s.lease {
             // Held for a transaction or a pin: the connection learns of it too, and is not shared afterwards, since
             // a reset does not undo the option.
@@ -274,6 +275,7 @@ impl Engine {
         if !self.sessions[session].inbound.is_empty() {
             self.runnable.push_back(session);
         }
+        self.balance_inbound(session);
     }
 
     /// The status word of an EOF for clients that still get one after column definitions.

@@ -12,7 +12,7 @@ use crate::session::pins::Reasons;
 use crate::session::refuse::Refusal;
 use crate::session::{Body, InsertId, Phase, Request, Session, Wait};
 use crate::slots::Key;
-use crate::snapshot::{Balance, BackendId, Consistency, Health, Role};
+use crate::snapshot::{BackendId, Balance, Consistency, Health, Role};
 use std::rc::Rc;
 use weir_net::command::query_text;
 use weir_net::flags::{Capabilities, Status};
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// Sends the request on its way: on the connection that the session holds, or to the backend that fits.
-    pub(crate) fn decide(&mut self, session: Key<Session>, mut request: Request) {
+    pub(crate) fn decide(&mut self, session: Key<Session>, request: Request) {
         if let Err(why) = self.make_room_for_questions(session, &request) {
             return self.refuse(session, request, &why);
         }
@@ -110,17 +110,27 @@ impl Engine {
             self.sessions[session].phase = Phase::Aligning(request);
             return self.proceed(session);
         }
-        let Some(backend) = self.backend_for(session, &request) else {
-            request.since = self.now;
-            let wait = self.waits_for_primary(session);
-            self.sessions[session].phase = Phase::Waiting(request, wait);
-            return self.arm_session(session, self.now.plus_ms(self.snapshot.settings.wait_ms_max));
-        };
-        self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
-        match self.lease_with_the_answer(session, backend) {
+        match self.lease_with_the_answer(session, request) {
             Answerer::Leased => {}
             Answerer::Taken => self.refuse_request(session, &Refusal::DiagnosticsGone),
-            Answerer::Anyone => self.acquire(session, backend),
+            Answerer::Anyone => self.find_backend(session),
+        }
+    }
+
+    /// Stands the session that waits in the line of a backend that fits, or among those without a primary.
+    fn find_backend(&mut self, session: Key<Session>) {
+        let Phase::Waiting(request, _) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
+            return;
+        };
+        let deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
+        let backend = self.backend_for(session, &request);
+        self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
+        match backend {
+            Some(backend) => self.acquire(session, backend),
+            None => {
+                self.waits_for_primary(session);
+                self.arm_session(session, deadline);
+            }
         }
     }
 
@@ -128,16 +138,10 @@ impl Engine {
     pub(crate) fn decide_anew(&mut self, session: Key<Session>) {
         let Some(s) = self.sessions.get_mut(session) else { return };
         match std::mem::replace(&mut s.phase, Phase::Ready) {
-            Phase::Waiting(request, _) => match self.backend_for(session, &request) {
-                Some(backend) => {
-                    self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
-                    self.acquire(session, backend);
-                }
-                None => {
-                    let wait = self.waits_for_primary(session);
-                    self.sessions[session].phase = Phase::Waiting(request, wait);
-                }
-            },
+            Phase::Waiting(request, wait) => {
+                self.sessions[session].phase = Phase::Waiting(request, wait);
+                self.find_backend(session);
+            }
             Phase::Verify(verify) => {
                 let (seq, fast, cause) = (verify.seq, verify.fast, verify.cause);
                 self.verify(session, seq, fast, cause);
@@ -174,7 +178,9 @@ impl Engine {
         let slot = self.sessions[session].last_link;
         let link = slot.and_then(|slot| self.slot_links.get(&slot.index)).copied();
         match link.and_then(|link| self.links.get(link)) {
-            Some(l) if Some(l.slot) == slot && l.last_session == Some(session) && l.undisturbed && l.lessee.is_none() => {
+            Some(l)
+                if Some(l.slot) == slot && l.last_session == Some(session) && l.undisturbed && l.lessee.is_none() =>
+            {
                 Ok(())
             }
             None if self.sessions[session].last_link.is_none() => Ok(()),
@@ -183,15 +189,16 @@ impl Engine {
     }
 
     /// Leases the very connection that knows the answer, when the request asks for it and it is idle.
-    fn lease_with_the_answer(&mut self, session: Key<Session>, backend: BackendId) -> Answerer {
-        let Phase::Waiting(request, _) = &self.sessions[session].phase else { return Answerer::Anyone };
+    fn lease_with_the_answer(&mut self, session: Key<Session>, request: Request) -> Answerer {
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
+        self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
+        let primary = self.snapshot.primary();
         let s = &self.sessions[session];
         let about_previous = asks.intersects(Asks::DIAGNOSTICS | Asks::ROW_COUNT | Asks::FOUND_ROWS);
         let slot = if about_previous {
             s.last_link
         } else if let (true, InsertId::OnLink(link, _)) = (asks.contains(Asks::LAST_INSERT_ID), s.insert_id) {
-            self.links.get(link).filter(|l| l.backend == backend).map(|l| l.slot)
+            self.links.get(link).filter(|l| Some(l.backend) == primary).map(|l| l.slot)
         } else {
             None
         };
@@ -212,10 +219,10 @@ impl Engine {
 
     /// The backend for a request of a session that holds none; None: there is no primary.
     pub(crate) fn backend_for(&mut self, session: Key<Session>, request: &Request) -> Option<BackendId> {
-        if self.may_read_elsewhere(session, request) {
-            if let Some(replica) = self.replica_for(session) {
-                return Some(replica);
-            }
+        if self.may_read_elsewhere(session, request)
+            && let Some(replica) = self.replica_for(session)
+        {
+            return Some(replica);
         }
         self.snapshot.primary()
     }
@@ -254,8 +261,8 @@ impl Engine {
                 && view.health == Health::Up
                 && view.weight > 0
                 && view.lag_ms.is_some_and(|lag| lag <= snapshot.settings.replica_lag_ms_max);
-            let refuses = self.dial_pause.get(&view.id).is_some_and(|until| *until > self.now)
-                && self.pool.idle(view.id.0) == 0;
+            let refuses =
+                self.dial_pause.get(&view.id).is_some_and(|until| *until > self.now) && self.pool.idle(view.id.0) == 0;
             if !fit || refuses || count == candidates.len() {
                 continue;
             }

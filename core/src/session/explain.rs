@@ -62,7 +62,14 @@ impl Engine {
 
     fn show_pins(&self) -> Table {
         let rows = self.pin_reports().into_iter().map(|p| {
-            vec![p.connection_id.to_string(), p.user, p.backend, p.reason.to_string(), p.statement, p.age_ms.to_string()]
+            vec![
+                p.connection_id.to_string(),
+                p.user,
+                p.backend,
+                p.reason.to_string(),
+                p.statement,
+                p.age_ms.to_string(),
+            ]
         });
         table(&["connection_id", "user", "backend", "reason", "statement", "age_ms"], rows.collect())
     }
@@ -102,7 +109,8 @@ impl Engine {
     fn show_sessions(&self) -> Table {
         let rows = self.sessions.iter().map(|(_, s)| {
             let user = self.user_of(s);
-            let backend = s.lease.and_then(|l| self.links.get(l)).map(|l| self.snapshot.backend(l.backend).name.clone());
+            let backend =
+                s.lease.and_then(|l| self.links.get(l)).map(|l| self.snapshot.backend(l.backend).name.clone());
             vec![
                 s.id.to_string(),
                 user,

@@ -5,7 +5,7 @@
 //! ```
 //! Rules: MySQL "Connection Phase", "caching_sha2_password".
 
-use crate::engine::{Action, Class, Engine};
+use crate::engine::{Action, Engine};
 use crate::limits::LOGIN_PACKET_BYTES_MAX;
 use crate::mail::{ControlMail, Level};
 use crate::session::refuse::Refusal;
@@ -169,9 +169,9 @@ impl Engine {
         s.caps = login.capabilities.intersect(crate::engine::OFFERED | Capabilities::SSL);
         s.charset = login.charset;
         s.attributes = Rc::from(login.attributes.clone());
-        s.class = self.classes.intern(Class::of_client(s.caps, s.charset));
         s.schema = self.states.schema(login.schema.as_deref().unwrap_or(b""));
         s.facts.multi_statements = s.caps.contains(Capabilities::MULTI_STATEMENTS);
+        s.class = self.classes.intern(s.class_wanted());
         let channel = self.channel(session);
         let keys = self.snapshot.keys.clone();
         let mut auth = Box::new(ServerAuth::new(self.sessions[session].nonce, channel, Some(&keys.rsa)));
@@ -203,7 +203,9 @@ impl Engine {
                 self.sessions[session].account = account;
                 self.verify(session, seq, fast, VerifyCause::Login);
             }
-            Ask::ClaimNative { .. } => self.part_with(session, seq, &Refusal::BadHandshake("a native proof without a known hash")),
+            Ask::ClaimNative { .. } => {
+                self.part_with(session, seq, &Refusal::BadHandshake("a native proof without a known hash"))
+            }
             Ask::Refuse(why) => {
                 self.counters.logins_refused += 1;
                 let refusal = Refusal::AccessDenied {

@@ -12,7 +12,6 @@ use std::rc::Rc;
 use weir_net::auth::{Ask, Known, ServerAuth};
 use weir_net::column::{Column, put_result};
 use weir_net::command::ChangeUser;
-use weir_net::flags::Capabilities;
 use weir_net::gtid::GtidSet;
 use weir_planner::{Local, Plan};
 
@@ -131,7 +130,13 @@ impl Engine {
                 true => format!("{:?}", settings.balance).to_uppercase().into_bytes(),
                 false => b"DISABLE".to_vec(),
             },
-            "read_write_splitting_ratio" => if settings.read_write_splitting { b"100".to_vec() } else { b"0".to_vec() },
+            "read_write_splitting_ratio" => {
+                if settings.read_write_splitting {
+                    b"100".to_vec()
+                } else {
+                    b"0".to_vec()
+                }
+            }
             _ => u8::from(settings.split_read_only_transactions).to_string().into_bytes(),
         }
     }
@@ -155,7 +160,7 @@ impl Engine {
         s.lost = None;
         s.target = None;
         s.facts = weir_planner::Facts {
-            multi_statements: s.caps.contains(Capabilities::MULTI_STATEMENTS),
+            multi_statements: s.facts.multi_statements,
             system_schema: s.facts.system_schema,
             server_version: s.facts.server_version,
             ..Default::default()
@@ -194,8 +199,7 @@ impl Engine {
         if asked.charset != 0 {
             s.charset = asked.charset as u8;
         }
-        let class = self.classes.intern(crate::engine::Class::of_client(s.caps, s.charset));
-        s.class = class;
+        s.class = self.classes.intern(s.class_wanted());
         let mut auth = Box::new(ServerAuth::new(s.nonce, channel, Some(&rsa)));
         let known = match self.accounts.proven(asked.user) {
             Some(password) => Known::Password(password),
@@ -238,5 +242,4 @@ impl Engine {
         let ask = auth.handle(payload);
         self.change_user_asks(session, user, auth, seq, ask);
     }
-
 }

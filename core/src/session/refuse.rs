@@ -5,22 +5,46 @@ use weir_net::outcome::ErrPacket;
 /// Why the gate itself answers with an error. What a backend says is passed on instead, untouched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    TooManyClients { limit: u32 },
+    TooManyClients {
+        limit: u32,
+    },
     Draining,
     HandshakeTimeout,
     BadHandshake(&'static str),
-    AccessDenied { user: String, with_password: bool },
+    AccessDenied {
+        user: String,
+        with_password: bool,
+    },
     AuthUnsupported(String),
-    LineFull { backend: String, limit: u32 },
-    WaitTimeout { backend: String, waited_ms: u64, quota: u32, waiting: u32 },
-    NoPrimary { waited_ms: u64 },
-    BackendLost { backend: String },
+    LineFull {
+        backend: String,
+        limit: u32,
+    },
+    WaitTimeout {
+        backend: String,
+        waited_ms: u64,
+        quota: u32,
+        waiting: u32,
+    },
+    NoPrimary {
+        waited_ms: u64,
+    },
+    BackendLost {
+        backend: String,
+    },
     /// The connection died after a write was sent (S72).
-    UnknownOutcome { backend: String },
-    TransactionLost { backend: String },
+    UnknownOutcome {
+        backend: String,
+    },
+    TransactionLost {
+        backend: String,
+    },
     UnknownCommand,
     CloneRefused,
-    UnknownStatement { id: u32, command: &'static str },
+    UnknownStatement {
+        id: u32,
+        command: &'static str,
+    },
     TooManyStatements,
     MalformedCommand(&'static str),
     OutOfOrder,
@@ -31,7 +55,10 @@ pub enum Refusal {
     KillByNumber,
     NoSuchThread(u64),
     NotOwner(u64),
-    BadGateSetting { name: String, value: String },
+    BadGateSetting {
+        name: String,
+        value: String,
+    },
     BadShow(String),
 }
 

@@ -309,17 +309,18 @@ impl Engine {
         }
         let client = s.wire;
         self.touch(wire);
+        self.balance_inbound(session);
         self.hold_back(wire, client);
     }
 
     /// The first bytes of the reply go out: from here on nothing is sent again.
     pub(crate) fn answering(&mut self, link: Key<Link>) {
         let Some(Lessee::Session(session)) = self.links[link].lessee else { return };
-        if let Some(Phase::Relaying(request)) = self.sessions.get_mut(session).map(|s| &mut s.phase) {
-            if request.progress == Progress::Sent {
-                request.progress = Progress::Answering;
-                request.kept.clear(&mut self.blocks);
-            }
+        if let Some(Phase::Relaying(request)) = self.sessions.get_mut(session).map(|s| &mut s.phase)
+            && request.progress == Progress::Sent
+        {
+            request.progress = Progress::Answering;
+            request.kept.clear(&mut self.blocks);
         }
     }
 

@@ -122,8 +122,10 @@ impl Engine {
         let Phase::Relaying(request) = &s.phase else { return };
         let Some(plan) = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare) else { return };
         let failed = request.outcome.error.is_some();
-        let sure = matches!(plan.kind, Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete) && plan.statements == 1;
-        let may_write = plan.effects.intersects(Effects::WRITES | Effects::CALL | Effects::UNKNOWN | Effects::IMPLICIT_COMMIT);
+        let sure =
+            matches!(plan.kind, Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete) && plan.statements == 1;
+        let may_write =
+            plan.effects.intersects(Effects::WRITES | Effects::CALL | Effects::UNKNOWN | Effects::IMPLICIT_COMMIT);
         // A plain statement that changed no row, or failed as a whole, wrote nothing.
         let nothing = sure && (failed || request.outcome.affected_rows == 0);
         if may_write && !nothing && !request.outcome.gtid {
@@ -159,13 +161,14 @@ impl Engine {
         let code = request.outcome.error.take().unwrap_or(0);
         request.outcome = Default::default();
         request.resends += 1;
+        request.since = self.now;
         let link = self.sessions[session].lease;
         if code == 1615 {
-            if let (Some(link), Some(id)) = (link, request.statement) {
-                if let Some(statement) = self.sessions[session].statements.get(&id) {
-                    let text = statement.text.id;
-                    self.links[link].statements.remove(&text);
-                }
+            if let (Some(link), Some(id)) = (link, request.statement)
+                && let Some(statement) = self.sessions[session].statements.get(&id)
+            {
+                let text = statement.text.id;
+                self.links[link].statements.remove(&text);
             }
             self.sessions[session].phase = Phase::Aligning(request);
             return self.proceed(session);
@@ -213,6 +216,7 @@ impl Engine {
         let unsent = request.progress == Progress::Unsent;
         if !in_transaction && !pinned && (read || unsent) && request.resends < crate::limits::RESENDS_MAX {
             request.resends += 1;
+            request.since = self.now;
             self.counters.reads_resent += 1;
             return self.decide(session, request);
         }
@@ -239,8 +243,7 @@ impl Engine {
         }
         // As a server that closes the connection: nothing of what was lost can be rebuilt in silence (S25).
         let backend = "its backend".to_string();
-        let why =
-            if in_transaction { Refusal::TransactionLost { backend } } else { Refusal::BackendLost { backend } };
+        let why = if in_transaction { Refusal::TransactionLost { backend } } else { Refusal::BackendLost { backend } };
         if in_transaction && hard.is_empty() {
             self.forget_server_state(session);
             self.sessions[session].lost = Some(why);

@@ -38,7 +38,9 @@ impl Engine {
         let facts = self.sessions[session].facts;
         let plan = self.plans.plan(&sql, &facts);
         let local = plan.route == Route::Local;
-        if let Some(why) = crate::session::decide::unanswerable(&plan).filter(|_| !local || plan.asks.contains(Asks::CONNECTION_ID)) {
+        if let Some(why) =
+            crate::session::decide::unanswerable(&plan).filter(|_| !local || plan.asks.contains(Asks::CONNECTION_ID))
+        {
             return self.refuse(session, request, &why);
         }
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.

@@ -12,8 +12,8 @@
 
 use crate::auth::scramble::{self, NATIVE_BYTES};
 use crate::auth::{
-    CACHING_SHA2, CLEAR, Channel, FAST_OK, FULL_NEEDED, KEY_REQUEST, MORE_DATA, NATIVE,
-    NONCE_BYTES, Nonce, SHA256, SWITCH, rsa,
+    CACHING_SHA2, CLEAR, Channel, FAST_OK, FULL_NEEDED, KEY_REQUEST, MORE_DATA, NATIVE, NONCE_BYTES, Nonce, SHA256,
+    SWITCH, rsa,
 };
 use crate::error::Malformed;
 use crate::limits::AUTH_SWITCHES_MAX;
@@ -103,9 +103,7 @@ impl ClientAuth {
     pub fn response(&mut self, plugin: &[u8], nonce: &[u8]) -> Vec<u8> {
         self.plugin = match &self.credential {
             Credential::NativeStage(_) => Plugin::Native,
-            Credential::Password(_) => {
-                Plugin::of(plugin, self.channel).unwrap_or(Plugin::CachingSha2)
-            }
+            Credential::Password(_) => Plugin::of(plugin, self.channel).unwrap_or(Plugin::CachingSha2),
         };
         self.nonce = [0; NONCE_BYTES];
         for (to, from) in self.nonce.iter_mut().zip(nonce) {
@@ -128,12 +126,8 @@ impl ClientAuth {
             Some((&SWITCH, [])) => Reply::Unsupported(b"mysql_old_password".to_vec()),
             Some((&SWITCH, body)) => self.handle_switch(body),
             Some((&MORE_DATA, data)) => self.handle_more(data),
-            Some((0x02, body)) => {
-                Reply::Unsupported(Reader::new(body).nul_bytes().unwrap_or(body).to_vec())
-            }
-            Some(_) | None => {
-                Reply::Broken(Malformed("neither an authentication packet nor its end"))
-            }
+            Some((0x02, body)) => Reply::Unsupported(Reader::new(body).nul_bytes().unwrap_or(body).to_vec()),
+            Some(_) | None => Reply::Broken(Malformed("neither an authentication packet nor its end")),
         }
     }
 
@@ -198,14 +192,8 @@ impl ClientAuth {
     fn first_response(&mut self) -> Vec<u8> {
         self.state = State::Scrambled;
         match (self.plugin, &self.credential) {
-            (Plugin::Native, Credential::NativeStage(stage)) => {
-                scramble::native(stage, &self.nonce).to_vec()
-            }
-            (Plugin::Native | Plugin::CachingSha2, Credential::Password(password))
-                if password.is_empty() =>
-            {
-                Vec::new()
-            }
+            (Plugin::Native, Credential::NativeStage(stage)) => scramble::native(stage, &self.nonce).to_vec(),
+            (Plugin::Native | Plugin::CachingSha2, Credential::Password(password)) if password.is_empty() => Vec::new(),
             (Plugin::Native, Credential::Password(password)) => {
                 scramble::native(&scramble::native_stage(password.as_bytes()), &self.nonce).to_vec()
             }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{
-    KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
-    PrivateDecryptingKey, PublicEncryptingKey,
+    KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
+    PublicEncryptingKey,
 };
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
@@ -38,12 +38,7 @@ impl RsaKey {
         let der: PublicKeyX509Der<'_> = private.public_key().as_der()?;
         let public_pem = pem(der.as_ref());
         let private = OaepPrivateDecryptingKey::new(private)?;
-        Ok(Self {
-            pair: Arc::new(Pair {
-                private,
-                public_pem,
-            }),
-        })
+        Ok(Self { pair: Arc::new(Pair { private, public_pem }) })
     }
 
     /// The public key as the client gets it.
@@ -58,10 +53,7 @@ impl RsaKey {
             return Err(BAD);
         }
         let mut buffer = vec![0; private.min_output_size()];
-        let len = private
-            .decrypt(&OAEP_SHA1_MGF1SHA1, cipher, &mut buffer, None)
-            .map_err(|_| BAD)?
-            .len();
+        let len = private.decrypt(&OAEP_SHA1_MGF1SHA1, cipher, &mut buffer, None).map_err(|_| BAD)?.len();
         // The secret takes over the whole buffer, so that all of it is wiped.
         buffer.truncate(len);
         Ok(Secret::new(buffer))
@@ -81,15 +73,10 @@ pub fn encrypt_oaep(public_pem: &[u8], plain: &[u8]) -> Result<Vec<u8>, Malforme
     let key = PublicEncryptingKey::from_der(&der).map_err(|_| BAD_KEY)?;
     let key = OaepPublicEncryptingKey::new(key).map_err(|_| BAD_KEY)?;
     if plain.len() > key.max_plaintext_size(&OAEP_SHA1_MGF1SHA1) {
-        return Err(Malformed(
-            "password that is too long for the server's RSA key",
-        ));
+        return Err(Malformed("password that is too long for the server's RSA key"));
     }
     let mut cipher = vec![0; key.ciphertext_size()];
-    let len = key
-        .encrypt(&OAEP_SHA1_MGF1SHA1, plain, &mut cipher, None)
-        .map_err(|_| BAD_KEY)?
-        .len();
+    let len = key.encrypt(&OAEP_SHA1_MGF1SHA1, plain, &mut cipher, None).map_err(|_| BAD_KEY)?.len();
     cipher.truncate(len);
     Ok(cipher)
 }
@@ -126,14 +113,8 @@ mod tests {
 
     #[test]
     fn base64_of_every_tail() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-        ];
+        let cases =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
         for (plain, coded) in cases {
             assert_eq!(base64(plain.as_bytes()), coded.as_bytes());
         }
@@ -153,30 +134,14 @@ mod tests {
         }
         assert!(encrypt_oaep(key.public_pem(), &[b'x'; 215]).is_err());
         assert!(encrypt_oaep(b"no key", b"x").is_err());
-        assert!(
-            encrypt_oaep(
-                b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-                b"x"
-            )
-            .is_err()
-        );
+        assert!(encrypt_oaep(b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", b"x").is_err());
         let mut cipher = encrypt_oaep(key.public_pem(), b"x").unwrap();
         cipher[9] ^= 1;
-        let failures = [
-            key.decrypt_oaep(&cipher),
-            key.decrypt_oaep(&cipher[1..]),
-            key.decrypt_oaep(b""),
-        ];
-        assert!(
-            failures
-                .into_iter()
-                .all(|failure| failure == failures_alike())
-        );
+        let failures = [key.decrypt_oaep(&cipher), key.decrypt_oaep(&cipher[1..]), key.decrypt_oaep(b"")];
+        assert!(failures.into_iter().all(|failure| failure == failures_alike()));
     }
 
     fn failures_alike() -> Result<Secret, Malformed> {
-        Err(Malformed(
-            "password that is not encrypted with the public key",
-        ))
+        Err(Malformed("password that is not encrypted with the public key"))
     }
 }

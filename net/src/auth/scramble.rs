@@ -84,9 +84,7 @@ fn hash<const N: usize>(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) 
 mod tests {
     use super::*;
 
-    const NONCE: Nonce = [
-        10, 47, 74, 111, 75, 73, 34, 48, 88, 76, 114, 74, 37, 13, 3, 80, 82, 23, 2, 21,
-    ];
+    const NONCE: Nonce = [10, 47, 74, 111, 75, 73, 34, 48, 88, 76, 114, 74, 37, 13, 3, 80, 82, 23, 2, 21];
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -95,18 +93,9 @@ mod tests {
     /// Computed with another library.
     #[test]
     fn known_vectors() {
-        assert_eq!(
-            hex(&native_hash(&native_stage(b"password"))),
-            "2470c0c06dee42fd1618bb99005adca2ec9d1e19"
-        );
-        assert_eq!(
-            hex(&native(&native_stage(b"secret"), &NONCE)),
-            "a2e3310bce8c6212279701b4c9d25cbc03b67931"
-        );
-        assert_eq!(
-            hex(&native(&native_stage(b"password"), &NONCE)),
-            "250c710af97058830958b74f8982d9d7897c14df"
-        );
+        assert_eq!(hex(&native_hash(&native_stage(b"password"))), "2470c0c06dee42fd1618bb99005adca2ec9d1e19");
+        assert_eq!(hex(&native(&native_stage(b"secret"), &NONCE)), "a2e3310bce8c6212279701b4c9d25cbc03b67931");
+        assert_eq!(hex(&native(&native_stage(b"password"), &NONCE)), "250c710af97058830958b74f8982d9d7897c14df");
         assert_eq!(
             hex(&caching_sha2(b"secret", &NONCE)),
             "6fc17502c059de9ffc5d6d7b533d7618d047077209685ccc9a3cb930bc60f58f"
@@ -121,10 +110,7 @@ mod tests {
     fn the_hash_reveals_the_stage() {
         let stage = native_stage(b"secret");
         let response = native(&stage, &NONCE);
-        assert_eq!(
-            native_stage_of(response, &NONCE, &native_hash(&stage)),
-            stage
-        );
+        assert_eq!(native_stage_of(response, &NONCE, &native_hash(&stage)), stage);
         let other = native_hash(&native_stage(b"other"));
         assert_ne!(native_stage_of(response, &NONCE, &other), stage);
     }

@@ -26,9 +26,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use crate::auth::rsa::RsaKey;
 use crate::auth::scramble::{self, NATIVE_BYTES};
-use crate::auth::{
-    CACHING_SHA2, CLEAR, Channel, FULL_NEEDED, KEY_REQUEST, MORE_DATA, NATIVE, Nonce, SWITCH,
-};
+use crate::auth::{CACHING_SHA2, CLEAR, Channel, FULL_NEEDED, KEY_REQUEST, MORE_DATA, NATIVE, Nonce, SWITCH};
 use crate::error::Malformed;
 use crate::flags::Capabilities;
 use crate::limits::PASSWORD_BYTES_MAX;
@@ -105,22 +103,11 @@ impl ServerAuth {
     /// `nonce` is the greeting's, from [`crate::auth::nonce_from_random`]; switches use it too, so that it stays the
     /// one that the client knows for a later `COM_CHANGE_USER`.
     pub fn new(nonce: Nonce, channel: Channel, rsa: Option<&RsaKey>) -> Self {
-        Self {
-            nonce,
-            channel,
-            rsa: rsa.cloned(),
-            state: State::Start,
-        }
+        Self { nonce, channel, rsa: rsa.cloned(), state: State::Start }
     }
 
     /// The client's login, after a greeting that announced `caching_sha2_password`.
-    pub fn start(
-        &mut self,
-        plugin: Option<&[u8]>,
-        response: &[u8],
-        caps: Capabilities,
-        known: Known<'_>,
-    ) -> Ask {
+    pub fn start(&mut self, plugin: Option<&[u8]>, response: &[u8], caps: Capabilities, known: Known<'_>) -> Ask {
         let ask = self.open(Occasion::Login, plugin, response, caps, known);
         self.settle(ask)
     }
@@ -169,9 +156,7 @@ impl ServerAuth {
         };
         if plugin == CACHING_SHA2 && !(occasion == Occasion::ChangeUser && response.is_empty()) {
             return match known {
-                Known::NativeHash(hash)
-                    if self.channel == Channel::Plain && !is_empty_password(response) =>
-                {
+                Known::NativeHash(hash) if self.channel == Channel::Plain && !is_empty_password(response) => {
                     self.switch_to_native(hash)
                 }
                 Known::Password(password) => self.answer_sha2(response, Some(password)),
@@ -185,9 +170,7 @@ impl ServerAuth {
             return claim_in_full(response.into());
         }
         match known {
-            Known::NativeHash(hash) if self.channel == Channel::Plain => {
-                self.switch_to_native(hash)
-            }
+            Known::NativeHash(hash) if self.channel == Channel::Plain => self.switch_to_native(hash),
             Known::Password(password) => self.switch_to_sha2(Some(password)),
             Known::Nothing | Known::NativeHash(_) => self.switch_to_sha2(None),
         }
@@ -196,10 +179,7 @@ impl ServerAuth {
     /// It can't be switched, so what it sent has to do.
     fn answer_old_client(&self, response: &[u8], known: Known<'_>) -> Ask {
         if response.is_empty() {
-            return Ask::Claim {
-                password: Secret::empty(),
-                fast: false,
-            };
+            return Ask::Claim { password: Secret::empty(), fast: false };
         }
         if let Some(claim) = claim_native(response, &self.nonce, known) {
             return claim;
@@ -218,9 +198,7 @@ impl ServerAuth {
         }
         match known {
             // Asking for the password would end in NeedsSecureChannel; better let the backend say that it is wrong.
-            Known::NativeHash(hash) if !self.can_take_password() => {
-                claim_unknown_stage(response, &self.nonce, &hash)
-            }
+            Known::NativeHash(hash) if !self.can_take_password() => claim_unknown_stage(response, &self.nonce, &hash),
             Known::Password(password) => self.switch_to_sha2(Some(password)),
             Known::Nothing | Known::NativeHash(_) => self.switch_to_sha2(None),
         }
@@ -228,10 +206,7 @@ impl ServerAuth {
 
     fn answer_native_switched(&self, response: &[u8], hash: [u8; NATIVE_BYTES]) -> Ask {
         if response.is_empty() {
-            return Ask::Claim {
-                password: Secret::empty(),
-                fast: false,
-            };
+            return Ask::Claim { password: Secret::empty(), fast: false };
         }
         claim_native(response, &self.nonce, Known::NativeHash(hash))
             .unwrap_or_else(|| claim_unknown_stage(response, &self.nonce, &hash))
@@ -239,18 +214,12 @@ impl ServerAuth {
 
     fn answer_sha2(&mut self, response: &[u8], known: Option<&Secret>) -> Ask {
         if is_empty_password(response) {
-            return Ask::Claim {
-                password: Secret::empty(),
-                fast: false,
-            };
+            return Ask::Claim { password: Secret::empty(), fast: false };
         }
         if let Some(password) = known.filter(|password| !password.is_empty()) {
             let expected = scramble::caching_sha2(password.as_bytes(), &self.nonce);
             if verify_slices_are_equal(&expected, response).is_ok() {
-                return Ask::Claim {
-                    password: password.clone(),
-                    fast: true,
-                };
+                return Ask::Claim { password: password.clone(), fast: true };
             }
         }
         if !self.can_take_password() {
@@ -326,10 +295,7 @@ fn claim_in_full(sent: Secret) -> Ask {
     if password.contains(&0) {
         return refuse("password with a NUL in it");
     }
-    Ask::Claim {
-        password: password.into(),
-        fast: false,
-    }
+    Ask::Claim { password: password.into(), fast: false }
 }
 
 /// The claim if the response was made of what is known.
@@ -339,20 +305,13 @@ fn claim_native(response: &[u8], nonce: &Nonce, known: Known<'_>) -> Option<Ask>
         Known::Nothing => None,
         Known::Password(password) => {
             let expected = scramble::native(&scramble::native_stage(password.as_bytes()), nonce);
-            let matches =
-                !password.is_empty() && verify_slices_are_equal(&expected, &response).is_ok();
-            matches.then(|| Ask::Claim {
-                password: password.clone(),
-                fast: false,
-            })
+            let matches = !password.is_empty() && verify_slices_are_equal(&expected, &response).is_ok();
+            matches.then(|| Ask::Claim { password: password.clone(), fast: false })
         }
         Known::NativeHash(hash) => {
             let stage = scramble::native_stage_of(response, nonce, &hash);
             let matches = verify_slices_are_equal(&scramble::native_hash(&stage), &hash).is_ok();
-            matches.then(|| Ask::ClaimNative {
-                stage: stage.as_slice().into(),
-                known: true,
-            })
+            matches.then(|| Ask::ClaimNative { stage: stage.as_slice().into(), known: true })
         }
     }
 }
@@ -362,10 +321,7 @@ fn claim_unknown_stage(response: &[u8], nonce: &Nonce, hash: &[u8; NATIVE_BYTES]
     match <[u8; NATIVE_BYTES]>::try_from(response) {
         Ok(response) => {
             let stage = scramble::native_stage_of(response, nonce, hash);
-            Ask::ClaimNative {
-                stage: stage.as_slice().into(),
-                known: false,
-            }
+            Ask::ClaimNative { stage: stage.as_slice().into(), known: false }
         }
         Err(_) => refuse("native response that is not 20 bytes"),
     }

@@ -21,23 +21,9 @@ fn every_command_has_its_number() {
 fn query_without_attributes() {
     let body = b"\x00\x01select 1";
     let text = query_text(body, Capabilities::empty()).unwrap();
-    assert_eq!(
-        text,
-        QueryParts {
-            attributes_len: 0,
-            attribute_count: 0,
-            text: 0..10
-        }
-    );
+    assert_eq!(text, QueryParts { attributes_len: 0, attribute_count: 0, text: 0..10 });
     let text = query_text(body, QUERY_ATTRIBUTES).unwrap();
-    assert_eq!(
-        text,
-        QueryParts {
-            attributes_len: 2,
-            attribute_count: 0,
-            text: 2..10
-        }
-    );
+    assert_eq!(text, QueryParts { attributes_len: 2, attribute_count: 0, text: 2..10 });
     for caps in [Capabilities::empty(), QUERY_ATTRIBUTES] {
         let mut payload = Vec::new();
         put_query_head(&mut payload, caps);
@@ -87,19 +73,14 @@ fn query_with_attributes() {
 
 #[test]
 fn attributes_that_are_refused() {
-    for body in [
-        &b"\x00\x02select 1"[..],
-        b"\x01\x01\0\0select 1",
-        b"\xfd\0\0\x01\x01select 1",
-    ] {
+    for body in [&b"\x00\x02select 1"[..], b"\x01\x01\0\0select 1", b"\xfd\0\0\x01\x01select 1"] {
         assert!(query_text(body, QUERY_ATTRIBUTES).is_err());
     }
 }
 
 #[test]
 fn change_user_comes_back() {
-    let caps =
-        Capabilities::SECURE_CONNECTION | Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_ATTRS;
+    let caps = Capabilities::SECURE_CONNECTION | Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_ATTRS;
     let request = ChangeUser {
         user: b"app",
         auth: b"\0scramble\xff",
@@ -114,27 +95,14 @@ fn change_user_comes_back() {
     let body = &payload[1..];
     assert_eq!(ChangeUser::decode(body, caps), Ok(request));
     // A body may end after the schema, the charset and the plugin.
-    let ends: Vec<_> = (0..body.len())
-        .filter(|len| ChangeUser::decode(&body[..*len], caps).is_ok())
-        .collect();
+    let ends: Vec<_> = (0..body.len()).filter(|len| ChangeUser::decode(&body[..*len], caps).is_ok()).collect();
     assert_eq!(ends, [20, 22, 44]);
     let short = ChangeUser::decode(&body[..20], caps).unwrap();
-    assert_eq!(
-        short,
-        ChangeUser {
-            charset: 0,
-            plugin: None,
-            attributes: b"",
-            ..request
-        }
-    );
+    assert_eq!(short, ChangeUser { charset: 0, plugin: None, attributes: b"", ..request });
 
     let old = ChangeUser::decode(b"app\0pass\0shop\0", Capabilities::empty()).unwrap();
     assert_eq!((old.auth, old.schema), (&b"pass"[..], &b"shop"[..]));
 
-    let long = ChangeUser {
-        auth: &[1; 256],
-        ..request
-    };
+    let long = ChangeUser { auth: &[1; 256], ..request };
     assert!(long.encode(&mut Vec::new(), caps).is_err());
 }

@@ -13,10 +13,7 @@ pub struct Intervals {
 
 impl Intervals {
     pub const fn of(only: Interval) -> Self {
-        Self {
-            first: only,
-            more: Vec::new(),
-        }
+        Self { first: only, more: Vec::new() }
     }
 
     /// From intervals in any order, overlaps allowed. `None` when there are none.

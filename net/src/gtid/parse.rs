@@ -34,25 +34,13 @@ pub fn parse(text: &[u8]) -> Result<GtidSet, Malformed> {
     }
 }
 
-fn source(
-    scanner: &mut Scanner,
-    groups: &mut Vec<Group>,
-    intervals_left: &mut usize,
-) -> Result<(), Malformed> {
+fn source(scanner: &mut Scanner, groups: &mut Vec<Group>, intervals_left: &mut usize) -> Result<(), Malformed> {
     let uuid = scanner.uuid()?;
     let mut group = (Sid::of(uuid), Vec::new());
     while scanner.take_if(b':') {
-        *intervals_left = intervals_left
-            .checked_sub(1)
-            .ok_or(Malformed("GTID set with too many intervals"))?;
+        *intervals_left = intervals_left.checked_sub(1).ok_or(Malformed("GTID set with too many intervals"))?;
         if scanner.peek().is_some_and(is_tag_start) {
-            let next = (
-                Sid {
-                    uuid,
-                    tag: Some(scanner.tag()?),
-                },
-                Vec::new(),
-            );
+            let next = (Sid { uuid, tag: Some(scanner.tag()?) }, Vec::new());
             groups.push(std::mem::replace(&mut group, next));
         } else if let Some(interval) = scanner.interval()? {
             group.1.push(interval);
@@ -72,12 +60,8 @@ fn from_groups(mut groups: Vec<Group>) -> GtidSet {
         }
         same
     });
-    let filled = groups
-        .into_iter()
-        .filter_map(|(sid, all)| Some((sid, Intervals::from_unsorted(all)?)));
-    GtidSet {
-        sources: filled.collect(),
-    }
+    let filled = groups.into_iter().filter_map(|(sid, all)| Some((sid, Intervals::from_unsorted(all)?)));
+    GtidSet { sources: filled.collect() }
 }
 
 struct Scanner<'a> {
@@ -124,30 +108,18 @@ impl Scanner<'_> {
     }
 
     fn tag(&mut self) -> Result<Box<str>, Malformed> {
-        let len = self
-            .left
-            .iter()
-            .take_while(|&&byte| is_tag_start(byte) || byte.is_ascii_digit())
-            .count();
+        let len = self.left.iter().take_while(|&&byte| is_tag_start(byte) || byte.is_ascii_digit()).count();
         if len > GTID_TAG_BYTES_MAX {
             return Err(Malformed("GTID tag that is too long"));
         }
         let (tag, left) = self.left.split_at_checked(len).unwrap_or_default();
         self.left = left;
-        Ok(tag
-            .iter()
-            .map(|byte| char::from(byte.to_ascii_lowercase()))
-            .collect::<String>()
-            .into())
+        Ok(tag.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect::<String>().into())
     }
 
     fn interval(&mut self) -> Result<Option<Interval>, Malformed> {
         let first = self.number()?;
-        let last = if self.take_if(b'-') {
-            self.number()?
-        } else {
-            first
-        };
+        let last = if self.take_if(b'-') { self.number()? } else { first };
         if first == 0 {
             return Err(Malformed("GTID number 0"));
         }
@@ -156,16 +128,10 @@ impl Scanner<'_> {
 
     fn number(&mut self) -> Result<u64, Malformed> {
         self.peek();
-        let len = self
-            .left
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let len = self.left.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, left) = self.left.split_at_checked(len).unwrap_or_default();
         let text = std::str::from_utf8(digits).unwrap_or_default();
-        let number = text
-            .parse::<u64>()
-            .map_err(|_| Malformed("GTID interval without its number"))?;
+        let number = text.parse::<u64>().map_err(|_| Malformed("GTID interval without its number"))?;
         if number > GNO_MAX {
             return Err(Malformed("GTID number out of range"));
         }
@@ -179,7 +145,5 @@ fn is_tag_start(byte: u8) -> bool {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

@@ -18,26 +18,16 @@ fn text_as_the_server_reads_and_writes_it() {
         (B.to_string(), String::new()),
         (format!("{B}:t"), String::new()),
         (
-            format!(
-                "{}:1-3:Tag_b:1-4:8:5:atag:7, {} : 6 : 9 - 10,,",
-                B.to_uppercase(),
-                A.replace('-', "")
-            ),
+            format!("{}:1-3:Tag_b:1-4:8:5:atag:7, {} : 6 : 9 - 10,,", B.to_uppercase(), A.replace('-', "")),
             format!("{A}:6:9-10,{B}:1-3:atag:7:tag_b:1-5:8"),
         ),
-        (
-            format!("{B}:9223372036854775806"),
-            format!("{B}:9223372036854775806"),
-        ),
+        (format!("{B}:9223372036854775806"), format!("{B}:9223372036854775806")),
         (format!("{B}:t:t2:1"), format!("{B}:t2:1")),
         (format!("{{{B}}}:1"), format!("{B}:1")),
         (format!("{B}:1-3:t:5:1-9"), format!("{B}:1-3:t:1-9")),
         (format!("{B}:1- 3\t"), format!("{B}:1-3")),
         (format!("{A}:1-5,\n{B}:1\n"), format!("{A}:1-5,{B}:1")),
-        (
-            format!("{A}:7,{B}:1,{A}:1-3,{A}:2-5"),
-            format!("{A}:1-5:7,{B}:1"),
-        ),
+        (format!("{A}:7,{B}:1,{A}:1-3,{A}:2-5"), format!("{A}:1-5:7,{B}:1")),
     ];
     for (text, expected) in cases {
         let read = set(&text);
@@ -62,20 +52,11 @@ fn text_that_the_server_refuses() {
         &format!(":{long_tag}:1"),
     ];
     for tail in tails {
-        assert!(
-            GtidSet::parse(format!("{B}{tail}").as_bytes()).is_err(),
-            "{tail}"
-        );
+        assert!(GtidSet::parse(format!("{B}{tail}").as_bytes()).is_err(), "{tail}");
     }
-    for text in [
-        "0-1-100",
-        "x",
-        "3e11fa47",
-        &B[1..],
-        &format!("{{{B}:1"),
-        &B.replacen('-', "", 1),
-        &format!("{A} {B}:1"),
-    ] {
+    for text in
+        ["0-1-100", "x", "3e11fa47", &B[1..], &format!("{{{B}:1"), &B.replacen('-', "", 1), &format!("{A} {B}:1")]
+    {
         assert!(GtidSet::parse(text.as_bytes()).is_err(), "{text}");
     }
     let many = format!("{A}{}", ":1".repeat(crate::limits::GTID_INTERVALS_MAX + 1));
@@ -129,17 +110,10 @@ fn algebra_against_a_naive_model() {
         let (mut left, mut left_model) = random_set(&mut below);
         let (right, right_model) = random_set(&mut below);
         assert_eq!(left == right, left_model == right_model);
-        assert_eq!(
-            left.contains(&right),
-            left_model.is_superset(&right_model),
-            "{left} ⊇ {right}"
-        );
+        assert_eq!(left.contains(&right), left_model.is_superset(&right_model), "{left} ⊇ {right}");
         let mut rest = left.clone();
         rest.subtract(&right);
-        check(
-            &rest,
-            &left_model.difference(&right_model).cloned().collect(),
-        );
+        check(&rest, &left_model.difference(&right_model).cloned().collect());
         assert_eq!(rest.is_empty(), right.contains(&left));
         left.merge(&right);
         left_model.extend(right_model.iter().cloned());
@@ -155,10 +129,7 @@ fn random_set(below: &mut impl FnMut(u64) -> u64) -> (GtidSet, Model) {
     let (mut made, mut model) = (GtidSet::new(), Model::new());
     for _ in 0..below(8) {
         let tag = [None, Some("a".into()), Some("b_1".into())][below(3) as usize].clone();
-        let sid = Sid {
-            uuid: [below(2) as u8; 16],
-            tag,
-        };
+        let sid = Sid { uuid: [below(2) as u8; 16], tag };
         let first = 1 + below(20);
         let last = first + below(5);
         made.add(sid.clone(), first, last);
@@ -169,17 +140,12 @@ fn random_set(below: &mut impl FnMut(u64) -> u64) -> (GtidSet, Model) {
 }
 
 fn check(made: &GtidSet, model: &Model) {
-    let flat = made
-        .iter()
-        .flat_map(|(sid, first, last)| (first..=last).map(|number| (sid.clone(), number)));
+    let flat = made.iter().flat_map(|(sid, first, last)| (first..=last).map(|number| (sid.clone(), number)));
     assert!(flat.eq(model.iter().cloned()), "{made}");
     assert_eq!(made.count(), model.len() as u64);
     assert_eq!(made.is_empty(), model.is_empty());
     let intervals: Vec<_> = made.iter().collect();
     for pair in intervals.windows(2) {
-        assert!(
-            pair[0].0 < pair[1].0 || (pair[0].0 == pair[1].0 && pair[0].2 + 1 < pair[1].1),
-            "{made}"
-        );
+        assert!(pair[0].0 < pair[1].0 || (pair[0].0 == pair[1].0 && pair[0].2 + 1 < pair[1].1), "{made}");
     }
 }

@@ -15,10 +15,7 @@ fn login() -> Login {
         auth: vec![7; 32],
         schema: Some(b"shop".to_vec()),
         plugin: Some(b"caching_sha2_password".to_vec()),
-        attributes: vec![
-            (b"_os".to_vec(), b"Linux".to_vec()),
-            (b"program_name".to_vec(), b"".to_vec()),
-        ],
+        attributes: vec![(b"_os".to_vec(), b"Linux".to_vec()), (b"program_name".to_vec(), b"".to_vec())],
         zstd_level: 3,
     }
 }
@@ -35,9 +32,7 @@ fn layout() {
     expected.extend_from_slice(&[0; 23]);
     expected.extend_from_slice(b"ann\0\x20");
     expected.extend_from_slice(&[7; 32]);
-    expected.extend_from_slice(
-        b"shop\0caching_sha2_password\0\x18\x03_os\x05Linux\x0cprogram_name\0\x03",
-    );
+    expected.extend_from_slice(b"shop\0caching_sha2_password\0\x18\x03_os\x05Linux\x0cprogram_name\0\x03");
     assert_eq!(encoded(&login()), expected);
 }
 
@@ -58,14 +53,8 @@ fn comes_back_with_and_without_each_optional_part() {
             }
         }
         let has = |flag| login.capabilities.contains(flag);
-        let (schema, plugin) = (
-            has(Capabilities::CONNECT_WITH_DB),
-            has(Capabilities::PLUGIN_AUTH),
-        );
-        let (attributes, zstd) = (
-            has(Capabilities::CONNECT_ATTRS),
-            has(Capabilities::ZSTD_COMPRESSION),
-        );
+        let (schema, plugin) = (has(Capabilities::CONNECT_WITH_DB), has(Capabilities::PLUGIN_AUTH));
+        let (attributes, zstd) = (has(Capabilities::CONNECT_ATTRS), has(Capabilities::ZSTD_COMPRESSION));
         login.schema = login.schema.filter(|_| schema);
         login.plugin = login.plugin.filter(|_| plugin);
         login.attributes.retain(|_| attributes);
@@ -76,23 +65,12 @@ fn comes_back_with_and_without_each_optional_part() {
 
 #[test]
 fn flags_follow_from_the_parts() {
-    let bare = Login {
-        schema: None,
-        plugin: None,
-        ..login()
-    };
+    let bare = Login { schema: None, plugin: None, ..login() };
     let read = Login::decode(&encoded(&bare)).unwrap();
     assert_eq!(read.capabilities, bare.capabilities_sent());
-    assert!(
-        !read
-            .capabilities
-            .intersects(Capabilities::CONNECT_WITH_DB | Capabilities::PLUGIN_AUTH)
-    );
+    assert!(!read.capabilities.intersects(Capabilities::CONNECT_WITH_DB | Capabilities::PLUGIN_AUTH));
     assert_eq!((read.schema, read.plugin), (None, None));
-    let empty_schema = Login {
-        schema: Some(Vec::new()),
-        ..login()
-    };
+    let empty_schema = Login { schema: Some(Vec::new()), ..login() };
     assert_eq!(Login::decode(&encoded(&empty_schema)).unwrap().schema, None);
 }
 
@@ -100,10 +78,7 @@ fn flags_follow_from_the_parts() {
 #[test]
 fn cut_short() {
     let whole = encoded(&login());
-    let plugin_at = whole
-        .windows(7)
-        .position(|bytes| bytes == b"caching")
-        .unwrap();
+    let plugin_at = whole.windows(7).position(|bytes| bytes == b"caching").unwrap();
     for len in 0..whole.len() {
         let read = Login::decode(&whole[..len]);
         assert_eq!(
@@ -114,10 +89,7 @@ fn cut_short() {
     }
     let ends_before_plugin = Login::decode(&whole[..plugin_at]).unwrap();
     assert_eq!(ends_before_plugin.plugin, Some(Vec::new()));
-    assert!(
-        Login::decode(b"\x05\x00\0\0\x01ann\0xxxxxxxx\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")
-            .is_err()
-    );
+    assert!(Login::decode(b"\x05\x00\0\0\x01ann\0xxxxxxxx\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0").is_err());
 }
 
 #[test]
@@ -126,44 +98,22 @@ fn auth_forms() {
     put_head(&mut head, Capabilities::PROTOCOL_41, 0, 8);
     head.extend_from_slice(b"ann\0secret\0");
     assert_eq!(Login::decode(&head).unwrap().auth, b"secret");
-    let long = Login {
-        auth: vec![1; 400],
-        ..login()
-    };
+    let long = Login { auth: vec![1; 400], ..login() };
     assert_eq!(Login::decode(&encoded(&long)).unwrap().auth.len(), 400);
-    let one_byte_len = long
-        .capabilities
-        .minus(Capabilities::PLUGIN_AUTH_LENENC_DATA);
-    let short = Login {
-        capabilities: one_byte_len,
-        ..long
-    };
+    let one_byte_len = long.capabilities.minus(Capabilities::PLUGIN_AUTH_LENENC_DATA);
+    let short = Login { capabilities: one_byte_len, ..long };
     assert_eq!(Login::decode(&encoded(&short)).unwrap().auth.len(), 255);
 }
 
 #[test]
 fn attributes_have_limits() {
-    let many = Login {
-        attributes: vec![(Vec::new(), Vec::new()); 1000],
-        ..login()
-    };
-    assert_eq!(
-        Login::decode(&encoded(&many)).unwrap().attributes.len(),
-        CONNECT_ATTRIBUTES_MAX
-    );
-    let large = Login {
-        attributes: vec![(vec![b'n'; 100], vec![b'v'; 1000]); 100],
-        ..login()
-    };
+    let many = Login { attributes: vec![(Vec::new(), Vec::new()); 1000], ..login() };
+    assert_eq!(Login::decode(&encoded(&many)).unwrap().attributes.len(), CONNECT_ATTRIBUTES_MAX);
+    let large = Login { attributes: vec![(vec![b'n'; 100], vec![b'v'; 1000]); 100], ..login() };
     let read = Login::decode(&encoded(&large)).unwrap();
     assert_eq!(read.attributes.len(), CONNECT_ATTRIBUTES_BYTES_MAX / 1104);
     let mut over = Vec::new();
-    put_head(
-        &mut over,
-        Capabilities::PROTOCOL_41 | Capabilities::CONNECT_ATTRS,
-        0,
-        8,
-    );
+    put_head(&mut over, Capabilities::PROTOCOL_41 | Capabilities::CONNECT_ATTRS, 0, 8);
     over.extend_from_slice(b"\0\0");
     over.put_lenenc_bytes(&vec![0; CONNECT_ATTRIBUTES_BYTES_MAX + 1]);
     assert!(Login::decode(&over).is_err());
@@ -174,15 +124,9 @@ fn tls_request() {
     let mut out = Vec::new();
     put_tls_request(&mut out, login().capabilities, 1 << 24, 255);
     assert_eq!(out.len(), TLS_REQUEST_BYTES);
-    assert_eq!(
-        is_tls_request(&out),
-        Some(login().capabilities | Capabilities::SSL)
-    );
+    assert_eq!(is_tls_request(&out), Some(login().capabilities | Capabilities::SSL));
     assert_eq!(is_tls_request(&out[..31]), None);
-    let over_tls = Login {
-        capabilities: login().capabilities | Capabilities::SSL,
-        ..login()
-    };
+    let over_tls = Login { capabilities: login().capabilities | Capabilities::SSL, ..login() };
     assert_eq!(is_tls_request(&encoded(&over_tls)), None);
     out[1] &= !0x08;
     assert_eq!(is_tls_request(&out), None);

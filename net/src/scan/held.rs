@@ -14,11 +14,7 @@ impl ReplyScan {
     pub(super) fn advance_held(&mut self, input: &mut [u8]) -> Step {
         let mut front = [0; FRONT_BYTES];
         let bytes = self.held.iter().chain(input.iter());
-        let filled = front
-            .iter_mut()
-            .zip(bytes)
-            .map(|(to, from)| *to = *from)
-            .count();
+        let filled = front.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
         match self.judge(front.get(..filled).unwrap_or_default()) {
             Verdict::Plain { header, columns } => {
                 let held_len = self.held.len();
@@ -49,11 +45,7 @@ impl ReplyScan {
                 self.held = held;
                 self.held_spent = true;
                 match entered {
-                    Ok(what) => Step::Packet {
-                        what,
-                        len: missing,
-                        held: true,
-                    },
+                    Ok(what) => Step::Packet { what, len: missing, held: true },
                     Err(broken) => self.broken(broken),
                 }
             }

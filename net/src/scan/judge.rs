@@ -54,11 +54,7 @@ impl ReplyScan {
             return Verdict::More;
         };
         if self.continued {
-            return if self.is_in_sequence(header, 0) {
-                Verdict::Plain { header, columns: 0 }
-            } else {
-                OUT_OF_ORDER
-            };
+            return if self.is_in_sequence(header, 0) { Verdict::Plain { header, columns: 0 } } else { OUT_OF_ORDER };
         }
         if header.payload_len == 0 {
             return Verdict::Broken(Malformed("empty packet in a reply"));
@@ -165,9 +161,7 @@ fn judge_count(header: Header, payload: &[u8]) -> Verdict {
     };
     let mut reader = Reader::new(count);
     match reader.lenenc() {
-        Ok(columns) if (1..=COLUMNS_MAX).contains(&columns) && reader.is_empty() => {
-            Verdict::Plain { header, columns }
-        }
+        Ok(columns) if (1..=COLUMNS_MAX).contains(&columns) && reader.is_empty() => Verdict::Plain { header, columns },
         _ => Verdict::Broken(Malformed("not a column count")),
     }
 }

@@ -19,11 +19,7 @@ struct Script {
 
 impl Script {
     fn new(caps: Capabilities) -> Self {
-        Self {
-            bytes: Vec::new(),
-            seq: 1,
-            caps,
-        }
+        Self { bytes: Vec::new(), seq: 1, caps }
     }
 
     fn raw(mut self, payload: &[u8]) -> Self {
@@ -49,12 +45,7 @@ impl Script {
 
     fn ok(self, status: Status) -> Self {
         let mut payload = Vec::new();
-        let ok = OkPacket {
-            affected_rows: 300,
-            status,
-            info: b"done",
-            ..OkPacket::default()
-        };
+        let ok = OkPacket { affected_rows: 300, status, info: b"done", ..OkPacket::default() };
         ok.encode(&mut payload, self.caps);
         self.raw(&payload)
     }
@@ -62,31 +53,18 @@ impl Script {
     /// The end of rows, as the capabilities have it.
     fn end(self, status: Status) -> Self {
         let mut payload = Vec::new();
-        EofPacket {
-            warnings: 0,
-            status,
-        }
-        .encode(&mut payload, self.caps);
+        EofPacket { warnings: 0, status }.encode(&mut payload, self.caps);
         self.raw(&payload)
     }
 
     /// The end of definitions: nothing with `DEPRECATE_EOF`.
     fn defs_end(self, status: Status) -> Self {
-        if self.caps.contains(Capabilities::DEPRECATE_EOF) {
-            self
-        } else {
-            self.end(status)
-        }
+        if self.caps.contains(Capabilities::DEPRECATE_EOF) { self } else { self.end(status) }
     }
 
     fn err(self) -> Self {
         let mut payload = Vec::new();
-        ErrPacket {
-            code: 1064,
-            state: *b"42000",
-            message: b"syntax",
-        }
-        .encode(&mut payload);
+        ErrPacket { code: 1064, state: *b"42000", message: b"syntax" }.encode(&mut payload);
         self.raw(&payload)
     }
 
@@ -268,16 +246,8 @@ fn single_packets() {
         check(ReplyKind::Simple, Script::new(caps).end(NONE), "Ok");
         check(ReplyKind::Query, Script::new(caps).end(NONE), "Ok");
         // The flag of an earlier statement does not make a simple reply go on.
-        check(
-            ReplyKind::Simple,
-            Script::new(caps).ok(Status::MORE_RESULTS),
-            "Ok",
-        );
-        check(
-            ReplyKind::Statistics,
-            Script::new(caps).raw(b"Uptime: 1"),
-            "Text",
-        );
+        check(ReplyKind::Simple, Script::new(caps).ok(Status::MORE_RESULTS), "Ok");
+        check(ReplyKind::Statistics, Script::new(caps).raw(b"Uptime: 1"), "Text");
     }
 }
 
@@ -307,61 +277,35 @@ fn result_sets() {
 #[test]
 fn sequence_numbers_wrap() {
     let script = Script::new(NO_EOF).count(1).column();
-    let script = (0..600)
-        .fold(script, |script, _| script.row(b"r"))
-        .end(NONE);
+    let script = (0..600).fold(script, |script, _| script.row(b"r")).end(NONE);
     check(ReplyKind::Query, script, "2 | 600 RowsEnd");
 }
 
 #[test]
 fn errors_end_a_reply_anywhere() {
     for caps in [EOF, NO_EOF] {
-        check(
-            ReplyKind::Query,
-            Script::new(caps).count(2).column().err(),
-            "2 Err",
-        );
+        check(ReplyKind::Query, Script::new(caps).count(2).column().err(), "2 Err");
     }
     let head = |caps| Script::new(caps).count(1).column();
     check(ReplyKind::Query, head(EOF).err(), "2 Err");
     check(ReplyKind::Query, head(NO_EOF).err(), "2 | Err");
     check(ReplyKind::Execute, head(NO_EOF).err(), "2 | Err");
     check(ReplyKind::Query, head(NO_EOF).row(b"r").err(), "2 | 1 Err");
-    check(
-        ReplyKind::Query,
-        head(EOF).end(NONE).row(b"r").err(),
-        "2 ColumnsEof 1 Err",
-    );
+    check(ReplyKind::Query, head(EOF).end(NONE).row(b"r").err(), "2 ColumnsEof 1 Err");
 }
 
 #[test]
 fn many_results() {
     const MORE: Status = Status::MORE_RESULTS;
     let script = |caps| {
-        let script = Script::new(caps)
-            .ok(MORE)
-            .count(1)
-            .column()
-            .defs_end(MORE)
-            .row(b"a")
-            .end(MORE);
-        let script = script
-            .ok(MORE)
-            .count(2)
-            .column()
-            .column()
-            .defs_end(MORE)
-            .end(MORE);
+        let script = Script::new(caps).ok(MORE).count(1).column().defs_end(MORE).row(b"a").end(MORE);
+        let script = script.ok(MORE).count(2).column().column().defs_end(MORE).end(MORE);
         script.ok(NONE)
     };
     let ends = "Ok 2 | 1 RowsEnd Ok 3 | RowsEnd Ok";
     check(ReplyKind::Query, script(NO_EOF), ends);
     check(ReplyKind::Execute, script(NO_EOF), ends);
-    check(
-        ReplyKind::Query,
-        script(EOF),
-        "Ok 2 ColumnsEof 1 RowsEnd Ok 3 ColumnsEof RowsEnd Ok",
-    );
+    check(ReplyKind::Query, script(EOF), "Ok 2 ColumnsEof 1 RowsEnd Ok 3 ColumnsEof RowsEnd Ok");
     let failed = Script::new(EOF).ok(MORE).err();
     check(ReplyKind::Query, failed, "Ok Err");
 }
@@ -372,20 +316,13 @@ fn prepares() {
         (0, 0, "PrepareOk", "PrepareOk"),
         (2, 0, "PrepareOk 2 ColumnsEof", "PrepareOk 2 |"),
         (0, 1, "PrepareOk 1 ColumnsEof", "PrepareOk 1 |"),
-        (
-            1,
-            3,
-            "PrepareOk 1 ColumnsEof 3 ColumnsEof",
-            "PrepareOk 1 | 3 |",
-        ),
+        (1, 3, "PrepareOk 1 ColumnsEof 3 ColumnsEof", "PrepareOk 1 | 3 |"),
     ] {
         for (caps, expected) in [(EOF, with_eof), (NO_EOF, without)] {
             let mut script = Script::new(caps).prepare_ok(columns, params);
             for count in [params, columns] {
                 if count > 0 {
-                    script = (0..count)
-                        .fold(script, |script, _| script.column())
-                        .defs_end(NONE);
+                    script = (0..count).fold(script, |script, _| script.column()).defs_end(NONE);
                 }
             }
             check(ReplyKind::Prepare, script, expected);
@@ -406,19 +343,11 @@ fn cursors() {
     long_end.put_lenenc(u64::MAX);
     long_end.put_u16(CURSOR.0);
     long_end.put_bytes(b"\0\0\x04info");
-    check(
-        ReplyKind::Execute,
-        Script::new(NO_EOF).count(1).column().raw(&long_end),
-        "2 RowsEnd",
-    );
+    check(ReplyKind::Execute, Script::new(NO_EOF).count(1).column().raw(&long_end), "2 RowsEnd");
     for caps in [EOF, NO_EOF] {
         let script = Script::new(caps).row(b"").row(b"r").end(CURSOR);
         check(ReplyKind::Fetch, script, "2 RowsEnd");
-        check(
-            ReplyKind::Fetch,
-            Script::new(caps).end(Status::LAST_ROW_SENT),
-            "RowsEnd",
-        );
+        check(ReplyKind::Fetch, Script::new(caps).end(Status::LAST_ROW_SENT), "RowsEnd");
     }
 }
 
@@ -426,34 +355,15 @@ fn cursors() {
 #[test]
 fn out_parameters() {
     const OUT: Status = Status::PS_OUT_PARAMS.union(Status::MORE_RESULTS);
-    let script = Script::new(NO_EOF)
-        .count(1)
-        .column()
-        .row(b"r")
-        .end(OUT)
-        .ok(NONE);
+    let script = Script::new(NO_EOF).count(1).column().row(b"r").end(OUT).ok(NONE);
     check(ReplyKind::Execute, script, "2 | 1 RowsEnd Ok");
-    let script = Script::new(EOF)
-        .count(1)
-        .column()
-        .end(OUT)
-        .row(b"r")
-        .end(NONE);
+    let script = Script::new(EOF).count(1).column().end(OUT).row(b"r").end(NONE);
     let mut scan = script.scan(ReplyKind::Execute);
     run(&mut scan, &script.bytes, &mut std::iter::empty());
     assert_eq!(scan.carried_status(), OUT);
-    check(
-        ReplyKind::Execute,
-        script.ok(NONE),
-        "2 ColumnsEof 1 RowsEnd Ok",
-    );
+    check(ReplyKind::Execute, script.ok(NONE), "2 ColumnsEof 1 RowsEnd Ok");
     // Elsewhere the last word counts.
-    let more = Script::new(EOF)
-        .count(1)
-        .column()
-        .end(Status::MORE_RESULTS)
-        .row(b"r")
-        .end(NONE);
+    let more = Script::new(EOF).count(1).column().end(Status::MORE_RESULTS).row(b"r").end(NONE);
     check(ReplyKind::Execute, more, "2 ColumnsEof 1 RowsEnd");
 }
 
@@ -465,11 +375,7 @@ fn field_lists_and_dumps() {
         let mut script = Script::new(caps).raw(b"\0event").raw(b"\0event");
         // A source may begin again at any number.
         script.seq = 77;
-        check(
-            ReplyKind::Endless,
-            script.raw(b"\0event").end(NONE),
-            "3 RowsEnd",
-        );
+        check(ReplyKind::Endless, script.raw(b"\0event").end(NONE), "3 RowsEnd");
     }
 }
 
@@ -483,23 +389,14 @@ fn local_infile() {
     check(ReplyKind::Query, script.clone().err(), "Infile Err");
     let more = script.clone().ok(Status::MORE_RESULTS).ok(NONE);
     check(ReplyKind::Query, more, "Infile Ok Ok");
-    check(
-        ReplyKind::Query,
-        script.count(1),
-        "Infile broken: neither OK nor ERR after a file",
-    );
+    check(ReplyKind::Query, script.count(1), "Infile broken: neither OK nor ERR after a file");
 
     let mut bytes = loaded.bytes;
     let mut scan = ReplyScan::new(ReplyKind::Query, NO_EOF);
-    let Step::Packet { len, .. } = scan.advance(&mut bytes) else {
-        panic!("no packet")
-    };
+    let Step::Packet { len, .. } = scan.advance(&mut bytes) else { panic!("no packet") };
     let mut early = ReplyScan::new(ReplyKind::Query, NO_EOF);
     early.advance(&mut bytes);
-    assert!(
-        matches!(early.advance(&mut bytes[len..]), Step::Broken(_)),
-        "the file is not over"
-    );
+    assert!(matches!(early.advance(&mut bytes[len..]), Step::Broken(_)), "the file is not over");
     scan.resume_after_infile();
     scan.expect_seq(8);
     let out_of_order = Step::Broken(Malformed("packets out of order"));
@@ -510,20 +407,12 @@ fn local_infile() {
 #[test]
 fn rows_above_16_mib() {
     // The fill stands where a type byte would be looked for.
-    for (len, fill, packets) in [
-        (PAYLOAD_MAX - 9, 0, 2),
-        (PAYLOAD_MAX + 500, 0xff, 2),
-        (2 * PAYLOAD_MAX - 9, 0xfe, 3),
-    ] {
+    for (len, fill, packets) in [(PAYLOAD_MAX - 9, 0, 2), (PAYLOAD_MAX + 500, 0xff, 2), (2 * PAYLOAD_MAX - 9, 0xfe, 3)]
+    {
         let mut row = vec![0xfe];
         row.put_u64(len as u64);
         row.resize(9 + len, fill);
-        let script = Script::new(NO_EOF)
-            .count(1)
-            .column()
-            .raw(&row)
-            .row(b"r")
-            .end(NONE);
+        let script = Script::new(NO_EOF).count(1).column().raw(&row).row(b"r").end(NONE);
         let mut scan = script.scan(ReplyKind::Query);
         let whole = run(&mut scan, &script.bytes, &mut std::iter::empty());
         assert_eq!(words(&whole), format!("2 | {} RowsEnd", packets + 1));
@@ -546,58 +435,18 @@ fn rows_above_16_mib() {
 fn what_breaks_the_protocol() {
     let script = || Script::new(EOF);
     let cases = [
-        (
-            ReplyKind::Query,
-            script().raw(b""),
-            "broken: empty packet in a reply",
-        ),
-        (
-            ReplyKind::Query,
-            script().count(0x1_0000),
-            "broken: not a column count",
-        ),
-        (
-            ReplyKind::Query,
-            script().raw(b"\x01\x02"),
-            "broken: not a column count",
-        ),
-        (
-            ReplyKind::Query,
-            script().raw(b"\x01234567890"),
-            UNEXPECTED_FIRST,
-        ),
-        (
-            ReplyKind::Query,
-            script().raw(b"\x00"),
-            "broken: packet ends too early",
-        ),
+        (ReplyKind::Query, script().raw(b""), "broken: empty packet in a reply"),
+        (ReplyKind::Query, script().count(0x1_0000), "broken: not a column count"),
+        (ReplyKind::Query, script().raw(b"\x01\x02"), "broken: not a column count"),
+        (ReplyKind::Query, script().raw(b"\x01234567890"), UNEXPECTED_FIRST),
+        (ReplyKind::Query, script().raw(b"\x00"), "broken: packet ends too early"),
         (ReplyKind::Prepare, script().raw(b"\x01"), UNEXPECTED_KIND),
-        (
-            ReplyKind::Prepare,
-            script().raw(b"\x00\x00"),
-            "broken: packet ends too early",
-        ),
+        (ReplyKind::Prepare, script().raw(b"\x00\x00"), "broken: packet ends too early"),
         (ReplyKind::Simple, script().raw(b"\x03def"), UNEXPECTED_KIND),
-        (
-            ReplyKind::Query,
-            script().count(1).column().column(),
-            UNEXPECTED_COLUMN,
-        ),
-        (
-            ReplyKind::Query,
-            script().count(1).raw(b"\xfe"),
-            "1 broken: neither column definition nor EOF",
-        ),
-        (
-            ReplyKind::Fetch,
-            script().raw(b"\xfe12345678"),
-            "broken: an EOF packet that is too long",
-        ),
-        (
-            ReplyKind::Simple,
-            script().ok(NONE).ok(NONE),
-            "Ok broken: more than the reply",
-        ),
+        (ReplyKind::Query, script().count(1).column().column(), UNEXPECTED_COLUMN),
+        (ReplyKind::Query, script().count(1).raw(b"\xfe"), "1 broken: neither column definition nor EOF"),
+        (ReplyKind::Fetch, script().raw(b"\xfe12345678"), "broken: an EOF packet that is too long"),
+        (ReplyKind::Simple, script().ok(NONE).ok(NONE), "Ok broken: more than the reply"),
     ];
     for (kind, script, expected) in cases {
         let mut scan = script.scan(kind);
@@ -622,11 +471,7 @@ fn special_packets_have_a_limit() {
     let info = vec![b'x'; SPECIAL_PACKET_MAX - 7];
     let ok = |extra: &[u8]| [b"\0\0\0\0\0\0\0", &info[..], extra].concat();
     check_cut(Script::new(EOF).raw(&ok(b"")), 70_000, "Ok");
-    check_cut(
-        Script::new(EOF).raw(&ok(b"y")),
-        5,
-        "broken: OK, EOF or ERR packet above the limit",
-    );
+    check_cut(Script::new(EOF).raw(&ok(b"y")), 5, "broken: OK, EOF or ERR packet above the limit");
 }
 
 fn check_cut(script: Script, cut: usize, expected: &str) {
@@ -651,14 +496,7 @@ fn order_is_checked() {
     late.seq = 4;
     let mut bytes = late.ok(NONE).bytes;
     let len = bytes.len();
-    assert_eq!(
-        scan.advance(&mut bytes),
-        Step::Packet {
-            what: What::Ok,
-            len,
-            held: false
-        }
-    );
+    assert_eq!(scan.advance(&mut bytes), Step::Packet { what: What::Ok, len, held: false });
 }
 
 /// S70: a server that closes an idle connection says why as packet 0; the client gets the number that it expects.
@@ -734,18 +572,9 @@ fn without_marks() {
     let mut script = Script::new(NO_EOF).count(1).column().row(b"r").end(NONE);
     let mut scan = script.scan(ReplyKind::Execute);
     scan.mark_columns_end(false);
-    let Step::Pass(len) = scan.advance(&mut script.bytes) else {
-        panic!("nothing passed")
-    };
+    let Step::Pass(len) = scan.advance(&mut script.bytes) else { panic!("nothing passed") };
     let end = scan.advance(&mut script.bytes[len..]);
-    assert_eq!(
-        end,
-        Step::Packet {
-            what: What::RowsEnd,
-            len: script.bytes.len() - len,
-            held: false
-        }
-    );
+    assert_eq!(end, Step::Packet { what: What::RowsEnd, len: script.bytes.len() - len, held: false });
     assert!(scan.is_done());
     assert_eq!(scan.held.capacity(), 0, "nothing was allocated");
 
@@ -813,11 +642,7 @@ fn noise() {
                 script.bytes[noise.next(len)] = noise.next(256) as u8;
             }
         }
-        let whole = run(
-            &mut script.scan(kind),
-            &script.bytes,
-            &mut std::iter::empty(),
-        );
+        let whole = run(&mut script.scan(kind), &script.bytes, &mut std::iter::empty());
         let mut at = 0;
         let mut cuts = std::iter::from_fn(|| {
             at += 1 + noise.next(6);

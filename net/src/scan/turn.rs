@@ -53,11 +53,7 @@ impl ReplyScan {
     pub(super) fn leave_columns(&mut self) {
         if self.kind == ReplyKind::Prepare {
             self.columns_left = std::mem::take(&mut self.columns_next);
-            self.at = if self.columns_left > 0 {
-                At::Columns
-            } else {
-                At::Done
-            };
+            self.at = if self.columns_left > 0 { At::Columns } else { At::Done };
         } else {
             self.at = At::Rows;
         }
@@ -65,20 +61,11 @@ impl ReplyScan {
 
     /// Moves on over a whole special packet, and says what it turned out to be.
     #[inline]
-    pub(super) fn enter_special(
-        &mut self,
-        what: What,
-        header: Header,
-        payload: &[u8],
-    ) -> Result<What, Malformed> {
+    pub(super) fn enter_special(&mut self, what: What, header: Header, payload: &[u8]) -> Result<What, Malformed> {
         let mut what = what;
         self.at = match what {
             What::Ok | What::RowsEnd => {
-                let carried = if what == What::Ok {
-                    Status::empty()
-                } else {
-                    self.carried
-                };
+                let carried = if what == What::Ok { Status::empty() } else { self.carried };
                 let status = status_of(payload)? | carried;
                 let rows_in_cursor = what == What::RowsEnd && self.is_cursor(status);
                 if status.contains(Status::MORE_RESULTS) && self.has_results() && !rows_in_cursor {

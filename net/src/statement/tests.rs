@@ -9,17 +9,9 @@ const NAMED: Capabilities = Capabilities::PROTOCOL_41.union(Capabilities::QUERY_
 #[test]
 fn prepare_ok_and_its_id() {
     let payload = [0, 7, 0, 0, 0, 2, 0, 1, 0, 0, 5, 0];
-    let expected = PrepareOk {
-        statement_id: 7,
-        columns: 2,
-        params: 1,
-        warnings: 5,
-    };
+    let expected = PrepareOk { statement_id: 7, columns: 2, params: 1, warnings: 5 };
     assert_eq!(PrepareOk::decode(&payload), Ok(expected));
-    let old = PrepareOk {
-        warnings: 0,
-        ..expected
-    };
+    let old = PrepareOk { warnings: 0, ..expected };
     assert_eq!(PrepareOk::decode(&payload[..10]), Ok(old));
     for len in (0..10).chain([11]) {
         assert!(PrepareOk::decode(&payload[..len]).is_err());
@@ -67,15 +59,9 @@ fn rebuilt(
 fn execute_is_taken_apart() {
     let bytes = body(1, b"\x02\x01\x03\x00\xfd\x00VALUES");
     let head = ExecuteHead::decode(&bytes, 2, PLAIN).unwrap();
-    assert_eq!(
-        (head.statement_id, head.flags & CURSOR_FLAGS, head.count),
-        (7, 1, 2)
-    );
+    assert_eq!((head.statement_id, head.flags & CURSOR_FLAGS, head.count), (7, 1, 2));
     assert_eq!((head.nulls, head.bound_at), (&b"\x02"[..], 10));
-    assert_eq!(
-        (head.types, head.values),
-        (Some(&b"\x03\x00\xfd\x00"[..]), &b"VALUES"[..])
-    );
+    assert_eq!((head.types, head.values), (Some(&b"\x03\x00\xfd\x00"[..]), &b"VALUES"[..]));
     assert_eq!(bytes[head.bound_at], 1);
     for len in 0..15 {
         assert!(ExecuteHead::decode(&bytes[..len], 2, PLAIN).is_err());
@@ -89,17 +75,9 @@ fn execute_is_taken_apart() {
     let bare = body(0, b"");
     let none = ExecuteHead::decode(&bare, 0, NAMED).unwrap();
     assert_eq!((none.bound_at, none.types, none.count), (0, None, 0));
-    assert_eq!(
-        ExecuteHead::decode(&body(8, b"\0"), 0, NAMED)
-            .unwrap()
-            .count,
-        0
-    );
+    assert_eq!(ExecuteHead::decode(&body(8, b"\0"), 0, NAMED).unwrap().count, 0);
     assert!(ExecuteHead::decode(&body(8, b""), 0, NAMED).is_err());
-    assert!(
-        ExecuteHead::decode(&body(0, b"\x01"), 2, NAMED).is_err(),
-        "fewer than prepared"
-    );
+    assert!(ExecuteHead::decode(&body(0, b"\x01"), 2, NAMED).is_err(), "fewer than prepared");
 }
 
 /// S41: types are kept and sent again.
@@ -141,8 +119,5 @@ fn shapes_are_translated() {
     let empty = body(8, b"\0");
     assert_eq!(rebuilt(&empty, 0, NAMED, NAMED, None).unwrap(), b"\x08\0");
     assert_eq!(rebuilt(&empty, 0, NAMED, PLAIN, None).unwrap(), b"\0");
-    assert_eq!(
-        rebuilt(&body(8, b""), 0, PLAIN, NAMED, None).unwrap(),
-        b"\0"
-    );
+    assert_eq!(rebuilt(&body(8, b""), 0, PLAIN, NAMED, None).unwrap(), b"\0");
 }

@@ -18,9 +18,7 @@ struct StoppedClock;
 
 impl TimeProvider for StoppedClock {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(
-            2_000_000_000,
-        )))
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(2_000_000_000)))
     }
 }
 
@@ -28,27 +26,19 @@ fn pair(version: &'static SupportedProtocolVersion, name: &'static str) -> (Tls,
     let cert = CertificateDer::from(CERT);
     let mut roots = RootCertStore::empty();
     roots.add(cert.clone()).unwrap();
-    let client =
-        ClientConfig::builder_with_details(default_provider().into(), Arc::new(StoppedClock))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-    let server =
-        ServerConfig::builder_with_details(default_provider().into(), Arc::new(StoppedClock))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![cert],
-                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(KEY)),
-            )
-            .unwrap();
+    let client = ClientConfig::builder_with_details(default_provider().into(), Arc::new(StoppedClock))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let server = ServerConfig::builder_with_details(default_provider().into(), Arc::new(StoppedClock))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(KEY)))
+        .unwrap();
     let name = ServerName::try_from(name).unwrap();
-    (
-        Tls::client(client.into(), name).unwrap(),
-        Tls::server(server.into()).unwrap(),
-    )
+    (Tls::client(client.into(), name).unwrap(), Tls::server(server.into()).unwrap())
 }
 
 /// Moves ciphertext in pieces of `piece` bytes until both are quiet.
@@ -131,10 +121,7 @@ fn one_record_per_flush() {
     let cipher = cipher.strip_prefix(b"before").unwrap();
     assert_eq!(records(cipher).len(), 1);
     server.feed(cipher).unwrap();
-    assert_eq!(
-        read_all(&mut server, 100),
-        b"set names utf8mb4use shopselect 1"
-    );
+    assert_eq!(read_all(&mut server, 100), b"set names utf8mb4use shopselect 1");
     client.write_plain(&vec![0; 40 << 10]);
     let mut cipher = Vec::new();
     client.take_cipher(&mut cipher);
@@ -193,26 +180,18 @@ fn wrong_name_is_refused_with_an_alert() {
     for version in [&TLS12, &TLS13] {
         let (mut client, mut server) = pair(version, "other.test");
         let error = pump(&mut client, &mut server, usize::MAX).unwrap_err();
-        assert!(
-            matches!(error.0, rustls::Error::InvalidCertificate(_)),
-            "{error}"
-        );
+        assert!(matches!(error.0, rustls::Error::InvalidCertificate(_)), "{error}");
         assert!(client.has_cipher());
         let mut alert = Vec::new();
         client.take_cipher(&mut alert);
-        assert!(matches!(
-            server.feed(&alert).unwrap_err().0,
-            rustls::Error::AlertReceived(_)
-        ));
+        assert!(matches!(server.feed(&alert).unwrap_err().0, rustls::Error::AlertReceived(_)));
     }
 }
 
 #[test]
 fn bytes_of_any_kind_end_it() {
     let (_, mut server) = pair(&TLS13, "weir.test");
-    let error = server
-        .feed(b"\x4a\0\0\0\x0a9.7.4\0 this is no ClientHello")
-        .unwrap_err();
+    let error = server.feed(b"\x4a\0\0\0\x0a9.7.4\0 this is no ClientHello").unwrap_err();
     assert_eq!(server.feed(b""), Err(error));
     let mut alert = Vec::new();
     server.take_cipher(&mut alert);

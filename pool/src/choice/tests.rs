@@ -35,45 +35,22 @@ fn assert_near(found: &[f64], expected: &[f64], percent: f64) {
 
 #[test]
 fn weights_decide_the_shares() {
-    assert_near(
-        &shares(weighted_random, &[(1, 0), (2, 50), (7, 9)]),
-        &[10.0, 20.0, 70.0],
-        0.6,
-    );
-    assert_near(
-        &shares(weighted_random, &[(u32::MAX, 0), (u32::MAX, 0)]),
-        &[50.0, 50.0],
-        0.6,
-    );
+    assert_near(&shares(weighted_random, &[(1, 0), (2, 50), (7, 9)]), &[10.0, 20.0, 70.0], 0.6);
+    assert_near(&shares(weighted_random, &[(u32::MAX, 0), (u32::MAX, 0)]), &[50.0, 50.0], 0.6);
 }
 
 #[test]
 fn equal_loads_leave_the_shares_to_the_weights() {
-    assert_near(
-        &shares(two_choices, &[(1, 0), (2, 0), (7, 0)]),
-        &[10.0, 20.0, 70.0],
-        0.6,
-    );
-    assert_near(
-        &shares(two_choices, &[(1, 3), (2, 6), (7, 21)]),
-        &[10.0, 20.0, 70.0],
-        0.6,
-    );
+    assert_near(&shares(two_choices, &[(1, 0), (2, 0), (7, 0)]), &[10.0, 20.0, 70.0], 0.6);
+    assert_near(&shares(two_choices, &[(1, 3), (2, 6), (7, 21)]), &[10.0, 20.0, 70.0], 0.6);
 }
 
 #[test]
 fn the_less_loaded_of_two_is_taken() {
     assert_eq!(shares(two_choices, &[(1, 1), (1, 0)])[0], 0.0);
-    assert_eq!(
-        shares(two_choices, &[(1, 2), (3, 3)])[0],
-        0.0,
-        "2/1 is more than 3/3"
-    );
+    assert_eq!(shares(two_choices, &[(1, 2), (3, 3)])[0], 0.0, "2/1 is more than 3/3");
     let worst = shares(two_choices, &[(1, 9), (1, 0), (1, 0)])[0];
-    assert_eq!(
-        worst, 0.0,
-        "the two draws differ, so the worst is never alone"
-    );
+    assert_eq!(worst, 0.0, "the two draws differ, so the worst is never alone");
 }
 
 #[test]
@@ -82,10 +59,7 @@ fn nobody_and_nothing() {
         assert_eq!(choose(&[], 7), None);
         for random in randoms(1000).chain([0, u64::MAX]) {
             assert_eq!(choose(&candidates(&[(0, 0), (0, 0)]), random), None);
-            assert_eq!(
-                choose(&candidates(&[(0, 0), (3, 9), (0, 0)]), random),
-                Some(1)
-            );
+            assert_eq!(choose(&candidates(&[(0, 0), (3, 9), (0, 0)]), random), Some(1));
         }
     }
 }
@@ -97,11 +71,7 @@ fn closed_loop(weights: &[u32], under_way: u32, speed: &[u32]) -> Vec<f64> {
     let mut flying = 0;
     for (turn, random) in randoms(200_000).enumerate() {
         if flying == under_way {
-            let total: u64 = all
-                .iter()
-                .zip(speed)
-                .map(|(c, s)| u64::from(c.outstanding * s))
-                .sum();
+            let total: u64 = all.iter().zip(speed).map(|(c, s)| u64::from(c.outstanding * s)).sum();
             let mut point = scramble(random ^ 0x55) % total;
             for (candidate, speed) in all.iter_mut().zip(speed) {
                 let part = u64::from(candidate.outstanding * speed);
@@ -121,25 +91,14 @@ fn closed_loop(weights: &[u32], under_way: u32, speed: &[u32]) -> Vec<f64> {
         }
     }
     let total: u32 = counts.iter().sum();
-    counts
-        .iter()
-        .map(|c| f64::from(*c) * 100.0 / f64::from(total))
-        .collect()
+    counts.iter().map(|c| f64::from(*c) * 100.0 / f64::from(total)).collect()
 }
 
 #[test]
 fn long_run_shares_stay_with_the_weights_when_all_are_equally_fast() {
-    assert_near(
-        &closed_loop(&[1, 1, 1], 12, &[1, 1, 1]),
-        &[33.3, 33.3, 33.3],
-        1.0,
-    );
+    assert_near(&closed_loop(&[1, 1, 1], 12, &[1, 1, 1]), &[33.3, 33.3, 33.3], 1.0);
     assert_near(&closed_loop(&[1, 3], 64, &[1, 1]), &[25.0, 75.0], 1.5);
-    assert_near(
-        &closed_loop(&[1, 2, 7], 200, &[1, 1, 1]),
-        &[10.0, 20.0, 70.0],
-        1.5,
-    );
+    assert_near(&closed_loop(&[1, 2, 7], 200, &[1, 1, 1]), &[10.0, 20.0, 70.0], 1.5);
 }
 
 #[test]

@@ -14,35 +14,21 @@ impl Pool {
             self.check_lanes(backend);
         }
         let waiting: usize = self.backends.iter().map(|at| at.waiting as usize).sum();
-        assert_eq!(
-            self.waiters.len(),
-            waiting,
-            "everybody who waits is in a line"
-        );
+        assert_eq!(self.waiters.len(), waiting, "everybody who waits is in a line");
         let live = self.slots.iter().count();
         let (shelves, holders) = self.shelves.census();
-        assert_eq!(
-            holders as usize,
-            live * LEVELS,
-            "each slot holds its shelves"
-        );
+        assert_eq!(holders as usize, live * LEVELS, "each slot holds its shelves");
         assert!(shelves <= live * LEVELS, "a shelf without a holder is gone");
         self.check_ages();
     }
 
     fn of(&self, backend: u16) -> impl Iterator<Item = &Slot> {
-        self.slots
-            .iter()
-            .filter(move |slot| slot.what.backend == backend)
+        self.slots.iter().filter(move |slot| slot.what.backend == backend)
     }
 
     fn check_counts(&self, backend: u16) {
         let at = &self.backends[usize::from(backend)];
-        let count = |state| {
-            self.of(backend)
-                .filter(|slot| slot.state == Some(state))
-                .count() as u32
-        };
+        let count = |state| self.of(backend).filter(|slot| slot.state == Some(state)).count() as u32;
         assert_eq!(at.opening, count(SlotState::Opening));
         assert_eq!(at.idle, count(SlotState::Idle));
         assert_eq!(at.leased, count(SlotState::Leased));
@@ -52,81 +38,35 @@ impl Pool {
 
     fn check_idle(&self, backend: u16) {
         let at = &self.backends[usize::from(backend)];
-        assert_eq!(
-            at.fresh.len() + at.settled.len(),
-            at.idle,
-            "each idle slot is on one of the two lists"
-        );
-        let lists = at
-            .fresh
-            .iter(&self.slots.table, LEVELS)
-            .chain(at.settled.iter(&self.slots.table, LEVELS));
+        assert_eq!(at.fresh.len() + at.settled.len(), at.idle, "each idle slot is on one of the two lists");
+        let lists = at.fresh.iter(&self.slots.table, LEVELS).chain(at.settled.iter(&self.slots.table, LEVELS));
         let idle: Vec<&Slot> = lists.map(|index| &self.slots[index]).collect();
         assert_eq!(idle.len() as u32, at.idle);
-        assert!(
-            idle.is_sorted_by(|a, b| a.idle_since >= b.idle_since),
-            "in order of use, settled ones last"
-        );
+        assert!(idle.is_sorted_by(|a, b| a.idle_since >= b.idle_since), "in order of use, settled ones last");
         for slot in idle {
-            assert_eq!(
-                (slot.state, slot.what.backend),
-                (Some(SlotState::Idle), backend)
-            );
+            assert_eq!((slot.state, slot.what.backend), (Some(SlotState::Idle), backend));
             for (level, shelf) in slot.shelves.iter().enumerate() {
                 let mut on = self.shelves.list(*shelf).iter(&self.slots.table, level);
-                assert!(
-                    on.any(|index| index == slot.id.index),
-                    "an idle slot is on all of its shelves"
-                );
+                assert!(on.any(|index| index == slot.id.index), "an idle slot is on all of its shelves");
             }
         }
         for lane in &at.lanes {
-            let what = Description {
-                backend,
-                class: lane.class,
-                account: 0,
-                schema: 0,
-                fingerprint: 0,
-            };
-            let idle = self
-                .of(backend)
-                .filter(|s| s.what.class == lane.class && s.state == Some(SlotState::Idle));
-            assert_eq!(
-                self.shelves.find(&what, CLASS).map_or(0, |list| list.len()) as usize,
-                idle.count()
-            );
+            let what = Description { backend, class: lane.class, account: 0, schema: 0, fingerprint: 0 };
+            let idle = self.of(backend).filter(|s| s.what.class == lane.class && s.state == Some(SlotState::Idle));
+            assert_eq!(self.shelves.find(&what, CLASS).map_or(0, |list| list.len()) as usize, idle.count());
         }
     }
 
     fn check_lanes(&self, backend: u16) {
         let at = &self.backends[usize::from(backend)];
-        assert_eq!(
-            at.waiting,
-            at.lanes.iter().map(|lane| lane.waiting.len()).sum::<u32>()
-        );
-        assert_eq!(
-            at.live(),
-            at.lanes.iter().map(|lane| lane.live).sum::<u32>()
-        );
-        assert_eq!(
-            at.opening,
-            at.lanes.iter().map(|lane| lane.opening).sum::<u32>()
-        );
-        for Lane {
-            class,
-            waiting,
-            live,
-            opening,
-        } in &at.lanes
-        {
+        assert_eq!(at.waiting, at.lanes.iter().map(|lane| lane.waiting.len()).sum::<u32>());
+        assert_eq!(at.live(), at.lanes.iter().map(|lane| lane.live).sum::<u32>());
+        assert_eq!(at.opening, at.lanes.iter().map(|lane| lane.opening).sum::<u32>());
+        for Lane { class, waiting, live, opening } in &at.lanes {
             assert!(*live > 0 || !waiting.is_empty(), "an unused lane is gone");
             assert!(opening <= live);
             let lane = at.lane(*class).expect("the lane at hand");
-            let arrivals: Vec<u64> = self
-                .waiters
-                .in_lane(lane)
-                .map(|index| self.waiters[index].arrival)
-                .collect();
+            let arrivals: Vec<u64> = self.waiters.in_lane(lane).map(|index| self.waiters[index].arrival).collect();
             assert_eq!(arrivals.len() as u32, waiting.len());
             assert!(arrivals.is_sorted(), "first come, first served");
         }
@@ -140,16 +80,9 @@ impl Pool {
                 Some(SlotState::Leased) => {
                     assert!(timed || slot.overdue || slot.ends_at == u64::MAX)
                 }
-                _ => assert!(
-                    !timed,
-                    "neither before it is open nor when it is being closed"
-                ),
+                _ => assert!(!timed, "neither before it is open nor when it is being closed"),
             }
         }
-        assert!(
-            self.ages
-                .first()
-                .is_none_or(|(ends_at, _)| *ends_at >= self.alarm)
-        );
+        assert!(self.ages.first().is_none_or(|(ends_at, _)| *ends_at >= self.alarm));
     }
 }

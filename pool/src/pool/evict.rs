@@ -27,10 +27,7 @@ impl Pool {
         }
         self.ages.clear();
         for index in 0..self.slots.table.len() as u32 {
-            if matches!(
-                self.slots[index].state,
-                Some(SlotState::Idle | SlotState::Leased)
-            ) {
+            if matches!(self.slots[index].state, Some(SlotState::Idle | SlotState::Leased)) {
                 self.begin_age(self.slots[index].opened_at, index);
             }
         }
@@ -71,9 +68,7 @@ impl Pool {
         }
         if at.live() > at.target(at.demand()) {
             if at.waiting == 0 && at.quota <= at.fair {
-                let settles_at = self.slots[oldest]
-                    .idle_since
-                    .saturating_add(self.limits.cede_idle_ns_min);
+                let settles_at = self.slots[oldest].idle_since.saturating_add(self.limits.cede_idle_ns_min);
                 if settles_at > now {
                     self.alarm = self.alarm.min(settles_at);
                     return None;
@@ -92,12 +87,7 @@ impl Pool {
 
     /// What is due by time alone, and when the next such thing is.
     fn sweep(&mut self, now: u64) {
-        while let Some((_, index)) = self
-            .ages
-            .first()
-            .copied()
-            .filter(|(ends_at, _)| *ends_at <= now)
-        {
+        while let Some((_, index)) = self.ages.first().copied().filter(|(ends_at, _)| *ends_at <= now) {
             self.ages.pop_first();
             match self.slots[index].state {
                 Some(SlotState::Idle) => self.evict(now, index),
@@ -108,9 +98,7 @@ impl Pool {
         for backend in 0..self.backends.len() {
             self.settle(now, backend);
             if let Some(index) = self.backends[backend].fresh.last() {
-                let due = self.slots[index]
-                    .idle_since
-                    .saturating_add(self.limits.idle_ns_max);
+                let due = self.slots[index].idle_since.saturating_add(self.limits.idle_ns_max);
                 self.alarm = self.alarm.min(due);
             }
             self.to_evict.set(backend as u16);
@@ -149,11 +137,7 @@ impl Pool {
         let age = self.limits.age_ns_max;
         let spread = u128::from(self.opened.wrapping_add(index).wrapping_mul(GOLDEN));
         let early = ((u128::from(age / 8) * spread) >> 32) as u64;
-        let ends_at = if age == u64::MAX {
-            u64::MAX
-        } else {
-            opened_at.saturating_add(age - early)
-        };
+        let ends_at = if age == u64::MAX { u64::MAX } else { opened_at.saturating_add(age - early) };
         let slot = &mut self.slots[index];
         slot.opened_at = opened_at;
         slot.ends_at = ends_at;

@@ -37,19 +37,8 @@ impl Pool {
     pub fn poll_dial(&mut self) -> Option<(SlotId, u16, Want)> {
         while let Some(backend) = self.to_dial.first() {
             if let Some(want) = self.next_dial(backend) {
-                let Want {
-                    account,
-                    class,
-                    schema,
-                    ..
-                } = want;
-                let what = Description {
-                    backend,
-                    class,
-                    account,
-                    schema,
-                    fingerprint: 0,
-                };
+                let Want { account, class, schema, .. } = want;
+                let what = Description { backend, class, account, schema, fingerprint: 0 };
                 let index = self.slots.insert(what, self.shelves.hold(&what));
                 let at = &mut self.backends[usize::from(backend)];
                 at.opening += 1;
@@ -74,22 +63,12 @@ impl Pool {
             if self.overtakes(backend, want.class, now, u64::MAX) {
                 return None;
             }
-            if at
-                .lane(want.class)
-                .is_some_and(|lane| !lane.waiting.is_empty())
-            {
-                return self
-                    .own(backend, want)
-                    .filter(|(index, _)| self.is_free_of_claims(*index));
+            if at.lane(want.class).is_some_and(|lane| !lane.waiting.is_empty()) {
+                return self.own(backend, want).filter(|(index, _)| self.is_free_of_claims(*index));
             }
         }
-        let warm = if at.uncovered() < at.room(Demand::Present) {
-            Warm::Kept
-        } else {
-            Warm::Given
-        };
-        self.own(backend, want)
-            .or_else(|| self.anothers(backend, want.class, warm))
+        let warm = if at.uncovered() < at.room(Demand::Present) { Warm::Kept } else { Warm::Given };
+        self.own(backend, want).or_else(|| self.anothers(backend, want.class, warm))
     }
 
     /// Nobody who waits in the lane of this idle slot may have it.
@@ -99,20 +78,12 @@ impl Pool {
         if at.is_stopped(Demand::Present) {
             return false;
         }
-        let Some(lane) = at
-            .lane(slot.what.class)
-            .filter(|lane| !lane.waiting.is_empty())
-        else {
+        let Some(lane) = at.lane(slot.what.class).filter(|lane| !lane.waiting.is_empty()) else {
             return true;
         };
         let spare = self.shelves.list(slot.shelves[ACCOUNT]).len() as usize > self.limits.warm_min;
         let given = self.warm(at.shortage(), lane) == Warm::Given;
-        !spare
-            && !given
-            && self
-                .waiters
-                .in_lane(lane)
-                .all(|w| self.waiters[w].want.account != slot.what.account)
+        !spare && !given && self.waiters.in_lane(lane).all(|w| self.waiters[w].want.account != slot.what.account)
     }
 
     /// The next waiter to be served, with what, and how well it fits.
@@ -157,20 +128,14 @@ impl Pool {
         if at.lanes.len() < 2 || at.room(Demand::Present) > 0 {
             return false;
         }
-        at.lanes
-            .iter()
-            .filter(|lane| lane.class != class && lane.opening == 0)
-            .any(|lane| {
-                let Some(first) = lane.waiting.first().map(|index| &self.waiters[index]) else {
-                    return false;
-                };
-                let served = self
-                    .shelves
-                    .find(&class_of(backend, lane.class), CLASS)
-                    .is_some();
-                let for_long = first.since.saturating_add(self.limits.overtaken_ns_max) <= since;
-                !served && first.arrival < arrival && (lane.live == 0 || for_long)
-            })
+        at.lanes.iter().filter(|lane| lane.class != class && lane.opening == 0).any(|lane| {
+            let Some(first) = lane.waiting.first().map(|index| &self.waiters[index]) else {
+                return false;
+            };
+            let served = self.shelves.find(&class_of(backend, lane.class), CLASS).is_some();
+            let for_long = first.since.saturating_add(self.limits.overtaken_ns_max) <= since;
+            !served && first.arrival < arrival && (lane.live == 0 || for_long)
+        })
     }
 
     /// The waiter that a new connection is opened for: the first for whom none is being opened yet.
@@ -184,71 +149,33 @@ impl Pool {
         if !may {
             return None;
         }
-        let uncovered = at
-            .lanes
-            .iter()
-            .filter_map(|lane| self.waiters.nth(lane, lane.opening));
-        uncovered
-            .map(|index| &self.waiters[index])
-            .min_by_key(|waiter| waiter.arrival)
-            .map(|waiter| waiter.want)
+        let uncovered = at.lanes.iter().filter_map(|lane| self.waiters.nth(lane, lane.opening));
+        uncovered.map(|index| &self.waiters[index]).min_by_key(|waiter| waiter.arrival).map(|waiter| waiter.want)
     }
 
     fn warm(&self, shortage: u32, lane: &Lane) -> Warm {
-        if shortage > 0 && lane.uncovered() > 0 {
-            Warm::Given
-        } else {
-            Warm::Kept
-        }
+        if shortage > 0 && lane.uncovered() > 0 { Warm::Given } else { Warm::Kept }
     }
 
     /// The best idle slot of the account and class that is wanted.
     fn own(&self, backend: u16, want: &Want) -> Option<(u32, Fit)> {
-        let Want {
-            account,
-            class,
-            schema,
-            fingerprint,
-            ..
-        } = *want;
-        let what = Description {
-            backend,
-            class,
-            account,
-            schema,
-            fingerprint,
-        };
+        let Want { account, class, schema, fingerprint, .. } = *want;
+        let what = Description { backend, class, account, schema, fingerprint };
         let fit = |index: u32| {
             let found = &self.slots[index].what;
-            if *found == what {
-                Fit::Same
-            } else {
-                Fit::State
-            }
+            if *found == what { Fit::Same } else { Fit::State }
         };
-        let preferred = want
-            .prefer
-            .and_then(|id| self.slots.find(id))
-            .filter(|slot| {
-                let is = slot.what;
-                slot.state == Some(SlotState::Idle)
-                    && (is.backend, is.account, is.class) == (backend, account, class)
-            });
+        let preferred = want.prefer.and_then(|id| self.slots.find(id)).filter(|slot| {
+            let is = slot.what;
+            slot.state == Some(SlotState::Idle) && (is.backend, is.account, is.class) == (backend, account, class)
+        });
         if let Some(slot) = preferred {
             return Some((slot.id.index, fit(slot.id.index)));
         }
         let of_account = self.shelves.find(&what, ACCOUNT)?;
-        let better = || {
-            self.shelves
-                .find(&what, EXACT)
-                .or_else(|| self.shelves.find(&what, SCHEMA))
-        };
+        let better = || self.shelves.find(&what, EXACT).or_else(|| self.shelves.find(&what, SCHEMA));
         // One slot is the best whatever it is like.
-        let list = if of_account.len() == 1 {
-            of_account
-        } else {
-            better().unwrap_or(of_account)
-        };
+        let list = if of_account.len() == 1 { of_account } else { better().unwrap_or(of_account) };
         list.first().map(|index| (index, fit(index)))
     }
 
@@ -259,21 +186,12 @@ impl Pool {
             let account = self.shelves.list(self.slots[*index].shelves[ACCOUNT]);
             warm == Warm::Given || account.len() as usize > self.limits.warm_min
         };
-        let slot = list
-            .iter_back(&self.slots.table, CLASS)
-            .take(SPARE_SCAN_MAX)
-            .find(spares)?;
+        let slot = list.iter_back(&self.slots.table, CLASS).take(SPARE_SCAN_MAX).find(spares)?;
         Some((slot, Fit::Account))
     }
 }
 
 /// Only backend and class matter for the shelf of a class.
 fn class_of(backend: u16, class: u32) -> Description {
-    Description {
-        backend,
-        class,
-        account: 0,
-        schema: 0,
-        fingerprint: 0,
-    }
+    Description { backend, class, account: 0, schema: 0, fingerprint: 0 }
 }

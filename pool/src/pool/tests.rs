@@ -20,13 +20,7 @@ pub(super) fn limits() -> Limits {
 }
 
 pub(super) fn want(account: u32, class: u32) -> Want {
-    Want {
-        account,
-        class,
-        schema: 0,
-        fingerprint: 0,
-        prefer: None,
-    }
+    Want { account, class, schema: 0, fingerprint: 0, prefer: None }
 }
 
 fn pool(quota: u32) -> Pool {
@@ -63,14 +57,7 @@ fn dialed(pool: &mut Pool, now: u64, want: &Want) -> SlotId {
 }
 
 fn give_back(pool: &mut Pool, now: u64, slot: SlotId, want: &Want) {
-    pool.release(
-        now,
-        slot,
-        want.account,
-        want.class,
-        want.schema,
-        want.fingerprint,
-    );
+    pool.release(now, slot, want.account, want.class, want.schema, want.fingerprint);
     pool.check();
 }
 
@@ -98,79 +85,32 @@ fn evicted(pool: &mut Pool, now: u64) -> Vec<SlotId> {
 
 #[test]
 fn the_best_idle_connection_is_leased() {
-    let like = |schema, fingerprint| Want {
-        account: 1,
-        class: 0,
-        schema,
-        fingerprint,
-        prefer: None,
-    };
+    let like = |schema, fingerprint| Want { account: 1, class: 0, schema, fingerprint, prefer: None };
     let have = [like(5, 7), like(5, 8), like(6, 7), like(5, 7)];
     let get = |want: Want| {
         let mut pool = pool(8);
         let slots = idle_slots(&mut pool, 0, &have);
-        let want = Want {
-            prefer: want.prefer.map(|id| slots[id.index as usize]),
-            ..want
-        };
+        let want = Want { prefer: want.prefer.map(|id| slots[id.index as usize]), ..want };
         let (slot, fit) = lease(&mut pool, 9, &want);
         pool.check();
         (slots.iter().position(|s| *s == slot).unwrap(), fit)
     };
-    let preferred = |index| {
-        Some(SlotId {
-            index,
-            generation: 0,
-        })
-    };
-    assert_eq!(
-        get(like(5, 7)),
-        (3, Fit::Same),
-        "the most recently used of two"
-    );
+    let preferred = |index| Some(SlotId { index, generation: 0 });
+    assert_eq!(get(like(5, 7)), (3, Fit::Same), "the most recently used of two");
     assert_eq!(get(like(5, 8)), (1, Fit::Same));
     assert_eq!(get(like(6, 9)), (2, Fit::State), "the same schema");
-    assert_eq!(
-        get(like(9, 7)),
-        (3, Fit::State),
-        "the most recently used of the account"
-    );
-    assert_eq!(
-        get(Want {
-            prefer: preferred(0),
-            ..like(5, 7)
-        }),
-        (0, Fit::Same),
-        "the one used last"
-    );
-    assert_eq!(
-        get(Want {
-            prefer: preferred(2),
-            ..like(5, 7)
-        }),
-        (2, Fit::State),
-        "the one used last, in any state"
-    );
-    let (slot, fit) = get(Want {
-        account: 2,
-        prefer: preferred(3),
-        ..like(5, 7)
-    });
-    assert_eq!(
-        (slot, fit),
-        (0, Fit::Account),
-        "of another account, the least recently used"
-    );
+    assert_eq!(get(like(9, 7)), (3, Fit::State), "the most recently used of the account");
+    assert_eq!(get(Want { prefer: preferred(0), ..like(5, 7) }), (0, Fit::Same), "the one used last");
+    assert_eq!(get(Want { prefer: preferred(2), ..like(5, 7) }), (2, Fit::State), "the one used last, in any state");
+    let (slot, fit) = get(Want { account: 2, prefer: preferred(3), ..like(5, 7) });
+    assert_eq!((slot, fit), (0, Fit::Account), "of another account, the least recently used");
 }
 
 #[test]
 fn a_preferred_slot_that_is_leased_or_dead_is_no_preference() {
     let mut pool = pool(8);
     let slots = idle_slots(&mut pool, 0, &[want(1, 0), want(1, 0)]);
-    let mine = Want {
-        prefer: Some(slots[0]),
-        ..want(1, 0)
-    };
+    let mine = Want { prefer: Some(slots[0]), ..want(1, 0) };
     assert_eq!(lease(&mut pool, 5, &mine).0, slots[0]);
     assert_eq!(lease(&mut pool, 5, &mine).0, slots[1]);
     pool.closed(6, slots[0]);
@@ -184,9 +124,7 @@ fn another_class_is_never_leased() {
     idle_slots(&mut pool, 0, &[want(1, 0)]);
     let ticket = wait(&mut pool, 1, &want(1, 9));
     assert_eq!(pool.poll_ready(1), None);
-    let (slot, ..) = pool
-        .poll_dial()
-        .expect("room for a connection of that class");
+    let (slot, ..) = pool.poll_dial().expect("room for a connection of that class");
     pool.opened(2, slot);
     assert_eq!(pool.poll_ready(2), Some((ticket, slot, Fit::Same)));
 }
@@ -207,16 +145,8 @@ fn an_account_keeps_its_warm_connection_from_those_before_its_session_in_line() 
     let mut pool = pool(8);
     let slots = idle_slots(&mut pool, 0, &[want(1, 0)]);
     let before = wait(&mut pool, 1, &want(2, 0));
-    assert_eq!(
-        pool.poll_ready(1),
-        None,
-        "it is kept warm, and there is room"
-    );
-    assert_eq!(
-        lease(&mut pool, 1, &want(1, 0)),
-        (slots[0], Fit::Same),
-        "nobody in line may have it"
-    );
+    assert_eq!(pool.poll_ready(1), None, "it is kept warm, and there is room");
+    assert_eq!(lease(&mut pool, 1, &want(1, 0)), (slots[0], Fit::Same), "nobody in line may have it");
     let behind = wait(&mut pool, 1, &want(1, 0));
     give_back(&mut pool, 2, slots[0], &want(1, 0));
     assert_eq!(pool.poll_ready(2), Some((behind, slots[0], Fit::Same)));
@@ -231,33 +161,21 @@ fn an_account_keeps_its_warm_connection_from_those_before_its_session_in_line() 
 fn first_come_first_served() {
     let mut pool = pool(1);
     let slot = dialed(&mut pool, 0, &want(1, 0));
-    let tickets: Vec<Ticket> = (0..5)
-        .map(|account| wait(&mut pool, 1, &want(account, 0)))
-        .collect();
+    let tickets: Vec<Ticket> = (0..5).map(|account| wait(&mut pool, 1, &want(account, 0))).collect();
     assert_eq!(pool.poll_dial(), None, "the quota is used");
     assert!(pool.cancel(tickets[2]));
     assert!(!pool.cancel(tickets[2]), "a ticket ends once");
-    assert_eq!(
-        (pool.backend_of(tickets[1]), pool.backend_of(tickets[2])),
-        (Some(0), None)
-    );
+    assert_eq!((pool.backend_of(tickets[1]), pool.backend_of(tickets[2])), (Some(0), None));
     for account in [0, 1, 3, 4] {
         give_back(&mut pool, 2, slot, &want(account, 0));
-        assert_eq!(
-            pool.acquire(2, 0, &want(account, 0)),
-            Grant::Wait(wait_ticket(&pool)),
-            "not out of line"
-        );
+        assert_eq!(pool.acquire(2, 0, &want(account, 0)), Grant::Wait(wait_ticket(&pool)), "not out of line");
         let (ticket, given, _) = pool.poll_ready(2).unwrap();
         assert_eq!((ticket, given), (tickets[account as usize], slot));
         assert_eq!(pool.poll_ready(2), None);
     }
     let left = pool.fail_line(0);
     assert_eq!(left.len(), 4);
-    assert!(
-        left.iter()
-            .all(|ticket| !tickets.contains(ticket) && !pool.cancel(*ticket))
-    );
+    assert!(left.iter().all(|ticket| !tickets.contains(ticket) && !pool.cancel(*ticket)));
     assert_eq!(pool.waiting(0), 0);
     pool.check();
 }
@@ -275,10 +193,7 @@ fn a_line_has_an_end() {
     for _ in 0..8 {
         wait(&mut pool, 0, &want(1, 0));
     }
-    assert_eq!(
-        pool.acquire(0, 0, &want(1, 0)),
-        Grant::Refused(LineFull { waiters_max: 8 })
-    );
+    assert_eq!(pool.acquire(0, 0, &want(1, 0)), Grant::Refused(LineFull { waiters_max: 8 }));
     assert_eq!(pool.waiting(0), 8);
 }
 
@@ -289,14 +204,8 @@ fn dials_are_bounded_by_waiters_quota_and_limit() {
         for account in 0..waiters {
             wait(&mut pool, 0, &want(account, 0));
         }
-        let dials: Vec<u32> = std::iter::from_fn(|| pool.poll_dial())
-            .map(|(_, _, want)| want.account)
-            .collect();
-        assert_eq!(
-            dials,
-            (0..expected).collect::<Vec<_>>(),
-            "{waiters} waiters, a quota of {quota}"
-        );
+        let dials: Vec<u32> = std::iter::from_fn(|| pool.poll_dial()).map(|(_, _, want)| want.account).collect();
+        assert_eq!(dials, (0..expected).collect::<Vec<_>>(), "{waiters} waiters, a quota of {quota}");
         assert_eq!(pool.open(0), expected);
     }
 }
@@ -337,11 +246,7 @@ fn an_idle_connection_of_another_class_makes_way() {
     let slots = idle_slots(&mut pool, 0, &[want(1, 0), want(1, 0)]);
     let ticket = wait(&mut pool, 5, &want(1, 9));
     assert_eq!((pool.poll_ready(5), pool.poll_dial()), (None, None));
-    assert_eq!(
-        evicted(&mut pool, 5),
-        [slots[0]],
-        "one, the least recently used"
-    );
+    assert_eq!(evicted(&mut pool, 5), [slots[0]], "one, the least recently used");
     let (slot, ..) = pool.poll_dial().unwrap();
     pool.opened(6, slot);
     assert_eq!(pool.poll_ready(6), Some((ticket, slot, Fit::Same)));
@@ -350,10 +255,7 @@ fn an_idle_connection_of_another_class_makes_way() {
 #[test]
 fn a_class_without_a_connection_is_not_starved_by_one_with_many() {
     let mut pool = pool(2);
-    let slots = [
-        dialed(&mut pool, 0, &want(1, 0)),
-        dialed(&mut pool, 0, &want(1, 0)),
-    ];
+    let slots = [dialed(&mut pool, 0, &want(1, 0)), dialed(&mut pool, 0, &want(1, 0))];
     let stranger = wait(&mut pool, 1, &want(1, 9));
     let resident = wait(&mut pool, 2, &want(1, 0));
     give_back(&mut pool, 3, slots[0], &want(1, 0));
@@ -384,10 +286,7 @@ fn classes_overtake_each_other_only_so_long() {
         assert_eq!(evicted(&mut pool, gap_ms * MS), [slot]);
         let (dial, ..) = pool.poll_dial().unwrap();
         pool.opened(gap_ms * MS, dial);
-        assert_eq!(
-            pool.poll_ready(gap_ms * MS).map(|ready| ready.0),
-            Some(early)
-        );
+        assert_eq!(pool.poll_ready(gap_ms * MS).map(|ready| ready.0), Some(early));
         9
     };
     assert_eq!(served_first(99), 0, "its own connection will come back");
@@ -400,40 +299,23 @@ fn idle_time_closes_what_is_not_kept_warm() {
     let slots = idle_slots(&mut pool, 0, &[want(1, 0), want(1, 0), want(2, 0)]);
     assert_eq!(pool.poll_timeout(), Some(1_000 * MS));
     assert_eq!(evicted(&mut pool, 1_000 * MS - 1), []);
-    assert_eq!(
-        evicted(&mut pool, 1_000 * MS + 9),
-        [slots[0]],
-        "each account keeps one"
-    );
+    assert_eq!(evicted(&mut pool, 1_000 * MS + 9), [slots[0]], "each account keeps one");
     assert_eq!(pool.poll_timeout(), None, "what is kept warm needs no time");
     // A second one comes: the one that was kept only for being the last goes.
-    let young = [
-        lease(&mut pool, 2_000 * MS, &want(1, 0)).0,
-        dialed(&mut pool, 2_000 * MS, &want(1, 0)),
-    ];
+    let young = [lease(&mut pool, 2_000 * MS, &want(1, 0)).0, dialed(&mut pool, 2_000 * MS, &want(1, 0))];
     assert_eq!(young[0], slots[1]);
     give_back(&mut pool, 2_000 * MS, young[0], &want(1, 0));
     assert_eq!(evicted(&mut pool, 3_000 * MS), []);
     give_back(&mut pool, 3_000 * MS, young[1], &want(1, 0));
     assert_eq!(evicted(&mut pool, 3_000 * MS), [young[0]]);
-    pool.set_limits(Limits {
-        warm_min: 0,
-        ..limits()
-    });
+    pool.set_limits(Limits { warm_min: 0, ..limits() });
     assert_eq!(evicted(&mut pool, 3_000 * MS), [slots[2]]);
     assert_eq!(evicted(&mut pool, 4_000 * MS), [young[1]]);
 }
 
 #[test]
 fn age_closes_idle_ones_at_once_and_leased_ones_when_they_come_back() {
-    let mut pool = Pool::new(
-        1,
-        Limits {
-            age_ns_max: 800 * MS,
-            idle_ns_max: u64::MAX,
-            ..limits()
-        },
-    );
+    let mut pool = Pool::new(1, Limits { age_ns_max: 800 * MS, idle_ns_max: u64::MAX, ..limits() });
     pool.set_quota(0, 8);
     let slots = idle_slots(&mut pool, 0, &[want(1, 0), want(1, 0)]);
     let leased = lease(&mut pool, 1, &want(1, 0)).0;
@@ -444,11 +326,7 @@ fn age_closes_idle_ones_at_once_and_leased_ones_when_they_come_back() {
     assert_eq!(evicted(&mut pool, 800 * MS), [slots[0]]);
     let ticket = wait(&mut pool, 800 * MS, &want(1, 0));
     give_back(&mut pool, 801 * MS, leased, &want(1, 0));
-    assert_eq!(
-        pool.poll_ready(801 * MS),
-        None,
-        "whoever waits gets a young one"
-    );
+    assert_eq!(pool.poll_ready(801 * MS), None, "whoever waits gets a young one");
     assert_eq!(evicted(&mut pool, 801 * MS), [leased]);
     let (dial, ..) = pool.poll_dial().unwrap();
     pool.opened(802 * MS, dial);
@@ -457,24 +335,12 @@ fn age_closes_idle_ones_at_once_and_leased_ones_when_they_come_back() {
 
 #[test]
 fn connections_opened_together_are_not_closed_together() {
-    let mut pool = Pool::new(
-        1,
-        Limits {
-            age_ns_max: 8_000 * MS,
-            idle_ns_max: u64::MAX,
-            ..limits()
-        },
-    );
+    let mut pool = Pool::new(1, Limits { age_ns_max: 8_000 * MS, idle_ns_max: u64::MAX, ..limits() });
     pool.set_quota(0, 8);
     idle_slots(&mut pool, 0, &[want(1, 0); 8]);
-    let closed_ms: Vec<u64> = (7_000..=8_000)
-        .filter(|ms| !evicted(&mut pool, ms * MS).is_empty())
-        .collect();
+    let closed_ms: Vec<u64> = (7_000..=8_000).filter(|ms| !evicted(&mut pool, ms * MS).is_empty()).collect();
     assert_eq!(closed_ms.len(), 8, "{closed_ms:?}");
-    assert!(
-        closed_ms.windows(2).all(|pair| pair[1] - pair[0] > 20),
-        "{closed_ms:?}"
-    );
+    assert!(closed_ms.windows(2).all(|pair| pair[1] - pair[0] > 20), "{closed_ms:?}");
 }
 
 #[test]
@@ -485,11 +351,7 @@ fn a_slot_closed_from_outside_is_not_evicted() {
     assert_eq!(pool.poll_evict(ends), Some(slots[0]));
     pool.closed(ends, slots[1]);
     assert_eq!(pool.poll_evict(ends), None);
-    assert_eq!(
-        (pool.open(0), pool.idle(0)),
-        (2, 1),
-        "one idle, one still to be closed by the caller"
-    );
+    assert_eq!((pool.open(0), pool.idle(0)), (2, 1), "one idle, one still to be closed by the caller");
     pool.check();
 }
 
@@ -520,14 +382,7 @@ fn an_unusable_backend_gives_nothing_and_keeps_its_line() {
     pool.set_usable(0, false);
     assert!(!pool.acquire_exactly(slots[0]));
     let ticket = wait(&mut pool, 6, &want(1, 0));
-    assert_eq!(
-        (
-            pool.poll_ready(6),
-            pool.poll_dial(),
-            pool.poll_quota_wanted()
-        ),
-        (None, None, None)
-    );
+    assert_eq!((pool.poll_ready(6), pool.poll_dial(), pool.poll_quota_wanted()), (None, None, None));
     assert_eq!(evicted(&mut pool, 6), [slots[0]]);
     give_back(&mut pool, 7, leased, &want(1, 0));
     assert_eq!(pool.poll_ready(7), None);
@@ -542,23 +397,9 @@ fn an_unusable_backend_gives_nothing_and_keeps_its_line() {
 fn slots_can_be_shown() {
     let mut pool = pool(4);
     let slot = dialed(&mut pool, 0, &want(3, 2));
-    let view = SlotView {
-        slot,
-        backend: 0,
-        state: SlotState::Leased,
-        account: 3,
-        class: 2,
-    };
+    let view = SlotView { slot, backend: 0, state: SlotState::Leased, account: 3, class: 2 };
     assert_eq!(pool.slots().collect::<Vec<_>>(), [view]);
-    assert_eq!(
-        (
-            pool.open(0),
-            pool.outstanding(0),
-            pool.idle(0),
-            pool.waiting(0)
-        ),
-        (1, 1, 0, 0)
-    );
+    assert_eq!((pool.open(0), pool.outstanding(0), pool.idle(0), pool.waiting(0)), (1, 1, 0, 0));
 }
 
 #[test]

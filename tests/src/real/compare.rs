@@ -8,6 +8,7 @@
 //! | sequence numbers of a login | full and fast authentication take different numbers of packets, by what is cached |
 //! | the value of a GTID tracker | each run is a transaction of its own |
 //! | the status flag `QUERY_WAS_SLOW` | it tells of time |
+//! | warnings, and the flags of `FORETOLD`, in the EOF after column definitions | the gate has no such EOF from its backend; they come at the end of the rows, for which it doesn't wait |
 //! | digits in the answer to `COM_STATISTICS` | they tell of time and load |
 //! | the value of the tracked variable `statement_id` | the server counts the statements of all sessions |
 //! | rows of a step marked `~`, and sequence numbers | they tell of others, or of time |
@@ -16,7 +17,7 @@ use std::fmt::Write as _;
 
 use weir_net::column::{Column, cells};
 use weir_net::flags::{Capabilities, Status};
-use weir_net::outcome::OkPacket;
+use weir_net::outcome::{EofPacket, OkPacket};
 use weir_net::statement::patch_statement_id;
 use weir_net::track::{Track, Tracks};
 
@@ -85,7 +86,8 @@ fn line(piece: &Piece, reply: &Reply) -> String {
 fn content(piece: &Piece, reply: &Reply) -> String {
     let Piece { what, payload, .. } = piece;
     let content = match what {
-        What::Ok | What::RowsEnd | What::ColumnsEof => ok(payload, reply.capabilities),
+        What::Ok | What::RowsEnd => ok(payload, reply.capabilities),
+        What::ColumnsEof => columns_eof(payload),
         What::Err => refusal(payload),
         What::Column => match Column::decode(payload) {
             Ok(column) => format!("{column:?} {}", hash(payload)),
@@ -112,6 +114,21 @@ fn content(piece: &Piece, reply: &Reply) -> String {
     };
     format!("{what:?} {content}")
 }
+
+fn columns_eof(payload: &[u8]) -> String {
+    match EofPacket::decode(payload) {
+        Ok(eof) => format!("{:?}", eof.status.minus(FORETOLD).minus(Status::QUERY_WAS_SLOW)),
+        Err(malformed) => malformed.0.to_owned(),
+    }
+}
+
+/// What MySQL says before the rows and again after them, and nobody acts on before.
+const FORETOLD: Status = Status::NO_GOOD_INDEX
+    .union(Status::NO_INDEX)
+    .union(Status::IN_TRANS)
+    .union(Status::IN_TRANS_READONLY)
+    .union(Status::AUTOCOMMIT)
+    .union(Status::MORE_RESULTS);
 
 /// An OK packet, or the EOF that stands for it. The header byte counts: it tells the two apart.
 fn ok(payload: &[u8], capabilities: Capabilities) -> String {

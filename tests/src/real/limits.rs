@@ -17,7 +17,7 @@ pub const CLIENT_PROGRAM_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of a value that a difference shows: the start tells what it is.
 pub const SHOWN_BYTES_MAX: usize = 160;
 /// Differences that are shown for one session: later ones mostly follow from the first.
-pub const SHOWN_DIFFERENCES_MAX: usize = 3;
+pub const SHOWN_DIFFERENCES_MAX: usize = 5;
 /// Sessions that run at the same time. More than the cores, since each mostly waits for MySQL.
 pub const WORKERS: usize = 4;
 /// Connections to each backend when there are plenty.

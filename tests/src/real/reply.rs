@@ -80,7 +80,8 @@ impl Reply {
 
     /// The text rows' cells; NULL is `None`.
     pub fn rows(&self) -> Vec<Vec<Option<Vec<u8>>>> {
-        let cells = |row| weir_net::column::cells(row).map_while(Result::ok).map(|cell| cell.map(<[u8]>::to_vec)).collect();
+        let cells =
+            |row| weir_net::column::cells(row).map_while(Result::ok).map(|cell| cell.map(<[u8]>::to_vec)).collect();
         self.all(What::Row).map(cells).collect()
     }
 }

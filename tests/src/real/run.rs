@@ -365,7 +365,8 @@ impl Context for Cast {
 }
 
 fn account(usual: &Account, who: &Who, context: &dyn Context) -> Result<Account, String> {
-    let fill = |text: &String| text::fill(text.as_bytes(), context).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let fill =
+        |text: &String| text::fill(text.as_bytes(), context).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let mut account = usual.clone();
     if let Some(user) = &who.user {
         account.user = fill(user)?;

@@ -77,13 +77,25 @@ pub enum Command {
     /// The answer to the next request for a local file; without it the file is empty.
     File(Vec<u8>),
     Prepare(String, Vec<u8>),
-    Execute { name: String, is_cursor: bool, keeps_types: bool, params: Vec<Param> },
-    LongData { name: String, index: u16, data: Vec<u8> },
+    Execute {
+        name: String,
+        is_cursor: bool,
+        keeps_types: bool,
+        params: Vec<Param>,
+    },
+    LongData {
+        name: String,
+        index: u16,
+        data: Vec<u8>,
+    },
     Fetch(String, u32),
     ResetStatement(String),
     Close(String),
     InitDb(Vec<u8>),
-    FieldList { table: Vec<u8>, wildcard: Vec<u8> },
+    FieldList {
+        table: Vec<u8>,
+        wildcard: Vec<u8>,
+    },
     Ping,
     Statistics,
     ResetConnection,
@@ -280,7 +292,8 @@ fn change<'a>(words: impl Iterator<Item = &'a str>) -> Result<Change, String> {
     let mut change = Change::default();
     for word in words {
         let (sign, name) = word.split_at(1);
-        let flag = CAPABILITIES.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("no capability {name}"))?.1;
+        let flag =
+            CAPABILITIES.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("no capability {name}"))?.1;
         match sign {
             "+" => change.added |= flag.0,
             "-" => change.taken |= flag.0,

@@ -39,7 +39,9 @@ pub enum Mode {
 /// # Panics
 /// If a session differs, with all differences; if MySQL or the gate cannot be had.
 pub fn check(mode: Mode) {
-    let sessions = corpus();
+    let mut sessions = corpus();
+    // Those that run alone come last: they wait until everybody else is done.
+    sessions.sort_by_key(|session| session.is_alone);
     let place = place();
     let desk = desk(sessions.len());
     let only = std::env::var("WEIR_TEST_ONLY").unwrap_or_default();
@@ -134,11 +136,8 @@ impl Worker {
             _shared = self.place.stage.read().unwrap_or_else(PoisonError::into_inner);
         }
         let database = format!("w{at}");
-        let account = Account {
-            schema: Some(database.clone()),
-            capabilities: capabilities(at, session),
-            ..self.place.account()
-        };
+        let account =
+            Account { schema: Some(database.clone()), capabilities: capabilities(at, session), ..self.place.account() };
         let direct = match &*slot {
             Some(known) => known.clone(),
             None => {
@@ -224,7 +223,8 @@ impl Report {
         if lines.is_empty() {
             return;
         }
-        let mut text = format!("{} ({}, {}): {} differences\n", session.name, session.place, session.rules.join(" "), lines.len());
+        let mut text =
+            format!("{} ({}, {}): {} differences\n", session.name, session.place, session.rules.join(" "), lines.len());
         for line in lines.iter().take(limits::SHOWN_DIFFERENCES_MAX) {
             let _ = writeln!(text, "  {line}");
         }
@@ -236,7 +236,8 @@ impl Report {
         failures.sort();
         let mut times = self.times.into_inner().unwrap_or_else(PoisonError::into_inner);
         times.sort();
-        let slowest: Vec<String> = times.iter().rev().take(8).map(|(time, name)| format!("{name} {time:.1?}")).collect();
+        let slowest: Vec<String> =
+            times.iter().rev().take(8).map(|(time, name)| format!("{name} {time:.1?}")).collect();
         let ran = self.ran.into_inner();
         eprintln!("{mode:?}: {ran} sessions, {} differ; the slowest: {}", failures.len(), slowest.join(", "));
         assert!(ran > 0, "no session was run");

@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn values_are_filled_in() {
-        let check = |text: &str, expected: &str| assert_eq!(fill(text.as_bytes(), &Fixed).unwrap(), expected.as_bytes());
+        let check =
+            |text: &str, expected: &str| assert_eq!(fill(text.as_bytes(), &Fixed).unwrap(), expected.as_bytes());
         check("USE ${db}_2; KILL ${id:b} /* ${id} */", "USE d1_2; KILL 8 /* 7 */");
         check("'${ab*3}' ${*2*2}", "'ababab' *2*2");
         check("plain", "plain");

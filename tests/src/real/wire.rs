@@ -210,7 +210,8 @@ impl Wire {
 
     fn receive_part(&mut self) -> io::Result<Packet> {
         self.want(HEADER_BYTES)?;
-        let header = Header::at_front(&self.received[self.received_at..]).unwrap_or_else(|| unreachable!("wanted above"));
+        let header =
+            Header::at_front(&self.received[self.received_at..]).unwrap_or_else(|| unreachable!("wanted above"));
         self.received_at += HEADER_BYTES;
         let len = header.payload_len as usize;
         self.want(len)?;
@@ -277,12 +278,9 @@ pub fn is_late(error: &io::Error) -> bool {
 /// An ERR packet in words.
 pub fn refusal(payload: &[u8]) -> String {
     match ErrPacket::decode(payload) {
-        Ok(err) => format!(
-            "{} ({}) {}",
-            err.code,
-            String::from_utf8_lossy(&err.state),
-            String::from_utf8_lossy(err.message)
-        ),
+        Ok(err) => {
+            format!("{} ({}) {}", err.code, String::from_utf8_lossy(&err.state), String::from_utf8_lossy(err.message))
+        }
         Err(malformed) => format!("a malformed ERR packet: {}", malformed.0),
     }
 }

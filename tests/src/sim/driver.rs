@@ -363,6 +363,7 @@ impl Core {
                 }
             }
             Action::Pause { wire } => {
+                scene.tell(|| format!("core {}: pauses {wire:?}", self.id));
                 let state = self.known(wire, "Pause");
                 assert!(!state.paused, "{wire:?} is paused twice");
                 state.paused = true;
@@ -370,6 +371,7 @@ impl Core {
                 state.late_chunks = scene.random.below(2);
             }
             Action::Resume { wire } => {
+                scene.tell(|| format!("core {}: resumes {wire:?}", self.id));
                 let state = self.known(wire, "Resume");
                 assert!(state.paused, "{wire:?} is resumed without a pause");
                 state.paused = false;

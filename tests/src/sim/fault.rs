@@ -37,6 +37,10 @@ pub enum Fault {
     StopApplier {
         server: usize,
     },
+    /// A server refuses every new connection with 1040.
+    Full {
+        server: usize,
+    },
     /// An account gets another password.
     NewPassword {
         user: usize,
@@ -65,6 +69,7 @@ pub enum Kind {
     Vanish,
     AdminKill,
     StopApplier,
+    Full,
     NewPassword,
     FalseAlarm,
 }
@@ -77,6 +82,7 @@ pub const KINDS: &[Kind] = &[
     Kind::Vanish,
     Kind::AdminKill,
     Kind::StopApplier,
+    Kind::Full,
     Kind::NewPassword,
     Kind::FalseAlarm,
 ];
@@ -106,6 +112,7 @@ pub fn plan(
             Kind::Vanish => Fault::Vanish { client: random.below(clients as u64) as usize, reset: random.chance(50) },
             Kind::AdminKill => Fault::AdminKill { server, query_only: random.chance(50) },
             Kind::StopApplier => Fault::StopApplier { server },
+            Kind::Full => Fault::Full { server },
             Kind::NewPassword => Fault::NewPassword { user: random.below(users as u64) as usize },
             Kind::FalseAlarm => Fault::FalseAlarm { server },
         };

@@ -42,7 +42,6 @@ pub struct Habits {
     /// Answers `COM_CHANGE_USER` with a switch and a new nonce.
     pub switches_on_change: bool,
     pub service_ns_max: u64,
-    pub connections_max: usize,
     /// How long a replica takes for each transaction, at most.
     pub apply_ns_max: u64,
 }
@@ -56,6 +55,8 @@ pub struct Server {
     pub frozen_until: u64,
     pub slowness: u64,
     pub applier_stopped: bool,
+    /// Every new connection is one too many.
+    pub full: bool,
     /// Transactions of the log that are visible here.
     pub applied: usize,
     pub store: Store,
@@ -112,6 +113,7 @@ impl Server {
             frozen_until: 0,
             slowness: 1,
             applier_stopped: false,
+            full: false,
             applied: 0,
             store: Store {
                 server: id,
@@ -154,7 +156,7 @@ impl Server {
             ending: false,
             broken: false,
         };
-        if self.conns.len() >= self.habits.connections_max {
+        if self.full {
             conn.refuse(0, 1040, "08004", "Too many connections");
             conn.ending = true;
         } else {

@@ -203,6 +203,7 @@ impl World {
                 }
             }
             Fault::StopApplier { server } => self.servers[server].applier_stopped = true,
+            Fault::Full { server } => self.servers[server].full = true,
             Fault::NewPassword { user } => {
                 let (user, _) = &self.plan.users[user];
                 let password = format!("changed {}", self.scene.random.below(1000));
@@ -230,6 +231,7 @@ impl World {
             Fault::Freeze { server } => self.servers[server].wake_all(&mut self.scene),
             Fault::Slow { server, .. } => self.servers[server].slowness = 1,
             Fault::StopApplier { server } => self.servers[server].applier_stopped = false,
+            Fault::Full { server } => self.servers[server].full = false,
             _ => {}
         }
     }

@@ -34,11 +34,7 @@ fn the_last_connection_stays_where_somebody_uses_it() {
     assert_eq!(pool.cede(1, 0, 1, 1), 0);
     give_back(&mut pool, 2, slot, &want(1, 0));
     assert_eq!(pool.poll_evict(MS), None);
-    assert_eq!(
-        lease(&mut pool, MS, &want(1, 0)).0,
-        slot,
-        "used again before it was idle for long"
-    );
+    assert_eq!(lease(&mut pool, MS, &want(1, 0)).0, slot, "used again before it was idle for long");
     pool.rearm_quota(0);
     give_back(&mut pool, MS, slot, &want(1, 0));
     assert_eq!(pool.poll_evict(900 * MS), None, "the debt is forgotten");
@@ -48,21 +44,14 @@ fn the_last_connection_stays_where_somebody_uses_it() {
 fn a_busy_core_gives_only_what_exceeds_its_fair_share() {
     let mut pool = pool(3);
     let slots = [0; 3].map(|_| dialed(&mut pool, 0, &want(1, 0)));
-    let tickets = [
-        wait(&mut pool, 1, &want(1, 0)),
-        wait(&mut pool, 1, &want(1, 0)),
-    ];
+    let tickets = [wait(&mut pool, 1, &want(1, 0)), wait(&mut pool, 1, &want(1, 0))];
     assert_eq!(pool.cede(1, 0, 5, 2), 0, "all are leased");
     give_back(&mut pool, 2, slots[0], &want(1, 0));
     assert_eq!(pool.poll_ready(2), None, "owed to the other core");
     assert_eq!(evicted(&mut pool, 2), [slots[0]]);
     assert_eq!((pool.poll_dial(), pool.poll_ceded()), (None, Some((0, 1))));
     give_back(&mut pool, 3, slots[1], &want(1, 0));
-    assert_eq!(
-        pool.poll_ready(3),
-        Some((tickets[0], slots[1], Fit::Same)),
-        "the rest is its fair share"
-    );
+    assert_eq!(pool.poll_ready(3), Some((tickets[0], slots[1], Fit::Same)), "the rest is its fair share");
     assert_eq!((pool.poll_ceded(), pool.quota(0)), (None, 2));
     assert_eq!(pool.waiting(0), 1);
 }
@@ -73,10 +62,7 @@ fn share_is_wanted_once() {
     let slot = dialed(&mut pool, 0, &want(1, 0));
     assert_eq!(pool.poll_quota_wanted(), None);
     wait(&mut pool, 1, &want(1, 0));
-    assert_eq!(
-        (pool.poll_quota_wanted(), pool.poll_quota_wanted()),
-        (Some(0), None)
-    );
+    assert_eq!((pool.poll_quota_wanted(), pool.poll_quota_wanted()), (Some(0), None));
     wait(&mut pool, 1, &want(1, 0));
     assert_eq!(pool.poll_quota_wanted(), None, "asked, not answered");
     pool.rearm_quota(0);
@@ -109,11 +95,7 @@ enum Letter {
 impl Gate {
     fn new(cores: usize, budget: u32) -> Gate {
         let each = budget / cores as u32;
-        let limits = Limits {
-            waiters_max: 1_000,
-            dials_max: 100,
-            ..limits()
-        };
+        let limits = Limits { waiters_max: 1_000, dials_max: 100, ..limits() };
         let mut pools: Vec<Pool> = (0..cores).map(|_| Pool::new(1, limits)).collect();
         pools.iter_mut().for_each(|pool| pool.set_quota(0, each));
         Gate {
@@ -163,33 +145,20 @@ impl Gate {
         }
         while pool.poll_quota_wanted().is_some() {
             let others = (0..self.debts.len()).filter(|to| *to != core);
-            self.mail
-                .extend(others.map(|to| (to, Letter::Wanted(core))));
+            self.mail.extend(others.map(|to| (to, Letter::Wanted(core))));
         }
         pool.check();
     }
 
     fn check(&self) {
         let granted = |letter: &Letter| {
-            if let Letter::Granted(count) = letter {
-                *count
-            } else {
-                0
-            }
+            if let Letter::Granted(count) = letter { *count } else { 0 }
         };
         let in_mail: u32 = self.mail.iter().map(|(_, letter)| granted(letter)).sum();
         let held: u32 = self.pools.iter().map(|pool| pool.quota(0)).sum();
-        assert_eq!(
-            held + in_mail,
-            self.budget,
-            "share is neither made nor lost"
-        );
+        assert_eq!(held + in_mail, self.budget, "share is neither made nor lost");
         let open: u32 = self.pools.iter().map(|pool| pool.open(0)).sum();
-        assert!(
-            open <= self.budget,
-            "{open} connections, a budget of {}",
-            self.budget
-        );
+        assert!(open <= self.budget, "{open} connections, a budget of {}", self.budget);
     }
 
     fn rearm(&mut self, core: usize) {
@@ -213,9 +182,7 @@ fn the_sum_over_cores_is_the_budget_whatever_happens() {
             match random.below(if hot { 10 } else { 16 }) {
                 0..=5 => {
                     let class = random.below(2) as u32;
-                    if let Grant::Lease { slot, .. } =
-                        gate.pools[core].acquire(now, 0, &want(1, class))
-                    {
+                    if let Grant::Lease { slot, .. } = gate.pools[core].acquire(now, 0, &want(1, class)) {
                         gate.leased[core].push(slot);
                     }
                 }
@@ -228,11 +195,7 @@ fn the_sum_over_cores_is_the_budget_whatever_happens() {
                 _ if !gate.leased[core].is_empty() => {
                     let at = random.below(gate.leased[core].len() as u64) as usize;
                     let slot = gate.leased[core].swap_remove(at);
-                    let class = gate.pools[core]
-                        .slots()
-                        .find(|view| view.slot == slot)
-                        .unwrap()
-                        .class;
+                    let class = gate.pools[core].slots().find(|view| view.slot == slot).unwrap().class;
                     gate.pools[core].release(now, slot, 1, class, 0, 0);
                 }
                 _ => gate.deliver(now),
@@ -276,17 +239,8 @@ fn a_busy_core_gets_what_an_idle_one_holds() {
         }
     }
     settle(&mut gate, now);
-    assert_eq!(
-        gate.pools
-            .iter()
-            .map(|pool| pool.quota(0))
-            .collect::<Vec<_>>(),
-        [12, 0, 0, 0]
-    );
-    assert_eq!(
-        (gate.pools[0].outstanding(0), gate.pools[0].waiting(0)),
-        (12, 8)
-    );
+    assert_eq!(gate.pools.iter().map(|pool| pool.quota(0)).collect::<Vec<_>>(), [12, 0, 0, 0]);
+    assert_eq!((gate.pools[0].outstanding(0), gate.pools[0].waiting(0)), (12, 8));
 
     // Another core gets busy, too: it comes back to its fair share, no further.
     for _ in 0..20 {

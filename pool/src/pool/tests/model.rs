@@ -95,70 +95,41 @@ impl Model {
     /// What the caller thinks idle may already be on its way out; the pool's own word counts.
     fn is_idle(&self, slot: SlotId) -> bool {
         self.slots[&slot].seen == Seen::Idle
-            && self
-                .pool
-                .slots()
-                .any(|view| view.slot == slot && view.state == SlotState::Idle)
+            && self.pool.slots().any(|view| view.slot == slot && view.state == SlotState::Idle)
     }
 
     fn idle_at(&self, backend: u16, class: u32) -> Vec<(SlotId, Known)> {
-        let of = self
-            .slots
-            .iter()
-            .filter(|(_, known)| known.backend == backend && known.is.class == class);
-        of.filter(|(slot, _)| self.is_idle(**slot))
-            .map(|(slot, known)| (*slot, *known))
-            .collect()
+        let of = self.slots.iter().filter(|(_, known)| known.backend == backend && known.is.class == class);
+        of.filter(|(slot, _)| self.is_idle(**slot)).map(|(slot, known)| (*slot, *known)).collect()
     }
 
     /// Connections of a backend (and class) in a state, by the pool's word.
     fn count(&self, backend: u16, class: Option<u32>, states: &[SlotState]) -> u32 {
-        let of = self
-            .pool
-            .slots()
-            .filter(|v| v.backend == backend && class.is_none_or(|c| v.class == c));
+        let of = self.pool.slots().filter(|v| v.backend == backend && class.is_none_or(|c| v.class == c));
         of.filter(|view| states.contains(&view.state)).count() as u32
     }
 
     fn live(&self, backend: u16, class: Option<u32>) -> u32 {
-        self.count(
-            backend,
-            class,
-            &[SlotState::Opening, SlotState::Idle, SlotState::Leased],
-        )
+        self.count(backend, class, &[SlotState::Opening, SlotState::Idle, SlotState::Leased])
     }
 
     fn waiting(&self, backend: u16, class: u32) -> u32 {
-        self.line
-            .iter()
-            .filter(|(_, at, want)| (*at, want.class) == (backend, class))
-            .count() as u32
+        self.line.iter().filter(|(_, at, want)| (*at, want.class) == (backend, class)).count() as u32
     }
 
     fn uncovered(&self, backend: u16, class: u32) -> u32 {
-        self.waiting(backend, class).saturating_sub(self.count(
-            backend,
-            Some(class),
-            &[SlotState::Opening],
-        ))
+        self.waiting(backend, class).saturating_sub(self.count(backend, Some(class), &[SlotState::Opening]))
     }
 
     fn shortage(&self, backend: u16) -> u32 {
         let room = self.quota[usize::from(backend)].saturating_sub(self.live(backend, None));
-        (0..CLASSES)
-            .map(|class| self.uncovered(backend, class))
-            .sum::<u32>()
-            .saturating_sub(room)
+        (0..CLASSES).map(|class| self.uncovered(backend, class)).sum::<u32>().saturating_sub(room)
     }
 
     /// Whether somebody who waits may have an idle slot.
     fn may_have(&self, backend: u16, want: &Want, slot: &Known) -> bool {
         let class = want.class;
-        let like = self
-            .idle_at(backend, class)
-            .iter()
-            .filter(|(_, k)| k.is.account == slot.is.account)
-            .count();
+        let like = self.idle_at(backend, class).iter().filter(|(_, k)| k.is.account == slot.is.account).count();
         slot.is.class == class
             && (slot.is.account == want.account
                 || like > self.limits.warm_min
@@ -179,18 +150,9 @@ impl Model {
     fn expected(&self, backend: u16, want: &Want) -> Option<SlotId> {
         let mut idle = self.idle_at(backend, want.class);
         idle.sort_by_key(|(_, known)| std::cmp::Reverse(known.used));
-        let own: Vec<_> = idle
-            .iter()
-            .filter(|(_, known)| known.is.account == want.account)
-            .collect();
-        let first = |test: &dyn Fn(&Want) -> bool| {
-            own.iter()
-                .find(|(_, known)| test(&known.is))
-                .map(|(slot, _)| *slot)
-        };
-        let preferred = want
-            .prefer
-            .filter(|slot| own.iter().any(|(own, _)| own == slot));
+        let own: Vec<_> = idle.iter().filter(|(_, known)| known.is.account == want.account).collect();
+        let first = |test: &dyn Fn(&Want) -> bool| own.iter().find(|(_, known)| test(&known.is)).map(|(slot, _)| *slot);
+        let preferred = want.prefer.filter(|slot| own.iter().any(|(own, _)| own == slot));
         let found = preferred
             .or_else(|| first(&|is| (is.schema, is.fingerprint) == (want.schema, want.fingerprint)))
             .or_else(|| first(&|is| is.schema == want.schema))
@@ -199,18 +161,14 @@ impl Model {
         found.or_else(|| {
             let like = |account| idle.iter().filter(|(_, k)| k.is.account == account).count();
             let spare = |known: &Known| !room || like(known.is.account) > self.limits.warm_min;
-            idle.iter()
-                .rev()
-                .find(|(_, known)| spare(known))
-                .map(|(slot, _)| *slot)
+            idle.iter().rev().find(|(_, known)| spare(known)).map(|(slot, _)| *slot)
         })
     }
 
     fn acquire(&mut self) {
         let backend = self.random.below(BACKENDS) as u16;
         let known: Vec<SlotId> = self.slots.keys().copied().collect();
-        let prefer =
-            (!known.is_empty()).then(|| known[self.random.below(known.len() as u64) as usize]);
+        let prefer = (!known.is_empty()).then(|| known[self.random.below(known.len() as u64) as usize]);
         let want = Want {
             account: self.random.below(3) as u32,
             class: u32::from(self.random.below(4) == 0),
@@ -231,10 +189,7 @@ impl Model {
                 self.leased_to(slot, backend, &want, fit, self.line.len());
             }
             Grant::Wait(ticket) => {
-                assert!(
-                    !alone || expected.is_none(),
-                    "{expected:?} was there for {want:?}"
-                );
+                assert!(!alone || expected.is_none(), "{expected:?} was there for {want:?}");
                 assert!(self.line.len() < self.limits.waiters_max);
                 self.joined += 1;
                 self.line.push((ticket, backend, want));
@@ -246,27 +201,18 @@ impl Model {
     /// A lease for who stands (or would stand) at a position of the line: nobody before them may have that slot.
     fn leased_to(&mut self, slot: SlotId, backend: u16, want: &Want, fit: Fit, position: usize) {
         let known = self.slots[&slot];
-        assert_eq!(
-            (known.seen, known.backend, known.is.class),
-            (Seen::Idle, backend, want.class)
-        );
+        assert_eq!((known.seen, known.backend, known.is.class), (Seen::Idle, backend, want.class));
         assert_eq!(fit, Model::fit(want, &known.is));
         self.slots.get_mut(&slot).unwrap().seen = Seen::Leased;
         for (ticket, at, other) in &self.line[..position] {
             if *at != backend || other.class != want.class {
                 continue;
             }
-            assert_ne!(
-                other.account, known.is.account,
-                "{ticket:?} of that account came before"
-            );
+            assert_ne!(other.account, known.is.account, "{ticket:?} of that account came before");
             // One less than a moment ago: the slot itself is leased by now.
             let mut like = self.idle_at(backend, want.class);
             like.retain(|(_, other)| other.is.account == known.is.account);
-            assert!(
-                like.len() < self.limits.warm_min,
-                "{ticket:?} came before, and the account has spare ones"
-            );
+            assert!(like.len() < self.limits.warm_min, "{ticket:?} came before, and the account has spare ones");
             let given = self.shortage(backend) > 0 && self.uncovered(backend, want.class) > 0;
             assert!(!given, "{ticket:?} came before, and there is no room");
         }
@@ -275,11 +221,7 @@ impl Model {
     fn drain(&mut self) {
         loop {
             if let Some((ticket, slot, fit)) = self.pool.poll_ready(self.now) {
-                let position = self
-                    .line
-                    .iter()
-                    .position(|(other, ..)| *other == ticket)
-                    .expect("somebody waits so");
+                let position = self.line.iter().position(|(other, ..)| *other == ticket).expect("somebody waits so");
                 let (_, backend, want) = self.line[position];
                 self.leased_to(slot, backend, &want, fit, position);
                 self.line.remove(position);
@@ -289,40 +231,21 @@ impl Model {
                 assert_eq!(known.seen, Seen::Idle);
                 known.seen = Seen::Closing;
             } else if let Some((slot, backend, want)) = self.pool.poll_dial() {
-                let is = Want {
-                    fingerprint: 0,
-                    prefer: None,
-                    ..want
-                };
-                let known = Known {
-                    seen: Seen::Opening,
-                    backend,
-                    is,
-                    used: 0,
-                };
+                let is = Want { fingerprint: 0, prefer: None, ..want };
+                let known = Known { seen: Seen::Opening, backend, is, used: 0 };
                 assert!(self.slots.insert(slot, known).is_none(), "a new id");
                 assert!(self.usable[usize::from(backend)]);
-                let open = self
-                    .slots
-                    .values()
-                    .filter(|known| known.backend == backend)
-                    .count() as u32;
+                let open = self.slots.values().filter(|known| known.backend == backend).count() as u32;
                 assert!(open <= self.quota[usize::from(backend)], "the quota holds");
                 let opening = self.count(backend, Some(want.class), &[SlotState::Opening]);
-                assert!(
-                    opening <= self.waiting(backend, want.class),
-                    "a dial for each waiter at most"
-                );
+                assert!(opening <= self.waiting(backend, want.class), "a dial for each waiter at most");
             } else {
                 break;
             }
             self.pool.check();
         }
         while let Some(backend) = self.pool.poll_quota_wanted() {
-            assert!(
-                !std::mem::replace(&mut self.asked[usize::from(backend)], true),
-                "asked once"
-            );
+            assert!(!std::mem::replace(&mut self.asked[usize::from(backend)], true), "asked once");
         }
         assert_eq!(self.pool.poll_ceded(), None, "nobody asks for share here");
         self.check_rest();
@@ -334,29 +257,17 @@ impl Model {
             let at = usize::from(backend);
             let open = self.pool.open(backend);
             let idle = self.pool.idle(backend);
-            let of = |seen: Seen| {
-                self.slots
-                    .values()
-                    .filter(|k| k.backend == backend && k.seen == seen)
-                    .count() as u32
-            };
+            let of = |seen: Seen| self.slots.values().filter(|k| k.backend == backend && k.seen == seen).count() as u32;
             assert_eq!(of(Seen::Idle), idle);
             assert_eq!(of(Seen::Leased), self.pool.outstanding(backend));
-            assert_eq!(
-                of(Seen::Opening) + of(Seen::Idle) + of(Seen::Leased) + of(Seen::Closing),
-                open
-            );
+            assert_eq!(of(Seen::Opening) + of(Seen::Idle) + of(Seen::Leased) + of(Seen::Closing), open);
             if !self.usable[at] || self.live(backend, None) > self.quota[at] {
                 assert_eq!(idle, 0);
                 continue;
             }
-            for (ticket, other, want) in self.line.iter().filter(|(_, other, _)| *other == backend)
-            {
+            for (ticket, other, want) in self.line.iter().filter(|(_, other, _)| *other == backend) {
                 for (slot, known) in self.idle_at(*other, want.class) {
-                    assert!(
-                        !self.may_have(backend, want, &known),
-                        "{ticket:?} waits beside {slot:?}"
-                    );
+                    assert!(!self.may_have(backend, want, &known), "{ticket:?} waits beside {slot:?}");
                 }
             }
             let short = self.shortage(backend) > 0;
@@ -364,9 +275,7 @@ impl Model {
             assert!(!short || self.asked[at], "the other cores were asked");
             let opening = self.count(backend, None, &[SlotState::Opening]);
             if open < self.quota[at] && opening < self.limits.dials_max {
-                let uncovered: u32 = (0..CLASSES)
-                    .map(|class| self.uncovered(backend, class))
-                    .sum();
+                let uncovered: u32 = (0..CLASSES).map(|class| self.uncovered(backend, class)).sum();
                 assert_eq!(uncovered, 0, "a connection could be opened");
             }
         }
@@ -374,24 +283,14 @@ impl Model {
 
     /// A slot that is seen in a state, at random.
     fn any(&mut self, seen: Seen) -> Option<SlotId> {
-        let all: Vec<SlotId> = self
-            .slots
-            .iter()
-            .filter(|(_, k)| k.seen == seen)
-            .map(|(slot, _)| *slot)
-            .collect();
+        let all: Vec<SlotId> = self.slots.iter().filter(|(_, k)| k.seen == seen).map(|(slot, _)| *slot).collect();
         (!all.is_empty()).then(|| all[self.random.below(all.len() as u64) as usize])
     }
 
     fn make_idle(&mut self, slot: SlotId, is: Want) {
         self.used += 1;
         let known = self.slots.get_mut(&slot).unwrap();
-        *known = Known {
-            seen: Seen::Idle,
-            is,
-            used: self.used,
-            ..*known
-        };
+        *known = Known { seen: Seen::Idle, is, used: self.used, ..*known };
     }
 
     fn open_one(&mut self) {
@@ -403,16 +302,9 @@ impl Model {
 
     fn release_one(&mut self) {
         if let Some(slot) = self.any(Seen::Leased) {
-            let [account, schema, fingerprint] =
-                [3, 2, 2].map(|bound| self.random.below(bound) as u32);
-            let is = Want {
-                account,
-                schema,
-                fingerprint,
-                ..self.slots[&slot].is
-            };
-            self.pool
-                .release(self.now, slot, account, is.class, schema, fingerprint);
+            let [account, schema, fingerprint] = [3, 2, 2].map(|bound| self.random.below(bound) as u32);
+            let is = Want { account, schema, fingerprint, ..self.slots[&slot].is };
+            self.pool.release(self.now, slot, account, is.class, schema, fingerprint);
             self.make_idle(slot, is);
         }
     }
@@ -448,8 +340,7 @@ impl Model {
                 self.usable[usize::from(backend)] = usable;
             }
             91 if self.random.below(4) == 0 => {
-                let (failed, left): (Vec<_>, Vec<_>) =
-                    self.line.drain(..).partition(|(_, at, _)| *at == backend);
+                let (failed, left): (Vec<_>, Vec<_>) = self.line.drain(..).partition(|(_, at, _)| *at == backend);
                 self.line = left;
                 let failed: Vec<Ticket> = failed.into_iter().map(|(ticket, ..)| ticket).collect();
                 assert_eq!(self.pool.fail_line(backend), failed);
@@ -471,11 +362,7 @@ impl Model {
             }
             _ => {
                 self.now += self.random.below(40);
-                if let Some(due) = self
-                    .pool
-                    .poll_timeout()
-                    .filter(|_| self.random.below(3) == 0)
-                {
+                if let Some(due) = self.pool.poll_timeout().filter(|_| self.random.below(3) == 0) {
                     self.now = self.now.max(due);
                 }
             }
@@ -530,8 +417,5 @@ fn the_pool_does_what_the_naive_model_says() {
         model.finish();
         served += model.ended;
     }
-    assert!(
-        served > 20_000,
-        "only {served} tickets: the model must wait and be served"
-    );
+    assert!(served > 20_000, "only {served} tickets: the model must wait and be served");
 }

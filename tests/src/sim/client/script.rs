@@ -371,7 +371,8 @@ impl Script {
 
     fn value_check(&self, mind: &Mind, tag: Tag, schema: &str, key: i64) -> Check {
         let history = mind.values.get(&(schema.to_string(), key)).map_or(&[][..], |all| all);
-        if self.rules.eventual && !mind.in_transaction() {
+        // A transaction that may write is on the primary, one that may not is where its begin was sent.
+        if self.rules.eventual && mind.transaction.as_ref().is_none_or(|open| open.read_only) {
             let among = history.iter().cloned().map(Some).collect();
             return Check::MaybeRow(vec![is(tag), Want::Among(among)]);
         }
