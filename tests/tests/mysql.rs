@@ -118,6 +118,7 @@ fn a_crowd_shares_a_few_connections() {
             thread::sleep(limits::LOOK_PAUSE);
         }
     });
+    admin.ensure_replicated().unwrap();
     for wire in idle.iter_mut().step_by(50) {
         assert_eq!(first_cell(&ask(wire, "SELECT COUNT(*) FROM t").unwrap().rows()), "500");
     }

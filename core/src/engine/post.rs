@@ -35,6 +35,11 @@ impl Engine {
         gone.inbound.clear(&mut self.blocks);
         self.slot_links.remove(&gone.slot.index);
         self.accounts.let_go(gone.account);
+        if matches!(gone.phase, LinkPhase::Idle) {
+            // The pool must not hand it out any more; a slot in any other state is given back with the wire.
+            self.wires[gone.wire].slot = None;
+            self.pool.closed(self.now.0, gone.slot);
+        }
         self.close_wire(gone.wire);
     }
 

@@ -46,7 +46,7 @@ impl Engine {
             self.keep_insert_id(link, session);
             let Some(s) = self.sessions.get(session) else { return };
             let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
-            match self.step_next(s, request, link) {
+            match self.step_next(session, request, link) {
                 Next::ChangeUser(schema) => {
                     let account = s.account;
                     return self.change_user(link, account, schema);
@@ -107,7 +107,8 @@ impl Engine {
         })
     }
 
-    fn step_next(&self, s: &Session, request: &Request, link: Key<Link>) -> Next {
+    fn step_next(&self, session: Key<Session>, request: &Request, link: Key<Link>) -> Next {
+        let s = &self.sessions[session];
         let l = &self.links[link];
         if l.account != s.account {
             return Next::ChangeUser(s.schema);
@@ -138,6 +139,9 @@ impl Engine {
         }
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
         match s.insert_id {
+            InsertId::Never if asks.contains(Asks::LAST_INSERT_ID) && l.last_session != Some(session) => {
+                Next::GiveInsertId(0)
+            }
             InsertId::Known(id) if asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
             InsertId::OnLink(on, id) if on != link && asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
             _ => Next::Send,

@@ -36,13 +36,16 @@ impl Engine {
         }
         request.kept.clear(&mut self.blocks);
         let cut_off = request.body != Body::Whole;
+        let released = request.outcome.error.is_none()
+            && request.command == Command::Query
+            && request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::RELEASE));
         self.sessions[session].phase = Phase::Relaying(request);
         self.settle_pins(session, link);
         self.settle_freshness(session);
         let s = &mut self.sessions[session];
         s.phase = Phase::Ready;
-        if cut_off {
-            // The server has answered before the command was whole (packet too large): it closes, and so do we.
+        if cut_off || released {
+            // `COMMIT RELEASE`: the server closes behind its answer. Or it has answered before the command was whole (packet too large): it closes, and so do we.
             self.drop_link(link);
             self.sessions[session].lease = None;
             return self.end_session(session, crate::session::farewell::Parting::AfterSending);

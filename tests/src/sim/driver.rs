@@ -124,6 +124,9 @@ impl Core {
     }
 
     pub fn closed(&mut self, scene: &mut Scene, index: u32) {
+        if scene.mistake(Mutation::LostClose) {
+            return;
+        }
         let wire = self.wires.remove(&index).expect("a wire is closed once");
         assert!(wire.stage == Stage::Closing);
         self.engine.handle_closed(now(scene), wire.id);
@@ -277,8 +280,11 @@ impl Core {
         }
         assert!(wire.send.is_none(), "one send in flight");
         let count = if scene.random.chance(50) { 1 } else { SLICES_MAX };
-        let bytes: Vec<u8> = self.engine.outbox(wire.id).take(count).flatten().copied().collect();
+        let mut bytes: Vec<u8> = self.engine.outbox(wire.id).take(count).flatten().copied().collect();
         assert!(!bytes.is_empty(), "an outbox with a length has bytes");
+        if scene.mistake(Mutation::MovedBytes) {
+            bytes[0] ^= 1;
+        }
         wire.send = Some(Sending { bytes });
         self.woken.insert(index);
     }
@@ -358,7 +364,7 @@ impl Core {
             Action::Send { wire } => {
                 let state = self.known(wire, "Send");
                 let (idle, failed) = (state.send.is_none(), state.ended_by_failure());
-                if idle && !failed && self.engine.outbox_len(wire) > 0 {
+                if idle && !failed && self.engine.outbox_len(wire) > 0 && !scene.mistake(Mutation::ForgottenSend) {
                     self.start_send(scene, wire.index);
                 }
             }

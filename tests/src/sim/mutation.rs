@@ -37,4 +37,14 @@ pub enum Mutation {
     WrongOutbox,
     /// More connections than the budget are opened.
     OverBudget,
+    /// The driver never says that a wire is closed.
+    LostClose,
+    /// A tracker names a value that the session does not have.
+    WrongTracker,
+    /// A write runs on a replica.
+    WriteOnReplica,
+    /// Bytes of a running send change.
+    MovedBytes,
+    /// Nobody asks for a send of bytes that wait.
+    ForgottenSend,
 }

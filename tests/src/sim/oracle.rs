@@ -101,6 +101,17 @@ pub struct Counts {
 /// Bytes of a violation's words: a wrong result may be long.
 const TEXT_MAX: usize = 1000;
 
+impl Counts {
+    pub fn add(&mut self, other: Counts) {
+        self.statements += other.statements;
+        self.on_replicas += other.on_replicas;
+        self.errors += other.errors;
+        self.logins += other.logins;
+        self.lost += other.lost;
+        self.commits += other.commits;
+    }
+}
+
 impl Oracle {
     pub fn violation(&self) -> Option<&str> {
         self.violation.as_deref()

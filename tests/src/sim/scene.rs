@@ -10,7 +10,7 @@ use crate::sim::random::Random;
 use crate::sim::server::data::Logged;
 
 /// Events kept for the report of a failing seed.
-const TRACE_MAX: usize = 120000;
+const TRACE_MAX: usize = 120;
 
 pub struct Scene {
     pub now: u64,

@@ -4,6 +4,7 @@
 
 use weir_net::command::{Command, query_text};
 use weir_net::flags::Status;
+use weir_net::track::{Track, put_track};
 
 use crate::sim::mutation::Mutation;
 use crate::sim::oracle::Tag;
@@ -155,7 +156,8 @@ impl Server {
         let writes = statements.iter().any(needs_primary);
         let moved = session.transaction.is_some() && scene.mistake(Mutation::SplitTransaction);
         let place = (self.id, if moved { run.id + 1000 } else { run.id });
-        scene.oracle.ran(tag, place, self.store.replica, writes, session);
+        let replica = self.store.replica || writes && scene.mistake(Mutation::WriteOnReplica);
+        scene.oracle.ran(tag, place, replica, writes, session);
         if scene.mistake(Mutation::SecondRun) {
             scene.oracle.ran(tag, place, self.store.replica, writes, session);
         }
@@ -318,6 +320,9 @@ fn write_answer(
     let mut finish = finish(session, replier, more);
     if scene.mistake(Mutation::WrongStatus) {
         finish.status = Status(finish.status.0 ^ Status::IN_TRANS.0);
+    }
+    if !finish.track.is_empty() && scene.mistake(Mutation::WrongTracker) {
+        put_track(&mut finish.track, &Track::Variable { name: b"time_zone", value: b"nowhere" });
     }
     match answer {
         Answer::Ok { affected, insert_id, info } => {
