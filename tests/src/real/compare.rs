@@ -141,17 +141,18 @@ fn ok(payload: &[u8], capabilities: Capabilities) -> String {
         "{header:#04x} affected {affected_rows}, insert id {last_insert_id}, {status:?}, {warnings} warnings, info '{}'",
         cut(info)
     );
-    for track in Tracks::new(track) {
-        let track = match track {
+    for one in Tracks::new(track) {
+        let one = match one {
             Ok(Track::Gtids(_)) => "Gtids".to_owned(),
             Ok(Track::Variable { name: b"statement_id", .. }) => "Variable statement_id".to_owned(),
             Ok(Track::Variable { name, value }) => format!("Variable {}={}", cut(name), cut(value)),
             Ok(Track::Schema(name)) => format!("Schema {}", cut(name)),
             Ok(Track::TransactionState(state)) => format!("TransactionState {}", cut(state)),
             Ok(Track::TransactionCharacteristics(text)) => format!("TransactionCharacteristics {}", cut(text)),
-            other => format!("{other:?}"),
+            Ok(other) => format!("{other:?}"),
+            Err(malformed) => format!("{} in {}", malformed.0, track.escape_ascii()),
         };
-        let _ = write!(text, ", {track}");
+        let _ = write!(text, ", {one}");
     }
     text
 }

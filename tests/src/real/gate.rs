@@ -21,6 +21,8 @@ pub struct Gate {
 #[derive(Debug, Clone, Copy)]
 pub struct GateOptions<'a> {
     pub connections_per_backend: usize,
+    /// At most; a machine with fewer has fewer.
+    pub cores_max: usize,
     /// A Unix socket to listen on beside TCP.
     pub socket: Option<&'a Path>,
 }
@@ -31,6 +33,7 @@ impl Gate {
         let backends: Vec<_> = place.backends.iter().map(|backend| snapshot::Address::Tcp(*backend)).collect();
         let mut config = Config::local(&backends, "weir_monitor", "weir_monitor");
         config.settings.connections_per_backend_max = options.connections_per_backend as u32;
+        config.cores.truncate(options.cores_max);
         if let Some(path) = options.socket {
             config.listen.push(ListenAddress::Unix(path.to_owned()));
         }

@@ -1,11 +1,10 @@
 //! The noise: a second session of the same account that changes everything a shared connection may remember.
 //!
 //! Invariant: it never waits longer than `limits::NOISE_WAIT` for its turn, since the tested session may rightly have
-//! pinned every connection, and it pins nothing itself for longer than one statement.
-//! What it does is chosen by its turn, so that a failing run can be repeated.
+//! pinned every connection, and it pins nothing itself beyond one turn.
+//! What it does follows from where it began, so that a failing run can be repeated.
 
 use std::io;
-use std::time::Duration;
 
 use weir_net::command::Command;
 
@@ -30,27 +29,34 @@ pub struct Noise {
     account: Account,
     wire: Option<Wire>,
     is_waiting: bool,
-    turn: usize,
+    group: usize,
+    /// Statements of the group that have been sent.
+    sent: usize,
     /// Statements that were answered.
     pub answered: usize,
 }
 
 impl Noise {
-    pub fn new(address: Address, mut account: Account, turn: usize) -> Noise {
+    /// `group` is where it begins, so that sessions hear different noise.
+    pub fn new(address: Address, mut account: Account, group: usize) -> Noise {
         account.schema = Some(DATABASE.to_owned());
-        Noise { address, account, wire: None, is_waiting: false, turn, answered: 0 }
+        Noise { address, account, wire: None, is_waiting: false, group, sent: 0, answered: 0 }
     }
 
     /// Makes noise once, if there is room for it. Its own errors are nobody's business: a gate may refuse it when
     /// all connections are pinned.
     pub fn turn(&mut self) {
-        for _ in 0..STATEMENTS_PER_TURN {
+        loop {
             if self.attempt().is_err() {
                 self.wire = None;
-                self.is_waiting = false;
+                (self.is_waiting, self.sent) = (false, 0);
                 return;
             }
             if self.is_waiting {
+                return;
+            }
+            if self.sent == GROUPS[self.group % GROUPS.len()].len() {
+                (self.group, self.sent) = (self.group + 1, 0);
                 return;
             }
         }
@@ -62,16 +68,14 @@ impl Noise {
             None => self.wire.insert(Wire::login(&self.address, &self.account)?),
         };
         if !self.is_waiting {
-            let statement = STATEMENTS[self.turn % STATEMENTS.len()];
-            self.turn += 1;
-            match statement {
+            match GROUPS[self.group % GROUPS.len()][self.sent] {
                 RESET => wire.command(&[Command::ResetConnection.to_byte()])?,
                 sql => wire.command(&bind::query(&[], sql.as_bytes(), wire.capabilities))?,
             }
+            self.sent += 1;
             self.is_waiting = true;
         }
-        let wait = if self.answered == 0 { limits::WIRE_WAIT } else { limits::NOISE_WAIT };
-        if wire.is_readable(wait.max(Duration::from_millis(1)))? {
+        if wire.is_readable(limits::NOISE_WAIT)? {
             // A query's reply may also be the lone OK of a reset.
             reply::read(wire, Kind::Query, false, None)?;
             self.is_waiting = false;
@@ -81,36 +85,26 @@ impl Noise {
     }
 }
 
-const STATEMENTS_PER_TURN: usize = 2;
-
-/// Stands for `COM_RESET_CONNECTION`, which ends what would pin.
+/// Stands for `COM_RESET_CONNECTION`.
 const RESET: &str = "";
 
-/// Coprime to the number of statements per turn, so that every pair comes up.
-const STATEMENTS: [&str; 25] = [
-    "SET sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES', time_zone='-11:00', lc_time_names='de_DE'",
-    "INSERT INTO t (v) VALUES ('a'),('b'),('c')",
-    "SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1",
-    "USE weir_noise_2",
-    "INSERT INTO t (v) VALUES ('x')",
-    "SELECT 'noise' + 1, 1/0, CAST('zz' AS SIGNED)",
-    "SET NAMES latin1",
-    "SELECT * FROM no_such_table",
-    "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
-    "UPDATE t SET v='y' WHERE id < 0",
-    "SET autocommit=0",
-    "SELECT COUNT(*) FROM t",
-    "ROLLBACK",
-    "SET autocommit=1",
-    "USE weir_noise",
-    "SET @a=99, @b='noise', @x=-1, @v=1234",
-    RESET,
-    "CREATE TEMPORARY TABLE t (noise INT)",
-    "DROP TEMPORARY TABLE t",
-    "SELECT LAST_INSERT_ID(424242)",
-    "SET SESSION auto_increment_increment=7, insert_id=9000001, sql_select_limit=1, max_execution_time=0",
-    "SET SESSION group_concat_max_len=5, div_precision_increment=1, sql_safe_updates=1, unique_checks=0",
-    "SET TRANSACTION READ ONLY",
-    "DELETE FROM t WHERE id > 0",
-    RESET,
+/// One group is made in one turn. None leaves anything that pins: a second pin on two connections would stop the tested
+/// session's other half for ever.
+const GROUPS: [&[&str]; 13] = [
+    &[
+        "SET sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES', time_zone='-11:00', lc_time_names='de_DE'",
+        "INSERT INTO t (v) VALUES ('a'),('b'),('c')",
+    ],
+    &["SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1", "USE weir_noise_2"],
+    &["INSERT INTO t (v) VALUES ('x')", "SELECT 'noise' + 1, 1/0, CAST('zz' AS SIGNED)"],
+    &["SET NAMES latin1", "SELECT * FROM no_such_table"],
+    &["SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "UPDATE t SET v='y' WHERE id < 0"],
+    &["SET autocommit=0", "SELECT COUNT(*) FROM t", "ROLLBACK", "SET autocommit=1"],
+    &["USE weir_noise", "SET @a=99, @b='noise', @x=-1, @v=1234", RESET],
+    &["CREATE TEMPORARY TABLE t (noise INT)", "DROP TEMPORARY TABLE t"],
+    &["SELECT LAST_INSERT_ID(424242)", "SET NAMES utf8mb4 COLLATE utf8mb4_bin"],
+    &["SET SESSION auto_increment_increment=7, sql_select_limit=1, group_concat_max_len=5, div_precision_increment=1"],
+    &["SET insert_id=9000001, timestamp=1000", RESET, "SET sql_safe_updates=1, unique_checks=0, foreign_key_checks=0"],
+    &["SET TRANSACTION READ ONLY", "SELECT COUNT(*) FROM t", "DELETE FROM t WHERE id > 0 LIMIT 3"],
+    &["BEGIN", "INSERT INTO t (v) VALUES ('gone')", "ROLLBACK", RESET],
 ];
