@@ -37,7 +37,7 @@ fn direct() {
 /// The same seeds in every run.
 #[test]
 fn fixed_seeds() {
-    run_seeds(Mode::Gate, 0, 2_000, Duration::from_secs(20));
+    run_seeds(Mode::Gate, 0, 36, Duration::from_secs(60));
 }
 
 /// Other seeds in every run: the first one is printed, and every failing one.
@@ -46,7 +46,7 @@ fn changing_seeds() {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is past 1970");
     let first = since.as_secs() * 1_000;
     println!("seeds from {first}");
-    run_seeds(Mode::Gate, first, 2_000, Duration::from_secs(10));
+    run_seeds(Mode::Gate, first, 20, Duration::from_secs(10));
 }
 
 /// A seed is a run: nothing but the seed decides, and a run does all kinds of things.
