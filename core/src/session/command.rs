@@ -95,22 +95,21 @@ impl Engine {
         }
     }
 
-    /// Header and command byte at the front of the client's bytes.
+    /// Header and command byte at the front of the client's bytes. An empty packet has no such byte: it is taken for a
+    /// `COM_SLEEP`, as the server takes it, and the byte behind it belongs to the next packet.
     fn front(&self, session: Key<Session>) -> Option<(Header, u8)> {
         let inbound = &self.sessions[session].inbound;
-        if inbound.len() <= HEADER_BYTES {
-            return None;
-        }
         let first = self.blocks.bytes(inbound.first()?);
-        let mut head = [0u8; 5];
-        if first.len() >= 5 {
-            head.copy_from_slice(&first[..5]);
+        let mut copy = Vec::new();
+        let head = if first.len() > HEADER_BYTES {
+            first
         } else {
-            let mut copy = Vec::with_capacity(5);
-            inbound.copy_to(&self.blocks, 0, 5, &mut copy);
-            head.copy_from_slice(&copy);
-        }
-        Some((Header::decode([head[0], head[1], head[2], head[3]]), head[4]))
+            inbound.copy_to(&self.blocks, 0, HEADER_BYTES + 1, &mut copy);
+            &copy
+        };
+        let header = Header::at_front(head)?;
+        let command = if header.payload_len == 0 { Command::Sleep as u8 } else { *head.get(HEADER_BYTES)? };
+        Some((header, command))
     }
 
     /// What each command wants.
