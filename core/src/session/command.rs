@@ -8,7 +8,7 @@
 //! Rules: MySQL "Command Phase".
 
 use crate::engine::Engine;
-use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, STREAMED_TEXT_BYTES};
+use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, QUEUE_BYTES_HIGH, STREAMED_TEXT_BYTES};
 use crate::session::refuse::Refusal;
 use crate::session::{Body, Outcome, Phase, Progress, Request, Session};
 use crate::slots::Key;
@@ -47,6 +47,10 @@ impl Engine {
 
     fn run_ready(&mut self, session: Key<Session>) {
         let s = &self.sessions[session];
+        // Who does not read answers gets no more of them: the next command waits until some have left.
+        if self.wires[s.wire].queued_bytes() > QUEUE_BYTES_HIGH {
+            return;
+        }
         let Some((header, command)) = self.front(session) else { return };
         if s.leaving && s.lease.is_none() {
             return self.part_with(session, 0, &Refusal::Draining);
