@@ -242,16 +242,16 @@ impl Engine {
         true
     }
 
-    /// The bytes of the command after its command byte, as far as they are here.
+    /// The bytes of the command after its command byte, as far as they are here; none of one that streams.
     pub(crate) fn command_bytes<'a>(&'a self, session: Key<Session>, len: usize, copy: &'a mut Vec<u8>) -> &'a [u8] {
         let inbound = &self.sessions[session].inbound;
         let Some(first) = inbound.first() else { return &[] };
         let first = self.blocks.bytes(first);
         if first.len() >= len {
-            return &first[HEADER_BYTES + 1..len];
+            return first.get(HEADER_BYTES + 1..len).unwrap_or_default();
         }
         copy.clear();
-        inbound.copy_to(&self.blocks, HEADER_BYTES + 1, len - HEADER_BYTES - 1, copy);
+        inbound.copy_to(&self.blocks, HEADER_BYTES + 1, len.saturating_sub(HEADER_BYTES + 1), copy);
         copy
     }
 
