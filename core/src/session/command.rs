@@ -9,6 +9,7 @@
 
 use crate::engine::Engine;
 use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, QUEUE_BYTES_HIGH, STREAMED_TEXT_BYTES};
+use crate::session::farewell::Parting;
 use crate::session::refuse::Refusal;
 use crate::session::{Body, Outcome, Phase, Progress, Request, Session};
 use crate::slots::Key;
@@ -192,19 +193,20 @@ impl Engine {
             return;
         }
         self.counters.commands_local += 1;
+        if request.body != Body::Whole {
+            // Its bytes are still to come, and would be taken for the next command: it ends here.
+            self.say_packet(session, 1, payload);
+            return self.end_session(session, Parting::AfterSending);
+        }
         self.use_up(session, &request);
         self.say_packet(session, 1, payload);
         self.rest(session);
     }
 
-    /// Takes a command's bytes off the client's input without sending them. A streaming one cannot be skipped:
-    /// the session then ends after its answer.
+    /// Takes the bytes of a whole command off the client's input without sending them.
     pub(crate) fn use_up(&mut self, session: Key<Session>, request: &Request) {
-        let s = &mut self.sessions[session];
-        match request.body {
-            Body::Whole => s.inbound.consume(&mut self.blocks, request.len),
-            Body::Streaming { .. } => s.leaving = true,
-        }
+        debug_assert!(request.body == Body::Whole, "a command that streams cannot be skipped");
+        self.sessions[session].inbound.consume(&mut self.blocks, request.len);
     }
 
     /// Answers a command that was not sent anywhere with an error of the gate's own.
@@ -232,6 +234,10 @@ impl Engine {
             return false;
         }
         if request.progress == Progress::Unsent {
+            if request.body != Body::Whole {
+                self.client_gone(session);
+                return true;
+            }
             self.use_up(session, request);
         }
         let statement = request.statement.and_then(|id| self.sessions[session].statements.get_mut(&id));
