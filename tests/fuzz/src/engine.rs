@@ -61,28 +61,54 @@ fn step(world: &mut World, draw: &mut Draw<'_>) {
 
 /// Whole lives of a session, honest and less so; fuzzing cuts and joins them.
 pub fn seeds() -> Vec<Vec<u8>> {
-    const SETTLE: u8 = 19;
-    const LOGIN: u8 = 3;
-    const COMMAND: u8 = 4;
+    const COMMANDS: u8 = client::COMMANDS as u8;
     let mut seeds = Vec::new();
-    // A login of each kind, then each command in turn; the last byte of a move is how it is spoiled.
+    // A login of each kind, then a few commands.
     for kind in 0..client::LOGINS as u8 {
-        for first in (0..client::COMMANDS as u8).step_by(4) {
-            let mut seed = vec![kind, 0, kind % 2, SETTLE, LOGIN, 0, kind, 0, SETTLE, 6, 0, 0, SETTLE, SETTLE];
-            for command in first..(first + 4).min(client::COMMANDS as u8) {
-                seed.extend_from_slice(&[COMMAND, 0, command, 0, SETTLE]);
-            }
-            seeds.push(seed);
+        for first in (0..COMMANDS).step_by(4) {
+            let commands = (first..(first + 4).min(COMMANDS)).map(|number| command(number, 0));
+            seeds.push([life(kind, kind), commands.collect::<Vec<_>>().concat()].concat());
         }
     }
-    // The same command, its answer spoiled in each way.
-    for spoil in 0..spoil::WAYS as u8 {
-        for command in [0, 4, 12, 20] {
-            let mut seed = vec![1, 0, 1, SETTLE, LOGIN, 0, 0, 0, SETTLE, SETTLE];
-            seed.extend_from_slice(&[COMMAND, 0, command, 0, 11, 0, 0xff, 8, 0, spoil, 7, 1, SETTLE]);
-            seed.extend_from_slice(&[COMMAND, 0, 1, spoil, 9, 9, SETTLE, 12, 14, SETTLE]);
-            seeds.push(seed);
+    // A command whose answer is spoiled in each way, then one that is spoiled itself; time, and a close.
+    for way in 0..spoil::WAYS as u8 {
+        for number in [0, 3, 12, 19, 20, 21, 31, 32] {
+            let answered = [SENT, 0, 0xff, ANSWER, 0, way, 7, 1, SETTLE];
+            let rest = [command(number, 0)[..5].to_vec(), answered.to_vec(), command(number, way)];
+            seeds.push([life(1, 0), rest.concat(), vec![TIME, 9, SETTLE, TIME, 14, SETTLE]].concat());
+        }
+    }
+    // Bytes without end from either side, in the middle of a transaction and outside of one.
+    for (side, kind) in [(0, 1), (1, 0), (1, 3)] {
+        for byte in [3, 12, 14, 22, 23, 25, 0xfe] {
+            for number in [19, 21] {
+                let flood = [FLOOD, side, 0, 0, kind, byte, SETTLE, FLOOD, side, 0, 0, kind, byte, SETTLE];
+                seeds.push([life(2, 0), command(number, 0), flood.to_vec()].concat());
+            }
         }
     }
     seeds
 }
+
+/// A client comes, and logs in honestly.
+fn life(flags: u8, login: u8) -> Vec<u8> {
+    // The password itself is asked for by a Unix socket.
+    let is_local = u8::from(matches!(login, 1 | 3 | 4));
+    vec![flags, ACCEPT, is_local, SETTLE, LOGIN, 0, login, 0, SETTLE, PROOF, 0, 0, SETTLE, PROOF, 0, 0, SETTLE]
+}
+
+/// The first client says this one, and everybody goes on.
+fn command(number: u8, spoil: u8) -> Vec<u8> {
+    vec![COMMAND, 0, 0, number, spoil, SETTLE]
+}
+
+/// The moves as [`step`] numbers them.
+const ACCEPT: u8 = 0;
+const LOGIN: u8 = 3;
+const COMMAND: u8 = 4;
+const PROOF: u8 = 6;
+const ANSWER: u8 = 8;
+const SENT: u8 = 11;
+const TIME: u8 = 12;
+const FLOOD: u8 = 17;
+const SETTLE: u8 = 19;

@@ -27,13 +27,15 @@ use crate::draw::Draw;
 const ACTIONS_MAX: usize = 10_000;
 /// Timers that may be due at one moment.
 const TIMERS_MAX: usize = 1_000;
-/// Rounds of letting everybody go on until nobody has anything to say.
-const ROUNDS_MAX: usize = 40;
+/// Rounds of letting everybody go on until nobody has anything to say: above what full queues take in small sends.
+const ROUNDS_MAX: usize = 5_000;
+/// Seconds that the end may take.
+const END_S_MAX: usize = 40;
 /// What a queue may hold: the mark at which reading stops, and what one chunk and the gate's own words add.
 const QUEUE_BYTES_MAX: usize = 2 * QUEUE_BYTES_HIGH;
 /// Bytes of one flood.
 const FLOOD_BYTES: usize = 96 << 10;
-const SLICES_MAX: usize = 16;
+const SLICES_MAX: usize = 64;
 
 pub struct World {
     engine: Engine,
@@ -252,6 +254,7 @@ impl World {
                 return;
             }
         }
+        panic!("nobody says anything new, and yet it goes on and on");
     }
 
     fn go_on(&mut self, index: u32) -> bool {
@@ -304,7 +307,7 @@ impl World {
         let snapshot = self.outside.snapshot();
         self.engine.handle_mail(self.now, Mail::Snapshot(snapshot));
         self.drain();
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..END_S_MAX {
             for index in self.wires.keys().copied().collect::<Vec<u32>>() {
                 let Some(wire) = self.wires.get(&index) else { continue };
                 match wire.stage {
