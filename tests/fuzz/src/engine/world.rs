@@ -27,8 +27,8 @@ use crate::draw::Draw;
 const ACTIONS_MAX: usize = 10_000;
 /// Timers that may be due at one moment.
 const TIMERS_MAX: usize = 1_000;
-/// Rounds of letting everybody go on until nobody has anything to say: above what full queues take in small sends.
-const ROUNDS_MAX: usize = 5_000;
+/// Rounds of letting everybody go on until nobody has anything to say: above what floods of small commands take.
+const ROUNDS_MAX: usize = 200_000;
 /// Seconds that the end may take.
 const END_S_MAX: usize = 40;
 /// What a queue may hold: the mark at which reading stops, and what one chunk and the gate's own words add.
@@ -251,10 +251,16 @@ impl World {
                 moved |= self.go_on(index);
             }
             if !moved {
-                return;
+                return self.check_owners();
             }
         }
         panic!("nobody says anything new, and yet it goes on and on");
+    }
+
+    /// When everything has been sent, each wire has somebody who still wants it: nobody waits on one for ever.
+    fn check_owners(&self) {
+        let (sessions, links, wires) = self.engine.census();
+        assert_eq!(wires, sessions + links, "wires; {sessions} sessions and {links} links");
     }
 
     fn go_on(&mut self, index: u32) -> bool {

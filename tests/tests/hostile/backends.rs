@@ -1,0 +1,129 @@
+//! A backend that turns hostile, beside one that is honest.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use weir_tests::hostile::backend::{Backend, MARK};
+use weir_tests::hostile::limits;
+use weir_tests::hostile::misdeed::{MISDEEDS, Misdeed, WELCOMES};
+use weir_tests::hostile::peer::{Ended, Peer};
+use weir_tests::hostile::tested::Behind;
+use weir_tests::hostile::witness::Road;
+use weir_tests::real::place::{ask, first_cell, place};
+use weir_tests::real::wire::Wire;
+
+use crate::Arena;
+
+/// Clients that meet the misdeed at the same time.
+const VICTIMS: usize = 6;
+
+#[test]
+fn instead_of_a_reply() {
+    let backend = Backend::start(place().backends[1]).unwrap();
+    let arena = arena("misdeeds", &backend);
+    for deed in MISDEEDS {
+        backend.intend(deed);
+        let before = backend.committed();
+        arena.attack(&format!("a backend's {deed:?}"), || {
+            thread::scope(|scope| {
+                for victim in 0..VICTIMS {
+                    let arena = &arena;
+                    scope.spawn(move || meet(arena, deed, victim));
+                }
+            });
+        });
+        assert!(backend.committed() > before, "{deed:?} was never committed: nobody was sent to that backend");
+    }
+    // It repents, and is used again.
+    let mut wire = Wire::login(&arena.gate.address(), &arena.account).unwrap();
+    wait_until("the backend is used again", || {
+        let asked = ask(&mut wire, "SELECT @@GLOBAL.server_id, 1 /*vt+ ROLE=REPLICA */");
+        asked.is_ok()
+    });
+    drop(wire);
+    arena.close();
+}
+
+#[test]
+fn instead_of_a_greeting() {
+    let backend = Backend::start(place().backends[1]).unwrap();
+    let arena = arena("welcomes", &backend);
+    for kind in WELCOMES {
+        // Idle connections end, so that new ones are needed.
+        backend.welcome(Some(kind));
+        thread::sleep(2 * limits::BACKEND_IDLE);
+        arena.attack(&format!("a backend's {kind:?}"), || {
+            thread::scope(|scope| {
+                for _ in 0..VICTIMS {
+                    scope.spawn(|| {
+                        let mut wire = Wire::login(&arena.gate.address(), &arena.account).unwrap();
+                        for n in 0..5 {
+                            let began = Instant::now();
+                            // Nothing was sent there, so the other one can answer, or the client is told.
+                            match ask(&mut wire, &format!("SELECT {n} * 3 /*vt+ ROLE=REPLICA */")) {
+                                Ok(reply) => assert_eq!(first_cell(&reply.rows()), (n * 3).to_string()),
+                                Err(why) => assert!(!why.contains("hostile"), "{why}"),
+                            }
+                            assert!(began.elapsed() < limits::READ_WAIT, "{:?} for an answer", began.elapsed());
+                        }
+                    });
+                }
+            });
+        });
+        backend.welcome(None);
+    }
+    assert!(backend.committed() >= WELCOMES.len(), "only {} bad welcomes", backend.committed());
+    arena.close();
+}
+
+/// One client sends a read to the hostile backend, and leaves when it has seen enough.
+fn meet(arena: &Arena, deed: Misdeed, victim: usize) {
+    let Ok(mut peer) = Peer::logged_in(arena.gate.socket_address(), &arena.account) else {
+        panic!("{deed:?}: a client cannot log in");
+    };
+    if victim == 0 {
+        peer.narrow().unwrap();
+    }
+    let sql = format!("\x03/*vt+ ROLE=REPLICA */ SELECT '{MARK}', {victim}");
+    assert!(peer.send_packet(0, sql.as_bytes()));
+    match victim % 3 {
+        // Does not read for a while.
+        0 => thread::sleep(Duration::from_millis(700)),
+        // Leaves at once.
+        1 => return peer.reset(),
+        _ => {}
+    }
+    let ended = peer.drain(limits::ATTACK / 2);
+    // What the client gets is an error or an end, in time, where the misdeed is seen as one.
+    let is_seen = matches!(
+        deed,
+        Misdeed::RandomBytes
+            | Misdeed::WrongSequence
+            | Misdeed::HalfAndGone
+            | Misdeed::HalfAndReset
+            | Misdeed::HugeOk
+            | Misdeed::AbsurdCount
+            | Misdeed::LyingLengths
+            | Misdeed::EmptyPackets
+    );
+    if is_seen && ended == (Ended::Closed { bytes: 0 }) {
+        panic!("{deed:?}: the client was told nothing");
+    }
+}
+
+fn arena(name: &str, backend: &Backend) -> Arena {
+    let place = place();
+    let backends = [
+        Behind { address: place.backends[0], is_primary: true },
+        Behind { address: backend.address, is_primary: false },
+    ];
+    Arena::before(name, place, &backends, Road::Primary)
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limits::CALM_WAIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it does not come to pass that {what}");
+        thread::sleep(limits::SAMPLE_PAUSE);
+    }
+}
