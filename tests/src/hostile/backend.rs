@@ -23,6 +23,9 @@ use super::peer;
 /// In the text of a query it asks for the misdeed.
 pub const MARK: &str = "now be hostile";
 
+/// What only clients' reads have in them.
+const HINT: &[u8] = b"ROLE=REPLICA";
+
 pub struct Backend {
     pub address: SocketAddr,
     shared: Arc<Shared>,
@@ -35,6 +38,7 @@ struct Shared {
     deed: Mutex<Misdeed>,
     welcome: Mutex<Option<Welcome>>,
     committed: AtomicUsize,
+    served: AtomicUsize,
 }
 
 impl Backend {
@@ -49,6 +53,7 @@ impl Backend {
             deed: Mutex::new(Misdeed::Silent),
             welcome: Mutex::new(None),
             committed: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
         });
         let mine = shared.clone();
         thread::spawn(move || {
@@ -75,6 +80,13 @@ impl Backend {
     /// Misdeeds and bad welcomes so far.
     pub fn committed(&self) -> usize {
         self.shared.committed.load(Ordering::Relaxed)
+    }
+}
+
+impl Backend {
+    /// Queries for a replica that were passed on honestly.
+    pub fn served(&self) -> usize {
+        self.shared.served.load(Ordering::Relaxed)
     }
 }
 
@@ -130,6 +142,9 @@ fn watch(shared: &Shared, gate: &mut TcpStream, mut server: &TcpStream) -> io::R
         }
         let bytes = &buffer[..n];
         if !bytes.windows(mark.len()).any(|window| window == mark) {
+            if bytes.windows(HINT.len()).any(|window| window == HINT) {
+                shared.served.fetch_add(1, Ordering::Relaxed);
+            }
             server.write_all(bytes)?;
             continue;
         }

@@ -22,6 +22,7 @@ fn before_the_login() {
     arena.attack("a request for TLS before the greeting", || hasty_tls(&arena));
     arena.attack("who vanishes during the login", || vanishing(&arena));
     arena.attack("half handshakes that hang", || half_handshakes(&arena));
+    arena.attack("logins that come byte by byte and never end", || dribble(&arena));
     arena.attack("a thousand half-open connections", || flood(&arena));
     arena.close();
 }
@@ -190,6 +191,22 @@ fn half_handshakes(arena: &Arena) {
         closed_in_time(peer, "half a handshake");
     }
     assert!(began.elapsed() >= limits::HANDSHAKE, "they were not given the time that they have");
+}
+
+/// More bytes than the gate has blocks, each in a packet of its own.
+fn dribble(arena: &Arena) {
+    let payload = [&[0, 0, 1, 1][..], &login(b"app"), &[b'x'; 40]].concat();
+    let mut peers: Vec<Peer> = (0..50).map(|_| Peer::greeted(arena.gate.socket_address()).unwrap().0).collect();
+    assert!(peers.len() * 80 > 2 * limits::BLOCKS_PER_CORE);
+    for byte in &payload[..80] {
+        for peer in &mut peers {
+            peer.send(&[*byte]);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    for peer in &mut peers {
+        closed_in_time(peer, "a login that never ends");
+    }
 }
 
 fn flood(arena: &Arena) {
