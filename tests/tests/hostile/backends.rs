@@ -64,6 +64,27 @@ fn instead_of_a_greeting() {
     arena.close();
 }
 
+/// The control thread asks too: it may not drown in what it hears.
+#[test]
+fn instead_of_an_answer_to_the_monitor() {
+    let backend = Backend::start(place().backends[1]).unwrap();
+    let arena = arena("monitor", &backend);
+    for deed in MISDEEDS {
+        used_again(&arena, &backend);
+        backend.intend(deed);
+        let before = backend.committed();
+        backend.spare_nobody(true);
+        arena.attack(&format!("a backend's {deed:?} for the monitor"), || {
+            thread::sleep(limits::ATTACK / 2);
+            read_honestly(&arena);
+        });
+        backend.spare_nobody(false);
+        assert!(backend.committed() > before, "{deed:?} met nobody");
+    }
+    used_again(&arena, &backend);
+    arena.close();
+}
+
 /// It repents, and reads reach it again.
 fn used_again(arena: &Arena, backend: &Backend) {
     let before = backend.served();
