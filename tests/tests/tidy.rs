@@ -127,7 +127,9 @@ fn nothing_banned_is_called() {
             return;
         }
         for (crates, call, instead) in BANNED {
-            if crates.contains(&name) {
+            // A test's child process tells its parent by its output.
+            let is_childs_voice = *call == "println!(" && is_test_file(path);
+            if crates.contains(&name) && !is_childs_voice {
                 for (n, line) in text.lines().enumerate() {
                     if line.contains(call) && !line.trim_start().starts_with("//") {
                         faults.push(format!("{}:{}: {call}: {instead}", path.display(), n + 1));

@@ -33,7 +33,7 @@ pub fn check(input: &[u8]) {
         charset: draw.pick(&SETS),
         server_version: VERSIONS[usize::from(flags >> 4 & 3)],
     };
-    let is_long = flags >> 6 == 3 && draw.u8() % 16 == 0;
+    let is_long = flags >> 6 == 3 && draw.u8().is_multiple_of(16);
     let sql = draw.rest();
     let planned = plan(sql, &facts);
     check_sound(&planned);
