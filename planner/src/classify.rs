@@ -11,7 +11,7 @@
 use crate::effects::{Asks, Effects};
 use crate::facts::Facts;
 use crate::lexer::TokenKind;
-use crate::plan::{Assign, Kind, Local, Plan, Route};
+use crate::plan::{Assign, IdSpan, Kind, Local, Plan, Route};
 use crate::reason::Reason;
 use crate::word::kw;
 
@@ -74,6 +74,9 @@ pub(crate) struct Draft {
     asks: Asks,
     assigns: Vec<Assign>,
     local: Option<Local>,
+    ids: Vec<IdSpan>,
+    /// Names the server's own lists or locks, where connections have the server's ids.
+    about_server: bool,
 }
 
 /// What a statement is when nothing insists on the primary.
@@ -126,6 +129,8 @@ impl Draft {
         self.effects |= after.effects;
         self.asks |= after.asks;
         self.assigns.extend(after.assigns);
+        self.ids.extend(after.ids);
+        self.about_server |= after.about_server;
         self
     }
 
@@ -221,6 +226,8 @@ impl Draft {
 
     fn into_plan(self, hint: Option<crate::hint::Hint>, statements: u16) -> Plan {
         let (route, reason) = self.route();
+        // A definition is evaluated by whoever uses it later.
+        let keeps_ids = self.about_server || matches!(self.kind, Some(Kind::Ddl | Kind::Account | Kind::Prepare));
         Plan {
             route,
             effects: self.effects,
@@ -231,6 +238,7 @@ impl Draft {
             statements,
             assigns: self.assigns.into(),
             local: self.local,
+            ids: if keeps_ids { Box::default() } else { self.ids.into() },
         }
     }
 }

@@ -7,7 +7,7 @@
 //! Cost of a point select's reply: one share of the chunk, no copy, no allocation.
 
 use crate::block::Chunk;
-use crate::engine::Engine;
+use crate::engine::{Class, Engine};
 use crate::limits::INJECTED_REPLY_BYTES_MAX;
 use crate::link::expect::Purpose;
 use crate::link::{Lessee, Link, LinkPhase};
@@ -243,6 +243,7 @@ impl Engine {
                 self.alignment_failed(link, payload);
                 false
             }
+            Some(Purpose::Lead) => true,
             Some(Purpose::Kill) => {
                 let code = ErrPacket::decode(payload).map_or(0, |e| e.code);
                 self.log(crate::mail::Level::Info, "a KILL at a backend failed", format!("error {code}"));
@@ -307,12 +308,20 @@ impl Engine {
                 self.go_on(link);
             }
             Purpose::Prepare(_) => self.go_on(link),
-            Purpose::Reset => self.begin_setup(link),
+            Purpose::Reset => {
+                // A reset leads to the server's character set, not back to that of the login (seen on 9.7).
+                let l = &self.links[link];
+                let class = self.classes.intern(Class { charset: l.charset, ..self.classes.get(l.class) });
+                self.links[link].class = class;
+                self.begin_setup(link);
+            }
             Purpose::InsertId(session) => {
                 self.insert_id_kept(link, session);
                 self.go_on(link);
             }
-            Purpose::GiveInsertId => {}
+            Purpose::GiveInsertId | Purpose::Lead => {}
+            Purpose::Trackers => self.conclude(link),
+            Purpose::TrackersAsked(session, names) => self.trackers_told(session, link, &names),
             Purpose::Kill => self.kill_sent(link),
         }
     }

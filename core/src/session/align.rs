@@ -1,7 +1,7 @@
 //! Aligning: making the leased connection look like the client's session, by difference, then sending the command.
 //!
 //! ```text
-//!   step_next:  change of user ─► schema ─► variables ─► prepare ─► insert id ─► the command
+//!   step_next:  change of user ─► schema ─► variables ─► prepare ─► insert id, trackers, … ─► the command
 //!                 awaited         awaited    pipelined*   awaited    pipelined
 //! ```
 //! \* A change of variables that this backend has accepted before cannot fail, so it travels in front of the command in
@@ -13,6 +13,7 @@ use crate::limits::COMMAND_BYTES_BUFFERED_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Link, LinkPhase};
 use crate::session::prepared::Text;
+use crate::session::previous::{ABOUT_PREVIOUS, Place};
 use crate::session::{Body, InsertId, Phase, Progress, Request, Session};
 use crate::slots::Key;
 use crate::state::{SchemaId, StateId};
@@ -28,6 +29,8 @@ enum Next {
     Variables { wants: StateId, may_fail: bool },
     Prepare(Rc<Text>),
     GiveInsertId(u64),
+    Trackers,
+    Lead(Vec<Rc<[u8]>>),
     Send,
 }
 
@@ -73,6 +76,14 @@ impl Engine {
                     let text = format!("SET last_insert_id={id}");
                     self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
                     self.sessions[session].insert_id = InsertId::OnLink(link, id);
+                }
+                Next::Trackers => self.give_trackers(session, link),
+                Next::Lead(way) => {
+                    for text in way {
+                        self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, &text);
+                    }
+                    let slot = self.links[link].slot;
+                    self.sessions[session].previous.place = Place::On { slot, rows: true };
                 }
                 Next::Send => return self.send(session, link),
             }
@@ -144,6 +155,10 @@ impl Engine {
             }
             InsertId::Known(id) if asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
             InsertId::OnLink(on, id) if on != link && asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
+            _ if self.wants_own_trackers(request) && !l.bare => Next::Trackers,
+            _ if asks.intersects(ABOUT_PREVIOUS) && !matches!(s.previous.place, Place::On { .. }) => {
+                s.previous.way(asks).map_or(Next::Send, Next::Lead)
+            }
             _ => Next::Send,
         }
     }
@@ -188,6 +203,7 @@ impl Engine {
         self.count_sent(link);
         self.expect(link, Expect { kind, purpose: Purpose::Client });
         let l = &mut self.links[link];
+        l.goes_on = l.undisturbed && l.last_session == Some(session);
         l.undisturbed = true;
         l.last_session = Some(session);
         let eof_wanted = !self.sessions[session].caps.contains(weir_net::flags::Capabilities::DEPRECATE_EOF);

@@ -134,5 +134,5 @@ impl Engine {
 fn table(names: &[&str], rows: Vec<Vec<String>>) -> Table {
     let columns = names.iter().map(|name| (name.as_bytes().to_vec(), Shape::Text)).collect();
     let rows = rows.into_iter().map(|row| row.into_iter().map(|cell| Some(cell.into_bytes())).collect());
-    Table { columns, rows: rows.collect() }
+    Table { columns, rows: rows.collect(), warnings: 0 }
 }

@@ -10,12 +10,13 @@ use crate::engine::Engine;
 use crate::link::Link;
 use crate::session::pins::{self, Reasons};
 use crate::session::prepared::Busy;
+use crate::session::previous::keeps_diagnostics;
 use crate::session::refuse::Refusal;
 use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_net::flags::Status;
-use weir_planner::{Effects, Kind};
+use weir_planner::{Asks, Effects, Kind};
 
 impl Engine {
     /// The reply to the client's own command has ended.
@@ -36,12 +37,16 @@ impl Engine {
         }
         request.kept.clear(&mut self.blocks);
         let cut_off = request.body != Body::Whole;
-        let released = request.outcome.error.is_none()
-            && request.command == Command::Query
-            && request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::RELEASE));
+        let released = self.releases(session, &request);
         self.sessions[session].phase = Phase::Relaying(request);
         self.settle_pins(session, link);
         self.settle_freshness(session);
+        self.settle_previous(session, link);
+        if self.links[link].bare && !cut_off {
+            self.take_trackers_back(session, link);
+            self.sessions[session].phase = Phase::Asking;
+            return;
+        }
         let s = &mut self.sessions[session];
         s.phase = Phase::Ready;
         if cut_off || released {
@@ -50,11 +55,56 @@ impl Engine {
             self.sessions[session].lease = None;
             return self.end_session(session, crate::session::farewell::Parting::AfterSending);
         }
+        self.keep_or_give_back(session, link);
+    }
+
+    fn keep_or_give_back(&mut self, session: Key<Session>, link: Key<Link>) {
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
         if !in_transaction && self.sessions[session].pins.is_empty() {
             self.give_back(session);
         }
         self.rest(session);
+    }
+
+    /// The gate's own questions behind a command have been answered.
+    pub(crate) fn conclude(&mut self, link: Key<Link>) {
+        let Some(crate::link::Lessee::Session(session)) = self.links[link].lessee else { return };
+        if self.links[link].expects.is_empty() && matches!(self.sessions[session].phase, Phase::Asking) {
+            self.keep_or_give_back(session, link);
+        }
+    }
+
+    /// True when the server closes the connection behind its answer: `COMMIT RELEASE`, also by `completion_type`.
+    fn releases(&self, session: Key<Session>, request: &Request) -> bool {
+        let Some(plan) = request.plan.as_ref().filter(|_| request.outcome.error.is_none()) else { return false };
+        let by_default = || {
+            let kind = self.states.variable(self.sessions[session].state, "completion_type");
+            plan.kind != Kind::Multi
+                && plan.effects.intersects(Effects::COMMIT | Effects::ROLLBACK)
+                && !plan.effects.contains(Effects::CHAIN)
+                && kind.is_some_and(|kind| kind == b"RELEASE" || kind == b"2")
+        };
+        request.command == Command::Query && (plan.effects.contains(Effects::RELEASE) || by_default())
+    }
+
+    /// What the next statement may ask about this one (S21).
+    fn settle_previous(&mut self, session: Key<Session>, link: Key<Link>) {
+        let slot = self.links[link].slot;
+        let s = &mut self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return };
+        if keeps_diagnostics(request.command) {
+            if request.outcome.error.is_some() {
+                (s.previous.warnings, s.previous.told) = (1, 1);
+            }
+            return;
+        }
+        let asked = request.plan.as_ref().filter(|p| p.kind == Kind::Show && p.asks.contains(Asks::DIAGNOSTICS));
+        let kept = asked.map(|_| s.previous.warnings);
+        let counted = !request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::CALC_FOUND_ROWS));
+        s.previous.ran(slot, &request.outcome, counted, self.links[link].goes_on);
+        if let Some(kept) = kept {
+            s.previous.warnings = kept;
+        }
     }
 
     fn settle_pins(&mut self, session: Key<Session>, link: Key<Link>) {
@@ -71,9 +121,6 @@ impl Engine {
             if !failed {
                 end = pins::ended_by_plan(&plan);
             }
-            if !failed {
-                self.sessions[session].shows.learn(&plan);
-            }
             let uses_up = Effects::WRITES | Effects::COMMIT | Effects::ROLLBACK | Effects::IMPLICIT_COMMIT;
             if plan.effects.intersects(uses_up) && !status.contains(Status::IN_TRANS) {
                 end.0 |= Reasons::TRANSACTION_ONCE.0;
@@ -82,7 +129,7 @@ impl Engine {
         if matches!(command, Command::BinlogDump | Command::BinlogDumpGtid | Command::RegisterSlave) {
             add.0 |= Reasons::BINLOG.0;
         }
-        if failed || outcome.warnings > 0 {
+        if failed || (outcome.warnings > 0 && !keeps_diagnostics(command)) {
             add.0 |= Reasons::DIAGNOSTICS.0;
         }
         self.settle_statement(session, command, statement, status);
@@ -197,7 +244,9 @@ impl Engine {
                 self.decide_anew(session);
             }
             // Nothing of the client's is under way: it learns of the loss with its next command.
-            Phase::Ready | Phase::Farewell | Phase::Greet(_) => self.lease_lost_at_rest(session, in_transaction),
+            Phase::Ready | Phase::Asking | Phase::Farewell | Phase::Greet(_) => {
+                self.lease_lost_at_rest(session, in_transaction);
+            }
             Phase::Aligning(request) if !in_transaction && !pinned => self.decide(session, request),
             Phase::Relaying(mut request) | Phase::Feeding(mut request, _) | Phase::Aligning(mut request) => {
                 if request.progress == Progress::Answering || request.body != Body::Whole {
