@@ -145,10 +145,34 @@ pub enum InsertId {
     /// No statement of this session has set it.
     #[default]
     Never,
-    /// The server knows it on this connection. The number is what the OK packet said, which is the same
-    /// unless the statement stored an explicit value.
-    OnLink(Key<Link>, u64),
+    /// The server knows it on this connection, unless the statement stored a value that it was given: then it is 0 there,
+    /// as on every connection that changes hands, and `before` stands. `said` is what the OK packet said.
+    OnLink {
+        link: Key<Link>,
+        said: u64,
+        before: u64,
+    },
     Known(u64),
+}
+
+impl InsertId {
+    /// The number, when the server need not be asked.
+    pub fn known(self) -> u64 {
+        match self {
+            InsertId::Never => 0,
+            InsertId::OnLink { said, .. } => said,
+            InsertId::Known(id) => id,
+        }
+    }
+
+    /// After a statement on `link` whose OK said this.
+    pub fn told(self, link: Key<Link>, said: u64) -> InsertId {
+        let before = match self {
+            InsertId::OnLink { link: on, before, .. } if on == link => before,
+            other => other.known(),
+        };
+        InsertId::OnLink { link, said, before }
+    }
 }
 
 /// Whether the open transaction (or statement) may have changed data.

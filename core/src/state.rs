@@ -92,6 +92,18 @@ impl States {
         self.intern(changed)
     }
 
+    /// The state like `id`, but with what decides how a statement is understood as in `home`. Nothing else is taken from
+    /// there: to set `autocommit` would end a transaction.
+    pub fn understood_as(&mut self, id: StateId, home: StateId) -> StateId {
+        if id == home {
+            return id;
+        }
+        UNDERSTANDING.iter().fold(id, |state, name| match self.variable(home, name).map(<[u8]>::to_vec) {
+            Some(value) => self.with(state, name, &value),
+            None => self.without(state, name),
+        })
+    }
+
     fn intern(&mut self, set: Vec<(Box<str>, Box<[u8]>)>) -> StateId {
         let set: Variables = Rc::from(set);
         if let Some(id) = self.ids.get(&set) {
@@ -119,6 +131,8 @@ impl States {
         let find = |set: &[(Box<str>, Box<[u8]>)], name: &str| set.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone());
         let (had_names, names) = (find(has, NAMES_COLLATION), find(wants, NAMES_COLLATION));
         let renamed = had_names != names;
+        // The character set that client, connection and results have by `NAMES`.
+        let mut named = None;
         if let (true, Some(collation), Some(charset)) = (renamed, &names, find(wants, "character_set_connection")) {
             out.extend_from_slice(b"NAMES '");
             out.extend_from_slice(&charset);
@@ -126,6 +140,7 @@ impl States {
             out.extend_from_slice(collation);
             out.push(b'\'');
             first = false;
+            named = Some(charset);
         }
         let unnamed = renamed && names.is_none();
         // What the connection has and the session has not goes back to the default before anything else is set,
@@ -138,7 +153,10 @@ impl States {
             if &**name == NAMES_COLLATION {
                 continue;
             }
-            let same = has.iter().any(|(n, v)| n == name && v == value);
+            let same = match &named {
+                Some(charset) if BY_NAMES.contains(&&**name) => charset == value,
+                _ => has.iter().any(|(n, v)| n == name && v == value),
+            };
             if !same || follows_another(name) || (unnamed && name.starts_with("character_set_")) {
                 put_assignment(out, &mut first, name, Some(value));
             }
@@ -149,6 +167,22 @@ impl States {
         !first
     }
 }
+
+/// Variables that the server looks at when it prepares a statement.
+const UNDERSTANDING: [&str; 10] = [
+    NAMES_COLLATION,
+    "character_set_client",
+    "character_set_connection",
+    "character_set_results",
+    "collation_connection",
+    "default_collation_for_utf8mb4",
+    "div_precision_increment",
+    "explicit_defaults_for_timestamp",
+    "group_concat_max_len",
+    "sql_mode",
+];
+
+const BY_NAMES: [&str; 3] = ["character_set_client", "character_set_connection", "character_set_results"];
 
 /// `collation_connection` is changed by setting `character_set_connection`, so it is always set again, behind it
 /// (names are sorted: `character_set_…` stands before `collation_…`).
@@ -232,10 +266,26 @@ mod tests {
             "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin',collation_connection='utf8mb4_bin'"
         );
         assert_eq!(
+            set(&states, StateId(0), collated),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin',collation_connection='utf8mb4_bin'"
+        );
+        assert_eq!(
             set(&states, collated, plain),
             "SET collation_connection=DEFAULT,character_set_client='utf8mb4',character_set_connection='utf8mb4',\
              character_set_results='utf8mb4'"
         );
+    }
+
+    /// S41: a statement is prepared as it was understood, without touching the session's transaction.
+    #[test]
+    fn a_statement_is_understood_as_at_home() {
+        let mut states = States::default();
+        let home = states.with(StateId(0), "sql_mode", b"ANSI");
+        let off = states.with(StateId(0), "autocommit", b"OFF");
+        let now = states.with(off, "group_concat_max_len", b"7");
+        let both = states.understood_as(now, home);
+        assert_eq!(set(&states, now, both), "SET group_concat_max_len=DEFAULT,sql_mode='ANSI'");
+        assert_eq!(states.understood_as(now, now), now);
     }
 
     #[test]

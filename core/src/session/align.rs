@@ -29,6 +29,8 @@ enum Next {
     Variables { wants: StateId, may_fail: bool },
     Prepare(Rc<Text>),
     GiveInsertId(u64),
+    /// The server's own number stands unless it is 0.
+    MendInsertId(u64),
     Trackers,
     Lead(Vec<Rc<[u8]>>),
     Send,
@@ -49,7 +51,10 @@ impl Engine {
             self.keep_insert_id(link, session);
             let Some(s) = self.sessions.get(session) else { return };
             let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
-            match self.step_next(session, request, link) {
+            let missing = self.missing_statement(session, request, link);
+            let home = missing.map(|text| (self.states.understood_as(self.sessions[session].state, text.state), text));
+            let Some(Phase::Aligning(request)) = self.sessions.get(session).map(|s| &s.phase) else { return };
+            match self.step_next(session, request, link, home) {
                 Next::ChangeUser(schema) => {
                     let account = s.account;
                     return self.change_user(link, account, schema);
@@ -75,7 +80,13 @@ impl Engine {
                 Next::GiveInsertId(id) => {
                     let text = format!("SET last_insert_id={id}");
                     self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
-                    self.sessions[session].insert_id = InsertId::OnLink(link, id);
+                    self.sessions[session].insert_id = InsertId::OnLink { link, said: id, before: 0 };
+                }
+                Next::MendInsertId(before) => {
+                    let text = format!("SET last_insert_id=COALESCE(NULLIF(LAST_INSERT_ID(),0),{before})");
+                    self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
+                    let said = self.sessions[session].insert_id.known();
+                    self.sessions[session].insert_id = InsertId::OnLink { link, said, before: 0 };
                 }
                 Next::Trackers => self.give_trackers(session, link),
                 Next::Lead(way) => {
@@ -98,12 +109,13 @@ impl Engine {
             return true;
         }
         let Some(owner) = self.links[link].last_session.filter(|owner| *owner != next) else { return false };
-        let known_here = |s: &Session| matches!(s.insert_id, InsertId::OnLink(on, _) if on == link);
+        let known_here = |s: &Session| matches!(s.insert_id, InsertId::OnLink { link: on, .. } if on == link);
         if !self.sessions.get(owner).is_some_and(known_here) {
             return false;
         }
         self.links[link].captured.clear();
-        let ask = b"SELECT LAST_INSERT_ID()";
+        // The second call leaves 0 for the next user: what that user's statements make of it tells whose it is.
+        let ask = b"SELECT LAST_INSERT_ID(),LAST_INSERT_ID(0)";
         self.inject(link, ReplyKind::Query, Purpose::InsertId(owner), Command::Query, ask);
         self.links[link].last_session = None;
         true
@@ -118,22 +130,34 @@ impl Engine {
         })
     }
 
-    fn step_next(&self, session: Key<Session>, request: &Request, link: Key<Link>) -> Next {
+    /// The text of the request's statement, if its connection has not prepared it.
+    fn missing_statement(&self, session: Key<Session>, request: &Request, link: Key<Link>) -> Option<Rc<Text>> {
+        let uses = matches!(request.command, Command::StmtExecute | Command::StmtSendLongData);
+        let statement = self.sessions[session].statements.get(&request.statement.filter(|_| uses)?)?;
+        let is_there = self.links[link].statements.contains_key(&statement.text.id);
+        (!is_there).then(|| statement.text.clone())
+    }
+
+    /// `home`: a statement to be prepared first, and the state in which it is understood as it was.
+    fn step_next(
+        &self,
+        session: Key<Session>,
+        request: &Request,
+        link: Key<Link>,
+        home: Option<(StateId, Rc<Text>)>,
+    ) -> Next {
         let s = &self.sessions[session];
         let l = &self.links[link];
         if l.account != s.account {
             return Next::ChangeUser(s.schema);
         }
-        let statement = request.statement.and_then(|id| s.statements.get(&id));
-        let uses = matches!(request.command, Command::StmtExecute | Command::StmtSendLongData);
-        let missing = statement.filter(|st| uses && !l.statements.contains_key(&st.text.id));
         // A statement is prepared where its names meant what they meant when the client prepared it.
         // Without a schema it can only have qualified names, which mean the same in any.
-        let home = |st: &crate::session::prepared::Statement| match st.text.schema {
-            SchemaId(0) => (l.schema, st.text.state),
-            schema => (schema, st.text.state),
+        let (schema, state) = match &home {
+            None => (s.schema, s.state),
+            Some((state, text)) if text.schema == SchemaId(0) => (l.schema, *state),
+            Some((state, text)) => (text.schema, *state),
         };
-        let (schema, state) = missing.map_or((s.schema, s.state), home);
         if l.schema != schema && schema != SchemaId(0) {
             return Next::Schema(schema);
         }
@@ -145,8 +169,8 @@ impl Engine {
             let may_fail = !self.accepted.contains(&(l.backend, l.state.0, state.0));
             return Next::Variables { wants: state, may_fail };
         }
-        if let Some(statement) = missing {
-            return Next::Prepare(statement.text.clone());
+        if let Some((_, text)) = home {
+            return Next::Prepare(text);
         }
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
         match s.insert_id {
@@ -154,7 +178,12 @@ impl Engine {
                 Next::GiveInsertId(0)
             }
             InsertId::Known(id) if asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
-            InsertId::OnLink(on, id) if on != link && asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
+            InsertId::OnLink { link: on, said, .. } if on != link && asks.contains(Asks::LAST_INSERT_ID) => {
+                Next::GiveInsertId(said)
+            }
+            InsertId::OnLink { before, .. } if before != 0 && asks.contains(Asks::LAST_INSERT_ID) => {
+                Next::MendInsertId(before)
+            }
             _ if self.wants_own_trackers(request) && !l.bare => Next::Trackers,
             _ if asks.intersects(ABOUT_PREVIOUS) && !matches!(s.previous.place, Place::On { .. }) => {
                 s.previous.way(asks).map_or(Next::Send, Next::Lead)
@@ -210,13 +239,18 @@ impl Engine {
         if l.expects.len() == 1 {
             l.scan.mark_columns_end(eof_wanted);
         }
-        // Replies to statements in front of it come first.
-        let no_reply = kind == ReplyKind::Nothing && l.expects.len() == 1;
         self.sessions[session].phase = Phase::Relaying(request);
-        if no_reply {
-            return self.reply_ended(link);
-        }
         self.stream_more(session);
+    }
+
+    /// A command without a reply ends with its last byte, once the replies to statements in front of it are here.
+    fn end_without_reply(&mut self, session: Key<Session>, link: Key<Link>) {
+        let Phase::Relaying(request) = &self.sessions[session].phase else { return };
+        let expects = &self.links[link].expects;
+        let unanswered = expects.len() == 1 && expects.front().is_some_and(|e| e.kind == ReplyKind::Nothing);
+        if request.body == Body::Whole && unanswered {
+            self.reply_ended(link);
+        }
     }
 
     /// The front of the command is replaced (types inserted), the rest moves as it is.
@@ -285,6 +319,7 @@ impl Engine {
         self.touch(wire);
         self.balance_inbound(session);
         self.hold_back(wire, client);
+        self.end_without_reply(session, link);
     }
 
     /// A step of the alignment was refused by the backend: the command is answered with that error, unsent.

@@ -204,7 +204,7 @@ impl Engine {
         let about_previous = asks.intersects(ABOUT_PREVIOUS);
         let slot = if let (true, Place::On { slot, .. }) = (about_previous, &s.previous.place) {
             Some(*slot)
-        } else if let (true, InsertId::OnLink(link, _)) = (asks.contains(Asks::LAST_INSERT_ID), s.insert_id) {
+        } else if let (true, InsertId::OnLink { link, .. }) = (asks.contains(Asks::LAST_INSERT_ID), s.insert_id) {
             self.links.get(link).filter(|l| Some(l.backend) == primary).map(|l| l.slot)
         } else {
             None

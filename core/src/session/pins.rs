@@ -134,7 +134,6 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         (Effects::UNKNOWN_FUNCTION, Reasons::CALL),
         (Effects::UNKNOWN, Reasons::UNKNOWN),
         (Effects::CALC_FOUND_ROWS, Reasons::FOUND_ROWS),
-        (Effects::SETS_LAST_INSERT_ID, Reasons::VARIABLE),
         (Effects::SET_ROLE, Reasons::ROLE),
     ];
     let mut reasons = Reasons::default();
@@ -144,6 +143,8 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         }
     }
     let carried = |assign: &weir_planner::Assign| match assign.scope {
+        // `insert_id` holds for one statement; the other two are the session's LAST_INSERT_ID(), which is carried.
+        Scope::Session if matches!(&*assign.name, "last_insert_id" | "identity") => true,
         Scope::Session => carry(&assign.name, assign.value.as_deref().unwrap_or_default()) != Carry::Pin,
         Scope::User | Scope::Once | Scope::Global | Scope::Persist | Scope::PersistOnly => true,
     };

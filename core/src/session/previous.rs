@@ -85,7 +85,7 @@ impl Previous {
     /// The statements that lead a connection into the state; none when one is in it, None when there is no way.
     pub fn way(&self, asks: Asks) -> Option<Vec<Rc<[u8]>>> {
         let rows: &[u8] = match self.found_rows {
-            Some(0) => b"SELECT 1 FROM DUAL WHERE FALSE",
+            Some(0) => b"SELECT 1 LIMIT 0",
             Some(1) => b"SELECT 1",
             _ if asks.contains(Asks::FOUND_ROWS) => return None,
             _ => b"SELECT 1",
@@ -129,7 +129,7 @@ mod tests {
             Some(way.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>().join("; "))
         };
         let mut previous = Previous::default();
-        assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1 FROM DUAL WHERE FALSE; DO 0");
+        assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1 LIMIT 0; DO 0");
         previous.answered(1, 0);
         assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1");
         previous.answered(2, 0);

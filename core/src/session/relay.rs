@@ -109,8 +109,12 @@ impl Engine {
             outcome.affected_rows = outcome.affected_rows.saturating_add(ok.affected_rows);
             outcome.last_affected = ok.affected_rows;
             outcome.rows = rows;
-            if ok.last_insert_id != 0 && request.plan.as_ref().is_some_and(|p| p.kind != weir_planner::Kind::Select) {
-                s.insert_id = InsertId::OnLink(link, ok.last_insert_id);
+            let plan = request.plan.as_ref();
+            if plan.is_some_and(|p| p.effects.contains(Effects::SETS_LAST_INSERT_ID)) {
+                // `LAST_INSERT_ID(expr)`: whatever it is, 0 too, it is on the server.
+                s.insert_id = InsertId::OnLink { link, said: ok.last_insert_id, before: 0 };
+            } else if ok.last_insert_id != 0 && plan.is_some_and(|p| p.kind != weir_planner::Kind::Select) {
+                s.insert_id = s.insert_id.told(link, ok.last_insert_id);
             }
         }
         let shows = s.caps.contains(Capabilities::SESSION_TRACK);

@@ -139,7 +139,11 @@ impl Engine {
         let request = Request { statement: Some(id), ..request };
         match request.command {
             Command::StmtClose => self.close_statement(session, request, id),
-            Command::StmtReset if busy == Busy::No => self.answer_ok(session, request),
+            Command::StmtReset if busy == Busy::No => {
+                // It brings no warning, and leaves those of the last statement.
+                self.sessions[session].previous.told = 0;
+                self.answer_ok(session, request);
+            }
             Command::StmtFetch if busy != Busy::Cursor => {
                 self.refuse(session, request, &Refusal::NoOpenCursor { id })
             }

@@ -199,7 +199,7 @@ pub(crate) fn setup_text(in_transaction: bool, all: bool) -> Vec<u8> {
 }
 
 /// The cells of the last packet of a small result; NULL is empty, as in the server's trackers.
-fn last_row(bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn last_row(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut rest = bytes;
     let mut last: &[u8] = &[];
     while let Some(header) = Header::at_front(rest) {

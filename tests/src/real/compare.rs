@@ -121,7 +121,9 @@ fn without_id(text: &str) -> String {
     if !text.starts_with("1243 ") && !text.starts_with("1421 ") {
         return text.to_owned();
     }
-    text.chars().filter(|c| !c.is_ascii_digit()).collect()
+    let is_id = |part: &&str| part.contains(')') && part.split(')').next().is_some_and(|id| id.parse::<u32>().is_ok());
+    let parts = text.split('(').map(|part| if is_id(&part) { part.trim_start_matches(|c: char| c.is_ascii_digit()) } else { part });
+    parts.collect::<Vec<_>>().join("(")
 }
 
 fn columns_eof(payload: &[u8]) -> String {

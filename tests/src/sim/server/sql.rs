@@ -51,6 +51,9 @@ pub enum Statement {
     DropTemporary(String),
     Kill { query_only: bool, id: u32 },
     ShowWarnings,
+    Do,
+    /// `SIGNAL` with this code and message.
+    Signal(u16, String),
     Call(String),
 }
 
@@ -115,6 +118,22 @@ impl Parser<'_> {
                 let query_only = self.take("QUERY");
                 self.take("CONNECTION");
                 Ok(Statement::Kill { query_only, id: self.number()? as u32 })
+            }
+            "DO" => self.expr().map(|_| Statement::Do),
+            "SIGNAL" => {
+                self.expect("SQLSTATE")?;
+                self.expr()?;
+                self.expect("SET")?;
+                self.expect("MYSQL_ERRNO")?;
+                self.symbol('=')?;
+                let code = self.number()? as u16;
+                self.symbol(',')?;
+                self.expect("MESSAGE_TEXT")?;
+                self.symbol('=')?;
+                match self.expr()? {
+                    Expr::Text(text) => Ok(Statement::Signal(code, text)),
+                    other => Err(format!("near {other:?}")),
+                }
             }
             "SHOW" => self.expect("WARNINGS").map(|()| Statement::ShowWarnings),
             "CALL" => {
