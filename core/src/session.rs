@@ -34,7 +34,7 @@ pub mod verify;
 use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
-use crate::session::pins::{Pins, Reasons};
+use crate::session::pins::{Held, Pins, Reasons};
 use crate::session::prepared::Statement;
 use crate::session::previous::Previous;
 use crate::session::trackers::Trackers;
@@ -80,6 +80,7 @@ pub struct Session {
     pub phase: Phase,
     pub lease: Option<Key<Link>>,
     pub pins: Pins,
+    pub held: Held,
     pub statements: FxHashMap<u32, Statement>,
     pub statement_next: u32,
     pub freshness: Freshness,
@@ -280,6 +281,9 @@ pub struct Request {
     pub resends: u32,
     /// Bytes of the command kept for sending them again, until the reply starts.
     pub kept: Queue,
+    /// The session's schema is gone, in the server's words: the command runs without one, as it would on a server whose
+    /// schema was dropped under it.
+    pub schemaless: Option<Rc<[u8]>>,
     pub progress: Progress,
     pub outcome: Outcome,
 }

@@ -128,7 +128,8 @@ impl States {
         out.extend_from_slice(b"SET ");
         let (has, wants) = (self.variables(has), self.variables(wants));
         let mut first = true;
-        let find = |set: &[(Box<str>, Box<[u8]>)], name: &str| set.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone());
+        let find =
+            |set: &[(Box<str>, Box<[u8]>)], name: &str| set.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone());
         let (had_names, names) = (find(has, NAMES_COLLATION), find(wants, NAMES_COLLATION));
         let renamed = had_names != names;
         // The character set that client, connection and results have by `NAMES`.

@@ -211,7 +211,8 @@ mod tests {
         let rows = vec![vec![Some(b"a".to_vec()), None], vec![Some(vec![b'x'; 300]), Some(b"7".to_vec())]];
         for (caps, packets) in [(Capabilities::empty(), 7), (Capabilities::DEPRECATE_EOF, 6)] {
             let mut out = Vec::new();
-            let next = put_result(&mut out, 1, caps, EofPacket { warnings: 0, status: Status::AUTOCOMMIT }, &columns, &rows);
+            let next =
+                put_result(&mut out, 1, caps, EofPacket { warnings: 0, status: Status::AUTOCOMMIT }, &columns, &rows);
             assert_eq!(next, packets + 1);
             let mut scan = ReplyScan::new(ReplyKind::Query, caps);
             let mut input = &mut out[..];

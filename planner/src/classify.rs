@@ -75,6 +75,10 @@ pub(crate) struct Draft {
     assigns: Vec<Assign>,
     local: Option<Local>,
     ids: Vec<IdSpan>,
+    dropped: u16,
+    locks: Vec<Box<[u8]>>,
+    /// A `GET_LOCK` whose name is no literal.
+    nameless_lock: bool,
     /// Names the server's own lists or locks, where connections have the server's ids.
     about_server: bool,
 }
@@ -127,9 +131,12 @@ impl Draft {
             (one, other) => one.or(other),
         };
         self.effects |= after.effects;
-        self.asks |= after.asks;
+        // Behind another statement these are about that one.
+        self.asks |= after.asks.without(Asks::ROW_COUNT | Asks::DIAGNOSTICS);
         self.assigns.extend(after.assigns);
         self.ids.extend(after.ids);
+        // Of several statements some may fail: none is counted.
+        self.nameless_lock = true;
         self.about_server |= after.about_server;
         self
     }
@@ -239,6 +246,8 @@ impl Draft {
             assigns: self.assigns.into(),
             local: self.local,
             ids: if keeps_ids { Box::default() } else { self.ids.into() },
+            dropped: if statements == 1 { self.dropped } else { 0 },
+            locks: if self.nameless_lock { Box::default() } else { self.locks.into() },
         }
     }
 }

@@ -9,6 +9,9 @@ pub const ASSIGNS_MAX: usize = 64;
 /// Calls of `CONNECTION_ID()` that a plan lists. A text with more is not understood.
 pub const IDS_MAX: usize = 16;
 
+/// Calls of `GET_LOCK` whose names a plan lists. With more it lists none, and the lock pins until all are released.
+pub const LOCKS_MAX: usize = 16;
+
 /// Bytes of one literal that an assignment keeps. A longer one is reported as not literal: it pins its session.
 pub const ASSIGNED_VALUE_BYTES_MAX: usize = 1024;
 

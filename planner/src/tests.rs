@@ -37,6 +37,12 @@ fn shown(plan: &Plan) -> String {
             .collect();
         let _ = write!(out, " {{{}}}", list.join("; "));
     }
+    if plan.dropped > 0 {
+        let _ = write!(out, " dropped={}", plan.dropped);
+    }
+    for name in &plan.locks {
+        let _ = write!(out, " lock={}", String::from_utf8_lossy(name));
+    }
     for id in &plan.ids {
         let _ = write!(out, " id@{}..{}{}", id.start, id.end, if id.names_column { "=column" } else { "" });
     }

@@ -131,7 +131,8 @@ impl Fake {
     ) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
         let columns = vec![Column::text(b"echo", 10); rows.first().map_or(1, Vec::len)];
-        let next = put_result(&mut bytes, self.inbound.seq(), capabilities, EofPacket { warnings: 0, status }, &columns, rows);
+        let next =
+            put_result(&mut bytes, self.inbound.seq(), capabilities, EofPacket { warnings: 0, status }, &columns, rows);
         self.inbound.expect_seq(next);
         self.send(&bytes)
     }

@@ -58,6 +58,11 @@ impl Engine {
             return self.drop_link(link);
         }
         let l = &mut self.links[link];
+        if self.classes.get(l.class).charset != l.charset {
+            // A reset leads to the server's character set, not back to that of the login (seen on 9.7).
+            let (account, schema) = (l.account, l.schema);
+            return self.change_user(link, account, schema);
+        }
         l.phase = LinkPhase::Cleaning;
         l.statements.clear();
         l.state = StateId(0);

@@ -33,6 +33,8 @@ pub enum Purpose {
     Trackers,
     /// What a statement left of the session's trackers and of these variables.
     TrackersAsked(Key<Session>, Box<[Box<str>]>),
+    /// Which of its user locks a session has left.
+    LocksAsked(Key<Session>),
     /// Leads to the state that the gate's own answer would have left behind; it may be meant to fail.
     Lead,
     Kill,

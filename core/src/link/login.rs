@@ -247,7 +247,7 @@ impl Engine {
             })
             .filter(|s| self.sessions[*s].account == account)
             // "Unknown database" and "access denied to database" are about this schema.
-            .filter(|s| !matches!(code, 1044 | 1049) || self.sessions[*s].schema == schema)
+            .filter(|s| !matches!(code, 1044 | 1049) || self.wants_schema(*s, schema))
             .collect();
         for session in waiting {
             match code {
@@ -257,13 +257,24 @@ impl Engine {
         }
     }
 
+    fn wants_schema(&self, session: Key<Session>, schema: SchemaId) -> bool {
+        let s = &self.sessions[session];
+        s.schema == schema && !matches!(&s.phase, Phase::Waiting(request, _) if request.schemaless.is_some())
+    }
+
     /// A schema that was dropped or forbidden since the session chose it: an error for its statement, no end.
     fn schema_refused_for(&mut self, session: Key<Session>, err: &[u8]) {
         match std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) {
-            Phase::Waiting(request, Wait::Line(ticket)) => {
+            Phase::Waiting(mut request, Wait::Line(ticket)) => {
                 self.pool.cancel(ticket);
                 self.waiters.remove(&ticket);
-                self.answer(session, request, err);
+                let code = ErrPacket::decode(err).map_or(0, |e| e.code);
+                if code != 1049 || request.schemaless.is_some() {
+                    return self.answer(session, request, err);
+                }
+                request.schemaless = Some(err.into());
+                self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
+                self.decide_anew(session);
             }
             other => {
                 self.sessions[session].phase = other;

@@ -7,12 +7,12 @@
 //! Cost of a point select's reply: one share of the chunk, no copy, no allocation.
 
 use crate::block::Chunk;
-use crate::engine::{Class, Engine};
+use crate::engine::Engine;
 use crate::limits::INJECTED_REPLY_BYTES_MAX;
 use crate::link::expect::Purpose;
 use crate::link::{Lessee, Link, LinkPhase};
-use crate::session::{Body, InsertId, Phase};
 use crate::session::relay::Verdict;
+use crate::session::{Body, InsertId, Phase};
 use crate::slots::Key;
 use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::packet::HEADER_BYTES;
@@ -313,19 +313,14 @@ impl Engine {
                 self.go_on(link);
             }
             Purpose::Prepare(_) => self.go_on(link),
-            Purpose::Reset => {
-                // A reset leads to the server's character set, not back to that of the login (seen on 9.7).
-                let l = &self.links[link];
-                let class = self.classes.intern(Class { charset: l.charset, ..self.classes.get(l.class) });
-                self.links[link].class = class;
-                self.begin_setup(link);
-            }
+            Purpose::Reset => self.begin_setup(link),
             Purpose::InsertId(session) => {
                 self.insert_id_kept(link, session);
                 self.go_on(link);
             }
             Purpose::GiveInsertId | Purpose::Lead => {}
             Purpose::Trackers => self.conclude(link),
+            Purpose::LocksAsked(session) => self.locks_told(session, link),
             Purpose::TrackersAsked(session, names) => self.trackers_told(session, link, &names),
             Purpose::Kill => self.kill_sent(link),
         }

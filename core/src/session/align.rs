@@ -26,7 +26,10 @@ use weir_planner::Asks;
 enum Next {
     ChangeUser(SchemaId),
     Schema(SchemaId),
-    Variables { wants: StateId, may_fail: bool },
+    Variables {
+        wants: StateId,
+        may_fail: bool,
+    },
     Prepare(Rc<Text>),
     GiveInsertId(u64),
     /// The server's own number stands unless it is 0.
@@ -55,6 +58,8 @@ impl Engine {
             let home = missing.map(|text| (self.states.understood_as(self.sessions[session].state, text.state), text));
             let Some(Phase::Aligning(request)) = self.sessions.get(session).map(|s| &s.phase) else { return };
             match self.step_next(session, request, link, home) {
+                // What is under way would be taken for the server's side of the login.
+                Next::ChangeUser(_) if !self.links[link].expects.is_empty() => return,
                 Next::ChangeUser(schema) => {
                     let account = s.account;
                     return self.change_user(link, account, schema);
@@ -83,7 +88,8 @@ impl Engine {
                     self.sessions[session].insert_id = InsertId::OnLink { link, said: id, before: 0 };
                 }
                 Next::MendInsertId(before) => {
-                    let text = format!("SET last_insert_id=COALESCE(NULLIF(LAST_INSERT_ID(),0),{before})");
+                    let text =
+                        format!("SET last_insert_id=CAST(COALESCE(NULLIF(LAST_INSERT_ID(),0),{before}) AS UNSIGNED)");
                     self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
                     let said = self.sessions[session].insert_id.known();
                     self.sessions[session].insert_id = InsertId::OnLink { link, said, before: 0 };
@@ -154,6 +160,7 @@ impl Engine {
         // A statement is prepared where its names meant what they meant when the client prepared it.
         // Without a schema it can only have qualified names, which mean the same in any.
         let (schema, state) = match &home {
+            None if request.schemaless.is_some() => (SchemaId(0), s.state),
             None => (s.schema, s.state),
             Some((state, text)) if text.schema == SchemaId(0) => (l.schema, *state),
             Some((state, text)) => (text.schema, *state),
@@ -325,9 +332,15 @@ impl Engine {
     /// A step of the alignment was refused by the backend: the command is answered with that error, unsent.
     pub(crate) fn alignment_failed(&mut self, link: Key<Link>, err: &[u8]) {
         let Some(crate::link::Lessee::Session(session)) = self.links[link].lessee else { return };
-        let Phase::Aligning(request) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
+        let Phase::Aligning(mut request) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
             return;
         };
+        let code = weir_net::outcome::ErrPacket::decode(err).map_or(0, |e| e.code);
+        if code == 1049 && request.schemaless.is_none() && request.body == Body::Whole {
+            request.schemaless = Some(err.into());
+            self.sessions[session].phase = Phase::Aligning(request);
+            return self.proceed(session);
+        }
         self.settle_unsent(session);
         if request.body != Body::Whole {
             self.say_packet(session, 1, err);

@@ -154,7 +154,7 @@ impl Engine {
     fn make_room_for_questions(&mut self, session: Key<Session>, request: &Request) -> Result<(), Refusal> {
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
         if asks.intersects(ABOUT_PREVIOUS) {
-            return self.previous_statement_is_known(session, asks);
+            return self.previous_statement_is_known(session, request);
         }
         if keeps_diagnostics(request.command) {
             return Ok(());
@@ -174,7 +174,12 @@ impl Engine {
 
     /// Ok when a connection can answer: the one that ran the session's previous statement, held or idle, with nothing
     /// else run on it since, or any that is brought into the state that the gate's own answer would have left behind.
-    fn previous_statement_is_known(&mut self, session: Key<Session>, asks: Asks) -> Result<(), Refusal> {
+    fn previous_statement_is_known(&mut self, session: Key<Session>, request: &Request) -> Result<(), Refusal> {
+        let plan = request.plan.as_ref();
+        let asks = plan.map(|p| p.asks).unwrap_or_default();
+        // What does more than ask must not go where a read was answered.
+        let anywhere = plan.is_some_and(|p| p.effects.is_empty());
+        let primary = self.snapshot.primary();
         let s = &self.sessions[session];
         let Place::On { slot, rows } = s.previous.place else {
             return s.previous.way(asks).map(|_| ()).ok_or(Refusal::DiagnosticsGone);
@@ -187,10 +192,13 @@ impl Engine {
                     && l.last_session == Some(session)
                     && l.undisturbed
                     && free(key, l)
+                    && (anywhere || Some(l.backend) == primary)
                     && (rows || !asks.contains(Asks::FOUND_ROWS)) =>
             {
                 Ok(())
             }
+            // Where no warning was, and no rows were changed, another connection can be led into the same state.
+            _ if self.sessions[session].previous.leave(asks) => Ok(()),
             _ => Err(Refusal::DiagnosticsGone),
         }
     }

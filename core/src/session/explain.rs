@@ -24,6 +24,7 @@ impl Engine {
             sent_at: self.now,
             resends: 0,
             kept: Default::default(),
+            schemaless: None,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
         };

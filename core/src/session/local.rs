@@ -12,7 +12,8 @@ use crate::state::StateId;
 use std::rc::Rc;
 use weir_net::auth::{Ask, Known, ServerAuth};
 use weir_net::column::{
-    CHARSET_BINARY, CHARSET_UTF8MB4, Column, FLAG_BINARY, FLAG_NOT_NULL, FLAG_UNSIGNED, KIND_LONG, KIND_VAR_STRING, put_result,
+    CHARSET_BINARY, CHARSET_UTF8MB4, Column, FLAG_BINARY, FLAG_NOT_NULL, FLAG_UNSIGNED, KIND_LONG, KIND_VAR_STRING,
+    put_result,
 };
 use weir_net::command::ChangeUser;
 use weir_net::gtid::GtidSet;
@@ -52,12 +53,17 @@ impl Engine {
             },
             Local::ConnectionId { column } => {
                 let id = self.sessions[session].id.to_string().into_bytes();
-                let table = Table { columns: vec![(column.to_vec(), Shape::Number)], rows: vec![vec![Some(id)]], warnings: 0 };
+                let table =
+                    Table { columns: vec![(column.to_vec(), Shape::Number)], rows: vec![vec![Some(id)]], warnings: 0 };
                 self.answer_table(session, request, table);
             }
             Local::RowCount { column } => {
                 let count = self.sessions[session].previous.row_count.to_string().into_bytes();
-                let table = Table { columns: vec![(column.to_vec(), Shape::Signed)], rows: vec![vec![Some(count)]], warnings: 0 };
+                let table = Table {
+                    columns: vec![(column.to_vec(), Shape::Signed)],
+                    rows: vec![vec![Some(count)]],
+                    warnings: 0,
+                };
                 self.answer_table(session, request, table);
             }
             Local::FoundRows { column } => self.found_rows(session, request, &column),
@@ -198,6 +204,7 @@ impl Engine {
         let s = &mut self.sessions[session];
         let pinned = !s.pins.is_empty();
         s.pins.clear();
+        s.held = Default::default();
         s.statements.clear();
         s.state = StateId(0);
         // The server's own character set, not that of the login (seen on 9.7).

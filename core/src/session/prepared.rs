@@ -73,7 +73,13 @@ impl Texts {
     /// The same text for one statement alone: what it keeps at the server (long data, a cursor) must meet no other's.
     pub fn own(&mut self, text: &Text) -> Rc<Text> {
         self.next += 1;
-        Rc::new(Text { id: self.next, sql: text.sql.clone(), schema: text.schema, state: text.state, class: text.class })
+        Rc::new(Text {
+            id: self.next,
+            sql: text.sql.clone(),
+            schema: text.schema,
+            state: text.state,
+            class: text.class,
+        })
     }
 }
 

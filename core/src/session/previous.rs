@@ -82,6 +82,23 @@ impl Previous {
         *self = Previous { warnings: 1, told: 1, row_count: -1, found_rows: self.found_rows, place };
     }
 
+    /// Lets go of the connection where the statement ran. False: nothing else can be led into its state.
+    pub fn leave(&mut self, asks: Asks) -> bool {
+        let place = match self.row_count {
+            _ if self.warnings > 0 => return false,
+            -1 => Place::AfterRows,
+            0 => Place::AfterOk,
+            _ if asks.contains(Asks::ROW_COUNT) => return false,
+            _ => Place::AfterOk,
+        };
+        let left = Previous { place, ..self.clone() };
+        let possible = left.way(asks).is_some();
+        if possible {
+            *self = left;
+        }
+        possible
+    }
+
     /// The statements that lead a connection into the state; none when one is in it, None when there is no way.
     pub fn way(&self, asks: Asks) -> Option<Vec<Rc<[u8]>>> {
         let rows: &[u8] = match self.found_rows {

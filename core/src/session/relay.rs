@@ -266,11 +266,19 @@ impl Engine {
         self.links[link].scan.add_shift(1);
     }
 
-    fn judge_err(&mut self, session: Key<Session>, link: Key<Link>, packet: &[u8]) -> Verdict {
+    fn judge_err(&mut self, session: Key<Session>, link: Key<Link>, packet: &mut Vec<u8>) -> Verdict {
         let code = ErrPacket::decode(&packet[HEADER_BYTES..]).map_or(0, |e| e.code);
         let Phase::Relaying(request) = &mut self.sessions[session].phase else { return Verdict::AsItIs };
         request.outcome.error = Some(code);
         request.outcome.warnings = 1;
+        if let (1046, Some(gone)) = (code, &request.schemaless) {
+            // "No database selected": the session has one, which does not exist.
+            request.outcome.error = Some(1049);
+            packet.truncate(HEADER_BYTES);
+            packet[..3].copy_from_slice(&(gone.len() as u32).to_le_bytes()[..3]);
+            packet.extend_from_slice(gone);
+            return Verdict::Changed;
+        }
         let unanswered = request.progress == Progress::Sent && request.body == Body::Whole;
         if unanswered && self.may_send_again(session, link, code) {
             return Verdict::Swallowed;

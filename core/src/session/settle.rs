@@ -8,14 +8,17 @@
 
 use crate::engine::Engine;
 use crate::link::Link;
+use crate::link::expect::Purpose;
 use crate::session::pins::{self, Reasons};
 use crate::session::prepared::Busy;
 use crate::session::previous::keeps_diagnostics;
 use crate::session::refuse::Refusal;
+use crate::session::trackers::last_row;
 use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_net::flags::Status;
+use weir_net::scan::ReplyKind;
 use weir_planner::{Asks, Effects, Kind};
 
 impl Engine {
@@ -42,8 +45,7 @@ impl Engine {
         self.settle_pins(session, link);
         self.settle_freshness(session);
         self.settle_previous(session, link);
-        if self.links[link].bare && !cut_off {
-            self.take_trackers_back(session, link);
+        if !cut_off && !released && self.asks_afterwards(session, link) {
             self.sessions[session].phase = Phase::Asking;
             return;
         }
@@ -64,6 +66,29 @@ impl Engine {
             self.give_back(session);
         }
         self.rest(session);
+    }
+
+    /// Questions of the gate's own behind a command; false when there is none.
+    fn asks_afterwards(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
+        if self.links[link].bare {
+            self.take_trackers_back(session, link);
+            return true;
+        }
+        let Phase::Relaying(request) = &self.sessions[session].phase else { return false };
+        let plan = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare);
+        let Some(text) = plan.and_then(|plan| self.sessions[session].held.question(plan)) else { return false };
+        self.links[link].captured.clear();
+        self.inject(link, ReplyKind::Query, Purpose::LocksAsked(session), Command::Query, &text);
+        true
+    }
+
+    /// Which user locks the session still has.
+    pub(crate) fn locks_told(&mut self, session: Key<Session>, link: Key<Link>) {
+        let values = last_row(&std::mem::take(&mut self.links[link].captured));
+        if self.sessions.get_mut(session).is_some_and(|s| s.held.locks_told(&values)) {
+            self.unpin(session, Reasons::USER_LOCK);
+        }
+        self.conclude(link);
     }
 
     /// The gate's own questions behind a command have been answered.
@@ -120,6 +145,11 @@ impl Engine {
             add = pins::of_plan(&plan);
             if !failed {
                 end = pins::ended_by_plan(&plan);
+                end.0 |= self.sessions[session].held.settle(&plan, outcome.warnings).0;
+            }
+            // Without autocommit the first statement that touches data begins the transaction, and the flag comes then.
+            if plan.effects.contains(Effects::SAVEPOINT) && !status.intersects(Status::IN_TRANS | Status::AUTOCOMMIT) {
+                add.0 |= Reasons::SAVEPOINT.0;
             }
             let uses_up = Effects::WRITES | Effects::COMMIT | Effects::ROLLBACK | Effects::IMPLICIT_COMMIT;
             if plan.effects.intersects(uses_up) && !status.contains(Status::IN_TRANS) {
@@ -311,6 +341,7 @@ impl Engine {
             self.counters.sessions_pinned -= 1;
         }
         s.pins.clear();
+        s.held = Default::default();
         s.wrote = Wrote::Nothing;
         s.status = s.status.minus(Status::IN_TRANS).minus(Status::IN_TRANS_READONLY);
         for statement in s.statements.values_mut() {

@@ -61,7 +61,10 @@ impl Engine {
         let s = &mut self.sessions[session];
         s.statement_next = s.statement_next.wrapping_add(1).max(1);
         let id = s.statement_next;
-        s.statements.insert(id, Statement { text, plan, params: ok.params, types: None, busy: Busy::No, alone: false, failed: None });
+        s.statements.insert(
+            id,
+            Statement { text, plan, params: ok.params, types: None, busy: Busy::No, alone: false, failed: None },
+        );
         id
     }
 
@@ -144,9 +147,7 @@ impl Engine {
                 self.sessions[session].previous.told = 0;
                 self.answer_ok(session, request);
             }
-            Command::StmtFetch if busy != Busy::Cursor => {
-                self.refuse(session, request, &Refusal::NoOpenCursor { id })
-            }
+            Command::StmtFetch if busy != Busy::Cursor => self.refuse(session, request, &Refusal::NoOpenCursor { id }),
             _ => self.decide(session, Request { route: Route::Primary, ..request }),
         }
     }

@@ -10,8 +10,8 @@ use crate::session::farewell::Parting;
 use crate::session::{Phase, Session, Verify, VerifyCause};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Health};
-use weir_net::flags::Status;
 use crate::state::SchemaId;
+use weir_net::flags::Status;
 use weir_net::outcome::OkPacket;
 use weir_net::track::{Track, put_track};
 

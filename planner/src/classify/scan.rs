@@ -8,7 +8,7 @@ use crate::effects::{Asks, Effects};
 use crate::facts::schema_is_system;
 use crate::functions::Call;
 use crate::lexer::{Token, TokenKind};
-use crate::limits::IDS_MAX;
+use crate::limits::{IDS_MAX, LOCKS_MAX};
 use crate::plan::{IdSpan, Kind, Scope};
 use crate::reason::Reason;
 use crate::word::{Word, kw};
@@ -156,7 +156,15 @@ impl Cursor<'_> {
                 self.draft.about_server |= matches!(last.word, kw::IS_USED_LOCK | kw::PS_THREAD_ID);
                 self.draft.insist(Reason::ServerFunction);
             }
-            Call::GetLock => self.lock_call(Effects::GET_LOCK),
+            Call::GetLock => {
+                let name = self.peek();
+                let fits = self.draft.locks.len() < LOCKS_MAX;
+                match name.kind {
+                    TokenKind::Text if fits => self.draft.locks.push(self.text(&name).into()),
+                    _ => self.draft.nameless_lock = true,
+                }
+                self.lock_call(Effects::GET_LOCK);
+            }
             Call::ReleaseLock => self.lock_call(Effects::RELEASE_LOCK),
             Call::ReleaseAllLocks => self.lock_call(Effects::RELEASE_ALL_LOCKS),
             Call::LastInsertId if self.peek().is_punct(b')') => self.question(Asks::LAST_INSERT_ID),

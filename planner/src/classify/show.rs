@@ -118,7 +118,7 @@ impl Cursor<'_> {
         self.scan(Until::Statement, if reads { Calls::Judge } else { Calls::Ignore });
     }
 
-    fn next_in_statement(&mut self) {
+    pub(super) fn next_in_statement(&mut self) {
         if !self.at_statement_end() {
             self.next();
         }

@@ -122,7 +122,9 @@ fn without_id(text: &str) -> String {
         return text.to_owned();
     }
     let is_id = |part: &&str| part.contains(')') && part.split(')').next().is_some_and(|id| id.parse::<u32>().is_ok());
-    let parts = text.split('(').map(|part| if is_id(&part) { part.trim_start_matches(|c: char| c.is_ascii_digit()) } else { part });
+    let parts = text
+        .split('(')
+        .map(|part| if is_id(&part) { part.trim_start_matches(|c: char| c.is_ascii_digit()) } else { part });
     parts.collect::<Vec<_>>().join("(")
 }
 
