@@ -3,3 +3,5 @@
 pub mod real;
 
 pub mod sim;
+
+pub mod hostile;

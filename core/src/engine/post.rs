@@ -262,7 +262,7 @@ impl Engine {
             return;
         }
         match l.phase {
-            LinkPhase::Dialing if self.dial_pause.contains_key(&l.backend) => self.dial_after_pause(link),
+            LinkPhase::Dialing if !self.wires[l.wire].known => self.dial_after_pause(link),
             LinkPhase::Dialing | LinkPhase::Greeting | LinkPhase::Login { .. } | LinkPhase::Setup { .. } => {
                 self.link_lost(link, "the login at the backend took too long");
             }

@@ -139,6 +139,10 @@ impl Engine {
         if head[..3] != [32, 0, 0] || is_tls_request(&head[4..]).is_none() {
             return false;
         }
+        // A client that does not wait for the greeting: records may leave only when all of it has.
+        if !self.wires[wire].out.is_empty() {
+            return true;
+        }
         let Some(config) = self.snapshot.keys.tls.clone() else { return false };
         s.inbound.consume(&mut self.blocks, 36);
         s.phase = Phase::Greet(Greet::TlsHandshake);
