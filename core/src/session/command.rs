@@ -42,6 +42,7 @@ impl Engine {
             | Phase::Aligning(_)
             | Phase::Relaying(_)
             | Phase::Killing(..)
+            | Phase::Asking
             | Phase::Farewell => {}
         }
     }
@@ -88,6 +89,7 @@ impl Engine {
             sent_at: self.now,
             resends: 0,
             kept: Default::default(),
+            schemaless: None,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
         };
@@ -171,7 +173,7 @@ impl Engine {
             return self.route_to(session, request, Route::Any);
         }
         let mut payload = Vec::with_capacity(8);
-        EofPacket { warnings: 0, status: s.lasting_status() }.encode(&mut payload, s.caps);
+        EofPacket { warnings: s.previous.told, status: s.lasting_status() }.encode(&mut payload, s.caps);
         self.answer(session, request, &payload);
     }
 
@@ -180,11 +182,18 @@ impl Engine {
         self.answer_ok(session, request);
     }
 
+    /// An OK of the gate's own for a statement: the next questions are about it.
+    pub(crate) fn answer_statement(&mut self, session: Key<Session>, request: Request) {
+        self.sessions[session].previous.done();
+        self.answer_ok(session, request);
+    }
+
     /// Uses up a command that the gate answers itself, with an OK.
     pub(crate) fn answer_ok(&mut self, session: Key<Session>, request: Request) {
         let s = &self.sessions[session];
         let mut payload = Vec::with_capacity(16);
-        OkPacket { status: s.lasting_status(), ..OkPacket::default() }.encode(&mut payload, s.caps);
+        let warnings = s.previous.told;
+        OkPacket { status: s.lasting_status(), warnings, ..OkPacket::default() }.encode(&mut payload, s.caps);
         self.answer(session, request, &payload);
     }
 
@@ -224,6 +233,8 @@ impl Engine {
         if request.progress == Progress::Unsent {
             self.use_up(session, &request);
         }
+        let (code, state, message) = why.words();
+        self.sessions[session].previous.failed(code, state, &message);
         self.say_packet(session, 1, &payload);
         self.rest(session);
     }
