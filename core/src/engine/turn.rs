@@ -175,13 +175,20 @@ impl Engine {
         self.touch(key);
     }
 
+    /// True while the backend has not taken enough of what the client sends through: a long command, a file. Then it is
+    /// `wire_drained` that lets the client go on.
+    fn feeds_a_full_queue(&self, session: Key<Session>) -> bool {
+        let link = self.sessions.get(session).and_then(|s| s.lease).and_then(|link| self.links.get(link));
+        link.and_then(|l| self.wires.get(l.wire)).is_some_and(|wire| wire.queued_bytes() > QUEUE_BYTES_LOW)
+    }
+
     /// Bytes from a session's client are wanted again, or not for now.
     pub(crate) fn balance_inbound(&mut self, session: Key<Session>) {
         let Some(s) = self.sessions.get(session) else { return };
         let (wire, waiting) = (s.wire, s.inbound.len());
         if waiting > crate::limits::INBOUND_BYTES_HIGH {
             self.pause(wire);
-        } else if waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 {
+        } else if waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 && !self.feeds_a_full_queue(session) {
             self.resume(wire);
         }
     }
