@@ -121,15 +121,19 @@ impl Tested {
         }
     }
 
-    /// The fewest over a second, in which the connections of the first login have idled out.
+    /// How many they are once that has not changed for a while: the monitor is connected everywhere, and the connections of
+    /// the first login have idled out.
     fn settled_descriptors(&self) -> usize {
-        let until = Instant::now() + 2 * limits::BACKEND_IDLE + std::time::Duration::from_secs(2);
-        let mut fewest = usize::MAX;
-        while Instant::now() < until {
-            fewest = fewest.min(watch::descriptors(self.pid()));
+        let deadline = Instant::now() + limits::CALM_WAIT;
+        let (mut count, mut since) = (watch::descriptors(self.pid()), Instant::now());
+        while since.elapsed() < limits::SETTLED && Instant::now() < deadline {
             thread::sleep(limits::SAMPLE_PAUSE);
+            let now = watch::descriptors(self.pid());
+            if now != count {
+                (count, since) = (now, Instant::now());
+            }
         }
-        fewest
+        count
     }
 
     /// Its TCP connections, for a message: local and remote port, state, bytes to be sent and to be read, as the kernel
