@@ -209,7 +209,7 @@ impl Server {
 
     fn result(&mut self, seq: u8, status: Status) {
         let mut bytes = Vec::new();
-        put_result(&mut bytes, seq, CAPS, status, &[Column::text(b"a", 5)], &[vec![Some(b"1".to_vec())]]);
+        put_result(&mut bytes, seq, CAPS, EofPacket { warnings: 0, status }, &[Column::text(b"a", 5)], &[vec![Some(b"1".to_vec())]]);
         self.answers.push_back(bytes);
     }
 
@@ -217,7 +217,7 @@ impl Server {
         let mut bytes = Vec::new();
         let columns = [Column::text(b"a", 5)];
         let more = self.status | Status::MORE_RESULTS;
-        let next = put_result(&mut bytes, seq, CAPS, more, &columns, &[vec![Some(b"1".to_vec())], vec![None]]);
+        let next = put_result(&mut bytes, seq, CAPS, EofPacket { warnings: 0, status: more }, &columns, &[vec![Some(b"1".to_vec())], vec![None]]);
         packet::put(&mut bytes, next, &ok_payload(self.status, &[]));
         self.answers.push_back(bytes);
     }
