@@ -2,6 +2,8 @@
 
 use super::dialect::{Dialect, version_number};
 use super::fault::Fault;
+use super::standing::Standing;
+use super::vitals::Vitals;
 use crate::client::{ClientError, Outcome, Reply, Rows, ServerError, Session};
 use std::sync::Arc;
 use weir_net::gtid::GtidSet;
@@ -26,12 +28,22 @@ pub struct Facts {
     pub applying_ms: Option<u64>,
     /// Age of the newest transaction received.
     pub received_ms: Option<u64>,
+    /// Taken once a second, so up to that much older than the rest.
+    pub vitals: Vitals,
+    /// By the agent's memory: serving, restarted or wiped.
+    pub standing: Standing,
+    /// Transactions that a wiped server once had and has not.
+    pub lost: u64,
+    /// Restarts that its agent has seen.
+    pub restarts: u64,
 }
 
 /// One source of replication.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Channel {
     pub name: String,
+    /// Its source's `server_uuid`; empty before the first connection.
+    pub source_uuid: String,
     pub receiver: Receiver,
     pub applier_runs: bool,
     pub received: GtidSet,
@@ -76,6 +88,10 @@ impl Facts {
             group: None,
             applying_ms: None,
             received_ms: None,
+            vitals: Vitals::default(),
+            standing: Standing::Serving,
+            lost: 0,
+            restarts: 0,
         };
         let plugins = rows(results.next()).map_err(Fault::of)?;
         facts.native_password = plugins.rows.first().is_some_and(|row| row[0].as_text().as_deref() != Some("0"));
@@ -116,6 +132,24 @@ impl Facts {
         }
     }
 
+    /// Whose transactions will come next, as far as this server tells: its source's, or its own.
+    pub fn next_source(&self) -> Option<[u8; 16]> {
+        let channel = self.channels.iter().flatten().next().filter(|_| self.is_replicating());
+        let uuid = channel.map(|channel| channel.source_uuid.as_str()).filter(|uuid| !uuid.is_empty());
+        let first = format!("{}:1", uuid.unwrap_or(&self.server_uuid));
+        GtidSet::parse(first.as_bytes()).ok()?.iter().next().map(|(sid, ..)| sid.uuid)
+    }
+
+    /// Received and not yet executed.
+    pub fn lag_transactions(&self) -> u64 {
+        let mut missing = GtidSet::new();
+        for channel in self.channels.iter().flatten() {
+            missing.merge(&channel.received);
+        }
+        missing.subtract(&self.executed);
+        missing.count()
+    }
+
     pub fn is_replicating(&self) -> bool {
         let runs = |channel: &Channel| channel.receiver != Receiver::Stopped || channel.applier_runs;
         self.channels.as_ref().is_ok_and(|channels| channels.iter().any(runs))
@@ -147,6 +181,7 @@ fn channel(status: &Rows, row: usize) -> Channel {
     let errors = ["Last_SQL_Error", "Last_IO_Error"].map(|name| text([name, name]));
     Channel {
         name: text(["Channel_Name", "Connection_name"]),
+        source_uuid: text(["Source_UUID", "Master_UUID"]),
         receiver,
         applier_runs: text(["Replica_SQL_Running", "Slave_SQL_Running"]) == "Yes",
         received: GtidSet::parse(received.as_bytes()).unwrap_or_default(),
