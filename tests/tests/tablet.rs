@@ -284,7 +284,7 @@ fn a_gate_behind_tablets_goes_on_without_them() {
 #[test]
 fn replicas_are_discovered_from_the_primary() {
     let (source, first) = (Lone::start(50, "").unwrap(), Lone::start(51, "").unwrap());
-    let second = Lone::start(52, "skip-replica-start=ON\n").unwrap();
+    let second = Lone::start(52, "report-host=\n").unwrap();
     source.sql(&SCHEMA).unwrap();
     source.sql(&[&format!("GRANT REPLICATION SLAVE ON *.* TO {}", MONITOR.0)]).unwrap();
     replicate(&first, &source);
