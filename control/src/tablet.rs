@@ -141,11 +141,7 @@ async fn serve(
     Ok(())
 }
 
-async fn serve_grpc(
-    server: tonic::transport::Server,
-    service: Service,
-    listener: TcpListener,
-) -> Result<(), String> {
+async fn serve_grpc(server: tonic::transport::Server, service: Service, listener: TcpListener) -> Result<(), String> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let outcome = server.serve_with_incoming(service::server(service), incoming).await;
     outcome.map_err(|error| format!("gRPC failed: {error}"))

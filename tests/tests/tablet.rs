@@ -17,7 +17,8 @@ use weir_tests::real::lone::Lone;
 const SCHEMA: [&str; 2] = ["CREATE DATABASE weir_agent", "CREATE TABLE weir_agent.t (id INT PRIMARY KEY, v INT)"];
 
 fn beside(lone: &Lone, user: &str, password: &str) -> TabletHandle {
-    let config = TabletConfig { interval_ms: 50, timeout_ms: 1_000, ..TabletConfig::local(&lone.address(), user, password) };
+    let config =
+        TabletConfig { interval_ms: 50, timeout_ms: 1_000, ..TabletConfig::local(&lone.address(), user, password) };
     tablet::start(config).unwrap()
 }
 
@@ -52,7 +53,10 @@ fn a_server_that_stops_hangs_and_comes_back() {
     until(&tablet, "a primary with vitals", |word| {
         let is_alive = |facts: &Arc<weir_control::monitor::Facts>| {
             let vitals = &facts.vitals;
-            vitals.uptime_s.is_some() && vitals.threads_connected > 0 && vitals.queries_per_second > 0 && !vitals.disk_full
+            vitals.uptime_s.is_some()
+                && vitals.threads_connected > 0
+                && vitals.queries_per_second > 0
+                && !vitals.disk_full
         };
         word.role == Role::Primary && word.is_serving() && word.facts.as_ref().is_some_and(is_alive)
     });
@@ -129,9 +133,7 @@ fn a_changed_password_is_told_and_the_right_one_is_enough() {
     let cut = |password: &str| {
         lone.sql(&[&format!("ALTER USER {user} IDENTIFIED BY '{password}'")]).unwrap();
         let mut root = lone.root().unwrap();
-        let ids = root
-            .rows(format!("SELECT ID FROM performance_schema.processlist WHERE USER='{user}'"))
-            .unwrap();
+        let ids = root.rows(format!("SELECT ID FROM performance_schema.processlist WHERE USER='{user}'")).unwrap();
         for id in ids.into_iter().flatten().flatten() {
             // It may have ended by itself.
             let _ = root.query(format!("KILL {id}"));
@@ -148,7 +150,7 @@ fn a_changed_password_is_told_and_the_right_one_is_enough() {
     becomes(&tablet, Standing::BadCredentials);
 }
 
-/// The grants in the README are enough for all that an agent looks at, and each of them is needed.
+/// The grants in the README are enough for all that an agent looks at; without REPLICATION CLIENT it says what is missing.
 #[test]
 fn the_documented_grants_are_enough() {
     let source = Lone::start(45, "").unwrap();
@@ -184,6 +186,53 @@ fn the_documented_grants_are_enough() {
     assert!(blind.word().why.contains("REPLICATION CLIENT"), "{}", blind.word().why);
 }
 
+/// The text of a refusal is the server's own, for each kind of access that one statement shows.
+#[test]
+fn refusals_are_worded_as_by_the_server() {
+    use weir_control::acl::{Access, Denied, Table, file};
+    let lone = Lone::start(53, "log-bin-trust-function-creators=ON\n").unwrap();
+    lone.sql(&SCHEMA).unwrap();
+    // A right on another table: without any on the schema the server says 1044 to some of these.
+    lone.sql(&[
+        "CREATE TABLE weir_agent.other (id INT)",
+        "CREATE USER poor IDENTIFIED BY 'poor'",
+        "GRANT SELECT ON weir_agent.other TO poor",
+        "GRANT CREATE ON weir_agent.other2 TO poor",
+    ])
+    .unwrap();
+    let options = weir_control::client::Options::address(&lone.address()).user("poor").password("poor");
+    let mut poor = weir_control::client::Client::connect(&options).unwrap();
+    let current = poor.cell("SELECT CURRENT_USER()").unwrap().unwrap();
+    let (user, _) = current.split_once('@').unwrap();
+    let rules = "unlisted = \"deny\"";
+    let rules = file::read_text(std::path::Path::new("acl.toml"), rules).unwrap();
+    let cases = [
+        (Access::Select, "SELECT * FROM weir_agent.t"),
+        (Access::Insert, "INSERT INTO weir_agent.t VALUES (9, 9)"),
+        (Access::Update, "UPDATE weir_agent.t SET v=1"),
+        (Access::Delete, "DELETE FROM weir_agent.t"),
+        (Access::Create, "CREATE TABLE weir_agent.t2 (id INT)"),
+        (Access::Alter, "ALTER TABLE weir_agent.t ADD COLUMN w INT"),
+        (Access::Drop, "DROP TABLE weir_agent.t"),
+        (Access::Index, "CREATE INDEX i ON weir_agent.t (v)"),
+        (Access::CreateView, "CREATE VIEW weir_agent.w AS SELECT * FROM weir_agent.other"),
+        (Access::References, "CREATE TABLE weir_agent.other2 (id INT, FOREIGN KEY (id) REFERENCES weir_agent.t (id))"),
+        (Access::Trigger, "CREATE TRIGGER weir_agent.g BEFORE INSERT ON weir_agent.t FOR EACH ROW SET @x=1"),
+    ];
+    for (access, statement) in cases {
+        let said = poor.run(statement).unwrap_err();
+        let name = match access {
+            Access::Create => "t2",
+            Access::CreateView => "w",
+            _ => "t",
+        };
+        let ours = rules.check(user, "localhost", &[Table { schema: "weir_agent", name }], access).unwrap_err();
+        let weir_control::client::ClientError::Server(said) = said else { panic!("{statement}: {said}") };
+        assert_eq!((said.code, said.state.as_str()), (Denied::CODE, Denied::STATE), "{statement}: {said}");
+        assert_eq!(said.message, ours.message, "{statement}");
+    }
+}
+
 /// Each kind of call over gRPC, as a caller on the loopback; and the stream's first word and what follows.
 #[test]
 fn calls_and_the_watch_stream() {
@@ -196,7 +245,10 @@ fn calls_and_the_watch_stream() {
         let mut client = proto::tablet_client::TabletClient::new(channel.connect().await.unwrap());
         let mut words = client.watch(proto::TabletWatchRequest {}).await.unwrap().into_inner();
         let first = words.message().await.unwrap().unwrap();
-        assert_eq!((first.state(), first.role(), first.serving), (proto::TabletState::Serving, proto::TabletRole::Primary, true));
+        assert_eq!(
+            (first.state(), first.role(), first.serving),
+            (proto::TabletState::Serving, proto::TabletRole::Primary, true)
+        );
         assert!(matches!(first.executed, Some(proto::tablet_word::Executed::ExecutedFull(_))));
         let facts = first.facts.unwrap();
         assert!(facts.version.starts_with(|digit: char| digit.is_ascii_digit()) && facts.server_uuid.len() == 36);
@@ -286,9 +338,16 @@ fn replicas_are_discovered_from_the_primary() {
     let (source, first) = (Lone::start(50, "").unwrap(), Lone::start(51, "").unwrap());
     let second = Lone::start(52, "report-host=\n").unwrap();
     source.sql(&SCHEMA).unwrap();
-    source.sql(&[&format!("GRANT REPLICATION SLAVE ON *.* TO {}", MONITOR.0)]).unwrap();
+    // Exactly the documented rights.
+    source
+        .sql(&[
+            "CREATE USER finder IDENTIFIED BY 'finder'",
+            "GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO finder",
+            "GRANT SELECT ON performance_schema.* TO finder",
+        ])
+        .unwrap();
     replicate(&first, &source);
-    let mut config = Config::local(&[source.address()], MONITOR.0, MONITOR.1);
+    let mut config = Config::local(&[source.address()], "finder", "finder");
     config.monitor.discover = true;
     config.cores.truncate(1);
     let gate = gate::start(config).unwrap();

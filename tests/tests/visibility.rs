@@ -231,8 +231,7 @@ fn what_is_known_can_be_read_and_a_storm_costs_little() {
             while !over.load(Ordering::Relaxed) {
                 // Every transaction since the fourth is one row.
                 let known = known(&mut core).count().saturating_sub(4);
-                let seen: u64 =
-                    reader.cell("SELECT COUNT(*) FROM weir_seen.log").unwrap().unwrap().parse().unwrap();
+                let seen: u64 = reader.cell("SELECT COUNT(*) FROM weir_seen.log").unwrap().unwrap().parse().unwrap();
                 assert!(seen >= known, "{known} transactions are known and {seen} can be read");
                 checked.fetch_add(1, Ordering::Relaxed);
             }

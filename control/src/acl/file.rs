@@ -57,9 +57,8 @@ fn from_json(path: &Path, text: &str) -> Result<String, Mistakes> {
         let place = Place::File { path: path.into(), line: error.line(), column: error.column() };
         wrong(place, format!("{error}: correct it, it is no JSON"))
     })?;
-    toml::to_string(&value).map_err(|error| {
-        wrong(Place::WholeFile(path.to_path_buf()), format!("{error}: write an object with 'groups'"))
-    })
+    toml::to_string(&value)
+        .map_err(|error| wrong(Place::WholeFile(path.to_path_buf()), format!("{error}: write an object with 'groups'")))
 }
 
 struct Walk<'a> {
@@ -118,7 +117,10 @@ impl Walk<'_> {
             self.wrong(span.clone(), "this group has no name: add name = \"…\"".to_string());
         }
         if !table.contains_key("tables") {
-            self.wrong(span.clone(), "this group has no tables: add tables = [\"schema.table\", \"schema.%\"]".to_string());
+            self.wrong(
+                span.clone(),
+                "this group has no tables: add tables = [\"schema.table\", \"schema.%\"]".to_string(),
+            );
         }
         for (pattern, owner) in self.rules.add(group, patterns) {
             let text = format!("'{}' stands in group '{owner}' already: remove one of the two", show(&pattern));
@@ -173,7 +175,9 @@ impl Walk<'_> {
 }
 
 fn pattern(text: &str) -> Result<Pattern, String> {
-    let wrong = |why: &str| Err(format!("'{text}' is no table: {why}; write \"schema.table\", \"schema.start%\" or \"schema.%\""));
+    let wrong = |why: &str| {
+        Err(format!("'{text}' is no table: {why}; write \"schema.table\", \"schema.start%\" or \"schema.%\""))
+    };
     let Some((schema, name)) = text.split_once('.') else { return wrong("it has no schema") };
     if schema.is_empty() || schema.contains('%') {
         return wrong("its schema must be a whole name");
@@ -223,7 +227,7 @@ name = \"three\"
         let expected = [
             "a.toml:1:12: unlisted must be",
             "a.toml:4:1: a group has no key 'table'; did you mean 'tables'?",
-            "a.toml:5:34: tables must be a list",
+            "a.toml:5:38: tables must be a list",
             "a.toml:5:11: 't' is no table: it has no schema",
             "a.toml:5:16: 's.%x' is no table: '%' may only",
             "a.toml:5:24: '%.t' is no table: its schema",
@@ -246,6 +250,8 @@ name = \"three\"
         let toml = "unlisted = \"deny\"\n[[groups]]\nname = \"g\"\ntables = [\"s.%\"]\nreaders = [\"r\"]\n";
         assert_eq!(read_text(Path::new("a.json"), text), read_text(Path::new("a.toml"), toml));
         assert!(mistakes("a.json", "{\"groups\": [}")[0].starts_with("a.json:1:13: "));
-        assert!(mistakes("a.json", r#"{"groups": [{"name": "g"}]}"#)[0].starts_with("a.json: this group has no tables"));
+        assert!(
+            mistakes("a.json", r#"{"groups": [{"name": "g"}]}"#)[0].starts_with("a.json: this group has no tables")
+        );
     }
 }

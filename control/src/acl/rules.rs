@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-/// What a statement does to a table, in the words of MySQL's error 1142.
+/// What a statement does to a table, in the words of MySQL's error 1142. `LOCK TABLES` is none: the server has it as a
+/// right on a schema (1044), and whoever locks a table names what it may do to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Select,
@@ -19,7 +20,6 @@ pub enum Access {
     Index,
     Trigger,
     CreateView,
-    LockTables,
     References,
 }
 
@@ -147,7 +147,7 @@ impl Access {
     fn right(self) -> Right {
         match self {
             Access::Select => Right::Read,
-            Access::Insert | Access::Update | Access::Delete | Access::LockTables => Right::Write,
+            Access::Insert | Access::Update | Access::Delete => Right::Write,
             Access::Create
             | Access::Alter
             | Access::Drop
@@ -172,14 +172,16 @@ impl fmt::Display for Access {
             Access::Index => "INDEX",
             Access::Trigger => "TRIGGER",
             Access::CreateView => "CREATE VIEW",
-            Access::LockTables => "LOCK TABLES",
             Access::References => "REFERENCES",
         })
     }
 }
 
 fn denied(user: &str, host: &str, table: &Table<'_>, access: Access) -> Denied {
-    Denied { message: format!("{access} command denied to user '{user}'@'{host}' for table '{}'", table.name) }
+    let Table { schema, name } = table;
+    // The server names the schema for this one alone.
+    let shown = if access == Access::References { format!("{schema}.{name}") } else { (*name).to_string() };
+    Denied { message: format!("{access} command denied to user '{user}'@'{host}' for table '{shown}'") }
 }
 
 pub const EVERYBODY: &str = "%";

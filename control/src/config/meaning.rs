@@ -221,7 +221,8 @@ impl Judge {
                 (value, place, BackendConfig::behind(value))
             }
             (Some(_), Some(Given { place, .. })) => {
-                let text = "address and tablet contradict each other: a tablet says where its server is; keep one of the two";
+                let text =
+                    "address and tablet contradict each other: a tablet says where its server is; keep one of the two";
                 return self.mistakes.add(place, text);
             }
             (None, None) => {

@@ -153,7 +153,8 @@ fn read(path: &Path, text: &str, typed: &mut Typed, mistakes: &mut Mistakes) {
             continue;
         }
         let Some(table) = value.get_ref().as_table() else {
-            mistakes.add(&lines.place(value.span()), "'tablet' is a section: write it as [tablet], with its keys below");
+            mistakes
+                .add(&lines.place(value.span()), "'tablet' is a section: write it as [tablet], with its keys below");
             continue;
         };
         for (key, value) in table {
@@ -279,11 +280,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     }
 }
 
-fn judge_log<'a>(
-    text: &dyn Fn(&str) -> Option<&'a Given<String>>,
-    log: &mut LogConfig,
-    mistakes: &mut Mistakes,
-) {
+fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut LogConfig, mistakes: &mut Mistakes) {
     if let Some(Given { value, place }) = text("log") {
         log.filter.clone_from(value);
         mistakes.keep(place, crate::log::check(value));
@@ -314,7 +311,9 @@ fn first_line(file: &Given<String>, mistakes: &mut Mistakes) -> Secret {
 /// As a file that could be read again. Passwords are never shown.
 pub fn print(config: &TabletConfig) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
-    let mut out = String::from("# The configuration of this tablet. Lines that begin with '#' and a key show defaults.\n\n[tablet]\n");
+    let mut out = String::from(
+        "# The configuration of this tablet. Lines that begin with '#' and a key show defaults.\n\n[tablet]\n",
+    );
     for (name, default, doc) in KEYS {
         let value = match name {
             "server" => quoted(&address::show(&config.server)),

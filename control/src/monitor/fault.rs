@@ -48,7 +48,9 @@ impl Fault {
 
     fn of_server(error: &ServerError, why: String) -> Fault {
         let (advice, is_lasting) = match error.code {
-            ACCESS_DENIED | NO_PASSWORD | LOCKED | EXPIRED => ("the monitor's account or password is wrong; create it".to_string(), true),
+            ACCESS_DENIED | NO_PASSWORD | LOCKED | EXPIRED => {
+                ("the monitor's account or password is wrong; create it".to_string(), true)
+            }
             SPECIFIC_ACCESS_DENIED | TABLE_ACCESS_DENIED => {
                 ("the monitor's account lacks a privilege".to_string(), true)
             }

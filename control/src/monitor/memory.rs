@@ -153,8 +153,7 @@ mod tests {
         let mut memory = Memory::default();
         first(&mut memory, A, 0, &format!("{A}:1-9"));
         memory.handle_executed(&set(&format!("{A}:1-12")));
-        let (standing, believed) =
-            memory.handle_look(A, Some(0), set(&format!("{A}:1-10")), Order::BesideStream);
+        let (standing, believed) = memory.handle_look(A, Some(0), set(&format!("{A}:1-10")), Order::BesideStream);
         assert_eq!((standing, believed), (Standing::Serving, set(&format!("{A}:1-12"))));
         // RESET BINARY LOGS AND GTIDS: the stream reads the smaller set.
         memory.handle_executed(&set(""));

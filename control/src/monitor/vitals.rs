@@ -116,7 +116,10 @@ mod tests {
 
     #[test]
     fn old_and_new_names_are_the_same() {
-        for names in [("Rpl_semi_sync_master_status", "Rpl_semi_sync_slave_status"), ("Rpl_semi_sync_source_status", "Rpl_semi_sync_replica_status")] {
+        for names in [
+            ("Rpl_semi_sync_master_status", "Rpl_semi_sync_slave_status"),
+            ("Rpl_semi_sync_source_status", "Rpl_semi_sync_replica_status"),
+        ] {
             let mut vitals = Vitals::default();
             vitals.handle_status(names.0, "ON");
             vitals.handle_status(names.1, "ON");

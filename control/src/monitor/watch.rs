@@ -145,7 +145,7 @@ impl Watcher {
         let facts = outcome.as_ref().ok().cloned();
         let replicas = match &facts {
             Some(facts) if self.discovers && pulse.is_fresh() && !facts.is_replicating() => {
-                Some(super::discover::ask(client, dialect).await?)
+                Some(super::discover::ask(client, dialect, &self.options.target).await?)
             }
             _ => None,
         };
@@ -163,8 +163,7 @@ impl Watcher {
         // Only at a new connection: vitals are older than the look otherwise.
         let started_ms = facts.vitals.uptime_s.map(|uptime| now_ms - uptime as i64 * 1_000);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        (facts.standing, facts.executed) =
-            memory.handle_look(&facts.server_uuid, started_ms, facts.executed, order);
+        (facts.standing, facts.executed) = memory.handle_look(&facts.server_uuid, started_ms, facts.executed, order);
         (facts.lost, facts.restarts) = (memory.lost_count(), memory.restarts());
         Box::new(facts)
     }

@@ -55,11 +55,17 @@ impl QueryLog {
     pub fn start(options: QueryLogOptions) -> Result<QueryLog, String> {
         let mut file = LogFile::new(&options.path, options.bytes_max, options.files_kept);
         file.check().map_err(|error| {
-            format!("{} cannot be written ({error}): name a file in a folder that we may write to", options.path.display())
+            format!(
+                "{} cannot be written ({error}): name a file in a folder that we may write to",
+                options.path.display()
+            )
         })?;
         let (queue, orders) = sync_channel(options.queue_max);
         let counts = Arc::<Counts>::default();
-        let body = { let counts = counts.clone(); move || write_all(&orders, &mut file, &counts) };
+        let body = {
+            let counts = counts.clone();
+            move || write_all(&orders, &mut file, &counts)
+        };
         let thread = std::thread::Builder::new().name("weir-querylog".to_string()).spawn(body);
         let thread = thread.map_err(|error| format!("the query log's thread cannot start: {error}"))?;
         Ok(QueryLog { options, seen: 0, queue: Some(queue), counts, thread: Some(thread) })

@@ -95,6 +95,50 @@ const WITHIN_MAX: Duration = Duration::from_secs(3_600);
 mod tests {
     use super::*;
 
+    /// A place that a log can write to and a test can read.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_call_is_one_structured_event_without_literals() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        let caller = Caller { address: "127.0.0.1:9".parse().ok(), certificate: Some("ops".to_string()) };
+        let failed = Reply {
+            outcomes: vec![Outcome::Err(crate::client::ServerError {
+                code: 1045,
+                state: "28000".to_string(),
+                message: "no".to_string(),
+            })],
+            ..Reply::default()
+        };
+        tracing::subscriber::with_default(log, || {
+            audit(&caller, "execute", &redact::sql("ALTER USER u IDENTIFIED BY 'secret'"), &Ok(failed));
+            audit_refused(&caller, "kill");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let field = |at: usize, name: &str| events[at][name].as_str().unwrap_or_default().to_string();
+        assert_eq!((field(0, "target"), field(0, "action")), ("weir_audit".to_string(), "execute".to_string()));
+        assert_eq!(field(0, "caller"), "ops at 127.0.0.1:9");
+        assert_eq!(field(0, "statement"), "ALTER USER u IDENTIFIED BY ?");
+        assert_eq!(field(0, "outcome"), "ERROR 1045 (28000): no");
+        assert_eq!((field(1, "action"), field(1, "outcome")), ("kill".to_string(), "refused".to_string()));
+        assert_eq!(events.len(), 2);
+    }
+
     #[test]
     fn only_the_loopback_needs_no_certificate() {
         let caller = |address: &str, certificate: Option<&str>| Caller {

@@ -27,7 +27,14 @@ impl Hub {
             let state = word.standing.name();
             match word.standing.is_sound() {
                 true => tracing::info!(event = "tablet_state", state, "the server is {state}"),
-                false => tracing::warn!(event = "tablet_state", state, why = word.why, advice = word.advice, "the server is {state}: {}", word.why),
+                false => tracing::warn!(
+                    event = "tablet_state",
+                    state,
+                    why = word.why,
+                    advice = word.advice,
+                    "the server is {state}: {}",
+                    word.why
+                ),
             }
         }
     }

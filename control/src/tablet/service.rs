@@ -58,7 +58,10 @@ impl Tablet for Service {
         }))
     }
 
-    async fn kill(&self, request: Request<proto::TabletKillRequest>) -> Result<Response<proto::TabletKillReply>, Status> {
+    async fn kill(
+        &self,
+        request: Request<proto::TabletKillRequest>,
+    ) -> Result<Response<proto::TabletKillReply>, Status> {
         let caller = let_in(&request, "kill")?;
         let proto::TabletKillRequest { connection_id, connection } = request.into_inner();
         let reply = server_said(self.admin.kill(&caller, connection_id, connection).await)?;

@@ -187,11 +187,7 @@ pub fn refusal(error: &ServerError) -> proto::TabletRefusal {
     proto::TabletRefusal { code: u32::from(error.code), state: error.state.clone(), message: error.message.clone() }
 }
 
-fn read_facts(
-    facts: proto::TabletFacts,
-    standing: Standing,
-    executed: &Arc<GtidSet>,
-) -> Result<Facts, Unreadable> {
+fn read_facts(facts: proto::TabletFacts, standing: Standing, executed: &Arc<GtidSet>) -> Result<Facts, Unreadable> {
     let channels = match facts.channels_unknown {
         Some(error) => Err(ServerError {
             code: u16::try_from(error.code).unwrap_or(0),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::client::ServerError;
-use crate::monitor::facts::Channel;
+use crate::monitor::facts::{Channel, Receiver};
 use weir_core::snapshot::Address;
 
 const UUID: &str = "3aecbfe0-e779-11f1-be4c-02fc00000001";
