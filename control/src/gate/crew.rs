@@ -5,7 +5,7 @@
 use crate::client;
 use crate::config::{BackendConfig, Config, MonitorConfig};
 use crate::monitor::{Sight, Watcher};
-use crate::tablet::follower::Follower;
+use crate::tablet::follower::{Follower, SILENT};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
@@ -37,7 +37,7 @@ impl Crew {
         self.nudges.push(nudge.clone());
         let sights = self.sender.clone();
         if let Some(tablet) = &backend.tablet {
-            let follower = Follower { backend: at, tablet: tablet.clone(), sights };
+            let follower = Follower { backend: at, tablet: tablet.clone(), sights, silent: SILENT };
             self.tasks.spawn(follower.run());
             return;
         }

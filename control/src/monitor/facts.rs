@@ -189,3 +189,49 @@ fn channel(status: &Rows, row: usize) -> Channel {
         last_error: errors.into_iter().find(|error| !error.is_empty()).unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Of a server that says nothing remarkable: writable, without sources.
+    pub fn facts() -> Facts {
+        Facts {
+            version: String::new(),
+            version_number: 0,
+            charset: 255,
+            native_password: false,
+            read_only: false,
+            server_uuid: String::new(),
+            executed: Arc::default(),
+            channels: Ok(Vec::new()),
+            group: None,
+            applying_ms: None,
+            received_ms: None,
+            vitals: Vitals::default(),
+            standing: Standing::Serving,
+            lost: 0,
+            restarts: 0,
+        }
+    }
+
+    #[test]
+    fn the_delay_in_transactions_is_what_was_received_and_not_executed() {
+        const A: &str = "3aecbfe0-e779-11f1-be4c-02fc00000001";
+        let channel = |received: &str| Channel {
+            name: String::new(),
+            source_uuid: A.to_string(),
+            receiver: Receiver::Connected,
+            applier_runs: true,
+            received: GtidSet::parse(received.as_bytes()).unwrap(),
+            seconds_behind: None,
+            last_error: String::new(),
+        };
+        let executed = Arc::new(GtidSet::parse(format!("{A}:1-6").as_bytes()).unwrap());
+        let channels = vec![channel(&format!("{A}:1-9")), channel(&format!("{A}:8-12"))];
+        let replica = Facts { channels: Ok(channels), executed, ..facts() };
+        assert_eq!((replica.lag_transactions(), facts().lag_transactions()), (6, 0));
+        let source = GtidSet::parse(format!("{A}:1").as_bytes()).unwrap().iter().next().map(|(sid, ..)| sid.uuid);
+        assert_eq!((replica.next_source(), facts().next_source()), (source, None));
+    }
+}

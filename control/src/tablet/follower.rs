@@ -19,6 +19,8 @@ pub struct Follower {
     /// `host:port`, resolved at each attempt.
     pub tablet: String,
     pub sights: mpsc::Sender<Sight>,
+    /// A tablet that says nothing for this long hangs or is cut off.
+    pub silent: Duration,
 }
 
 impl Follower {
@@ -40,7 +42,7 @@ impl Follower {
     /// Follows one stream to its end; says why it ended.
     async fn follow(&self, heard: &mut bool) -> String {
         let endpoint = match tonic::transport::Endpoint::from_shared(format!("http://{}", self.tablet)) {
-            Ok(endpoint) => endpoint.connect_timeout(SILENT).tcp_nodelay(true),
+            Ok(endpoint) => endpoint.connect_timeout(self.silent).tcp_nodelay(true),
             Err(error) => return error.to_string(),
         };
         let channel = match endpoint.connect().await {
@@ -48,7 +50,7 @@ impl Follower {
             Err(error) => return error.to_string(),
         };
         let mut client = proto::tablet_client::TabletClient::new(channel);
-        let asked = tokio::time::timeout(SILENT, client.watch(proto::TabletWatchRequest {})).await;
+        let asked = tokio::time::timeout(self.silent, client.watch(proto::TabletWatchRequest {})).await;
         let mut words = match asked {
             Ok(Ok(response)) => response.into_inner(),
             Ok(Err(status)) => return status.message().to_string(),
@@ -56,11 +58,11 @@ impl Follower {
         };
         let (mut reader, mut before) = (Reader::default(), None);
         loop {
-            let word = match tokio::time::timeout(SILENT, words.message()).await {
+            let word = match tokio::time::timeout(self.silent, words.message()).await {
                 Ok(Ok(Some(word))) => word,
                 Ok(Ok(None)) => return "it ended the stream".to_string(),
                 Ok(Err(status)) => return status.message().to_string(),
-                Err(_) => return format!("no word for {} ms", SILENT.as_millis()),
+                Err(_) => return format!("no word for {} ms", self.silent.as_millis()),
             };
             let word = match reader.read(word) {
                 Ok(word) => word,
@@ -113,9 +115,59 @@ fn sights(backend: usize, before: Option<&Word>, word: &Word) -> Vec<Sight> {
     sights
 }
 
-/// A tablet sends a word a second: after three without, it hangs or is cut off.
-const SILENT: Duration = Duration::from_millis(3_000);
+/// A tablet sends a word a second: three without are no chance.
+pub const SILENT: Duration = Duration::from_millis(3_000);
 
 /// Between attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use weir_net::gtid::GtidSet;
+
+    /// It takes connections and never says a word, as a stopped process does.
+    #[test]
+    fn a_tablet_that_hangs_is_stale() {
+        let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tablet = deaf.local_addr().unwrap().to_string();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (sender, mut sights) = mpsc::channel(4);
+            let silent = Duration::from_millis(50);
+            let following = tokio::spawn(Follower { backend: 7, tablet, sights: sender, silent }.run());
+            assert!(matches!(sights.recv().await, Some(Sight::Stale { backend: 7 })));
+            following.abort();
+        });
+    }
+
+    #[test]
+    fn a_word_says_what_is_new_in_it() {
+        let names = |before: Option<&Word>, word: &Word| {
+            let name = |sight: &Sight| match sight {
+                Sight::Found { .. } => "found",
+                Sight::Executed { .. } => "executed",
+                Sight::Look { outcome: Ok(_), .. } => "look",
+                Sight::Look { outcome: Err(_), .. } => "fault",
+                Sight::Stale { .. } | Sight::Replicas { .. } => "other",
+            };
+            sights(0, before, word).iter().map(name).collect::<Vec<_>>()
+        };
+        let connecting = Word::new("one", None);
+        assert_eq!(names(None, &connecting), [""; 0]);
+        let down = Word { standing: Standing::ServerStopped, ..connecting.clone() };
+        assert_eq!(names(Some(&connecting), &down), ["fault"]);
+        let facts = Facts { version: "9.7.4".to_string(), ..crate::monitor::facts::tests::facts() };
+        // Nobody can be sent to a server that nobody can find.
+        let lost = Word { standing: Standing::Serving, facts: Some(Arc::new(facts)), ..connecting.clone() };
+        assert_eq!(names(None, &lost), ["fault"]);
+        let up = Word { address: "127.0.0.1:3306".to_string(), ..lost };
+        assert_eq!(names(None, &up), ["found", "look"]);
+        assert_eq!(names(Some(&up), &up), [""; 0]);
+        let executed = Arc::new(GtidSet::parse(b"3aecbfe0-e779-11f1-be4c-02fc00000001:1").unwrap());
+        let further = Word { executed, ..up.clone() };
+        assert_eq!(names(Some(&up), &further), ["executed"]);
+    }
+}
