@@ -3,9 +3,10 @@
 //! Exit codes: 0, ended as asked; 1, could not start or failed on the way; 2, the command line or the configuration is
 //! wrong; 3, `ctl` reached no gate.
 
+use crate::config::tablet::{self as tablet_config, TabletFlags};
 use crate::config::{self, GateFlags, print};
 use crate::demo::{self, DemoOptions};
-use crate::{ctl, gate, log};
+use crate::{ctl, gate, log, tablet};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Run the proxy. Without a file: weir gate --backend HOST:PORT --backend HOST:PORT
     Gate(Box<GateFlags>),
+    /// Run the agent beside one MySQL server: weir tablet --server HOST:PORT
+    Tablet(Box<TabletFlags>),
     /// Ask a running gate.
     Ctl(CtlFlags),
     /// Show it all on this machine: real servers, a gate before them, some traffic.
@@ -75,6 +78,7 @@ enum CtlCommand {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Gate(flags) => gate_command(&flags),
+        Command::Tablet(flags) => tablet_command(&flags),
         Command::Ctl(CtlFlags { command: CtlCommand::Status { addr, json } }) => status_command(&addr, json),
         Command::Demo(flags) => demo_command(flags),
     }
@@ -95,6 +99,26 @@ fn gate_command(flags: &GateFlags) -> ExitCode {
     }
     log::start(&config.log);
     match gate::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn tablet_command(flags: &TabletFlags) -> ExitCode {
+    let config = match tablet_config::load(flags, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(WRONG_USE, &mistakes),
+    };
+    if flags.print_config {
+        print!("{}", tablet_config::print(&config));
+        return ExitCode::SUCCESS;
+    }
+    if flags.check_config {
+        println!("the configuration is right");
+        return ExitCode::SUCCESS;
+    }
+    log::start(&config.log);
+    match tablet::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }

@@ -16,6 +16,7 @@ pub mod keys;
 mod meaning;
 pub mod mistake;
 pub mod print;
+pub mod tablet;
 pub mod typed;
 
 pub use flags::GateFlags;
@@ -75,6 +76,8 @@ pub struct BackendConfig {
     pub weight: u32,
     /// Believed whatever the server says; None: by the server's own evidence.
     pub role: Option<Role>,
+    /// The `host:port` of the tablet that tells of it, and where it is; None: the gate looks at it itself.
+    pub tablet: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +90,8 @@ pub struct MonitorConfig {
     pub timeout_ms: u64,
     /// How long the start waits for a first backend.
     pub start_ms_max: u64,
+    /// Replicas that a backend names become backends.
+    pub discover: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +125,7 @@ impl Config {
                 interval_ms: 250,
                 timeout_ms: 2_000,
                 start_ms_max: 10_000,
+                discover: false,
             },
             settings: Settings::default(),
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
@@ -143,7 +149,13 @@ impl Config {
 
 impl BackendConfig {
     pub fn at(address: &Address) -> BackendConfig {
-        BackendConfig { name: address::show(address), address: address.clone(), weight: 100, role: None }
+        BackendConfig { name: address::show(address), address: address.clone(), weight: 100, role: None, tablet: None }
+    }
+
+    /// Where it is, its tablet will say.
+    pub fn behind(tablet: &str) -> BackendConfig {
+        let nowhere = Address::Tcp(SocketAddr::from(([0, 0, 0, 0], 0)));
+        BackendConfig { name: tablet.to_string(), tablet: Some(tablet.to_string()), ..BackendConfig::at(&nowhere) }
     }
 }
 

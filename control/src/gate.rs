@@ -8,14 +8,16 @@
 //! before it has taken a port.
 
 pub mod control;
+pub mod crew;
 pub mod desk;
 pub mod gather;
 pub mod keys;
 
 use crate::config::{Config, address};
-use crate::monitor::{Sight, Topology, Watcher};
+use crate::monitor::{Sight, Topology};
 use crate::{client, grpc, http};
 use control::{Control, Inputs, Order};
+use crew::Crew;
 use desk::Desk;
 use std::fmt;
 use std::io::Read;
@@ -26,7 +28,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::transport::server::TcpIncoming;
@@ -175,8 +177,8 @@ async fn serve(
     let began = Instant::now();
     let mut topology = Topology::new(&config, keys);
     let mut tasks = JoinSet::new();
-    let Watch { mut sights, nudges, source } = watch(&config, &mut tasks);
-    first_look(&config, &mut topology, &mut sights, &source, began).await?;
+    let (crew, mut sights) = Crew::start(&config);
+    first_look(&config, &mut topology, &mut sights, &crew, began).await?;
 
     let (desk, asks) = Desk::new();
     let mut addresses = Addresses { clients: Vec::new(), admin: local(admin.as_ref()), grpc: local(grpc.as_ref()) };
@@ -190,7 +192,7 @@ async fn serve(
     let running = start_cores(&config, &topology.snapshot()).map_err(GateError::Start)?;
     addresses.clients = running.addresses().to_vec();
     started(&addresses);
-    let control = Control::new(&config, running, topology, desk, nudges, source, began);
+    let control = Control::new(&config, running, topology, desk, crew, began);
     control.run(Inputs { sights, asks, orders }).await.map_err(GateError::Machine)
 }
 
@@ -221,45 +223,12 @@ fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {
     listener.and_then(|listener| listener.local_addr().ok())
 }
 
-struct Watch {
-    sights: mpsc::Receiver<Sight>,
-    /// One per backend.
-    nudges: Vec<Arc<Notify>>,
-    source: watch::Sender<Option<[u8; 16]>>,
-}
-
-fn watch(config: &Config, tasks: &mut JoinSet<()>) -> Watch {
-    let (sender, sights) = mpsc::channel(SIGHTS_MAX);
-    let (source, source_seen) = watch::channel(None);
-    let mut nudges = Vec::new();
-    for (at, backend) in config.backends.iter().enumerate() {
-        let nudge = Arc::new(Notify::new());
-        nudges.push(nudge.clone());
-        let mut options = client::Options::address(&backend.address)
-            .user(&config.monitor.user)
-            .attribute("program_name", "weir-monitor")
-            .timeout(Some(Duration::from_millis(config.monitor.timeout_ms)));
-        options.password = config.monitor.password.clone();
-        let watcher = Watcher {
-            backend: at,
-            options,
-            interval: Duration::from_millis(config.monitor.interval_ms),
-            sights: sender.clone(),
-            nudge,
-            last_nudge: None,
-            source: source_seen.clone(),
-        };
-        tasks.spawn(watcher.run());
-    }
-    Watch { sights, nudges, source }
-}
-
 /// Until every backend has been looked at and one is up; or, late, until one is up at all.
 async fn first_look(
     config: &Config,
     topology: &mut Topology,
     sights: &mut mpsc::Receiver<Sight>,
-    source: &watch::Sender<Option<[u8; 16]>>,
+    crew: &Crew,
     began: Instant,
 ) -> Result<(), GateError> {
     let limit = began + Duration::from_millis(config.monitor.start_ms_max);
@@ -271,8 +240,9 @@ async fn first_look(
         tokio::select! {
             sight = sights.recv() => {
                 let Some(sight) = sight else { break };
+                // Who else there is can be added when it runs.
                 control::fold(topology, sight, began);
-                source.send_if_modified(|seen| std::mem::replace(seen, topology.source()) != topology.source());
+                crew.tell_source(topology.source());
                 if topology.is_usable() {
                     patience = patience.min(Instant::now() + STRAGGLERS_LIMIT);
                 }
@@ -349,9 +319,6 @@ async fn forward_signals(orders: mpsc::UnboundedSender<Order>) {
         }
     }
 }
-
-/// News of watchers that the control thread has not taken yet; beyond it they wait.
-const SIGHTS_MAX: usize = 256;
 
 /// At the start, when somebody can serve already: how long the other backends may take to answer.
 const STRAGGLERS_LIMIT: Duration = Duration::from_millis(1_000);

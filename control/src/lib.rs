@@ -6,6 +6,10 @@ pub mod log;
 
 pub mod gate;
 pub mod monitor;
+pub mod tablet;
+
+pub mod acl;
+pub mod querylog;
 
 pub mod client;
 

@@ -30,6 +30,7 @@ mod lexer;
 pub mod limits;
 mod plan;
 mod reason;
+mod redact;
 pub mod tree;
 pub mod variables;
 mod word;
@@ -41,6 +42,7 @@ pub use facts::{Charset, Facts, schema_is_system};
 pub use hint::{Consistency, Hint, Target};
 pub use plan::{Assign, IdSpan, Kind, Local, Plan, Route, Scope};
 pub use reason::Reason;
+pub use redact::redact;
 pub use variables::{Carry, VariableKind, carry, variable_has_wrong_default, variable_is_replayable};
 
 #[cfg(test)]

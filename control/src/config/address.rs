@@ -24,6 +24,11 @@ pub fn backend(text: &str) -> Result<Address, String> {
     }
 }
 
+/// A tablet's gRPC address. Its name may be another address tomorrow, so it is only checked here.
+pub fn tablet(text: &str) -> Result<SocketAddr, String> {
+    socket_address(text, None)
+}
+
 /// Where the status is shown; `off` for nowhere.
 pub fn admin(text: &str) -> Result<Option<SocketAddr>, String> {
     match text {

@@ -131,12 +131,13 @@ impl Walk<'_> {
 
     fn backend(&mut self, span: Range<usize>, table: &DeTable<'_>) {
         let place = self.lines.place(span);
-        let mut backend = TypedBackend { place, address: None, name: None, weight: None, role: None };
+        let mut backend = TypedBackend { place, address: None, name: None, weight: None, role: None, tablet: None };
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "address" => backend.address = self.text("address", value),
                 "name" => backend.name = self.text("name", value),
                 "role" => backend.role = self.text("role", value),
+                "tablet" => backend.tablet = self.text("tablet", value),
                 "weight" => match value.get_ref().as_integer().and_then(unsigned) {
                     Some(weight) => backend.weight = Some(Given::new(weight, self.lines.place(value.span()))),
                     None => self.wrong_type("weight", "a whole number from 0 up", value.span(), value.get_ref()),

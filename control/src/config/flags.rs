@@ -17,6 +17,12 @@ pub struct GateFlags {
     /// A MySQL server: HOST:PORT or unix:PATH. Repeatable; replaces the file's backends.
     #[arg(long, value_name = "ADDR")]
     pub backend: Vec<String>,
+    /// The tablet beside a MySQL server: HOST:PORT. Repeatable, beside --backend; it tells where its server is.
+    #[arg(long, value_name = "ADDR")]
+    pub tablet: Vec<String>,
+    /// Replicas that a backend names (SHOW REPLICAS) become backends.
+    #[arg(long)]
+    pub discover: bool,
     /// CPUs to run on: a number of them, a list 2,3 or a range 0-3. [default: all that the process may use]
     #[arg(long, value_name = "N|LIST")]
     pub cores: Option<String>,
@@ -88,8 +94,9 @@ impl GateFlags {
         if !self.listen.is_empty() {
             typed.listen = Some(self.listen.iter().map(|text| Given::by_flag(text.clone(), "--listen")).collect());
         }
-        if !self.backend.is_empty() {
-            typed.backends = self.backend.iter().map(|text| backend(text)).collect();
+        if !self.backend.is_empty() || !self.tablet.is_empty() {
+            let tablets = self.tablet.iter().map(|text| behind(text));
+            typed.backends = self.backend.iter().map(|text| backend(text)).chain(tablets).collect();
         }
         put(&mut typed.cores, &self.cores.clone().map(TypedCores::Text), "--cores");
         put(&mut typed.admin_listen, &self.admin_listen, "--admin-listen");
@@ -126,6 +133,9 @@ impl GateFlags {
         if let Some(text) = &self.balance {
             typed.set("routing", "balance", Given::by_flag(Plain::Text(text.clone()), "--balance"));
         }
+        if self.discover {
+            typed.set("monitor", "discover", Given::by_flag(Plain::Switch(true), "--discover"));
+        }
         if self.no_split {
             typed.set("routing", "read_write_splitting", Given::by_flag(Plain::Switch(false), "--no-split"));
         }
@@ -149,5 +159,11 @@ fn backend(text: &str) -> TypedBackend {
         name: None,
         weight: None,
         role: None,
+        tablet: None,
     }
+}
+
+fn behind(text: &str) -> TypedBackend {
+    let tablet = Some(Given::by_flag(text.to_string(), "--tablet"));
+    TypedBackend { place: Place::Flag("--tablet"), address: None, name: None, weight: None, role: None, tablet }
 }

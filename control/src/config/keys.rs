@@ -106,6 +106,11 @@ pub const KEYS: &[Key] = &[
         "\"primary\" or \"replica\": believed whatever the server says. By default the server's own evidence decides."
     ),
     own!(
+        "backends",
+        "tablet",
+        "\"host:port\" of the tablet that tells of this server, and where it is: then it needs no address."
+    ),
+    own!(
         "monitor",
         "user",
         "The account that looks at the backends. It needs REPLICATION CLIENT and SELECT on performance_schema."
@@ -115,6 +120,12 @@ pub const KEYS: &[Key] = &[
     number!("monitor", "interval_ms", 10, 60_000, monitor.interval_ms: u64, "Between two looks at a backend."),
     number!("monitor", "timeout_ms", 50, 60_000, monitor.timeout_ms: u64, "A backend that takes longer to answer a look is down."),
     number!("monitor", "start_ms_max", 0, HOUR_MS, monitor.start_ms_max: u64, "How long the start waits for a first backend."),
+    switch!(
+        "monitor",
+        "discover",
+        monitor.discover,
+        "Replicas that a backend names (SHOW REPLICAS) become backends. Needs REPLICATION SLAVE, and report_host on replicas."
+    ),
     number!("monitor", "lag_ms_max", 1, u32::MAX as u64, settings.replica_lag_ms_max: u32, "A replica behind by more gets no reads."),
     number!("pool", "connections_per_backend_max", 1, 100_000, settings.connections_per_backend_max: u32, "Connections to each backend, for the whole gate. Keep it below the server's max_connections."),
     number!("pool", "connections_warm_min", 0, 10_000, settings.connections_warm_min: u32, "Idle connections that each core keeps per backend and account, however long they idle."),

@@ -209,12 +209,28 @@ impl Judge {
     }
 
     fn backend(&mut self, typed: &TypedBackend) {
-        let Some(Given { value, place }) = &typed.address else {
-            return self.mistakes.add(&typed.place, "this backend has no address: add address = \"host:port\"");
+        let (value, place, mut backend) = match (&typed.address, &typed.tablet) {
+            (Some(Given { value, place }), None) => {
+                let Some(address) = self.mistakes.keep(place, address::backend(value)) else { return };
+                (value, place, BackendConfig { name: value.clone(), ..BackendConfig::at(&address) })
+            }
+            (None, Some(Given { value, place })) => {
+                if self.mistakes.keep(place, address::tablet(value)).is_none() {
+                    return;
+                }
+                (value, place, BackendConfig::behind(value))
+            }
+            (Some(_), Some(Given { place, .. })) => {
+                let text =
+                    "address and tablet contradict each other: a tablet says where its server is; keep one of the two";
+                return self.mistakes.add(place, text);
+            }
+            (None, None) => {
+                return self.mistakes.add(&typed.place, "this backend has no address: add address = \"host:port\"");
+            }
         };
-        let Some(address) = self.mistakes.keep(place, address::backend(value)) else { return };
-        let mut backend = BackendConfig { name: value.clone(), ..BackendConfig::at(&address) };
-        if self.config.backends.iter().any(|known| known.address == address) {
+        let is_same = |known: &BackendConfig| known.tablet == backend.tablet && known.address == backend.address;
+        if self.config.backends.iter().any(is_same) {
             self.mistakes.add(place, format!("'{value}' is a backend already: remove one of the two"));
         }
         let mut name_place = place;

@@ -31,7 +31,14 @@ fn put_backends(out: &mut String, config: &Config) {
         out.push_str("\n[[backends]]\n");
         for key in KEYS.iter().filter(|key| key.section == "backends") {
             let (mark, value) = match key.name {
-                "address" => ("", text(&address::show(&backend.address))),
+                "address" => match backend.tablet {
+                    None => ("", text(&address::show(&backend.address))),
+                    Some(_) => ("# ", text("")),
+                },
+                "tablet" => match &backend.tablet {
+                    Some(tablet) => ("", text(tablet)),
+                    None => ("# ", text("")),
+                },
                 "name" => ("", text(&backend.name)),
                 "weight" => (if backend.weight == 100 { "# " } else { "" }, backend.weight.to_string()),
                 _ => match backend.role {

@@ -206,3 +206,17 @@ fn what_is_printed_can_be_read_again() {
     let again = judged(&full, &GateFlags::default()).unwrap();
     assert_eq!((again.settings, again.memory), (config.settings, config.memory));
 }
+
+#[test]
+fn tablets_stand_for_backends_and_contradict_an_address() {
+    let text = "[[backends]]\ntablet = \"db1:7406\"\n";
+    let flags = GateFlags { tablet: vec!["127.0.0.1:7406".to_string()], discover: true, ..GateFlags::default() };
+    let config = judged("", &flags).unwrap();
+    assert_eq!((config.backends[0].tablet.as_deref(), config.monitor.discover), (Some("127.0.0.1:7406"), true));
+    assert!(mistakes(&text.replace("db1:7406", "127.0.0.1"))[0].starts_with("w.toml:2:10: '127.0.0.1' has no port"));
+    let both = "[[backends]]\naddress = \"127.0.0.1\"\ntablet = \"127.0.0.1:7406\"\n";
+    assert!(mistakes(both)[0].starts_with("w.toml:3:10: address and tablet contradict"));
+    let twice = "[[backends]]\ntablet = \"127.0.0.1:7406\"\n[[backends]]\ntablet = \"127.0.0.1:7406\"\n";
+    assert!(mistakes(twice)[0].contains("is a backend already"));
+    assert!(print::print(&config).contains("tablet = \"127.0.0.1:7406\""));
+}

@@ -42,6 +42,7 @@ pub struct TypedBackend {
     pub name: Option<Given<String>>,
     pub weight: Option<Given<u64>>,
     pub role: Option<Given<String>>,
+    pub tablet: Option<Given<String>>,
 }
 
 /// A value of one of the simple kinds.

@@ -3,12 +3,14 @@
 //! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
-use super::facts::{Facts, Member, Receiver};
+use super::evidence;
+use super::facts::{Facts, Member};
 use super::fault::Fault;
+use super::standing::Standing;
 use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
 use std::sync::Arc;
-use weir_core::snapshot::{BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
+use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
 
 pub struct Topology {
@@ -30,6 +32,12 @@ struct Entry {
     /// Why it is down.
     fault: Option<Fault>,
     is_looked_at: bool,
+    /// Nobody tells of it any more: the last word holds, but says not how late it is by now.
+    is_stale: bool,
+    /// Taken out for good; its index stays.
+    is_gone: bool,
+    /// Of one that was discovered: the server there must be this one.
+    uuid: Option<String>,
     role: Role,
     /// What keeps it from its role or from reads; empty when all is well.
     note: String,
@@ -41,6 +49,7 @@ struct Entry {
 struct Told {
     role: Role,
     health: Health,
+    address: Address,
     takes_reads: bool,
     executed: Arc<GtidSet>,
     read_only: bool,
@@ -57,18 +66,9 @@ pub struct Event {
 
 impl Topology {
     pub fn new(config: &Config, keys: Keys) -> Topology {
-        let entry = |config: &BackendConfig| Entry {
-            config: config.clone(),
-            facts: None,
-            fault: None,
-            is_looked_at: false,
-            role: Role::Unknown,
-            note: "not looked at yet".to_string(),
-            lag_ms: None,
-        };
         Topology {
             generation: 0,
-            entries: config.backends.iter().map(entry).collect(),
+            entries: config.backends.iter().map(|config| Entry::new(config.clone(), None)).collect(),
             trail_of: None,
             trail: Trail::default(),
             settings: Arc::new(config.settings.clone()),
@@ -78,15 +78,59 @@ impl Topology {
         }
     }
 
+    /// Another backend, found while the gate runs. Its index is the next one, and stays.
+    pub fn add(&mut self, config: BackendConfig, uuid: Option<String>) -> usize {
+        self.entries.push(Entry::new(config, uuid));
+        self.entries.len() - 1
+    }
+
+    /// Takes a backend out for good: idle connections close, leased ones end with their transaction.
+    pub fn remove(&mut self, backend: usize) {
+        if let Some(entry) = self.entries.get_mut(backend) {
+            (entry.is_gone, entry.facts) = (true, None);
+            entry.note = "was taken out".to_string();
+        }
+    }
+
+    /// Its tablet says where gates find it.
+    pub fn handle_found(&mut self, backend: usize, address: Address) {
+        if let Some(entry) = self.entries.get_mut(backend) {
+            entry.config.address = address;
+        }
+    }
+
+    /// Its tablet is silent: the last word holds (S78), but a replica's delay is unknown now (S66).
+    pub fn handle_stale(&mut self, now_ms: u64, backend: usize) -> Vec<Event> {
+        let Some(entry) = self.entries.get_mut(backend) else { return Vec::new() };
+        entry.is_looked_at = true;
+        if std::mem::replace(&mut entry.is_stale, true) || entry.is_gone {
+            return Vec::new();
+        }
+        let event = entry.event(true, "is told of by nobody: its tablet is silent; the last word holds".to_string());
+        self.judge_lags(now_ms);
+        vec![event]
+    }
+
+    /// A backend of this address, or the server of this uuid.
+    pub fn is_known(&self, address: &Address, uuid: &str) -> bool {
+        let is_it = |entry: &Entry| {
+            entry.config.address == *address
+                || entry.facts.as_ref().is_some_and(|facts| facts.server_uuid == uuid)
+                || entry.uuid.as_deref() == Some(uuid)
+        };
+        self.entries.iter().any(is_it)
+    }
+
     /// A look, or why there was none. Returns what has changed.
     pub fn handle_look(&mut self, now_ms: u64, backend: usize, outcome: Result<Box<Facts>, Fault>) -> Vec<Event> {
-        if backend >= self.entries.len() {
+        if self.entries.get(backend).is_none_or(|entry| entry.is_gone) {
             return Vec::new();
         }
         let before: Vec<(Role, String)> = self.entries.iter().map(|entry| (entry.role, entry.note.clone())).collect();
         let entry = &mut self.entries[backend];
         let was_up = entry.is_up();
         let was_looked_at = std::mem::replace(&mut entry.is_looked_at, true);
+        entry.is_stale = false;
         match outcome {
             Ok(facts) => (entry.facts, entry.fault) = (Some(facts), None),
             Err(fault) => (entry.facts, entry.fault) = (None, Some(fault)),
@@ -97,6 +141,9 @@ impl Topology {
             (Some(fault), true) => events.push(entry.event(true, format!("is down: {fault}"))),
             (None, _) if !was_up => events.push(entry.event(false, format!("is up, version {}", entry.version()))),
             _ => {}
+        }
+        if entry.facts.as_ref().is_some_and(|facts| facts.standing == Standing::ServerRestarted) {
+            events.push(entry.event(false, "was restarted".to_string()));
         }
         self.judge_roles();
         self.judge_lags(now_ms);
@@ -150,6 +197,7 @@ impl Topology {
         let trail = primary.is_some().then_some(&self.trail);
         for entry in &mut self.entries {
             entry.lag_ms = match (&entry.facts, entry.role) {
+                (Some(_), Role::Replica) if entry.is_stale => None,
                 (Some(facts), Role::Replica) => lag_ms(facts, trail, now_ms),
                 (Some(_), Role::Primary) => Some(0),
                 _ => None,
@@ -194,9 +242,7 @@ impl Topology {
     /// The primary's uuid; while there is none, that of the last one.
     pub fn source(&self) -> Option<[u8; 16]> {
         let facts = self.entries.get(self.trail_of?)?.facts.as_ref()?;
-        let first = format!("{}:1", facts.server_uuid);
-        let set = GtidSet::parse(first.as_bytes()).ok()?;
-        set.iter().next().map(|(sid, ..)| sid.uuid)
+        facts.next_source().filter(|_| !facts.server_uuid.is_empty())
     }
 
     /// Somebody can be sent somewhere.
@@ -242,6 +288,21 @@ impl Topology {
 }
 
 impl Entry {
+    fn new(config: BackendConfig, uuid: Option<String>) -> Entry {
+        Entry {
+            config,
+            facts: None,
+            fault: None,
+            is_looked_at: false,
+            is_stale: false,
+            is_gone: false,
+            uuid,
+            role: Role::Unknown,
+            note: "not looked at yet".to_string(),
+            lag_ms: None,
+        }
+    }
+
     fn is_up(&self) -> bool {
         self.facts.is_some()
     }
@@ -253,28 +314,10 @@ impl Entry {
     /// What the server says by itself, and what is odd about it.
     fn evidence(&self) -> (Role, String) {
         let Some(facts) = &self.facts else { return (Role::Unknown, String::new()) };
-        match facts.group {
-            Some(Member::Primary) => return (Role::Primary, String::new()),
-            Some(Member::Secondary) => return (Role::Replica, String::new()),
-            Some(Member::Unfit) => return (Role::Unknown, "its replication group does not have it online".to_string()),
-            None => {}
+        if self.uuid.as_ref().is_some_and(|uuid| *uuid != facts.server_uuid) {
+            return (Role::Unknown, "is another server than the one that was discovered there".to_string());
         }
-        match &facts.channels {
-            Err(error) => {
-                let text = format!(
-                    "does not tell whether it replicates: {error}; give the monitor's account REPLICATION CLIENT and SELECT on performance_schema"
-                );
-                (Role::Unknown, text)
-            }
-            Ok(channels) if facts.is_replicating() => (Role::Replica, stopped_note(channels)),
-            Ok(_) if !facts.read_only => (Role::Primary, String::new()),
-            Ok(channels) if !channels.is_empty() => (Role::Replica, stopped_note(channels)),
-            Ok(_) => {
-                let text = "is read-only and replicates from nobody: set role = \"primary\" or \"replica\" for it, or \
-                            make it what it should be";
-                (Role::Unknown, text.to_string())
-            }
-        }
+        evidence::role(facts)
     }
 
     fn pinned_note(&self, role: Role) -> String {
@@ -293,6 +336,7 @@ impl Entry {
             takes_reads: view.lag_ms.is_some_and(|lag| lag <= settings.replica_lag_ms_max),
             role: view.role,
             health: view.health,
+            address: view.address,
             executed: view.executed,
             read_only: view.read_only,
             version: view.version,
@@ -306,7 +350,11 @@ impl Entry {
             name: self.config.name.clone(),
             address: self.config.address.clone(),
             role: self.role,
-            health: if self.is_up() { Health::Up } else { Health::Down },
+            health: match (self.is_gone, self.is_up()) {
+                (true, _) => Health::Gone,
+                (false, true) => Health::Up,
+                (false, false) => Health::Down,
+            },
             lag_ms: self.lag_ms,
             executed: facts.map(|facts| facts.executed.clone()).unwrap_or_default(),
             weight: self.config.weight,
@@ -348,42 +396,16 @@ fn conflict(names: &[String]) -> String {
     )
 }
 
-fn stopped_note(channels: &[super::facts::Channel]) -> String {
-    let stopped = channels.iter().find(|channel| !channel.applier_runs || channel.receiver == Receiver::Stopped);
-    let Some(channel) = stopped else { return String::new() };
-    let what = if channel.applier_runs { "its receiver" } else { "its applier" };
-    let why = if channel.last_error.is_empty() { "START REPLICA starts it" } else { &channel.last_error };
-    format!("{what} has stopped: {why}")
-}
-
 /// None: unknown, so it gets no reads (S66).
 fn lag_ms(facts: &Facts, trail: Option<&Trail>, now_ms: u64) -> Option<u32> {
     let own = match (facts.group, facts.channels.as_ref()) {
         (Some(Member::Secondary), _) => 0,
         (Some(_), _) => return None,
-        (None, Ok(channels)) if !channels.is_empty() => own_lag_ms(facts)?,
+        (None, Ok(channels)) if !channels.is_empty() => evidence::lag_ms(facts)?,
         (None, _) => return None,
     };
     let behind = trail.map_or(0, |trail| trail.behind_ms(now_ms, &facts.executed));
     Some(u32::try_from(own.max(behind)).unwrap_or(u32::MAX))
-}
-
-/// By what the replica itself has received and executed.
-fn own_lag_ms(facts: &Facts) -> Option<u64> {
-    let channels = facts.channels.as_deref().ok()?;
-    if channels.iter().any(|channel| !channel.applier_runs) {
-        return None;
-    }
-    let knows_sets = channels.iter().all(|channel| !channel.received.is_empty());
-    if knows_sets && channels.iter().all(|channel| facts.executed.contains(&channel.received)) {
-        return Some(0);
-    }
-    let seconds = channels.iter().filter_map(|channel| channel.seconds_behind).max().map(|seconds| seconds * 1_000);
-    match knows_sets {
-        // Between two transactions nothing is being applied: then the newest received one tells.
-        true => facts.applying_ms.or(facts.received_ms).or(seconds),
-        false => seconds.max(facts.applying_ms),
-    }
 }
 
 /// `utf8mb4_0900_ai_ci`, until a backend has said its own.
