@@ -8,7 +8,7 @@ mod hiding;
 
 use std::time::{Duration, Instant};
 
-use weir_planner::{Charset, Effects, Facts, Kind, Local, Plan, PlanCache, Route, plan, tree};
+use weir_planner::{Asks, Charset, Effects, Facts, Kind, Local, Plan, PlanCache, Route, plan, tree};
 
 use crate::draw::Draw;
 use crate::seeds;
@@ -33,10 +33,11 @@ pub fn check(input: &[u8]) {
         charset: draw.pick(&SETS),
         server_version: VERSIONS[usize::from(flags >> 4 & 3)],
     };
-    let is_long = flags >> 6 == 3 && draw.u8() % 16 == 0;
+    let is_long = flags >> 6 == 3 && draw.u8().is_multiple_of(16);
     let sql = draw.rest();
     let planned = plan(sql, &facts);
     check_sound(&planned);
+    check_ids(sql, &planned);
     check_cache(sql, &facts, &planned);
     check_facts(sql, &facts, &planned);
     check_appended(sql, &facts, &planned);
@@ -57,8 +58,22 @@ fn check_sound(plan: &Plan) {
     if matches!(plan.route, Route::Read | Route::Any) {
         let harmless = Effects::SET_SESSION | Effects::USE_SCHEMA;
         assert!(plan.effects.without(harmless).is_empty(), "{plan:?}");
-        assert!(plan.asks.is_empty(), "{plan:?}");
+        assert!(plan.asks.without(Asks::TRACKERS).is_empty(), "{plan:?}");
     }
+}
+
+/// The places where the gate writes another id into the text: in order, apart, and a call each.
+fn check_ids(sql: &[u8], plan: &Plan) {
+    const CALL: &[u8] = b"connection_id";
+    let mut end = 0;
+    for id in &plan.ids {
+        assert!(end <= id.start && id.start < id.end && id.end as usize <= sql.len(), "{id:?}");
+        let call = &sql[id.start as usize..id.end as usize];
+        let is_call = call.len() > CALL.len() && call[..CALL.len()].eq_ignore_ascii_case(CALL);
+        assert!(is_call || call.starts_with(b"@@"), "{id:?}");
+        end = id.end;
+    }
+    assert!(plan.ids.len() <= weir_planner::limits::IDS_MAX);
 }
 
 /// A small cache that other texts and facts have gone through.

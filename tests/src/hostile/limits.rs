@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Resident memory that the gate may reach, in bytes. A debug build comes to some 60 MiB under these attacks: 35 at rest,
 /// its blocks, 64 KiB or so for each of a thousand greeted clients; what is not bounded takes hundreds.
-pub const RSS_BYTES_MAX: u64 = 96 << 20;
+pub const RSS_BYTES_MAX: u64 = 128 << 20;
 /// Blocks of 16 KiB per core: far fewer than the default, so that what is not bounded shows.
 pub const BLOCKS_PER_CORE: usize = 512;
 /// From accept to the end of a login, as the gate under test is told.
@@ -36,7 +36,7 @@ pub const STOP_WAIT: Duration = Duration::from_secs(15);
 /// How long a hostile client reads at most before it thinks that nothing more comes.
 pub const READ_WAIT: Duration = Duration::from_secs(10);
 /// How long an attack goes on whose harm grows with time (floods, slow readers).
-pub const ATTACK: Duration = Duration::from_secs(3);
+pub const ATTACK: Duration = Duration::from_secs(2);
 /// Pause between two samples of memory and descriptors.
 pub const SAMPLE_PAUSE: Duration = Duration::from_millis(20);
 /// Half-open connections of the flood.

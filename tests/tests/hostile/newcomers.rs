@@ -17,6 +17,7 @@ fn before_the_login() {
     arena.attack("random bytes instead of a login", || random_bytes(&arena));
     arena.attack("lengths of up to 16 MiB before the login", || length_claims(&arena));
     arena.attack("logins whose parts claim a gigabyte", || lying_logins(&arena));
+    arena.attack("logins with names of 50 KB, each another", || long_names(&arena));
     arena.attack("wrong sequence numbers in the login", || wrong_numbers(&arena));
     arena.attack("rubbish after the request for TLS", || tls_rubbish(&arena));
     arena.attack("a request for TLS before the greeting", || hasty_tls(&arena));
@@ -92,10 +93,28 @@ fn lying_logins(arena: &Arena) {
     }
 }
 
-fn wrong_numbers(arena: &Arena) {
-    for seq in [0, 2, 9, 255] {
+/// 300 MB of names that the gate could remember.
+fn long_names(arena: &Arena) {
+    for n in 0..3_000 {
         let (mut peer, _) = Peer::greeted(arena.gate.socket_address()).unwrap();
-        peer.send_packet(seq, &login(b"nobody"));
+        let name = format!("{n:050000}");
+        let login = Login { schema: Some(name.clone().into_bytes()), user: name.into_bytes(), ..login_of(b"") };
+        let mut payload = Vec::new();
+        login.encode(&mut payload);
+        peer.send_packet(1, &payload);
+        if n % 100 == 0 {
+            peer.packet().unwrap();
+        }
+    }
+}
+
+fn wrong_numbers(arena: &Arena) {
+    let login_as = |seq: &u8| {
+        let (mut peer, _) = Peer::greeted(arena.gate.socket_address()).unwrap();
+        peer.send_packet(*seq, &login(b"nobody"));
+        peer
+    };
+    for mut peer in [0, 2, 9, 255].iter().map(login_as).collect::<Vec<_>>() {
         closed_in_time(&mut peer, "a login with another number");
     }
 }
@@ -234,7 +253,13 @@ fn closed_in_time(peer: &mut Peer, what: &str) {
 
 /// A login with a scramble that fits no password.
 fn login(user: &[u8]) -> Vec<u8> {
-    let login = Login {
+    let mut payload = Vec::new();
+    login_of(user).encode(&mut payload);
+    payload
+}
+
+fn login_of(user: &[u8]) -> Login {
+    Login {
         capabilities: Capabilities::SECURE_CONNECTION | Capabilities::PLUGIN_AUTH,
         max_packet: 1 << 24,
         charset: 255,
@@ -244,8 +269,5 @@ fn login(user: &[u8]) -> Vec<u8> {
         plugin: Some(b"caching_sha2_password".to_vec()),
         attributes: Vec::new(),
         zstd_level: 0,
-    };
-    let mut payload = Vec::new();
-    login.encode(&mut payload);
-    payload
+    }
 }

@@ -209,15 +209,16 @@ impl Server {
 
     fn result(&mut self, seq: u8, status: Status) {
         let mut bytes = Vec::new();
-        put_result(&mut bytes, seq, CAPS, EofPacket { warnings: 0, status }, &[Column::text(b"a", 5)], &[vec![Some(b"1".to_vec())]]);
+        let end = EofPacket { warnings: 0, status };
+        put_result(&mut bytes, seq, CAPS, end, &[Column::text(b"a", 5)], &[vec![Some(b"1".to_vec())]]);
         self.answers.push_back(bytes);
     }
 
     fn two_results(&mut self, seq: u8) {
         let mut bytes = Vec::new();
         let columns = [Column::text(b"a", 5)];
-        let more = self.status | Status::MORE_RESULTS;
-        let next = put_result(&mut bytes, seq, CAPS, EofPacket { warnings: 0, status: more }, &columns, &[vec![Some(b"1".to_vec())], vec![None]]);
+        let more = EofPacket { warnings: 1, status: self.status | Status::MORE_RESULTS };
+        let next = put_result(&mut bytes, seq, CAPS, more, &columns, &[vec![Some(b"1".to_vec())], vec![None]]);
         packet::put(&mut bytes, next, &ok_payload(self.status, &[]));
         self.answers.push_back(bytes);
     }
