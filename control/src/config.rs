@@ -74,6 +74,7 @@ pub struct BackendConfig {
     pub name: String,
     pub address: Address,
     pub weight: u32,
+    pub zone: String,
     /// Believed whatever the server says; None: by the server's own evidence.
     pub role: Option<Role>,
     /// The `host:port` of the tablet that tells of it, and where it is; None: the gate looks at it itself.
@@ -149,7 +150,7 @@ impl Config {
 
 impl BackendConfig {
     pub fn at(address: &Address) -> BackendConfig {
-        BackendConfig { name: address::show(address), address: address.clone(), weight: 100, role: None, tablet: None }
+        BackendConfig { name: address::show(address), address: address.clone(), weight: 100, zone: String::new(), role: None, tablet: None }
     }
 
     /// Where it is, its tablet will say.

@@ -259,8 +259,10 @@ async fn first_look(
 fn start_cores(config: &Config, snapshot: &Snapshot) -> Result<Running, StartError> {
     let snapshot = Arc::new(snapshot.clone());
     let tag = u16::from(random(b"tag")[0]);
+    let board = Arc::<weir_core::board::Board>::default();
     let make = move |seat: Seat| {
         let options = EngineOptions {
+            board: board.clone(),
             core: seat.core,
             cores: seat.cores,
             blocks: seat.blocks,

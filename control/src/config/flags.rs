@@ -158,6 +158,7 @@ fn backend(text: &str) -> TypedBackend {
         address: Some(Given::by_flag(text.to_string(), "--backend")),
         name: None,
         weight: None,
+        zone: None,
         role: None,
         tablet: None,
     }
@@ -165,5 +166,5 @@ fn backend(text: &str) -> TypedBackend {
 
 fn behind(text: &str) -> TypedBackend {
     let tablet = Some(Given::by_flag(text.to_string(), "--tablet"));
-    TypedBackend { place: Place::Flag("--tablet"), address: None, name: None, weight: None, role: None, tablet }
+    TypedBackend { place: Place::Flag("--tablet"), address: None, name: None, weight: None, zone: None, role: None, tablet }
 }

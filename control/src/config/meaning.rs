@@ -68,6 +68,12 @@ impl Judge {
                 }
                 write(&mut self.config, word);
             }
+            (Kind::Name { write, .. }, Plain::Text(name)) => {
+                if name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
+                    return Err(format!("{} has at most {NAME_BYTES_MAX} bytes and no control characters", key.name));
+                }
+                write(&mut self.config, name);
+            }
             _ => unreachable!("the file's reader checks the type of {}", key.name),
         }
         Ok(())
@@ -248,6 +254,12 @@ impl Judge {
             match u32::try_from(*value).ok().filter(|weight| *weight <= WEIGHT_MAX) {
                 Some(weight) => backend.weight = weight,
                 None => self.mistakes.add(place, format!("weight must be a whole number from 0 to {WEIGHT_MAX}")),
+            }
+        }
+        if let Some(Given { value, place }) = &typed.zone {
+            backend.zone.clone_from(value);
+            if value.len() > NAME_BYTES_MAX || value.contains(char::is_control) {
+                self.mistakes.add(place, format!("a zone has at most {NAME_BYTES_MAX} bytes and no control characters"));
             }
         }
         if let Some(Given { value, place }) = &typed.role {

@@ -40,6 +40,7 @@ fn put_backends(out: &mut String, config: &Config) {
                     None => ("# ", text("")),
                 },
                 "name" => ("", text(&backend.name)),
+                "zone" => (if backend.zone.is_empty() { "# " } else { "" }, text(&backend.zone)),
                 "weight" => (if backend.weight == 100 { "# " } else { "" }, backend.weight.to_string()),
                 _ => match backend.role {
                     Some(Role::Primary) => ("", text("primary")),
@@ -57,6 +58,7 @@ fn show(key: &Key, config: &Config) -> String {
         Kind::Number { read, .. } => read(config).to_string(),
         Kind::Switch { read, .. } => read(config).to_string(),
         Kind::Word { read, .. } => text(read(config)),
+        Kind::Name { read, .. } => text(read(config)),
         Kind::Own => show_own(key.name, config),
     }
 }

@@ -41,6 +41,7 @@ pub struct TypedBackend {
     pub address: Option<Given<String>>,
     pub name: Option<Given<String>>,
     pub weight: Option<Given<u64>>,
+    pub zone: Option<Given<String>>,
     pub role: Option<Given<String>>,
     pub tablet: Option<Given<String>>,
 }

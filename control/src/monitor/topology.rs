@@ -54,6 +54,8 @@ struct Told {
     executed: Arc<GtidSet>,
     read_only: bool,
     version: String,
+    figures: [u32; 3],
+    lag_log: Option<u32>,
 }
 
 /// Something that an operator should read.
@@ -340,6 +342,9 @@ impl Entry {
             executed: view.executed,
             read_only: view.read_only,
             version: view.version,
+            figures: [view.queries_per_second, view.threads_connected, view.threads_running],
+            // Exact enough for a choice: in powers of two.
+            lag_log: view.lag_ms.map(|lag| u32::BITS - lag.leading_zeros()),
         }
     }
 
@@ -361,6 +366,10 @@ impl Entry {
             version: facts.map(|facts| facts.version.clone()).unwrap_or_default(),
             version_number: facts.map_or(0, |facts| facts.version_number),
             read_only: facts.is_some_and(|facts| facts.read_only),
+            zone: self.config.zone.clone(),
+            queries_per_second: facts.map_or(0, |facts| facts.vitals.queries_per_second),
+            threads_connected: facts.map_or(0, |facts| facts.vitals.threads_connected),
+            threads_running: facts.map_or(0, |facts| facts.vitals.threads_running),
         }
     }
 

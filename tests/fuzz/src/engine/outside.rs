@@ -103,6 +103,10 @@ impl Outside {
             version: "9.7.4".to_owned(),
             version_number: 90_704,
             read_only: self.roles[at] == Role::Replica,
+            zone: String::new(),
+            queries_per_second: 0,
+            threads_connected: 0,
+            threads_running: 0,
         }
     }
 }
