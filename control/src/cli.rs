@@ -3,10 +3,11 @@
 //! Exit codes: 0, ended as asked; 1, could not start or failed on the way; 2, the command line or the configuration is
 //! wrong; 3, `ctl` reached no gate.
 
+use crate::config::controller::{self as controller_config, ControllerFlags};
 use crate::config::tablet::{self as tablet_config, TabletFlags};
 use crate::config::{self, GateFlags, print};
 use crate::demo::{self, DemoOptions};
-use crate::{ctl, gate, log, tablet};
+use crate::{controller, ctl, gate, log, tablet};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Command {
     Gate(Box<GateFlags>),
     /// Run the agent beside one MySQL server: weir tablet --server HOST:PORT
     Tablet(Box<TabletFlags>),
+    /// Run a controller: keeps the cluster's topology, tells it to gates and tablets.
+    Controller(Box<ControllerFlags>),
     /// Ask a running gate.
     Ctl(CtlFlags),
     /// Show it all on this machine: real servers, a gate before them, some traffic.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Gate(flags) => gate_command(&flags),
         Command::Tablet(flags) => tablet_command(&flags),
+        Command::Controller(flags) => controller_command(&flags),
         Command::Ctl(CtlFlags { command: CtlCommand::Status { addr, json } }) => status_command(&addr, json),
         Command::Demo(flags) => demo_command(flags),
     }
@@ -119,6 +123,26 @@ fn tablet_command(flags: &TabletFlags) -> ExitCode {
     }
     log::start(&config.log);
     match tablet::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn controller_command(flags: &ControllerFlags) -> ExitCode {
+    let config = match controller_config::load(flags, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(WRONG_USE, &mistakes),
+    };
+    if flags.print_config {
+        print!("{}", controller_config::print(&config));
+        return ExitCode::SUCCESS;
+    }
+    if flags.check_config {
+        println!("the configuration is right");
+        return ExitCode::SUCCESS;
+    }
+    log::start(&config.log);
+    match controller::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }

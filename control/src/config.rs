@@ -9,6 +9,7 @@
 //! Flags are stronger than the environment, the environment is stronger than the file.
 
 pub mod address;
+pub mod controller;
 pub mod cores;
 pub mod file;
 pub mod flags;
@@ -16,6 +17,7 @@ pub mod keys;
 mod meaning;
 pub mod mistake;
 pub mod print;
+pub mod section;
 pub mod tablet;
 pub mod typed;
 

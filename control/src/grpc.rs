@@ -1,4 +1,8 @@
 //! The gate over gRPC: `weir.v1.Gate`. Protobuf types stop here; inside there is [`GateStatus`].
+//!
+//! Beneath it lies what every gRPC service of ours shares.
+
+pub mod tls;
 
 use crate::gate::desk::Desk;
 use crate::status::{BackendStatus, GateStatus, Latency, PinStatus, PoolStatus};

@@ -3,14 +3,13 @@
 //! Invariant: as for the gate: a [`TabletConfig`] is right, flags are stronger than the environment, the environment is
 //! stronger than the file, and every mistake is reported with its place. All keys stand in one section, `[tablet]`.
 
-use super::mistake::{Given, Lines, Mistakes, Place, suggestion};
+use super::mistake::{Given, Mistakes, Place, suggestion};
+use super::section::{Section, Typed};
 use super::{LogConfig, LogFormat, MONITOR_USER, address};
 use clap::Args;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use toml::de::{DeTable, DeValue};
 use weir_core::snapshot::Address;
 use weir_net::secret::Secret;
 
@@ -98,7 +97,8 @@ const KEYS: [(&str, &str, &str); 14] = [
     ("log_format", "\"text\"", "\"text\" for people, \"json\" for machines."),
 ];
 
-type Typed = BTreeMap<&'static str, Given<String>>;
+const SECTION: Section =
+    Section { name: "tablet", keys: &KEYS, paths: &["password_file", "admin_password_file", "permissions"] };
 
 impl TabletConfig {
     /// For a tablet inside another process: any port, usual intervals.
@@ -123,13 +123,7 @@ impl TabletConfig {
 pub fn load(flags: &TabletFlags, environment: &dyn Fn(&str) -> Option<String>) -> Result<TabletConfig, Mistakes> {
     let (mut typed, mut mistakes) = (Typed::new(), Mistakes::default());
     if let Some(path) = &flags.config {
-        match std::fs::read_to_string(path) {
-            Ok(text) => read(path, &text, &mut typed, &mut mistakes),
-            Err(error) => mistakes.add(
-                &Place::WholeFile(path.clone()),
-                format!("cannot be read ({error}): name a readable file with --config, or leave it out and use flags"),
-            ),
-        }
+        SECTION.read_file(path, &mut typed, &mut mistakes);
     }
     if let Some(password) = environment(super::typed::PASSWORD_VARIABLE) {
         typed.remove("password_file");
@@ -137,57 +131,6 @@ pub fn load(flags: &TabletFlags, environment: &dyn Fn(&str) -> Option<String>) -
     }
     overlay(flags, &mut typed);
     judge(&typed, mistakes)
-}
-
-fn read(path: &Path, text: &str, typed: &mut Typed, mistakes: &mut Mistakes) {
-    let lines = Lines::new(path, text);
-    let (root, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let place = lines.place(error.span().unwrap_or(0..0));
-        mistakes.add(&place, format!("{}: correct it, see https://toml.io for the form", error.message().trim()));
-    }
-    for (section, value) in root.get_ref() {
-        if section.get_ref() != "tablet" {
-            let text = format!("there is no section '{}'; a tablet's keys stand in [tablet]", section.get_ref());
-            mistakes.add(&lines.place(section.span()), text);
-            continue;
-        }
-        let Some(table) = value.get_ref().as_table() else {
-            mistakes
-                .add(&lines.place(value.span()), "'tablet' is a section: write it as [tablet], with its keys below");
-            continue;
-        };
-        for (key, value) in table {
-            let place = lines.place(value.span());
-            let Some((name, default, _)) = KEYS.iter().find(|(name, ..)| *name == key.get_ref()) else {
-                let text = format!(
-                    "[tablet] has no key '{}'; {}",
-                    key.get_ref(),
-                    suggestion(key.get_ref(), KEYS.iter().map(|(name, ..)| *name))
-                );
-                mistakes.add(&lines.place(key.span()), text);
-                continue;
-            };
-            let value = match (value.get_ref(), default.starts_with('"')) {
-                (DeValue::String(text), true) => text.to_string(),
-                (DeValue::Integer(number), false) => number.as_str().replace('_', ""),
-                (_, true) => {
-                    mistakes.add(&place, format!("{name} must be a text in quotes"));
-                    continue;
-                }
-                (_, false) => {
-                    mistakes.add(&place, format!("{name} must be a whole number"));
-                    continue;
-                }
-            };
-            let is_path = matches!(*name, "password_file" | "admin_password_file" | "permissions");
-            let value = match (is_path && !value.is_empty(), path.parent()) {
-                (true, Some(folder)) => folder.join(value).display().to_string(),
-                _ => value,
-            };
-            typed.insert(name, Given::new(value, place));
-        }
-    }
 }
 
 fn overlay(flags: &TabletFlags, typed: &mut Typed) {
@@ -280,7 +223,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     }
 }
 
-fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut LogConfig, mistakes: &mut Mistakes) {
+pub fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut LogConfig, mistakes: &mut Mistakes) {
     if let Some(Given { value, place }) = text("log") {
         log.filter.clone_from(value);
         mistakes.keep(place, crate::log::check(value));
@@ -346,7 +289,7 @@ mod tests {
 
     fn judged(text: &str) -> Result<TabletConfig, Mistakes> {
         let (mut typed, mut mistakes) = (Typed::new(), Mistakes::default());
-        read(Path::new("t.toml"), text, &mut typed, &mut mistakes);
+        SECTION.read(Path::new("t.toml"), text, &mut typed, &mut mistakes);
         judge(&typed, mistakes)
     }
 
