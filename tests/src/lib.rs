@@ -1,5 +1,7 @@
-//! The simulator, tests on real MySQL, hostile peers, house rules.
+//! The simulator, tests on real MySQL, controllers that are killed, hostile peers, house rules.
 
 pub mod real;
 
 pub mod sim;
+
+pub mod keep;
