@@ -25,6 +25,9 @@ pub mod service;
 pub mod client;
 
 use crate::config::controller::{ControllerConfig, StoreConfig};
+use crate::grpc::access::Loopback;
+use crate::grpc::server;
+use crate::grpc::tls::ServerTls;
 use crate::store::{Embedded, Store};
 use head::Head;
 use std::net::SocketAddr;
@@ -52,7 +55,9 @@ async fn serve(config: ControllerConfig) -> Result<(), String> {
     let head = Head::new(store.clone(), &config.cluster, config.lease_ms);
     let mut tasks = JoinSet::new();
     tasks.spawn(head.clone().run());
-    let server = tonic::transport::Server::builder().concurrency_limit_per_connection(limits::CALLS_MAX);
+    let tls = ServerTls::load(&config.tls)?;
+    server::warn_about("the controller", address, tls.as_ref());
+    let server = server::builder(tls.as_ref(), Loopback::Trusted, limits::CALLS_MAX)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     announce(address, &config);
     tokio::select! {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub fn status(address: &str) -> Result<GateStatus, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(grpc::ask(format!("http://{address}")))
+    runtime.block_on(grpc::ask(address, None))
 }
 
 pub fn json(status: &GateStatus) -> Result<String, String> {

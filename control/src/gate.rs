@@ -14,6 +14,7 @@ pub mod gather;
 pub mod keys;
 
 use crate::config::{Config, address};
+use crate::grpc::access::Loopback;
 use crate::monitor::{Sight, Topology};
 use crate::{client, grpc, http};
 use control::{Control, Inputs, Order};
@@ -186,7 +187,8 @@ async fn serve(
         tasks.spawn(http::serve(listener, desk.clone()));
     }
     if let Some(listener) = grpc {
-        tasks.spawn(grpc::serve(TcpIncoming::from(listener).with_nodelay(Some(true)), desk.clone()));
+        let server = grpc::server::builder(None, Loopback::Trusted, grpc::CALLS_MAX).map_err(GateError::Keys)?;
+        tasks.spawn(grpc::serve(server, TcpIncoming::from(listener).with_nodelay(Some(true)), desk.clone()));
     }
     topology.news();
     let running = start_cores(&config, &topology.snapshot()).map_err(GateError::Start)?;

@@ -9,6 +9,7 @@ use super::leases::{Holder, Kind, Presence};
 use super::record::{Phase, Record};
 use super::roll::{self, Registration};
 use super::{limits, wire};
+use crate::grpc::access::Caller;
 use crate::grpc::proto;
 use crate::store::StoreError;
 use proto::controller_server::{Controller, ControllerServer};
@@ -224,7 +225,7 @@ fn registered((name, holder, left): (&str, &Holder, Duration)) -> proto::Registe
 }
 
 fn caller<T>(request: &Request<T>) -> String {
-    request.remote_addr().map_or("somebody".to_string(), |address| format!("a caller at {address}"))
+    Caller::of(request.extensions()).to_string()
 }
 
 fn status(refusal: Refusal) -> Status {
