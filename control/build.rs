@@ -8,8 +8,11 @@ use std::path::Path;
 /// Our own services.
 const OURS: [&str; 3] = ["proto/weir.proto", "proto/tablet.proto", "proto/controller.proto"];
 
+/// Somebody else's, of which we are a client.
+const ETCD: &str = "proto/etcd.proto";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    OURS.iter().for_each(|file| println!("cargo:rerun-if-changed={file}"));
+    OURS.iter().chain([&ETCD]).for_each(|file| println!("cargo:rerun-if-changed={file}"));
     let files = protox::compile(OURS, ["proto"])?;
     let mut methods = Vec::new();
     for file in &files.file {
@@ -22,5 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(Path::new(&out).join("methods.rs"), format!("{methods:?}"))?;
     // Maps sorted: what is written twice has the same bytes.
     tonic_prost_build::configure().btree_map(".").compile_fds(files)?;
+    let etcd = protox::compile([ETCD], ["proto"])?;
+    tonic_prost_build::configure().build_server(false).compile_fds(etcd)?;
     Ok(())
 }

@@ -27,8 +27,8 @@ pub mod client;
 use crate::config::controller::{ControllerConfig, StoreConfig};
 use crate::grpc::access::Loopback;
 use crate::grpc::server;
-use crate::grpc::tls::ServerTls;
-use crate::store::{Embedded, Store};
+use crate::grpc::tls::{ClientTls, ServerTls};
+use crate::store::{Embedded, Etcd, EtcdOptions, Store};
 use head::Head;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,6 +51,13 @@ async fn serve(config: ControllerConfig) -> Result<(), String> {
     let advertise = config.advertise.clone().unwrap_or_else(|| address.to_string());
     let store: Arc<dyn Store> = match &config.store {
         StoreConfig::File(path) => Arc::new(Embedded::open(path, &advertise)?),
+        StoreConfig::Etcd { endpoints, tls, leader_s } => Arc::new(Etcd::start(EtcdOptions {
+            endpoints: endpoints.clone(),
+            tls: ClientTls::load(tls)?,
+            cluster: config.cluster.clone(),
+            address: advertise,
+            leader_s: *leader_s,
+        })),
     };
     let head = Head::new(store.clone(), &config.cluster, config.lease_ms);
     let mut tasks = JoinSet::new();

@@ -9,9 +9,11 @@
 //! store knows bytes and revisions; what is in the bytes it does not know.
 
 pub mod embedded;
+pub mod etcd;
 pub mod memory;
 
 pub use embedded::Embedded;
+pub use etcd::{Etcd, EtcdOptions};
 pub use memory::Memory;
 
 use std::fmt;

@@ -3,3 +3,5 @@
 pub mod process;
 
 pub mod ledger;
+
+pub mod propose;

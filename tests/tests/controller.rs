@@ -1,18 +1,19 @@
 //! Controllers as processes: killed at any moment, they lose nothing that they acknowledged and tell one history.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic::Code;
-use weir_control::grpc::proto;
+use tokio::sync::watch;
+use weir_control::controller::client::{Controllers, Lease, Told, follow, register};
+use weir_control::controller::leases::{Kind, Presence};
+use weir_control::controller::record::{Phase, Record};
+use weir_control::controller::roll::Registration;
 use weir_control::lab::ports;
-use weir_tests::keep::ledger::Ledger;
-use weir_tests::keep::process::{Controller, client, folder, text, topology};
+use weir_tests::keep::process::{Controller, folder, text, topology};
+use weir_tests::keep::propose::{Proposers, Shared, lock};
 use weir_tests::sim::random::Random;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_weir-under-test");
-
-type Shared = Arc<Mutex<Ledger>>;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -31,8 +32,7 @@ fn a_controller_that_is_killed_loses_nothing() {
     let mut random = Random::new(seed);
     runtime().block_on(async {
         let address = controller.address();
-        let proposers: Vec<_> =
-            (0..3).map(|who| tokio::spawn(propose_for_ever(vec![address.clone()], who, ledger.clone()))).collect();
+        let proposers = Proposers::start(3, &[address.clone()], &ledger);
         let (mut opened, began) = (Vec::new(), Instant::now());
         for _ in 0..KILLS {
             let started = Instant::now();
@@ -49,11 +49,7 @@ fn a_controller_that_is_killed_loses_nothing() {
         }
         controller.start();
         controller.wait(Duration::from_secs(10)).await;
-        for proposer in proposers {
-            proposer.abort();
-            // A proposer that found a fork has panicked.
-            assert!(proposer.await.is_err_and(|error| error.is_cancelled()));
-        }
+        proposers.stop().await;
         let now = topology(&address).await.unwrap();
         let mut ledger = lock(&ledger);
         ledger.see(&now);
@@ -77,46 +73,81 @@ fn a_controller_that_is_killed_loses_nothing() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Proposes one change after the other to whichever controller takes it.
-async fn propose_for_ever(addresses: Vec<String>, who: usize, ledger: Shared) {
-    for turn in 0_usize.. {
-        let address = &addresses[(turn + who) % addresses.len()];
-        if propose(address, &format!("proposer {who}, turn {turn}"), &ledger).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+/// S78: who follows goes on with the last word, finds it again in its file, and believes nothing older afterwards, not even
+/// from a controller whose store was put back. A tablet's lease runs out by itself.
+#[test]
+fn the_last_word_holds_when_all_controllers_are_gone() {
+    let folder = folder("gone");
+    let (store, copy, kept) = (folder.join("store.db"), folder.join("copy.db"), folder.join("kept"));
+    let args = ["--store".to_owned(), text(&store), "--lease-ms".to_owned(), "1000".to_owned()];
+    let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
+    runtime().block_on(async {
+        controller.start();
+        controller.wait(WAIT).await;
+        assert!(controller.stop());
+        std::fs::copy(&store, &copy).unwrap();
+        controller.start();
+        let nobody = ["127.0.0.1:1".to_owned(), controller.address()];
+        let told = Told::open(Some(&kept)).unwrap();
+        let follower = tokio::spawn(follow::follow(Controllers::new(&nobody, None), told.clone()));
+        let (registration, lease) = (watch::channel(tablet("db1", "replica")).0, watch::channel(Lease::default()).0);
+        let mut held = lease.subscribe();
+        let controllers = Controllers::new(&nobody, None);
+        let registrar = tokio::spawn(register(controllers, registration.subscribe(), told.clone(), lease));
+        until(&told, |record| record.members.contains_key("db1")).await;
+        held.wait_for(|lease| lease.is_held(tokio::time::Instant::now())).await.unwrap();
+        // What a tablet says is told at once, and makes the first primary.
+        registration.send_modify(|registration| registration.presence.role = "primary".to_owned());
+        let steady = Phase::Steady { primary: "db1".to_owned() };
+        let last = until(&told, |record| record.phase == steady).await;
+
+        controller.kill9();
+        held.wait_for(|lease| !lease.why.is_empty()).await.unwrap();
+        let until_over = held.borrow().until.unwrap();
+        tokio::time::sleep_until(until_over).await;
+        assert!(!held.borrow().is_held(tokio::time::Instant::now()));
+        assert_eq!(told.record(), Some(last.clone()));
+        assert_eq!(Told::open(Some(&kept)).unwrap().record(), Some(last.clone()));
+
+        // Back with its store: the lease is held again, nothing has changed.
+        controller.start();
+        held.wait_for(|lease| lease.is_held(tokio::time::Instant::now())).await.unwrap();
+        assert_eq!(told.record(), Some(last.clone()));
+
+        // Back with an old copy of it: neither topology nor lease of it is believed.
+        controller.kill9();
+        std::fs::copy(&copy, &store).unwrap();
+        controller.start();
+        let (behind, _) = controller.wait(WAIT).await;
+        assert!(behind.epoch < last.epoch.number());
+        let is_refused = |lease: &Lease| lease.why.contains("another past");
+        tokio::time::timeout(WAIT, held.wait_for(is_refused)).await.expect("a lease of the past is refused").unwrap();
+        assert_eq!(told.record(), Some(last));
+        follower.abort();
+        registrar.abort();
+    });
+    controller.kill9();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn tablet(name: &str, role: &str) -> Registration {
+    let presence = Presence { role: role.to_owned(), is_serving: true, ..Presence::default() };
+    Registration {
+        kind: Kind::Tablet,
+        name: name.to_owned(),
+        address: format!("{name}:3306"),
+        grpc: format!("{name}:7406"),
+        zone: String::new(),
+        tags: [].into(),
+        presence,
     }
 }
 
-async fn propose(address: &str, mark: &str, ledger: &Shared) -> Result<(), tonic::Status> {
-    let mut client = client(address).await?;
-    loop {
-        let known = client.get_topology(proto::GetTopologyRequest {}).await?.into_inner();
-        let mut next = known.topology.expect("a topology");
-        lock(ledger).see_late(&next);
-        let expected = next.epoch;
-        let mark = format!("{mark}, after {expected}");
-        next.reason.clone_from(&mark);
-        lock(ledger).propose(&mark, expected + 1);
-        let request = proto::ProposeTopologyRequest {
-            epoch_expected: expected,
-            topology: Some(next),
-            former_is_fenced: false,
-        };
-        match client.propose_topology(request).await {
-            Ok(reply) => lock(ledger).acknowledge(&reply.into_inner().topology.expect("a topology")),
-            Err(status) if status.code() == Code::Aborted => {
-                lock(ledger).refused += 1;
-                // Another proposer was faster; the mark is used up.
-                return Ok(());
-            }
-            Err(status) => {
-                lock(ledger).unanswered += 1;
-                return Err(status);
-            }
-        }
-    }
+async fn until(told: &Told, holds: impl Fn(&Record) -> bool) -> Arc<Record> {
+    let mut news = told.news();
+    let holds = |record: &Option<Arc<Record>>| record.as_ref().is_some_and(|record| holds(record));
+    let found = tokio::time::timeout(WAIT, news.wait_for(holds)).await.expect("it is told in time");
+    found.expect("it lives").clone().expect("it holds for a record")
 }
 
-fn lock(ledger: &Shared) -> std::sync::MutexGuard<'_, Ledger> {
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
-}
+const WAIT: Duration = Duration::from_secs(10);

@@ -43,6 +43,17 @@ pub fn host_and_port(text: &str) -> Result<(), String> {
     }
 }
 
+/// Several of them, separated by commas.
+pub fn list(text: &str, most: usize) -> Result<Vec<String>, String> {
+    let all: Vec<String> = text.split(',').map(|one| one.trim().to_string()).filter(|one| !one.is_empty()).collect();
+    all.iter().try_for_each(|one| host_and_port(one))?;
+    match all.len() {
+        0 => Err("no address is named: write host:port,host:port".to_string()),
+        count if count > most => Err(format!("there are {count} addresses: {most} at most")),
+        _ => Ok(all),
+    }
+}
+
 /// Where the status is shown; `off` for nowhere.
 pub fn admin(text: &str) -> Result<Option<SocketAddr>, String> {
     match text {

@@ -7,6 +7,7 @@ use super::mistake::{Given, Mistakes, Place};
 use super::section::{Keys, Section, Typed};
 use super::{LogConfig, LogFormat, address};
 use crate::controller::limits;
+use crate::store::etcd::limits as etcd;
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
 use clap::Args;
 use std::fmt::Write;
@@ -30,6 +31,8 @@ pub struct ControllerConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreConfig {
     File(PathBuf),
+    /// Shared with other controllers.
+    Etcd { endpoints: Vec<String>, tls: TlsFiles, leader_s: u32 },
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -49,6 +52,21 @@ pub struct ControllerFlags {
     /// The store's file. [default: weir-controller.db]
     #[arg(long, value_name = "FILE")]
     pub store: Option<PathBuf>,
+    /// etcd's members, for two or more controllers: HOST:PORT,HOST:PORT,…; replaces the file.
+    #[arg(long, value_name = "LIST", conflicts_with = "store")]
+    pub etcd: Option<String>,
+    /// The certificate's file for etcd (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub etcd_tls_cert: Option<PathBuf>,
+    /// The file of its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub etcd_tls_key: Option<PathBuf>,
+    /// The authority that signs etcd's certificates (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub etcd_tls_ca: Option<PathBuf>,
+    /// With etcd: how long a leadership lasts without renewal; the next leader takes over after that. [default: 3]
+    #[arg(long, value_name = "SECONDS")]
+    pub leader_s: Option<String>,
     /// How long a lease lasts, in a new cluster. [default: 5000]
     #[arg(long, value_name = "MS")]
     pub lease_ms: Option<String>,
@@ -76,13 +94,18 @@ pub struct ControllerFlags {
 }
 
 const SECTION: Section =
-    Section { name: "controller", keys: KEYS, paths: &["store", "tls_cert", "tls_key", "tls_ca"] };
+    Section { name: "controller", keys: KEYS, paths: &["store", "etcd_tls_cert", "etcd_tls_key", "etcd_tls_ca", "tls_cert", "tls_key", "tls_ca"] };
 
 const KEYS: &Keys = &[
     ("cluster", "\"main\"", "The cluster's name."),
     ("listen", "\"127.0.0.1:7506\"", "Where tablets, gates and 'weir ctl' ask, over gRPC."),
     ("advertise", "\"\"", "How they reach it from elsewhere, \"host:port\"; by default listen."),
     ("store", "\"weir-controller.db\"", "The store's file; one controller alone uses it."),
+    ("etcd", "\"\"", "etcd's members, for two or more controllers: \"host:port,host:port,…\"; instead of store."),
+    ("etcd_tls_cert", "\"\"", "The certificate's file for etcd (PEM)."),
+    ("etcd_tls_key", "\"\"", "The file of its private key (PEM)."),
+    ("etcd_tls_ca", "\"\"", "The authority that signs etcd's certificates (PEM)."),
+    ("leader_s", "3", "With etcd: how long a leadership lasts without renewal, 2 to 60; the next leader takes over after that."),
     ("lease_ms", "5000", "How long a lease lasts, 500 to 600000; for a new cluster, an old one keeps its own."),
     ("tls_cert", "\"\"", "The certificate's file (PEM, with its chain). Needs tls_key."),
     ("tls_key", "\"\"", "The file of its private key (PEM)."),
@@ -106,11 +129,23 @@ pub fn load(flags: &ControllerFlags, environment: &dyn Fn(&str) -> Option<String
 fn overlay(flags: &ControllerFlags, typed: &mut Typed) {
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let format = flags.log_format.map(|format| if format == LogFormat::Json { "json" } else { "text" }.to_string());
+    // One flag about the store replaces what the file says about it.
+    if flags.store.is_some() {
+        typed.remove("etcd");
+    }
+    if flags.etcd.is_some() {
+        typed.remove("store");
+    }
     let given = [
         ("cluster", "--cluster", flags.cluster.clone()),
         ("listen", "--listen", flags.listen.clone()),
         ("advertise", "--advertise", flags.advertise.clone()),
         ("store", "--store", path(&flags.store)),
+        ("etcd", "--etcd", flags.etcd.clone()),
+        ("etcd_tls_cert", "--etcd-tls-cert", path(&flags.etcd_tls_cert)),
+        ("etcd_tls_key", "--etcd-tls-key", path(&flags.etcd_tls_key)),
+        ("etcd_tls_ca", "--etcd-tls-ca", path(&flags.etcd_tls_ca)),
+        ("leader_s", "--leader-s", flags.leader_s.clone()),
         ("lease_ms", "--lease-ms", flags.lease_ms.clone()),
         ("tls_cert", "--tls-cert", path(&flags.tls_cert)),
         ("tls_key", "--tls-key", path(&flags.tls_key)),
@@ -176,10 +211,30 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<ControllerConfig, Mist
 fn judge_store<'a>(
     text: &dyn Fn(&str) -> Option<&'a Given<String>>,
     config: &mut ControllerConfig,
-    _mistakes: &mut Mistakes,
+    mistakes: &mut Mistakes,
 ) {
-    if let Some(Given { value, .. }) = text("store") {
-        config.store = StoreConfig::File(PathBuf::from(value));
+    let leader_s = match text("leader_s") {
+        None => Some(LEADER_S),
+        Some(Given { value, place }) => {
+            let (least, most) = (etcd::LEADER_S_MIN, etcd::LEADER_S_MAX);
+            let number = value.parse().ok().filter(|number| (least..=most).contains(number));
+            if number.is_none() {
+                mistakes.add(place, format!("leader_s must be a whole number from {least} to {most}"));
+            }
+            number
+        }
+    };
+    let tls = judge_tls(text, ["etcd_tls_cert", "etcd_tls_key", "etcd_tls_ca"], Side::Client, mistakes);
+    match (text("store"), text("etcd")) {
+        (None, None) => {}
+        (Some(Given { value, .. }), None) => config.store = StoreConfig::File(PathBuf::from(value)),
+        (None, Some(Given { value, place })) => {
+            let endpoints = mistakes.keep(place, address::list(value, etcd::ENDPOINTS_MAX)).unwrap_or_default();
+            config.store = StoreConfig::Etcd { endpoints, tls, leader_s: leader_s.unwrap_or(LEADER_S) };
+        }
+        (Some(_), Some(Given { place, .. })) => {
+            mistakes.add(place, "a store of its own and etcd contradict each other: keep one of the two");
+        }
     }
 }
 
@@ -221,9 +276,9 @@ pub fn print(config: &ControllerConfig) -> String {
             "cluster" => quoted(&config.cluster),
             "listen" => quoted(&config.listen.to_string()),
             "advertise" => quoted(config.advertise.as_deref().unwrap_or_default()),
-            "store" => match &config.store {
-                StoreConfig::File(path) => quoted(&path.display().to_string()),
-            },
+            "store" | "etcd" | "leader_s" | "etcd_tls_cert" | "etcd_tls_key" | "etcd_tls_ca" => {
+                print_store(name, default, &config.store)
+            }
             "lease_ms" => config.lease_ms.to_string(),
             "tls_cert" => file(&config.tls.cert),
             "tls_key" => file(&config.tls.key),
@@ -238,14 +293,32 @@ pub fn print(config: &ControllerConfig) -> String {
     out
 }
 
+fn print_store(name: &str, default: &str, store: &StoreConfig) -> String {
+    let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
+    let file = |path: &Option<PathBuf>| quoted(&path.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
+    match (store, name) {
+        (StoreConfig::File(path), "store") => quoted(&path.display().to_string()),
+        (StoreConfig::Etcd { endpoints, .. }, "etcd") => quoted(&endpoints.join(",")),
+        (StoreConfig::Etcd { leader_s, .. }, "leader_s") => leader_s.to_string(),
+        (StoreConfig::Etcd { tls, .. }, "etcd_tls_cert") => file(&tls.cert),
+        (StoreConfig::Etcd { tls, .. }, "etcd_tls_key") => file(&tls.key),
+        (StoreConfig::Etcd { tls, .. }, "etcd_tls_ca") => file(&tls.ca),
+        _ => default.to_string(),
+    }
+}
+
 impl StoreConfig {
     /// For people.
     pub fn show(&self) -> String {
         match self {
             StoreConfig::File(path) => path.display().to_string(),
+            StoreConfig::Etcd { endpoints, .. } => format!("etcd {}", endpoints.join(",")),
         }
     }
 }
+
+/// The shortest one that survives a busy machine and a lost packet; etcd itself takes about a second to notice its end.
+const LEADER_S: u32 = 3;
 
 /// gRPC of a controller; a gate's own is 7307, a tablet's 7406.
 pub const LISTEN_PORT: u16 = 7506;
@@ -270,6 +343,20 @@ mod tests {
         let printed = print(&config);
         assert_eq!(print(&judged(&printed).unwrap()), printed);
         assert!(printed.contains("\nlease_ms = 2000\n") && printed.contains("\n# log = \"info\"\n"), "{printed}");
+    }
+
+    #[test]
+    fn etcd_takes_the_place_of_the_file() {
+        let text = "[controller]\netcd = \"e1:2379, e2:2379\"\nleader_s = 5\n";
+        let config = judged(text).unwrap();
+        let endpoints = vec!["e1:2379".to_string(), "e2:2379".to_string()];
+        assert_eq!(config.store, StoreConfig::Etcd { endpoints, tls: TlsFiles::default(), leader_s: 5 });
+        assert_eq!(print(&judged(&print(&config)).unwrap()), print(&config));
+        let both = judged("[controller]\netcd = \"e1:2379\"\nstore = \"x\"\nleader_s = 1\n").unwrap_err().to_string();
+        assert!(both.contains("c.toml:2:8: a store of its own and etcd contradict"), "{both}");
+        assert!(both.contains("c.toml:4:12: leader_s must be a whole number from 2"), "{both}");
+        let bad = judged("[controller]\netcd = \"e1\"\n").unwrap_err().to_string();
+        assert!(bad.contains("'e1' is no address"), "{bad}");
     }
 
     #[test]

@@ -139,8 +139,14 @@ impl Head {
 
     /// Our own swaps are heard too, later than we know of them.
     fn handle_heard(&self, stored: &Stored) {
-        let is_news = self.state().revision.is_none_or(|known| known < stored.revision);
-        if is_news {
+        let (known, seen) = {
+            let state = self.state();
+            (state.revision, state.guard.epoch())
+        };
+        let is_news = known.is_none_or(|known| known < stored.revision);
+        // After a time without the store, what was heard last may be older than what was read.
+        let is_old = wire::decode(&stored.bytes).is_ok_and(|record| record.epoch < seen);
+        if is_news && !is_old {
             // What is not believed was logged; the record that was known holds.
             let _ = self.admit(stored);
         }
