@@ -108,6 +108,13 @@ impl Blocks {
         self.lent
     }
 
+    /// True when more than half of the blocks hold bytes. What waits then waits on the heap ([`Blocks::detach`]), so that
+    /// the others go round: were all of them held by slow peers, nobody could be received from any more. A command that
+    /// comes byte by byte holds a block for each.
+    pub fn is_scarce(&self) -> bool {
+        self.counts.len() - self.free.len() - self.lent > self.counts.len() / 2
+    }
+
     /// The start of all blocks, for a driver that registers the memory with the kernel.
     pub fn base(&self) -> *mut u8 {
         self.memory.as_ptr()
@@ -204,6 +211,29 @@ impl Blocks {
         Chunk { block: self.counts.len() as u32 + at, start: 0, end }
     }
 
+    /// Copies a chunk's bytes to the heap and lets its block go: behind `last`, if that is on the heap and has room, or as
+    /// a chunk of its own. `last` keeps its place, so that a send that reads it is not disturbed.
+    pub fn detach(&mut self, last: Option<&mut Chunk>, chunk: Chunk) -> Option<Chunk> {
+        if self.heap_index(chunk.block).is_some() {
+            return Some(chunk);
+        }
+        let bytes = self.bytes(&chunk).to_vec();
+        self.release(chunk);
+        if let Some(last) = last
+            && let Some(at) = self.heap_index(last.block)
+            && let (kept, 1) = &mut self.heap[at]
+            && kept.len() == last.end as usize
+            && kept.capacity() - kept.len() >= bytes.len()
+        {
+            kept.extend_from_slice(&bytes);
+            last.end += bytes.len() as u32;
+            return None;
+        }
+        let mut kept = bytes;
+        kept.reserve_exact(DETACHED_BYTES_MIN.saturating_sub(kept.len()));
+        Some(self.adopt(kept))
+    }
+
     /// Chunks' bytes that live on the heap now.
     pub fn heap_bytes(&self) -> usize {
         self.heap.iter().map(|(bytes, _)| bytes.len()).sum()
@@ -261,6 +291,9 @@ impl Blocks {
         unsafe { self.memory.as_ptr().add(offset) }
     }
 }
+
+/// Room in bytes of a piece on the heap that small ones are gathered in.
+const DETACHED_BYTES_MIN: usize = 4 << 10;
 
 impl Drop for Blocks {
     fn drop(&mut self) {

@@ -180,7 +180,7 @@ impl Engine {
             backend_ns: latency_histogram(),
             gate_ns: latency_histogram(),
             scratch: Vec::new(),
-            setup: crate::link::login::setup_text(),
+            setup: crate::session::trackers::setup_text(false, false),
             packet: Vec::new(),
             snapshot: options.snapshot,
         };

@@ -56,10 +56,16 @@ pub struct Link {
     pub last_session: Option<Key<Session>>,
     /// Nothing but that session's own statements ran since.
     pub undisturbed: bool,
+    /// Nothing but its session's statements ran between its last two commands.
+    pub goes_on: bool,
+    /// The character set that a new session has by the server's default.
+    pub charset: u8,
     /// When a backend last confirmed the account's password here.
     pub proved_at: Instant,
     /// State was left behind that only a reset removes.
     pub dirty: bool,
+    /// It has its session's own trackers, not the gate's.
+    pub bare: bool,
     /// Something holds on it that not even a reset removes: it is closed instead of shared.
     pub spoiled: bool,
     pub deadline: Deadline,

@@ -32,7 +32,8 @@ impl Queue {
             },
             None => chunk,
         };
-        self.pieces.push_back(chunk);
+        let kept = if blocks.is_scarce() { blocks.detach(self.pieces.back_mut(), chunk) } else { Some(chunk) };
+        self.pieces.extend(kept);
     }
 
     /// Copies bytes in.
@@ -150,6 +151,31 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// S50: bytes that wait hold half of the blocks at most, whatever their number.
+    #[test]
+    fn slow_peers_leave_blocks_for_the_others() {
+        let mut blocks = Blocks::new(8, 64);
+        let mut queues: Vec<Queue> = (0..4).map(|_| Queue::default()).collect();
+        for n in 0..10_000usize {
+            let block = blocks.lend().expect("a block is left for who comes next");
+            // SAFETY: the block was lent to us and one byte fits.
+            unsafe { blocks.base().add(block as usize * 64).write(n as u8) };
+            let chunk = blocks.landed(block, 1);
+            queues[n % 4].push(&mut blocks, chunk);
+            // A send may read the first pieces all the while.
+            assert!(queues[n % 4].slices(&blocks).next().is_some_and(|first| first[0] == (n % 4) as u8));
+        }
+        assert!(blocks.free_count() >= 3);
+        for (which, queue) in queues.iter_mut().enumerate() {
+            assert!(queue.pieces.len() < 8, "{} pieces", queue.pieces.len());
+            let bytes: Vec<u8> = queue.slices(&blocks).flatten().copied().collect();
+            let wanted: Vec<u8> = (0..10_000usize).filter(|n| n % 4 == which).map(|n| n as u8).collect();
+            assert_eq!(bytes, wanted);
+            queue.clear(&mut blocks);
+        }
+        assert_eq!((blocks.free_count(), blocks.heap_bytes()), (8, 0));
+    }
 
     #[test]
     fn pieces_leave_in_order_and_blocks_go_home() {

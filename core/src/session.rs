@@ -7,7 +7,8 @@
 //!     └────────┴─────────┴──────────┬──────────┴───────────┘           ▼  │ LOCAL INFILE
 //!                                Farewell                            Feeding
 //! ```
-//! Invariant: `lease` is set from the grant on, in Verify, Aligning, Relaying and Feeding, and stays set in Ready exactly
+//! (Relaying ─► Asking ─► settle, when the gate has a question of its own about what the command did.)
+//! Invariant: `lease` is set from the grant on, in Verify, Aligning, Relaying, Feeding and Asking, and stays set in Ready exactly
 //! when there is a reason to hold it: a transaction or a pin. The request lives in the phase that works on it.
 
 pub mod account;
@@ -18,20 +19,25 @@ pub mod decide;
 pub mod explain;
 pub mod farewell;
 pub mod greet;
+pub mod ids;
 pub mod local;
 pub mod pins;
 pub mod prepared;
+pub mod previous;
 pub mod refuse;
 pub mod relay;
 pub mod settle;
 pub mod statements;
+pub mod trackers;
 pub mod verify;
 
 use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
-use crate::session::pins::{Pins, Reasons};
+use crate::session::pins::{Held, Pins, Reasons};
 use crate::session::prepared::Statement;
+use crate::session::previous::Previous;
+use crate::session::trackers::Trackers;
 use crate::slots::Key;
 use crate::state::{SchemaId, StateId};
 use crate::time::Instant;
@@ -74,12 +80,14 @@ pub struct Session {
     pub phase: Phase,
     pub lease: Option<Key<Link>>,
     pub pins: Pins,
+    pub held: Held,
     pub statements: FxHashMap<u32, Statement>,
     pub statement_next: u32,
     pub freshness: Freshness,
     pub wrote: Wrote,
     pub insert_id: InsertId,
-    pub shows: Shows,
+    pub trackers: Trackers,
+    pub previous: Previous,
     /// `USE db@replica` or `USE db@primary` (S08).
     pub target: Option<weir_planner::Target>,
     /// The connection used last: it may be aligned already.
@@ -132,41 +140,40 @@ pub struct Freshness {
     pub primary_only: bool,
 }
 
-/// Which trackers this client has switched on for itself; the others it is not shown (S45).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shows {
-    pub gtids: bool,
-    pub state: bool,
-    /// All variables, not only those that a server reports by default.
-    pub variables: bool,
-}
-
-impl Shows {
-    /// Reads the assignments of a `SET` that succeeded.
-    pub(crate) fn learn(&mut self, plan: &Plan) {
-        for assign in plan.assigns.iter().filter(|a| a.name.starts_with("session_track_")) {
-            let value = assign.value.as_deref().unwrap_or_default();
-            let off = value.eq_ignore_ascii_case(b"off") || value == b"0" || value.eq_ignore_ascii_case(b"'off'");
-            match &*assign.name {
-                "session_track_gtids" => self.gtids = !off,
-                "session_track_state_change" => self.state = !off,
-                "session_track_system_variables" => self.variables = true,
-                _ => {}
-            }
-        }
-    }
-}
-
 /// Where this session's `LAST_INSERT_ID()` is known (S20).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InsertId {
     /// No statement of this session has set it.
     #[default]
     Never,
-    /// The server knows it on this connection. The number is what the OK packet said, which is the same
-    /// unless the statement stored an explicit value.
-    OnLink(Key<Link>, u64),
+    /// The server knows it on this connection, unless the statement stored a value that it was given: then it is 0 there,
+    /// as on every connection that changes hands, and `before` stands. `said` is what the OK packet said.
+    OnLink {
+        link: Key<Link>,
+        said: u64,
+        before: u64,
+    },
     Known(u64),
+}
+
+impl InsertId {
+    /// The number, when the server need not be asked.
+    pub fn known(self) -> u64 {
+        match self {
+            InsertId::Never => 0,
+            InsertId::OnLink { said, .. } => said,
+            InsertId::Known(id) => id,
+        }
+    }
+
+    /// After a statement on `link` whose OK said this.
+    pub fn told(self, link: Key<Link>, said: u64) -> InsertId {
+        let before = match self {
+            InsertId::OnLink { link: on, before, .. } if on == link => before,
+            other => other.known(),
+        };
+        InsertId::OnLink { link, said, before }
+    }
 }
 
 /// Whether the open transaction (or statement) may have changed data.
@@ -188,6 +195,8 @@ pub enum Phase {
     Feeding(Request, Feed),
     /// Another core was asked to kill the session with this connection id.
     Killing(Request, u32),
+    /// The command has been answered; the gate still asks the connection something about it.
+    Asking,
     Farewell,
 }
 
@@ -203,6 +212,7 @@ impl Phase {
             Phase::Relaying(_) => "relaying",
             Phase::Feeding(..) => "feeding",
             Phase::Killing(..) => "killing",
+            Phase::Asking => "asking",
             Phase::Farewell => "farewell",
         }
     }
@@ -271,6 +281,9 @@ pub struct Request {
     pub resends: u32,
     /// Bytes of the command kept for sending them again, until the reply starts.
     pub kept: Queue,
+    /// The session's schema is gone, in the server's words: the command runs without one, as it would on a server whose
+    /// schema was dropped under it.
+    pub schemaless: Option<Rc<[u8]>>,
     pub progress: Progress,
     pub outcome: Outcome,
 }
@@ -282,6 +295,10 @@ pub struct Outcome {
     pub error: Option<u16>,
     pub warnings: u16,
     pub affected_rows: u64,
+    /// Of the last result alone.
+    pub last_affected: u64,
+    /// Rows of the last result, if it had rows.
+    pub rows: Option<u64>,
     pub insert_id: u64,
     /// A GTID came with it.
     pub gtid: bool,

@@ -19,6 +19,10 @@ pub struct SchemaId(pub u32);
 
 type Variables = Rc<[(Box<str>, Box<[u8]>)]>;
 
+/// Not a variable: the collation that `SET NAMES … COLLATE …` gave to client, connection and results alike. Servers keep it
+/// with all three, show it in the results' metadata, and report the character set's name alone.
+pub const NAMES_COLLATION: &str = "names collation";
+
 /// The interner of variable sets and schema names of one core.
 #[derive(Debug)]
 pub struct States {
@@ -88,6 +92,18 @@ impl States {
         self.intern(changed)
     }
 
+    /// The state like `id`, but with what decides how a statement is understood as in `home`. Nothing else is taken from
+    /// there: to set `autocommit` would end a transaction.
+    pub fn understood_as(&mut self, id: StateId, home: StateId) -> StateId {
+        if id == home {
+            return id;
+        }
+        UNDERSTANDING.iter().fold(id, |state, name| match self.variable(home, name).map(<[u8]>::to_vec) {
+            Some(value) => self.with(state, name, &value),
+            None => self.without(state, name),
+        })
+    }
+
     fn intern(&mut self, set: Vec<(Box<str>, Box<[u8]>)>) -> StateId {
         let set: Variables = Rc::from(set);
         if let Some(id) = self.ids.get(&set) {
@@ -112,14 +128,37 @@ impl States {
         out.extend_from_slice(b"SET ");
         let (has, wants) = (self.variables(has), self.variables(wants));
         let mut first = true;
+        let find =
+            |set: &[(Box<str>, Box<[u8]>)], name: &str| set.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone());
+        let (had_names, names) = (find(has, NAMES_COLLATION), find(wants, NAMES_COLLATION));
+        let renamed = had_names != names;
+        // The character set that client, connection and results have by `NAMES`.
+        let mut named = None;
+        if let (true, Some(collation), Some(charset)) = (renamed, &names, find(wants, "character_set_connection")) {
+            out.extend_from_slice(b"NAMES '");
+            out.extend_from_slice(&charset);
+            out.extend_from_slice(b"' COLLATE '");
+            out.extend_from_slice(collation);
+            out.push(b'\'');
+            first = false;
+            named = Some(charset);
+        }
+        let unnamed = renamed && names.is_none();
         // What the connection has and the session has not goes back to the default before anything else is set,
         // since some variables (character_set_connection) change others (collation_connection).
-        for (name, _) in has.iter().filter(|(name, _)| wants.iter().all(|(n, _)| n != name)) {
+        let gone = |name: &str| wants.iter().all(|(n, _)| **n != *name) && name != NAMES_COLLATION;
+        for (name, _) in has.iter().filter(|(name, _)| gone(name)) {
             put_assignment(out, &mut first, name, None);
         }
         for (name, value) in wants.iter() {
-            let same = has.iter().any(|(n, v)| n == name && v == value);
-            if !same || follows_another(name) {
+            if &**name == NAMES_COLLATION {
+                continue;
+            }
+            let same = match &named {
+                Some(charset) if BY_NAMES.contains(&&**name) => charset == value,
+                _ => has.iter().any(|(n, v)| n == name && v == value),
+            };
+            if !same || follows_another(name) || (unnamed && name.starts_with("character_set_")) {
                 put_assignment(out, &mut first, name, Some(value));
             }
         }
@@ -129,6 +168,22 @@ impl States {
         !first
     }
 }
+
+/// Variables that the server looks at when it prepares a statement.
+const UNDERSTANDING: [&str; 10] = [
+    NAMES_COLLATION,
+    "character_set_client",
+    "character_set_connection",
+    "character_set_results",
+    "collation_connection",
+    "default_collation_for_utf8mb4",
+    "div_precision_increment",
+    "explicit_defaults_for_timestamp",
+    "group_concat_max_len",
+    "sql_mode",
+];
+
+const BY_NAMES: [&str; 3] = ["character_set_client", "character_set_connection", "character_set_results"];
 
 /// `collation_connection` is changed by setting `character_set_connection`, so it is always set again, behind it
 /// (names are sorted: `character_set_…` stands before `collation_…`).
@@ -195,6 +250,43 @@ mod tests {
         assert_eq!(set(&states, b, a), "SET time_zone=DEFAULT");
         assert_eq!(set(&states, a, c), "SET sql_mode=DEFAULT,time_zone='+01:00'");
         assert_eq!(set(&states, b, b), "");
+    }
+
+    /// S22: the collation of `SET NAMES` stays with the three character sets, and goes with them.
+    #[test]
+    fn a_collation_by_names_is_carried_and_undone() {
+        let mut states = States::default();
+        let mut plain = StateId(0);
+        for name in ["character_set_client", "character_set_connection", "character_set_results"] {
+            plain = states.with(plain, name, b"utf8mb4");
+        }
+        let collated = states.with(plain, "collation_connection", b"utf8mb4_bin");
+        let collated = states.with(collated, NAMES_COLLATION, b"utf8mb4_bin");
+        assert_eq!(
+            set(&states, plain, collated),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin',collation_connection='utf8mb4_bin'"
+        );
+        assert_eq!(
+            set(&states, StateId(0), collated),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin',collation_connection='utf8mb4_bin'"
+        );
+        assert_eq!(
+            set(&states, collated, plain),
+            "SET collation_connection=DEFAULT,character_set_client='utf8mb4',character_set_connection='utf8mb4',\
+             character_set_results='utf8mb4'"
+        );
+    }
+
+    /// S41: a statement is prepared as it was understood, without touching the session's transaction.
+    #[test]
+    fn a_statement_is_understood_as_at_home() {
+        let mut states = States::default();
+        let home = states.with(StateId(0), "sql_mode", b"ANSI");
+        let off = states.with(StateId(0), "autocommit", b"OFF");
+        let now = states.with(off, "group_concat_max_len", b"7");
+        let both = states.understood_as(now, home);
+        assert_eq!(set(&states, now, both), "SET group_concat_max_len=DEFAULT,sql_mode='ANSI'");
+        assert_eq!(states.understood_as(now, now), now);
     }
 
     #[test]

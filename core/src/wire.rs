@@ -94,7 +94,12 @@ impl Wire {
     /// Turns plain bytes into records, once per flush.
     pub fn seal(&mut self, blocks: &mut Blocks) {
         let Some(tls) = self.tls.as_deref_mut() else { return };
-        if !self.out.is_empty() && !tls.is_handshaking() {
+        if tls.is_handshaking() {
+            // A last word that TLS will never carry: the wire would wait for it for ever.
+            if self.close_when_sent {
+                self.out.clear(blocks);
+            }
+        } else if !self.out.is_empty() {
             for slice in self.out.slices(blocks) {
                 tls.write_plain(slice);
             }

@@ -6,12 +6,13 @@
 //! Rules: MySQL "Column Definition", "Text Resultset".
 
 use crate::error::Malformed;
-use crate::flags::{Capabilities, Status};
+use crate::flags::Capabilities;
 use crate::outcome::EofPacket;
 use crate::packet;
 use crate::reader::Reader;
 use crate::writer::Put;
 
+pub const KIND_LONG: u8 = 3;
 pub const KIND_LONGLONG: u8 = 8;
 pub const KIND_VAR_STRING: u8 = 253;
 
@@ -65,6 +66,11 @@ impl<'a> Column<'a> {
             flags: FLAG_UNSIGNED | FLAG_BINARY,
             ..Self::default()
         }
+    }
+
+    /// A whole number of 64 bits with a sign.
+    pub fn signed(name: &'a [u8]) -> Self {
+        Self { length: 21, flags: FLAG_NOT_NULL | FLAG_BINARY, ..Self::number(name) }
     }
 
     /// For the gate's own questions to a backend.
@@ -135,7 +141,7 @@ pub fn put_result(
     out: &mut Vec<u8>,
     seq: u8,
     caps: Capabilities,
-    status: Status,
+    end: EofPacket,
     columns: &[Column<'_>],
     rows: &[Vec<Option<Vec<u8>>>],
 ) -> u8 {
@@ -143,7 +149,6 @@ pub fn put_result(
     for column in columns {
         seq = put_framed(out, seq, |out| put_column(out, column));
     }
-    let end = EofPacket { warnings: 0, status };
     if !caps.contains(Capabilities::DEPRECATE_EOF) {
         seq = put_framed(out, seq, |out| end.encode(out, caps));
     }
@@ -166,6 +171,7 @@ fn put_framed(out: &mut Vec<u8>, seq: u8, write: impl FnOnce(&mut Vec<u8>)) -> u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::Status;
     use crate::packet::{HEADER_BYTES, Header};
     use crate::scan::{ReplyKind, ReplyScan, Step, What};
 
@@ -205,7 +211,8 @@ mod tests {
         let rows = vec![vec![Some(b"a".to_vec()), None], vec![Some(vec![b'x'; 300]), Some(b"7".to_vec())]];
         for (caps, packets) in [(Capabilities::empty(), 7), (Capabilities::DEPRECATE_EOF, 6)] {
             let mut out = Vec::new();
-            let next = put_result(&mut out, 1, caps, Status::AUTOCOMMIT, &columns, &rows);
+            let next =
+                put_result(&mut out, 1, caps, EofPacket { warnings: 0, status: Status::AUTOCOMMIT }, &columns, &rows);
             assert_eq!(next, packets + 1);
             let mut scan = ReplyScan::new(ReplyKind::Query, caps);
             let mut input = &mut out[..];

@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::error::Malformed;
 use crate::flags::Capabilities;
 use crate::limits::ATTRIBUTES_MAX;
+use crate::login::name;
 use crate::reader::Reader;
 use crate::writer::Put;
 
@@ -212,14 +213,14 @@ pub struct ChangeUser<'a> {
 impl<'a> ChangeUser<'a> {
     pub fn decode(body: &'a [u8], caps: Capabilities) -> Result<Self, Malformed> {
         let mut reader = Reader::new(body);
-        let user = reader.nul_bytes()?;
+        let user = name(reader.nul_bytes()?);
         let auth = if caps.contains(Capabilities::SECURE_CONNECTION) {
             let len = reader.u8()?;
             reader.take(usize::from(len))?
         } else {
             reader.nul_bytes()?
         };
-        let schema = reader.nul_bytes()?;
+        let schema = name(reader.nul_bytes()?);
         let mut request = Self { user, auth, schema, charset: 0, plugin: None, attributes: &[] };
         if !reader.is_empty() {
             request.charset = reader.u16()?;

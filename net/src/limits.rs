@@ -12,6 +12,10 @@ pub const COLUMNS_MAX: u64 = 0xffff;
 /// Query attributes in one command. The server accepts 65535 parameters of a statement, attributes included.
 pub const ATTRIBUTES_MAX: u64 = 0xffff;
 
+/// Bytes of a user's or a schema's name in a login that are kept. The server keeps 96 and 192 of them, 32 and 64 characters, and cuts
+/// the rest off; a character has four bytes at most. What is longer is nobody's name, and would be remembered for it.
+pub const NAME_BYTES_MAX: usize = 256;
+
 /// Bytes of a password, in the clear. The server's plugins stop at 256; twice that costs nothing and leaves the
 /// refusal to the server.
 pub const PASSWORD_BYTES_MAX: usize = 512;

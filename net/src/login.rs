@@ -10,7 +10,7 @@
 
 use crate::error::Malformed;
 use crate::flags::Capabilities;
-use crate::limits::{CONNECT_ATTRIBUTES_BYTES_MAX, CONNECT_ATTRIBUTES_MAX};
+use crate::limits::{CONNECT_ATTRIBUTES_BYTES_MAX, CONNECT_ATTRIBUTES_MAX, NAME_BYTES_MAX};
 use crate::reader::Reader;
 use crate::writer::Put;
 
@@ -47,11 +47,11 @@ impl Login {
         let max_packet = reader.u32()?;
         let charset = reader.u8()?;
         reader.take(FILLER_BYTES)?;
-        let user = reader.nul_bytes()?.to_vec();
+        let user = name(reader.nul_bytes()?).to_vec();
         let auth = read_auth(&mut reader, capabilities)?.to_vec();
         let schema = if capabilities.contains(Capabilities::CONNECT_WITH_DB) {
             // An empty name is no name: the server too selects no schema then.
-            Some(reader.nul_bytes()?.to_vec()).filter(|name| !name.is_empty())
+            Some(name(reader.nul_bytes()?).to_vec()).filter(|name| !name.is_empty())
         } else {
             None
         };
@@ -129,6 +129,11 @@ fn put_head(out: &mut Vec<u8>, capabilities: Capabilities, max_packet: u32, char
     out.put_u32(max_packet);
     out.put_u8(charset);
     out.put_bytes(&[0; FILLER_BYTES]);
+}
+
+/// As much of a name as can be one.
+pub(crate) fn name(sent: &[u8]) -> &[u8] {
+    sent.get(..NAME_BYTES_MAX).unwrap_or(sent)
 }
 
 fn read_auth<'a>(reader: &mut Reader<'a>, capabilities: Capabilities) -> Result<&'a [u8], Malformed> {

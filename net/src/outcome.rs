@@ -68,10 +68,11 @@ impl<'a> OkPacket<'a> {
         Ok(packet)
     }
 
-    /// Appends the payload. For a client without `SESSION_TRACK` the trackers and their status flag are left out;
-    /// without a tracker the flag is too, so that the two always agree.
+    /// Appends the payload. For a client without `SESSION_TRACK` the trackers and their status flag are left out. The
+    /// flag may stand without a tracker: so does the server after `COMMIT AND CHAIN`.
     pub fn encode(&self, out: &mut Vec<u8>, caps: Capabilities) {
-        let has_track = caps.contains(Capabilities::SESSION_TRACK) && !self.track.is_empty();
+        let changed = !self.track.is_empty() || self.status.contains(Status::SESSION_STATE_CHANGED);
+        let has_track = caps.contains(Capabilities::SESSION_TRACK) && changed;
         let status = self.status.minus(Status::SESSION_STATE_CHANGED);
         let status = if has_track { status | Status::SESSION_STATE_CHANGED } else { status };
         out.put_u8(self.header);
@@ -224,10 +225,11 @@ mod tests {
         assert_eq!(OkPacket::decode(&bytes, PLAIN), Ok(untracked));
         assert_eq!(bytes.get(bytes.len() - 16..), Some(&b"\x0fRows matched: 1"[..]));
 
-        // The flag without a tracker would make a client read behind the end.
+        // The flag without a tracker: an empty block stands behind an empty info.
         let flagged = OkPacket { track: &[], info: &[], ..full };
         let bytes = encoded(|out| flagged.encode(out, TRACKING));
-        assert_eq!(OkPacket::decode(&bytes, TRACKING), Ok(OkPacket { info: &[], ..untracked }));
+        assert_eq!(OkPacket::decode(&bytes, TRACKING), Ok(flagged));
+        assert_eq!(bytes.get(bytes.len() - 2..), Some(&b"\0\0"[..]));
         // An empty info stands in front of trackers nevertheless.
         let bytes = encoded(|out| OkPacket { info: &[], ..full }.encode(out, TRACKING));
         assert_eq!(OkPacket::decode(&bytes, TRACKING), Ok(OkPacket { info: &[], ..full }));

@@ -52,7 +52,8 @@ impl<'a> Tracks<'a> {
         let track = match kind {
             VARIABLE => Track::Variable { name: inner.lenenc_bytes()?, value: inner.lenenc_bytes()? },
             SCHEMA => Track::Schema(inner.lenenc_bytes()?),
-            STATE_CHANGE => Track::StateChanged(inner.lenenc_bytes()? == b"1"),
+            // The one tracker whose data is bare: a single letter (seen on 9.7).
+            STATE_CHANGE => Track::StateChanged(data == b"1"),
             GTIDS => {
                 // The first byte says how the set is written; only text exists.
                 if inner.u8()? != GTIDS_AS_TEXT {
@@ -93,7 +94,7 @@ pub fn put_track(out: &mut Vec<u8>, track: &Track<'_>) {
             (VARIABLE, data)
         }
         Track::Schema(name) => (SCHEMA, lenenc(name)),
-        Track::StateChanged(changed) => (STATE_CHANGE, lenenc(if changed { b"1" } else { b"0" })),
+        Track::StateChanged(changed) => (STATE_CHANGE, if changed { b"1".to_vec() } else { b"0".to_vec() }),
         Track::Gtids(text) => {
             let mut data = vec![GTIDS_AS_TEXT];
             data.put_lenenc_bytes(text);
@@ -151,13 +152,14 @@ mod tests {
 
     #[test]
     fn bytes_as_the_server_writes_them() {
-        let block = b"\x00\x0f\x0aautocommit\x03OFF\x01\x03\x02db\x03\x05\x00\x03u:1\x03\x02\x01x";
+        let block = b"\x00\x0f\x0aautocommit\x03OFF\x01\x03\x02db\x03\x05\x00\x03u:1\x03\x02\x01x\x02\x011";
         let read: Result<Vec<_>, _> = Tracks::new(block).collect();
         let expected = [
             Track::Variable { name: b"autocommit", value: b"OFF" },
             Track::Schema(b"db"),
             Track::Gtids(b"u:1"),
             Track::Unknown(GTIDS, b"\x01x"),
+            Track::StateChanged(true),
         ];
         assert_eq!(read.unwrap(), expected);
     }

@@ -22,7 +22,7 @@ pub fn run(mut arguments: Arguments) -> ExitCode {
         Some("relay") => relay(arguments).map(|()| true),
         Some("load") => load(arguments),
         Some("compare") => compare::run(arguments).map(|()| true),
-        Some("memory") => memory::run(arguments).map(|()| true),
+        Some("memory") => memory::run(arguments),
         Some("spread") => spread::run(arguments).map(|()| true),
         Some("sysbench") => correctness::run(arguments),
         Some("help") => {
@@ -133,6 +133,7 @@ usage: weir-perf COMMAND [--name value …]
             [--rounds N] [--rate N] [--load own|sysbench] [--test NAME] [--db-ps-mode auto|disable]
             [--statement SQL] [--load-threads N] [--warm-up S] [--cores N] [--weir FILE] [--json FILE]
   memory    [--clients N] [--doors weir,…] [--backend …] [--cores N] [--weir FILE]
+            [--busy N] [--time S] [--connections-per-backend N]
   spread    [--clients 16,64,1000] [--backend …] [--cores N] [--weir FILE]
   sysbench  [--time S] [--threads N] [--tests …] [--db-ps-mode auto,disable] [--replicas N]
             [--connections-per-backend N] [--tables N] [--table-size N] [--cores N] [--weir FILE]

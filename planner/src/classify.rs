@@ -11,7 +11,7 @@
 use crate::effects::{Asks, Effects};
 use crate::facts::Facts;
 use crate::lexer::TokenKind;
-use crate::plan::{Assign, Kind, Local, Plan, Route};
+use crate::plan::{Assign, IdSpan, Kind, Local, Plan, Route};
 use crate::reason::Reason;
 use crate::word::kw;
 
@@ -74,6 +74,13 @@ pub(crate) struct Draft {
     asks: Asks,
     assigns: Vec<Assign>,
     local: Option<Local>,
+    ids: Vec<IdSpan>,
+    dropped: u16,
+    locks: Vec<Box<[u8]>>,
+    /// A `GET_LOCK` whose name is no literal.
+    nameless_lock: bool,
+    /// Names the server's own lists or locks, where connections have the server's ids.
+    about_server: bool,
 }
 
 /// What a statement is when nothing insists on the primary.
@@ -124,8 +131,13 @@ impl Draft {
             (one, other) => one.or(other),
         };
         self.effects |= after.effects;
-        self.asks |= after.asks;
+        // Behind another statement these are about that one.
+        self.asks |= after.asks.without(Asks::ROW_COUNT | Asks::DIAGNOSTICS);
         self.assigns.extend(after.assigns);
+        self.ids.extend(after.ids);
+        // Of several statements some may fail: none is counted.
+        self.nameless_lock = true;
+        self.about_server |= after.about_server;
         self
     }
 
@@ -221,6 +233,8 @@ impl Draft {
 
     fn into_plan(self, hint: Option<crate::hint::Hint>, statements: u16) -> Plan {
         let (route, reason) = self.route();
+        // A definition is evaluated by whoever uses it later.
+        let keeps_ids = self.about_server || matches!(self.kind, Some(Kind::Ddl | Kind::Account | Kind::Prepare));
         Plan {
             route,
             effects: self.effects,
@@ -231,6 +245,9 @@ impl Draft {
             statements,
             assigns: self.assigns.into(),
             local: self.local,
+            ids: if keeps_ids { Box::default() } else { self.ids.into() },
+            dropped: if statements == 1 { self.dropped } else { 0 },
+            locks: if self.nameless_lock { Box::default() } else { self.locks.into() },
         }
     }
 }

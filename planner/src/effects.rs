@@ -165,6 +165,8 @@ flags! {
     DIAGNOSTICS = 3;
     /// `CONNECTION_ID()`, `@@pseudo_thread_id`: the handshake's id is the answer, not the backend's.
     CONNECTION_ID = 4;
+    /// `session_track_*`, or a listing of session variables: the client's own trackers, not the gate's.
+    TRACKERS = 5;
 }
 
 #[cfg(test)]
@@ -177,6 +179,6 @@ mod tests {
         assert_eq!(all.0.count_ones() as usize, Effects::ALL.len());
         assert_eq!(format!("{:?}", Effects::BEGIN | Effects::COMMIT), r#"{"BEGIN", "COMMIT"}"#);
         assert!(!(Effects::BEGIN | Effects::COMMIT).without(Effects::BEGIN).contains(Effects::BEGIN));
-        assert!(Asks::ALL.len() == 5 && !Asks::ROW_COUNT.intersects(Asks::FOUND_ROWS));
+        assert!(Asks::ALL.len() == 6 && !Asks::ROW_COUNT.intersects(Asks::FOUND_ROWS));
     }
 }

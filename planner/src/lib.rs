@@ -40,7 +40,7 @@ pub use classify::plan;
 pub use effects::{Asks, Effects};
 pub use facts::{Charset, Facts, schema_is_system};
 pub use hint::{Consistency, Hint, Target};
-pub use plan::{Assign, Kind, Local, Plan, Route, Scope};
+pub use plan::{Assign, IdSpan, Kind, Local, Plan, Route, Scope};
 pub use reason::Reason;
 pub use redact::redact;
 pub use variables::{Carry, VariableKind, carry, variable_has_wrong_default, variable_is_replayable};

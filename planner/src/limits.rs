@@ -6,6 +6,12 @@ pub const CACHED_TEXT_BYTES_MAX: usize = 4096;
 /// Assignments that a plan lists. A longer `SET` is not understood, which is slow but right.
 pub const ASSIGNS_MAX: usize = 64;
 
+/// Calls of `CONNECTION_ID()` that a plan lists. A text with more is not understood.
+pub const IDS_MAX: usize = 16;
+
+/// Calls of `GET_LOCK` whose names a plan lists. With more it lists none, and the lock pins until all are released.
+pub const LOCKS_MAX: usize = 16;
+
 /// Bytes of one literal that an assignment keeps. A longer one is reported as not literal: it pins its session.
 pub const ASSIGNED_VALUE_BYTES_MAX: usize = 1024;
 

@@ -19,6 +19,22 @@ pub struct Plan {
     pub assigns: Box<[Assign]>,
     /// The answer that the gate gives, when `route` is `Local`.
     pub local: Option<Local>,
+    /// Where the text asks for the connection's id and the session's own is meant, in order, at most `limits::IDS_MAX`.
+    /// Empty with `Asks::CONNECTION_ID`: the statement is about the server's own lists, where the backend's id is meant.
+    pub ids: Box<[IdSpan]>,
+    /// Tables that a `DROP TEMPORARY TABLE` names.
+    pub dropped: u16,
+    /// The names of the locks that `GET_LOCK` is called for, as written; empty when one is no literal.
+    pub locks: Box<[Box<[u8]>]>,
+}
+
+/// A call of `CONNECTION_ID()` in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdSpan {
+    pub start: u32,
+    pub end: u32,
+    /// It is a column of the result by itself, and its text is the column's name.
+    pub names_column: bool,
 }
 
 /// Where a statement may run.
@@ -106,6 +122,12 @@ pub enum Local {
     Kill { id: u64, query_only: bool },
     /// Exactly `SELECT CONNECTION_ID() [[AS] alias]`; `column` as MySQL would name it.
     ConnectionId { column: Box<[u8]> },
+    /// Exactly `SELECT ROW_COUNT() [[AS] alias]`.
+    RowCount { column: Box<[u8]> },
+    /// Exactly `SELECT FOUND_ROWS() [[AS] alias]`.
+    FoundRows { column: Box<[u8]> },
+    /// Exactly `SHOW WARNINGS` or `SHOW ERRORS`: the gate knows when there are none.
+    ShowConditions,
     /// `SET` of the gate's own variables only, with literal values (raw text).
     SetGate(Box<[GateSet]>),
     /// `SELECT @@read_after_write_… [[AS] alias], …` of the gate's own variables only.

@@ -37,6 +37,15 @@ fn shown(plan: &Plan) -> String {
             .collect();
         let _ = write!(out, " {{{}}}", list.join("; "));
     }
+    if plan.dropped > 0 {
+        let _ = write!(out, " dropped={}", plan.dropped);
+    }
+    for name in &plan.locks {
+        let _ = write!(out, " lock={}", String::from_utf8_lossy(name));
+    }
+    for id in &plan.ids {
+        let _ = write!(out, " id@{}..{}{}", id.start, id.end, if id.names_column { "=column" } else { "" });
+    }
     if let Some(local) = &plan.local {
         let _ = write!(out, " <{}>", shown_local(local));
     }
@@ -50,6 +59,9 @@ fn shown_local(local: &Local) -> String {
         Local::ShowWeir(words) => format!("weir {words}"),
         Local::Kill { id, query_only } => format!("kill {id} {query_only}"),
         Local::ConnectionId { column } => format!("connection id as {}", text(column)),
+        Local::RowCount { column } => format!("row count as {}", text(column)),
+        Local::FoundRows { column } => format!("found rows as {}", text(column)),
+        Local::ShowConditions => "conditions".to_string(),
         Local::SetGate(sets) => {
             let one = |s: &crate::plan::GateSet| format!("global={} {}={}", s.global, s.name, text(&s.value));
             format!("set {}", sets.iter().map(one).collect::<Vec<_>>().join("; "))

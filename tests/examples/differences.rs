@@ -1,7 +1,7 @@
 //! The differential corpus through a gate, as a command: `cargo run -p weir-tests --example differences -- plenty|worst`.
 //!
-//! `worst` gives the gate two connections to each backend and runs noise between all steps. It is a command and not yet
-//! a test: it still shows differences that are open (tests/open/worst.txt), some of which depend on timing.
+//! `worst` gives the gate two connections to each backend and runs noise between all steps. The same as the tests in
+//! tests/mysql.rs, for one mode, or with `WEIR_TEST_ONLY` for one session.
 
 use weir_tests::real::suite::{self, Mode};
 

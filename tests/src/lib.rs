@@ -5,3 +5,5 @@ pub mod real;
 pub mod sim;
 
 pub mod keep;
+
+pub mod hostile;

@@ -1,7 +1,6 @@
 //! Weir on real MySQL: the same sessions directly and through the gate, logins, crowds, the client program, stopping.
 //!
-//! The cluster is started once, by the first test that needs it, and ends with the process. The corpus through the gate is
-//! a command for now (`examples/differences.rs`): it shows differences that are open (tests/open).
+//! The cluster is started once, by the first test that needs it, and ends with the process.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,6 +19,18 @@ use weir_tests::real::wire::{Account, Admission, Wire};
 #[test]
 fn sessions_are_equal_on_mysql_itself() {
     suite::check(Mode::Direct);
+}
+
+/// S20 to S51: with connections for everybody.
+#[test]
+fn sessions_are_equal_through_a_gate() {
+    suite::check(Mode::Plenty);
+}
+
+/// S20 to S51: with two connections to each backend, and noise between all steps.
+#[test]
+fn sessions_are_equal_under_the_worst_sharing() {
+    suite::check(Mode::Worst);
 }
 
 /// S46, S47: the `mysql` program by TCP, TLS of both versions and a Unix socket says what it says directly.

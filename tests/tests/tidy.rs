@@ -56,6 +56,12 @@ fn each_source(mut check: impl FnMut(&str, &Path, &str)) {
     }
 }
 
+/// True when a line has this call, and not one whose name only ends like it (`eprintln!`, the last word of a core that falls).
+fn calls(line: &str, call: &str) -> bool {
+    line.match_indices(call)
+        .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
+}
+
 fn is_test_file(path: &Path) -> bool {
     path.file_stem().is_some_and(|stem| stem == "tests") || path.components().any(|c| c.as_os_str() == "tests")
 }
@@ -127,9 +133,11 @@ fn nothing_banned_is_called() {
             return;
         }
         for (crates, call, instead) in BANNED {
-            if crates.contains(&name) {
+            // A test's child process tells its parent by its output.
+            let is_childs_voice = *call == "println!(" && is_test_file(path);
+            if crates.contains(&name) && !is_childs_voice {
                 for (n, line) in text.lines().enumerate() {
-                    if line.contains(call) && !line.trim_start().starts_with("//") {
+                    if calls(line, call) && !line.trim_start().starts_with("//") {
                         faults.push(format!("{}:{}: {call}: {instead}", path.display(), n + 1));
                     }
                 }

@@ -12,6 +12,7 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use weir_net::error::Malformed;
 use weir_net::packet;
 use weir_net::scan::ReplyKind;
 use weir_net::tls::Tls;
@@ -26,6 +27,8 @@ pub struct AsyncClient {
 struct Wire {
     socket: Box<dyn Socket>,
     tls: Option<Box<Tls>>,
+    /// Bytes that the server may still say to what it was asked.
+    allowance: usize,
 }
 
 trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -53,9 +56,12 @@ impl AsyncClient {
     async fn ask(&mut self, sql: &str) -> Result<Reply, ClientError> {
         let capabilities = self.session.capabilities;
         self.inbound.expect_seq(0);
+        self.wire.allowance = REPLY_BYTES_MAX;
         send(&mut self.wire, &mut self.inbound, &request::query(capabilities, sql.as_bytes(), &[])).await?;
         let mut reader = ReplyReader::new(ReplyKind::Query, capabilities, &[]);
+        let mut packets_left = REPLY_PACKETS_MAX;
         while !reader.is_done() {
+            packets_left = packets_left.checked_sub(1).ok_or(Malformed("a reply of too many packets"))?;
             let packet = read_packet(&mut self.wire, &mut self.inbound).await?;
             if let Turn::Infile(_) = reader.handle(&packet.payload)? {
                 return Err(ClientError::Unsupported("a file".to_string()));
@@ -90,7 +96,7 @@ async fn connect(options: &Options) -> Result<AsyncClient, ClientError> {
             Box::new(stream)
         }
     };
-    let mut wire = Wire { socket, tls: None };
+    let mut wire = Wire { socket, tls: None, allowance: REPLY_BYTES_MAX };
     let mut inbound = Inbound::default();
     let mut handshake = Handshake::new(options);
     let session = loop {
@@ -164,6 +170,7 @@ impl Wire {
                 }
             },
         };
+        self.allowance = self.allowance.checked_sub(n).ok_or(Malformed("a reply above the limit"))?;
         inbound.feed(&buffer[..n]);
         Ok(())
     }
@@ -185,3 +192,10 @@ async fn feed(socket: &mut dyn Socket, tls: &mut Tls) -> Result<(), ClientError>
 }
 
 const READ_BYTES: usize = 16 << 10;
+
+/// Bytes of one reply, or of a login. What the control thread asks for has some kilobytes, the most torn GTID set that is
+/// read two megabytes; a server that talks without end must not fill the memory of a gate.
+const REPLY_BYTES_MAX: usize = 4 << 20;
+
+/// Packets of one reply: each is a row or a result here, which takes some hundred bytes however short it was on the wire.
+const REPLY_PACKETS_MAX: usize = 1 << 16;

@@ -16,7 +16,7 @@ use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::greeting::Greeting;
 use weir_net::login::{Login, is_tls_request};
-use weir_net::outcome::{ErrPacket, OkPacket};
+use weir_net::outcome::{EofPacket, ErrPacket, OkPacket};
 use weir_net::packet;
 use weir_net::tls::Tls;
 
@@ -131,7 +131,8 @@ impl Fake {
     ) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
         let columns = vec![Column::text(b"echo", 10); rows.first().map_or(1, Vec::len)];
-        let next = put_result(&mut bytes, self.inbound.seq(), capabilities, status, &columns, rows);
+        let next =
+            put_result(&mut bytes, self.inbound.seq(), capabilities, EofPacket { warnings: 0, status }, &columns, rows);
         self.inbound.expect_seq(next);
         self.send(&bytes)
     }

@@ -58,10 +58,16 @@ impl Engine {
             return self.drop_link(link);
         }
         let l = &mut self.links[link];
+        if self.classes.get(l.class).charset != l.charset {
+            // A reset leads to the server's character set, not back to that of the login (seen on 9.7).
+            let (account, schema) = (l.account, l.schema);
+            return self.change_user(link, account, schema);
+        }
         l.phase = LinkPhase::Cleaning;
         l.statements.clear();
         l.state = StateId(0);
         l.dirty = false;
+        l.bare = false;
         self.inject(link, ReplyKind::Simple, Purpose::Reset, Command::ResetConnection, &[]);
         self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
     }
@@ -125,6 +131,9 @@ impl Engine {
             // Not an id that this gate gives: one of the primary's own, as `SHOW PROCESSLIST` lists them there.
             return self.decide(session, Request { route: weir_planner::Route::Primary, ..request });
         };
+        if id == self.sessions[session].id {
+            return self.kill_itself(session, request, query_only);
+        }
         let core = (id & 0xff_ffff) % u32::from(self.cores);
         if core == u32::from(self.core.0) {
             let outcome = self.kill_here(id, query_only, &asker);
@@ -138,7 +147,20 @@ impl Engine {
         self.post(CoreId(core as u16), mail);
     }
 
+    /// The statement that is interrupted is the `KILL`.
+    fn kill_itself(&mut self, session: Key<Session>, request: Request, query_only: bool) {
+        if query_only {
+            return self.refuse(session, request, &Refusal::Interrupted);
+        }
+        self.use_up(session, &request);
+        self.part_with(session, 1, &Refusal::Interrupted);
+    }
+
+    /// `COM_PROCESS_KILL`, which servers since 9.0 do not know.
     pub(crate) fn kill_command(&mut self, session: Key<Session>, request: Request) {
+        if self.server_version() >= 90_000 {
+            return self.refuse(session, request, &Refusal::UnknownCommand);
+        }
         let mut copy = Vec::new();
         let id = match self.command_bytes(session, request.len, &mut copy) {
             &[a, b, c, d, ..] => u32::from_le_bytes([a, b, c, d]),
@@ -185,7 +207,7 @@ impl Engine {
             return; // It killed itself.
         }
         match outcome {
-            KillOutcome::Done => self.answer_ok(session, request),
+            KillOutcome::Done => self.answer_statement(session, request),
             KillOutcome::NoSuchThread => self.refuse(session, request, &Refusal::NoSuchThread(u64::from(id))),
             KillOutcome::NotOwner => self.refuse(session, request, &Refusal::NotOwner(u64::from(id))),
         }
@@ -240,7 +262,7 @@ impl Engine {
             return;
         }
         match l.phase {
-            LinkPhase::Dialing if self.dial_pause.contains_key(&l.backend) => self.dial_after_pause(link),
+            LinkPhase::Dialing if !self.wires[l.wire].known => self.dial_after_pause(link),
             LinkPhase::Dialing | LinkPhase::Greeting | LinkPhase::Login { .. } | LinkPhase::Setup { .. } => {
                 self.link_lost(link, "the login at the backend took too long");
             }

@@ -9,7 +9,7 @@
 use super::{Action, Engine, Waiter};
 use crate::limits::{QUESTIONS_MS, QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
 use crate::link::Lessee;
-use crate::session::Session;
+use crate::session::{Body, Phase, Session};
 use crate::session::pins::Reasons;
 use crate::slots::Key;
 use crate::wire::{Owner, Wire};
@@ -138,6 +138,18 @@ impl Engine {
         }
     }
 
+    /// True while a command or a file that streams has filled its backend's queue.
+    fn is_held_back(&self, session: Key<Session>) -> bool {
+        let s = &self.sessions[session];
+        let streams = match &s.phase {
+            Phase::Relaying(request) => request.body != Body::Whole,
+            Phase::Feeding(..) => true,
+            _ => false,
+        };
+        let backend = s.lease.filter(|_| streams).map(|link| self.links[link].wire);
+        backend.and_then(|wire| self.wires.get(wire)).is_some_and(|w| w.queued_bytes() > QUEUE_BYTES_LOW)
+    }
+
     pub(crate) fn pause(&mut self, key: Key<Wire>) {
         let Some(wire) = self.wires.get_mut(key).filter(|w| !w.closing) else { return };
         if !std::mem::replace(&mut wire.paused, true) {
@@ -181,7 +193,7 @@ impl Engine {
         let (wire, waiting) = (s.wire, s.inbound.len());
         if waiting > crate::limits::INBOUND_BYTES_HIGH {
             self.pause(wire);
-        } else if waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 {
+        } else if waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 && !self.is_held_back(session) {
             self.resume(wire);
         }
     }

@@ -29,5 +29,13 @@ pub enum Purpose {
     InsertId(Key<Session>),
     /// `SET last_insert_id=…`
     GiveInsertId,
+    /// The session's own trackers, or the gate's again.
+    Trackers,
+    /// What a statement left of the session's trackers and of these variables.
+    TrackersAsked(Key<Session>, Box<[Box<str>]>),
+    /// Which of its user locks a session has left.
+    LocksAsked(Key<Session>),
+    /// Leads to the state that the gate's own answer would have left behind; it may be meant to fail.
+    Lead,
     Kill,
 }

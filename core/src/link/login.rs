@@ -12,7 +12,7 @@ use crate::link::expect::{Expect, Purpose};
 use crate::link::{Lessee, Link, LinkPhase, LoginCause};
 use crate::session::account::AccountId;
 use crate::session::greet::take_packet;
-use crate::session::{Phase, Session};
+use crate::session::{Phase, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::Address;
 use crate::state::{SchemaId, StateId};
@@ -25,24 +25,6 @@ use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::packet;
 use weir_net::scan::ReplyKind;
 use weir_net::writer::Put;
-
-/// What every connection is told first: report what statements change (design: "Believe the server").
-///
-/// The variables are named, not `'*'`: with the star, 9.x reports `statement_id` after every statement, so that each OK
-/// would have to be rewritten. A variable that is not in the list cannot be carried either, and pins its session by plan.
-pub(crate) fn setup_text() -> Vec<u8> {
-    let mut text = b"SET session_track_schema=ON,session_track_state_change=ON,\
-session_track_gtids=OWN_GTID,session_track_system_variables='"
-        .to_vec();
-    for (n, name) in weir_planner::variables::replayable_names().enumerate() {
-        if n > 0 {
-            text.push(b',');
-        }
-        text.extend_from_slice(name.as_bytes());
-    }
-    text.push(b'\'');
-    text
-}
 
 impl Engine {
     pub(crate) fn link_dialed(&mut self, link: Key<Link>) {
@@ -119,6 +101,7 @@ impl Engine {
         l.caps = class.login_caps(greeting.capabilities);
         l.thread_id = greeting.connection_id;
         l.nonce = greeting.nonce;
+        l.charset = greeting.charset;
         let account = self.accounts.get(l.account);
         let channel = channel_of(&self.snapshot.backend(l.backend).address);
         let mut auth = Box::new(ClientAuth::new(&*account.user, account.password.clone(), channel));
@@ -177,6 +160,7 @@ impl Engine {
         l.schema = schema;
         l.state = StateId(0);
         l.dirty = false;
+        l.bare = false;
         l.statements.clear();
         l.undisturbed = false;
         let wire = l.wire;
@@ -239,7 +223,8 @@ impl Engine {
     /// The backend said no, in its own words: whoever waits for this very login hears them.
     fn login_refused(&mut self, link: Key<Link>, err: &[u8]) {
         self.counters.dials_failed += 1;
-        let (account, backend) = (self.links[link].account, self.links[link].backend);
+        let l = &self.links[link];
+        let (account, backend, schema) = (l.account, l.backend, l.schema);
         let code = ErrPacket::decode(err).map_or(0, |e| e.code);
         // Too many connections there, or host blocked: not the client's fault; its waiters stay in line.
         if matches!(code, 1040 | 1129 | 1130 | 1158..=1161) {
@@ -261,9 +246,40 @@ impl Engine {
                 _ => None,
             })
             .filter(|s| self.sessions[*s].account == account)
+            // "Unknown database" and "access denied to database" are about this schema.
+            .filter(|s| !matches!(code, 1044 | 1049) || self.wants_schema(*s, schema))
             .collect();
         for session in waiting {
-            self.login_refused_for(session, err);
+            match code {
+                1044 | 1049 => self.schema_refused_for(session, err),
+                _ => self.login_refused_for(session, err),
+            }
+        }
+    }
+
+    fn wants_schema(&self, session: Key<Session>, schema: SchemaId) -> bool {
+        let s = &self.sessions[session];
+        s.schema == schema && !matches!(&s.phase, Phase::Waiting(request, _) if request.schemaless.is_some())
+    }
+
+    /// A schema that was dropped or forbidden since the session chose it: an error for its statement, no end.
+    fn schema_refused_for(&mut self, session: Key<Session>, err: &[u8]) {
+        match std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) {
+            Phase::Waiting(mut request, Wait::Line(ticket)) => {
+                self.pool.cancel(ticket);
+                self.waiters.remove(&ticket);
+                let code = ErrPacket::decode(err).map_or(0, |e| e.code);
+                if code != 1049 || request.schemaless.is_some() {
+                    return self.answer(session, request, err);
+                }
+                request.schemaless = Some(err.into());
+                self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
+                self.decide_anew(session);
+            }
+            other => {
+                self.sessions[session].phase = other;
+                self.login_refused_for(session, err);
+            }
         }
     }
 

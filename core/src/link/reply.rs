@@ -11,12 +11,11 @@ use crate::engine::Engine;
 use crate::limits::INJECTED_REPLY_BYTES_MAX;
 use crate::link::expect::Purpose;
 use crate::link::{Lessee, Link, LinkPhase};
-use crate::session::InsertId;
 use crate::session::relay::Verdict;
+use crate::session::{Body, InsertId, Phase};
 use crate::slots::Key;
 use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::packet::HEADER_BYTES;
-use weir_net::reader::Reader;
 use weir_net::scan::{ReplyKind, Step, What};
 use weir_net::statement::PrepareOk;
 use weir_net::track::{Track, Tracks};
@@ -243,6 +242,7 @@ impl Engine {
                 self.alignment_failed(link, payload);
                 false
             }
+            Some(Purpose::Lead) => true,
             Some(Purpose::Kill) => {
                 let code = ErrPacket::decode(payload).map_or(0, |e| e.code);
                 self.log(crate::mail::Level::Info, "a KILL at a backend failed", format!("error {code}"));
@@ -284,10 +284,16 @@ impl Engine {
         while let Some(purpose) = self.finish_expect(link) {
             self.purpose_served(link, purpose);
             let next = self.links.get(link).and_then(|l| l.expects.front());
-            if next.is_none_or(|next| next.kind != ReplyKind::Nothing) {
+            if next.is_none_or(|next| next.kind != ReplyKind::Nothing) || self.is_streaming_to(link) {
                 return;
             }
         }
+    }
+
+    /// More of the client's command is still to come.
+    fn is_streaming_to(&self, link: Key<Link>) -> bool {
+        let Some(Lessee::Session(session)) = self.links[link].lessee else { return false };
+        matches!(&self.sessions[session].phase, Phase::Relaying(request) if request.body != Body::Whole)
     }
 
     fn purpose_served(&mut self, link: Key<Link>, purpose: Purpose) {
@@ -312,7 +318,10 @@ impl Engine {
                 self.insert_id_kept(link, session);
                 self.go_on(link);
             }
-            Purpose::GiveInsertId => {}
+            Purpose::GiveInsertId | Purpose::Lead => {}
+            Purpose::Trackers => self.conclude(link),
+            Purpose::LocksAsked(session) => self.locks_told(session, link),
+            Purpose::TrackersAsked(session, names) => self.trackers_told(session, link, &names),
             Purpose::Kill => self.kill_sent(link),
         }
     }
@@ -330,24 +339,16 @@ impl Engine {
     fn insert_id_kept(&mut self, link: Key<Link>, session: Key<crate::session::Session>) {
         let captured = std::mem::take(&mut self.links[link].captured);
         let Some(s) = self.sessions.get_mut(session) else { return };
-        if let InsertId::OnLink(on, said) = s.insert_id
+        if let InsertId::OnLink { link: on, said, before } = s.insert_id
             && on == link
         {
-            s.insert_id = InsertId::Known(last_cell(&captured).unwrap_or(said));
+            let cells = crate::session::trackers::last_row(&captured);
+            let id = cells.first().and_then(|cell| std::str::from_utf8(cell).ok()?.parse().ok());
+            s.insert_id = InsertId::Known(match id {
+                None => said,
+                Some(0) => before,
+                Some(id) => id,
+            });
         }
     }
-}
-
-/// The number in the last packet of a result of one column and one row: count, definition, row.
-fn last_cell(bytes: &[u8]) -> Option<u64> {
-    let mut rest = bytes;
-    let mut last = None;
-    while rest.len() >= HEADER_BYTES {
-        let header = weir_net::packet::Header::at_front(rest)?;
-        let end = HEADER_BYTES + header.payload_len as usize;
-        last = rest.get(HEADER_BYTES..end);
-        rest = rest.get(end..)?;
-    }
-    let text = Reader::new(last?).lenenc_bytes().ok()?;
-    std::str::from_utf8(text).ok()?.parse().ok()
 }

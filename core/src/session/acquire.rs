@@ -15,10 +15,11 @@ impl Engine {
     /// Asks the pool for a connection to `backend` for a session in `Verify` or `Waiting`.
     pub(crate) fn acquire(&mut self, session: Key<Session>, backend: BackendId) {
         let s = &self.sessions[session];
+        let schemaless = matches!(&s.phase, Phase::Waiting(request, _) if request.schemaless.is_some());
         let want = Want {
             account: s.account.0,
             class: s.class.0,
-            schema: s.schema.0,
+            schema: if schemaless { 0 } else { s.schema.0 },
             fingerprint: s.state.0,
             prefer: s.last_link,
         };

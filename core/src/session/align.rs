@@ -1,7 +1,7 @@
 //! Aligning: making the leased connection look like the client's session, by difference, then sending the command.
 //!
 //! ```text
-//!   step_next:  change of user ─► schema ─► variables ─► prepare ─► insert id ─► the command
+//!   step_next:  change of user ─► schema ─► variables ─► prepare ─► insert id, trackers, … ─► the command
 //!                 awaited         awaited    pipelined*   awaited    pipelined
 //! ```
 //! \* A change of variables that this backend has accepted before cannot fail, so it travels in front of the command in
@@ -13,6 +13,7 @@ use crate::limits::COMMAND_BYTES_BUFFERED_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Link, LinkPhase};
 use crate::session::prepared::Text;
+use crate::session::previous::{ABOUT_PREVIOUS, Place};
 use crate::session::{Body, InsertId, Phase, Progress, Request, Session};
 use crate::slots::Key;
 use crate::state::{SchemaId, StateId};
@@ -25,9 +26,16 @@ use weir_planner::Asks;
 enum Next {
     ChangeUser(SchemaId),
     Schema(SchemaId),
-    Variables { wants: StateId, may_fail: bool },
+    Variables {
+        wants: StateId,
+        may_fail: bool,
+    },
     Prepare(Rc<Text>),
     GiveInsertId(u64),
+    /// The server's own number stands unless it is 0.
+    MendInsertId(u64),
+    Trackers,
+    Lead(Vec<Rc<[u8]>>),
     Send,
 }
 
@@ -46,7 +54,12 @@ impl Engine {
             self.keep_insert_id(link, session);
             let Some(s) = self.sessions.get(session) else { return };
             let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
-            match self.step_next(session, request, link) {
+            let missing = self.missing_statement(session, request, link);
+            let home = missing.map(|text| (self.states.understood_as(self.sessions[session].state, text.state), text));
+            let Some(Phase::Aligning(request)) = self.sessions.get(session).map(|s| &s.phase) else { return };
+            match self.step_next(session, request, link, home) {
+                // What is under way would be taken for the server's side of the login.
+                Next::ChangeUser(_) if !self.links[link].expects.is_empty() => return,
                 Next::ChangeUser(schema) => {
                     let account = s.account;
                     return self.change_user(link, account, schema);
@@ -72,7 +85,22 @@ impl Engine {
                 Next::GiveInsertId(id) => {
                     let text = format!("SET last_insert_id={id}");
                     self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
-                    self.sessions[session].insert_id = InsertId::OnLink(link, id);
+                    self.sessions[session].insert_id = InsertId::OnLink { link, said: id, before: 0 };
+                }
+                Next::MendInsertId(before) => {
+                    let text =
+                        format!("SET last_insert_id=CAST(COALESCE(NULLIF(LAST_INSERT_ID(),0),{before}) AS UNSIGNED)");
+                    self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
+                    let said = self.sessions[session].insert_id.known();
+                    self.sessions[session].insert_id = InsertId::OnLink { link, said, before: 0 };
+                }
+                Next::Trackers => self.give_trackers(session, link),
+                Next::Lead(way) => {
+                    for text in way {
+                        self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, &text);
+                    }
+                    let slot = self.links[link].slot;
+                    self.sessions[session].previous.place = Place::On { slot, rows: true };
                 }
                 Next::Send => return self.send(session, link),
             }
@@ -87,12 +115,13 @@ impl Engine {
             return true;
         }
         let Some(owner) = self.links[link].last_session.filter(|owner| *owner != next) else { return false };
-        let known_here = |s: &Session| matches!(s.insert_id, InsertId::OnLink(on, _) if on == link);
+        let known_here = |s: &Session| matches!(s.insert_id, InsertId::OnLink { link: on, .. } if on == link);
         if !self.sessions.get(owner).is_some_and(known_here) {
             return false;
         }
         self.links[link].captured.clear();
-        let ask = b"SELECT LAST_INSERT_ID()";
+        // The second call leaves 0 for the next user: what that user's statements make of it tells whose it is.
+        let ask = b"SELECT LAST_INSERT_ID(),LAST_INSERT_ID(0)";
         self.inject(link, ReplyKind::Query, Purpose::InsertId(owner), Command::Query, ask);
         self.links[link].last_session = None;
         true
@@ -107,22 +136,35 @@ impl Engine {
         })
     }
 
-    fn step_next(&self, session: Key<Session>, request: &Request, link: Key<Link>) -> Next {
+    /// The text of the request's statement, if its connection has not prepared it.
+    fn missing_statement(&self, session: Key<Session>, request: &Request, link: Key<Link>) -> Option<Rc<Text>> {
+        let uses = matches!(request.command, Command::StmtExecute | Command::StmtSendLongData);
+        let statement = self.sessions[session].statements.get(&request.statement.filter(|_| uses)?)?;
+        let is_there = self.links[link].statements.contains_key(&statement.text.id);
+        (!is_there).then(|| statement.text.clone())
+    }
+
+    /// `home`: a statement to be prepared first, and the state in which it is understood as it was.
+    fn step_next(
+        &self,
+        session: Key<Session>,
+        request: &Request,
+        link: Key<Link>,
+        home: Option<(StateId, Rc<Text>)>,
+    ) -> Next {
         let s = &self.sessions[session];
         let l = &self.links[link];
         if l.account != s.account {
             return Next::ChangeUser(s.schema);
         }
-        let statement = request.statement.and_then(|id| s.statements.get(&id));
-        let uses = matches!(request.command, Command::StmtExecute | Command::StmtSendLongData);
-        let missing = statement.filter(|st| uses && !l.statements.contains_key(&st.text.id));
         // A statement is prepared where its names meant what they meant when the client prepared it.
         // Without a schema it can only have qualified names, which mean the same in any.
-        let home = |st: &crate::session::prepared::Statement| match st.text.schema {
-            SchemaId(0) => (l.schema, st.text.state),
-            schema => (schema, st.text.state),
+        let (schema, state) = match &home {
+            None if request.schemaless.is_some() => (SchemaId(0), s.state),
+            None => (s.schema, s.state),
+            Some((state, text)) if text.schema == SchemaId(0) => (l.schema, *state),
+            Some((state, text)) => (text.schema, *state),
         };
-        let (schema, state) = missing.map_or((s.schema, s.state), home);
         if l.schema != schema && schema != SchemaId(0) {
             return Next::Schema(schema);
         }
@@ -134,8 +176,8 @@ impl Engine {
             let may_fail = !self.accepted.contains(&(l.backend, l.state.0, state.0));
             return Next::Variables { wants: state, may_fail };
         }
-        if let Some(statement) = missing {
-            return Next::Prepare(statement.text.clone());
+        if let Some((_, text)) = home {
+            return Next::Prepare(text);
         }
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
         match s.insert_id {
@@ -143,7 +185,16 @@ impl Engine {
                 Next::GiveInsertId(0)
             }
             InsertId::Known(id) if asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
-            InsertId::OnLink(on, id) if on != link && asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
+            InsertId::OnLink { link: on, said, .. } if on != link && asks.contains(Asks::LAST_INSERT_ID) => {
+                Next::GiveInsertId(said)
+            }
+            InsertId::OnLink { before, .. } if before != 0 && asks.contains(Asks::LAST_INSERT_ID) => {
+                Next::MendInsertId(before)
+            }
+            _ if self.wants_own_trackers(request) && !l.bare => Next::Trackers,
+            _ if asks.intersects(ABOUT_PREVIOUS) && !matches!(s.previous.place, Place::On { .. }) => {
+                s.previous.way(asks).map_or(Next::Send, Next::Lead)
+            }
             _ => Next::Send,
         }
     }
@@ -188,19 +239,25 @@ impl Engine {
         self.count_sent(link);
         self.expect(link, Expect { kind, purpose: Purpose::Client });
         let l = &mut self.links[link];
+        l.goes_on = l.undisturbed && l.last_session == Some(session);
         l.undisturbed = true;
         l.last_session = Some(session);
         let eof_wanted = !self.sessions[session].caps.contains(weir_net::flags::Capabilities::DEPRECATE_EOF);
         if l.expects.len() == 1 {
             l.scan.mark_columns_end(eof_wanted);
         }
-        // Replies to statements in front of it come first.
-        let no_reply = kind == ReplyKind::Nothing && l.expects.len() == 1;
         self.sessions[session].phase = Phase::Relaying(request);
-        if no_reply {
-            return self.reply_ended(link);
-        }
         self.stream_more(session);
+    }
+
+    /// A command without a reply ends with its last byte, once the replies to statements in front of it are here.
+    fn end_without_reply(&mut self, session: Key<Session>, link: Key<Link>) {
+        let Phase::Relaying(request) = &self.sessions[session].phase else { return };
+        let expects = &self.links[link].expects;
+        let unanswered = expects.len() == 1 && expects.front().is_some_and(|e| e.kind == ReplyKind::Nothing);
+        if request.body == Body::Whole && unanswered {
+            self.reply_ended(link);
+        }
     }
 
     /// The front of the command is replaced (types inserted), the rest moves as it is.
@@ -269,14 +326,21 @@ impl Engine {
         self.touch(wire);
         self.balance_inbound(session);
         self.hold_back(wire, client);
+        self.end_without_reply(session, link);
     }
 
     /// A step of the alignment was refused by the backend: the command is answered with that error, unsent.
     pub(crate) fn alignment_failed(&mut self, link: Key<Link>, err: &[u8]) {
         let Some(crate::link::Lessee::Session(session)) = self.links[link].lessee else { return };
-        let Phase::Aligning(request) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
+        let Phase::Aligning(mut request) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
             return;
         };
+        let code = weir_net::outcome::ErrPacket::decode(err).map_or(0, |e| e.code);
+        if code == 1049 && request.schemaless.is_none() && request.body == Body::Whole {
+            request.schemaless = Some(err.into());
+            self.sessions[session].phase = Phase::Aligning(request);
+            return self.proceed(session);
+        }
         self.settle_unsent(session);
         if request.body != Body::Whole {
             self.say_packet(session, 1, err);

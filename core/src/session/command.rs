@@ -8,7 +8,8 @@
 //! Rules: MySQL "Command Phase".
 
 use crate::engine::Engine;
-use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, STREAMED_TEXT_BYTES};
+use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, QUEUE_BYTES_HIGH, STREAMED_TEXT_BYTES};
+use crate::session::farewell::Parting;
 use crate::session::refuse::Refusal;
 use crate::session::{Body, Outcome, Phase, Progress, Request, Session};
 use crate::slots::Key;
@@ -41,12 +42,17 @@ impl Engine {
             | Phase::Aligning(_)
             | Phase::Relaying(_)
             | Phase::Killing(..)
+            | Phase::Asking
             | Phase::Farewell => {}
         }
     }
 
     fn run_ready(&mut self, session: Key<Session>) {
         let s = &self.sessions[session];
+        // Who does not read answers gets no more of them: the next command waits until some have left.
+        if self.wires[s.wire].queued_bytes() > QUEUE_BYTES_HIGH {
+            return;
+        }
         let Some((header, command)) = self.front(session) else { return };
         if s.leaving && s.lease.is_none() {
             return self.part_with(session, 0, &Refusal::Draining);
@@ -83,6 +89,7 @@ impl Engine {
             sent_at: self.now,
             resends: 0,
             kept: Default::default(),
+            schemaless: None,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
         };
@@ -95,22 +102,21 @@ impl Engine {
         }
     }
 
-    /// Header and command byte at the front of the client's bytes.
+    /// Header and command byte at the front of the client's bytes. An empty packet has no such byte: it is taken for a
+    /// `COM_SLEEP`, as the server takes it, and the byte behind it belongs to the next packet.
     fn front(&self, session: Key<Session>) -> Option<(Header, u8)> {
         let inbound = &self.sessions[session].inbound;
-        if inbound.len() <= HEADER_BYTES {
-            return None;
-        }
         let first = self.blocks.bytes(inbound.first()?);
-        let mut head = [0u8; 5];
-        if first.len() >= 5 {
-            head.copy_from_slice(&first[..5]);
+        let mut copy = Vec::new();
+        let head = if first.len() > HEADER_BYTES {
+            first
         } else {
-            let mut copy = Vec::with_capacity(5);
-            inbound.copy_to(&self.blocks, 0, 5, &mut copy);
-            head.copy_from_slice(&copy);
-        }
-        Some((Header::decode([head[0], head[1], head[2], head[3]]), head[4]))
+            inbound.copy_to(&self.blocks, 0, HEADER_BYTES + 1, &mut copy);
+            &copy
+        };
+        let header = Header::at_front(head)?;
+        let command = if header.payload_len == 0 { Command::Sleep as u8 } else { *head.get(HEADER_BYTES)? };
+        Some((header, command))
     }
 
     /// What each command wants.
@@ -167,7 +173,7 @@ impl Engine {
             return self.route_to(session, request, Route::Any);
         }
         let mut payload = Vec::with_capacity(8);
-        EofPacket { warnings: 0, status: s.lasting_status() }.encode(&mut payload, s.caps);
+        EofPacket { warnings: s.previous.told, status: s.lasting_status() }.encode(&mut payload, s.caps);
         self.answer(session, request, &payload);
     }
 
@@ -176,11 +182,18 @@ impl Engine {
         self.answer_ok(session, request);
     }
 
+    /// An OK of the gate's own for a statement: the next questions are about it.
+    pub(crate) fn answer_statement(&mut self, session: Key<Session>, request: Request) {
+        self.sessions[session].previous.done();
+        self.answer_ok(session, request);
+    }
+
     /// Uses up a command that the gate answers itself, with an OK.
     pub(crate) fn answer_ok(&mut self, session: Key<Session>, request: Request) {
         let s = &self.sessions[session];
         let mut payload = Vec::with_capacity(16);
-        OkPacket { status: s.lasting_status(), ..OkPacket::default() }.encode(&mut payload, s.caps);
+        let warnings = s.previous.told;
+        OkPacket { status: s.lasting_status(), warnings, ..OkPacket::default() }.encode(&mut payload, s.caps);
         self.answer(session, request, &payload);
     }
 
@@ -189,19 +202,20 @@ impl Engine {
             return;
         }
         self.counters.commands_local += 1;
+        if request.body != Body::Whole {
+            // Its bytes are still to come, and would be taken for the next command: it ends here.
+            self.say_packet(session, 1, payload);
+            return self.end_session(session, Parting::AfterSending);
+        }
         self.use_up(session, &request);
         self.say_packet(session, 1, payload);
         self.rest(session);
     }
 
-    /// Takes a command's bytes off the client's input without sending them. A streaming one cannot be skipped:
-    /// the session then ends after its answer.
+    /// Takes the bytes of a whole command off the client's input without sending them.
     pub(crate) fn use_up(&mut self, session: Key<Session>, request: &Request) {
-        let s = &mut self.sessions[session];
-        match request.body {
-            Body::Whole => s.inbound.consume(&mut self.blocks, request.len),
-            Body::Streaming { .. } => s.leaving = true,
-        }
+        debug_assert!(request.body == Body::Whole, "a command that streams cannot be skipped");
+        self.sessions[session].inbound.consume(&mut self.blocks, request.len);
     }
 
     /// Answers a command that was not sent anywhere with an error of the gate's own.
@@ -219,6 +233,8 @@ impl Engine {
         if request.progress == Progress::Unsent {
             self.use_up(session, &request);
         }
+        let (code, state, message) = why.words();
+        self.sessions[session].previous.failed(code, state, &message);
         self.say_packet(session, 1, &payload);
         self.rest(session);
     }
@@ -229,6 +245,10 @@ impl Engine {
             return false;
         }
         if request.progress == Progress::Unsent {
+            if request.body != Body::Whole {
+                self.client_gone(session);
+                return true;
+            }
             self.use_up(session, request);
         }
         let statement = request.statement.and_then(|id| self.sessions[session].statements.get_mut(&id));
@@ -239,16 +259,16 @@ impl Engine {
         true
     }
 
-    /// The bytes of the command after its command byte, as far as they are here.
+    /// The bytes of the command after its command byte, as far as they are here; none of one that streams.
     pub(crate) fn command_bytes<'a>(&'a self, session: Key<Session>, len: usize, copy: &'a mut Vec<u8>) -> &'a [u8] {
         let inbound = &self.sessions[session].inbound;
         let Some(first) = inbound.first() else { return &[] };
         let first = self.blocks.bytes(first);
         if first.len() >= len {
-            return &first[HEADER_BYTES + 1..len];
+            return first.get(HEADER_BYTES + 1..len).unwrap_or_default();
         }
         copy.clear();
-        inbound.copy_to(&self.blocks, HEADER_BYTES + 1, len - HEADER_BYTES - 1, copy);
+        inbound.copy_to(&self.blocks, HEADER_BYTES + 1, len.saturating_sub(HEADER_BYTES + 1), copy);
         copy
     }
 

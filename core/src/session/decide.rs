@@ -8,7 +8,9 @@
 
 use crate::engine::Engine;
 use crate::limits::STREAMED_TEXT_BYTES;
+use crate::link::Link;
 use crate::session::pins::Reasons;
+use crate::session::previous::{ABOUT_PREVIOUS, Place, keeps_diagnostics};
 use crate::session::refuse::Refusal;
 use crate::session::{Body, InsertId, Phase, Request, Session, Wait};
 use crate::slots::Key;
@@ -29,11 +31,8 @@ enum Answerer {
     Anyone,
 }
 
-/// What the server would answer wrongly, since it knows its own connections only (S30).
+/// What the server would understand wrongly, since it knows its own connections only (S30).
 pub(crate) fn unanswerable(plan: &Plan) -> Option<Refusal> {
-    if plan.asks.contains(Asks::CONNECTION_ID) {
-        return Some(Refusal::ConnectionIdAlone);
-    }
     (plan.effects.contains(Effects::KILL)).then_some(Refusal::KillByNumber)
 }
 
@@ -53,6 +52,7 @@ impl Engine {
         if let Some(why) = unanswerable(&plan) {
             return self.refuse(session, request, &why);
         }
+        let request = self.with_ids(session, request, &plan);
         self.decide(session, request);
     }
 
@@ -153,14 +153,13 @@ impl Engine {
     /// Questions about the previous statement are answered where it ran; other statements end the wait for them.
     fn make_room_for_questions(&mut self, session: Key<Session>, request: &Request) -> Result<(), Refusal> {
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
-        let about_previous = Asks::DIAGNOSTICS | Asks::ROW_COUNT | Asks::FOUND_ROWS;
-        let s = &mut self.sessions[session];
-        if asks.intersects(about_previous) {
-            return match s.lease {
-                Some(_) => Ok(()),
-                None => self.previous_statement_is_known(session),
-            };
+        if asks.intersects(ABOUT_PREVIOUS) {
+            return self.previous_statement_is_known(session, request);
         }
+        if keeps_diagnostics(request.command) {
+            return Ok(());
+        }
+        let s = &mut self.sessions[session];
         if s.pins.reasons().intersects(Reasons::SOFT) {
             s.pins.drop(Reasons::SOFT);
             if s.pins.is_empty() {
@@ -173,17 +172,33 @@ impl Engine {
         Ok(())
     }
 
-    /// True when the connection that ran the session's previous statement is idle and nothing else ran on it since.
-    fn previous_statement_is_known(&mut self, session: Key<Session>) -> Result<(), Refusal> {
-        let slot = self.sessions[session].last_link;
-        let link = slot.and_then(|slot| self.slot_links.get(&slot.index)).copied();
-        match link.and_then(|link| self.links.get(link)) {
-            Some(l)
-                if Some(l.slot) == slot && l.last_session == Some(session) && l.undisturbed && l.lessee.is_none() =>
+    /// Ok when a connection can answer: the one that ran the session's previous statement, held or idle, with nothing
+    /// else run on it since, or any that is brought into the state that the gate's own answer would have left behind.
+    fn previous_statement_is_known(&mut self, session: Key<Session>, request: &Request) -> Result<(), Refusal> {
+        let plan = request.plan.as_ref();
+        let asks = plan.map(|p| p.asks).unwrap_or_default();
+        // What does more than ask must not go where a read was answered.
+        let anywhere = plan.is_some_and(|p| p.effects.is_empty());
+        let primary = self.snapshot.primary();
+        let s = &self.sessions[session];
+        let Place::On { slot, rows } = s.previous.place else {
+            return s.previous.way(asks).map(|_| ()).ok_or(Refusal::DiagnosticsGone);
+        };
+        let link = self.slot_links.get(&slot.index).and_then(|link| Some((*link, self.links.get(*link)?)));
+        let free = |key, l: &Link| l.lessee.is_none() || s.lease == Some(key);
+        match link {
+            Some((key, l))
+                if l.slot == slot
+                    && l.last_session == Some(session)
+                    && l.undisturbed
+                    && free(key, l)
+                    && (anywhere || Some(l.backend) == primary)
+                    && (rows || !asks.contains(Asks::FOUND_ROWS)) =>
             {
                 Ok(())
             }
-            None if self.sessions[session].last_link.is_none() => Ok(()),
+            // Where no warning was, and no rows were changed, another connection can be led into the same state.
+            _ if self.sessions[session].previous.leave(asks) => Ok(()),
             _ => Err(Refusal::DiagnosticsGone),
         }
     }
@@ -194,10 +209,10 @@ impl Engine {
         self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
         let primary = self.snapshot.primary();
         let s = &self.sessions[session];
-        let about_previous = asks.intersects(Asks::DIAGNOSTICS | Asks::ROW_COUNT | Asks::FOUND_ROWS);
-        let slot = if about_previous {
-            s.last_link
-        } else if let (true, InsertId::OnLink(link, _)) = (asks.contains(Asks::LAST_INSERT_ID), s.insert_id) {
+        let about_previous = asks.intersects(ABOUT_PREVIOUS);
+        let slot = if let (true, Place::On { slot, .. }) = (about_previous, &s.previous.place) {
+            Some(*slot)
+        } else if let (true, InsertId::OnLink { link, .. }) = (asks.contains(Asks::LAST_INSERT_ID), s.insert_id) {
             self.links.get(link).filter(|l| Some(l.backend) == primary).map(|l| l.slot)
         } else {
             None

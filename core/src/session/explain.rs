@@ -24,6 +24,7 @@ impl Engine {
             sent_at: self.now,
             resends: 0,
             kept: Default::default(),
+            schemaless: None,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
         };
@@ -134,5 +135,5 @@ impl Engine {
 fn table(names: &[&str], rows: Vec<Vec<String>>) -> Table {
     let columns = names.iter().map(|name| (name.as_bytes().to_vec(), Shape::Text)).collect();
     let rows = rows.into_iter().map(|row| row.into_iter().map(|cell| Some(cell.into_bytes())).collect());
-    Table { columns, rows: rows.collect() }
+    Table { columns, rows: rows.collect(), warnings: 0 }
 }

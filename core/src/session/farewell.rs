@@ -41,7 +41,7 @@ impl Engine {
             | Phase::Killing(mut request, _) => {
                 request.kept.clear(&mut self.blocks);
             }
-            Phase::Greet(_) | Phase::Ready | Phase::Farewell => {}
+            Phase::Greet(_) | Phase::Ready | Phase::Asking | Phase::Farewell => {}
         }
         gone.inbound.clear(&mut self.blocks);
         if let Some(link) = gone.lease.take() {

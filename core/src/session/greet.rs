@@ -139,6 +139,10 @@ impl Engine {
         if head[..3] != [32, 0, 0] || is_tls_request(&head[4..]).is_none() {
             return false;
         }
+        // A client that does not wait for the greeting: records may leave only when all of it has.
+        if !self.wires[wire].out.is_empty() {
+            return true;
+        }
         let Some(config) = self.snapshot.keys.tls.clone() else { return false };
         s.inbound.consume(&mut self.blocks, 36);
         s.phase = Phase::Greet(Greet::TlsHandshake);
@@ -283,6 +287,7 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         phase: Phase::Greet(Greet::Login),
         lease: None,
         pins: Default::default(),
+        held: Default::default(),
         statements: Default::default(),
         statement_next: 0,
         freshness: Freshness::default(),
@@ -290,7 +295,8 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         target: None,
         last_link: None,
         insert_id: Default::default(),
-        shows: Default::default(),
+        trackers: Default::default(),
+        previous: Default::default(),
         lost: None,
         deadline: Default::default(),
         rested_at: Default::default(),

@@ -4,28 +4,37 @@
 
 use crate::engine::Engine;
 use crate::link::LinkPhase;
+use crate::session::previous::Place;
 use crate::session::refuse::Refusal;
-use crate::session::{Freshness, InsertId, Phase, Request, Session, VerifyCause, Wrote};
+use crate::session::{InsertId, Phase, Request, Session, VerifyCause, Wrote};
 use crate::slots::Key;
 use crate::state::StateId;
 use std::rc::Rc;
 use weir_net::auth::{Ask, Known, ServerAuth};
-use weir_net::column::{Column, put_result};
+use weir_net::column::{
+    CHARSET_BINARY, CHARSET_UTF8MB4, Column, FLAG_BINARY, FLAG_NOT_NULL, FLAG_UNSIGNED, KIND_LONG, KIND_VAR_STRING,
+    put_result,
+};
 use weir_net::command::ChangeUser;
 use weir_net::gtid::GtidSet;
+use weir_net::outcome::EofPacket;
 use weir_planner::{Local, Plan};
 
 /// A result set of the gate's own: column names, and rows of optional text.
 pub(crate) struct Table {
     pub columns: Vec<(Vec<u8>, Shape)>,
     pub rows: Vec<Vec<Option<Vec<u8>>>>,
+    pub warnings: u16,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Text,
     /// As MySQL shows `CONNECTION_ID()`.
     Number,
+    /// As MySQL shows `ROW_COUNT()`.
+    Signed,
+    Is(Column<'static>),
 }
 
 impl Engine {
@@ -44,9 +53,21 @@ impl Engine {
             },
             Local::ConnectionId { column } => {
                 let id = self.sessions[session].id.to_string().into_bytes();
-                let table = Table { columns: vec![(column.to_vec(), Shape::Number)], rows: vec![vec![Some(id)]] };
+                let table =
+                    Table { columns: vec![(column.to_vec(), Shape::Number)], rows: vec![vec![Some(id)]], warnings: 0 };
                 self.answer_table(session, request, table);
             }
+            Local::RowCount { column } => {
+                let count = self.sessions[session].previous.row_count.to_string().into_bytes();
+                let table = Table {
+                    columns: vec![(column.to_vec(), Shape::Signed)],
+                    rows: vec![vec![Some(count)]],
+                    warnings: 0,
+                };
+                self.answer_table(session, request, table);
+            }
+            Local::FoundRows { column } => self.found_rows(session, request, &column),
+            Local::ShowConditions => self.show_conditions(session, request),
             Local::Kill { id, query_only } => self.kill_asked(session, request, id, query_only),
             Local::SetGate(values) => {
                 let values: Vec<_> = values.iter().map(|one| (one.name.clone(), one.value.clone())).collect();
@@ -55,7 +76,7 @@ impl Engine {
             Local::ShowGate(shown) => {
                 let columns = shown.iter().map(|one| (one.column.to_vec(), Shape::Text)).collect();
                 let row = shown.iter().map(|one| Some(self.gate_setting(session, &one.name))).collect();
-                let table = Table { columns, rows: vec![row] };
+                let table = Table { columns, rows: vec![row], warnings: 0 };
                 self.answer_table(session, request, table);
             }
             Local::UseRole { schema, role } => {
@@ -68,22 +89,53 @@ impl Engine {
     pub(crate) fn answer_table(&mut self, session: Key<Session>, request: Request, table: Table) {
         self.counters.commands_local += 1;
         self.use_up(session, &request);
-        let s = &self.sessions[session];
+        let s = &mut self.sessions[session];
+        let warnings = table.warnings;
+        s.previous.answered(table.rows.len(), warnings);
         let (caps, status, wire) = (s.caps, s.lasting_status(), s.wire);
         let mut bytes = Vec::new();
         let columns = table.columns.iter().map(|(name, shape)| match shape {
             Shape::Text => Column::text(name, 1024),
             Shape::Number => Column::number(name),
+            Shape::Signed => Column::signed(name),
+            Shape::Is(column) => Column { name, ..column.clone() },
         });
-        put_result(&mut bytes, 1, caps, status, &columns.collect::<Vec<_>>(), &table.rows);
+        put_result(&mut bytes, 1, caps, EofPacket { warnings, status }, &columns.collect::<Vec<_>>(), &table.rows);
         self.say(wire, &bytes);
         self.rest(session);
+    }
+
+    /// `SELECT FOUND_ROWS()`, with the warning that servers give for it.
+    fn found_rows(&mut self, session: Key<Session>, request: Request, column: &[u8]) {
+        let Some(rows) = self.sessions[session].previous.found_rows else {
+            return self.decide(session, Request { route: weir_planner::Route::Primary, ..request });
+        };
+        let row = vec![Some(rows.to_string().into_bytes())];
+        let columns = vec![(column.to_vec(), Shape::Signed)];
+        self.answer_table(session, request, Table { columns, rows: vec![row], warnings: 1 });
+    }
+
+    /// `SHOW WARNINGS` or `SHOW ERRORS`: the server shows them, on any connection when there are none.
+    fn show_conditions(&mut self, session: Key<Session>, request: Request) {
+        let previous = self.sessions[session].previous.clone();
+        if previous.warnings == 0 {
+            // The area is as empty behind anything else that brings no warning.
+            self.sessions[session].previous.place = Place::AfterOk;
+        }
+        if previous.warnings == 0 || previous.place != Place::AfterRows {
+            return self.decide(session, Request { route: weir_planner::Route::Primary, ..request });
+        }
+        // The gate has given one warning of its own.
+        let rows = vec![DEPRECATED.map(|cell| Some(cell.to_vec())).to_vec()];
+        let columns = [LEVEL, CODE, MESSAGE].map(|column| (column.name.to_vec(), Shape::Is(column)));
+        self.answer_table(session, request, Table { columns: columns.to_vec(), rows, warnings: 0 });
+        self.sessions[session].previous.warnings = previous.warnings;
     }
 
     /// `USE schema@replica`: the role is the gate's, the schema the server's. The client's bytes become a plain `USE`.
     fn use_schema(&mut self, session: Key<Session>, request: Request, schema: &[u8]) {
         if schema.is_empty() {
-            return self.answer_ok(session, request);
+            return self.answer_statement(session, request);
         }
         self.use_up(session, &request);
         let mut payload = vec![weir_net::command::Command::InitDb as u8];
@@ -117,7 +169,7 @@ impl Engine {
                 _ => return self.refuse(session, request, &bad),
             }
         }
-        self.answer_ok(session, request);
+        self.answer_statement(session, request);
     }
 
     fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
@@ -152,10 +204,14 @@ impl Engine {
         let s = &mut self.sessions[session];
         let pinned = !s.pins.is_empty();
         s.pins.clear();
+        s.held = Default::default();
         s.statements.clear();
         s.state = StateId(0);
+        // The server's own character set, not that of the login (seen on 9.7).
+        s.charset = self.snapshot.face.charset;
         s.insert_id = InsertId::Never;
-        s.shows = Default::default();
+        s.trackers = Default::default();
+        s.previous = Default::default();
         s.wrote = Wrote::Nothing;
         s.lost = None;
         s.target = None;
@@ -166,6 +222,8 @@ impl Engine {
             ..Default::default()
         };
         s.status = weir_net::flags::Status::AUTOCOMMIT;
+        let class = s.class_wanted();
+        s.class = self.classes.intern(class);
         if pinned {
             self.counters.sessions_pinned -= 1;
         }
@@ -193,7 +251,7 @@ impl Engine {
         let channel = self.channel(session);
         let rsa = self.snapshot.keys.rsa.clone();
         let s = &mut self.sessions[session];
-        s.freshness = Freshness::default();
+        // What it has written it goes on seeing: to whoever uses the connection it is one session.
         s.schema = schema;
         s.facts.system_schema = weir_planner::schema_is_system(asked.schema);
         if asked.charset != 0 {
@@ -241,5 +299,38 @@ impl Engine {
     ) {
         let ask = auth.handle(payload);
         self.change_user_asks(session, user, auth, seq, ask);
+    }
+}
+
+/// The columns of `SHOW WARNINGS`, and what 8.0.17 and later say of `FOUND_ROWS()`.
+const LEVEL: Column<'static> = condition_text(b"Level", 7);
+const MESSAGE: Column<'static> = condition_text(b"Message", 512);
+const CODE: Column<'static> = Column {
+    name: b"Code",
+    charset: CHARSET_BINARY,
+    length: 5,
+    decimals: 0,
+    kind: KIND_LONG,
+    flags: FLAG_NOT_NULL | FLAG_UNSIGNED | FLAG_BINARY,
+    ..condition_text(b"", 0)
+};
+const DEPRECATED: [&[u8]; 3] = [
+    b"Warning",
+    b"1287",
+    b"FOUND_ROWS() is deprecated and will be removed in a future release. Consider using COUNT(*) instead.",
+];
+
+const fn condition_text(name: &'static [u8], chars: u32) -> Column<'static> {
+    Column {
+        schema: b"",
+        table: b"",
+        org_table: b"",
+        name,
+        org_name: b"",
+        charset: CHARSET_UTF8MB4,
+        length: chars * 4,
+        kind: KIND_VAR_STRING,
+        flags: FLAG_NOT_NULL,
+        decimals: 31,
     }
 }

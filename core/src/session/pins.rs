@@ -39,6 +39,7 @@ reasons! {
     TEXT_PREPARE = 12, "a statement prepared by PREPARE";
     CALL = 13, "a stored procedure or function may have changed the session";
     UNKNOWN = 14, "a statement that the planner does not understand";
+    SAVEPOINT = 15, "a savepoint before the transaction has begun";
     DIAGNOSTICS = 16, "warnings or an error that may be asked for";
     FOUND_ROWS = 18, "FOUND_ROWS() may be asked for";
     ROLE = 19, "SET ROLE";
@@ -134,7 +135,6 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         (Effects::UNKNOWN_FUNCTION, Reasons::CALL),
         (Effects::UNKNOWN, Reasons::UNKNOWN),
         (Effects::CALC_FOUND_ROWS, Reasons::FOUND_ROWS),
-        (Effects::SETS_LAST_INSERT_ID, Reasons::VARIABLE),
         (Effects::SET_ROLE, Reasons::ROLE),
     ];
     let mut reasons = Reasons::default();
@@ -144,6 +144,8 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         }
     }
     let carried = |assign: &weir_planner::Assign| match assign.scope {
+        // `insert_id` holds for one statement; the other two are the session's LAST_INSERT_ID(), which is carried.
+        Scope::Session if matches!(&*assign.name, "last_insert_id" | "identity") => true,
         Scope::Session => carry(&assign.name, assign.value.as_deref().unwrap_or_default()) != Carry::Pin,
         Scope::User | Scope::Once | Scope::Global | Scope::Persist | Scope::PersistOnly => true,
     };
@@ -153,12 +155,89 @@ pub fn of_plan(plan: &Plan) -> Reasons {
     reasons
 }
 
+/// What is counted so that a pin ends with the last of it (S25).
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    temporary_tables: u32,
+    handlers: u32,
+    /// Names of user locks as they were written.
+    locks: Vec<Box<[u8]>>,
+    /// A user lock whose name is not known.
+    nameless_lock: bool,
+}
+
+impl Held {
+    /// After a statement that succeeded, with so many warnings: the reasons that have gone with the last of their kind.
+    pub fn settle(&mut self, plan: &Plan, warnings: u16) -> Reasons {
+        let mut ended = Reasons::default();
+        let counts = plan.statements == 1;
+        let has = |effect| plan.effects.contains(effect);
+        if has(Effects::TEMP_TABLE_CREATE) {
+            // With `IF NOT EXISTS` it may have been there: then one too many is counted, and the pin stays.
+            self.temporary_tables = if counts { self.temporary_tables.saturating_add(1) } else { u32::MAX };
+        } else if has(Effects::TEMP_TABLE_DROP) && counts && warnings == 0 && self.temporary_tables != u32::MAX {
+            self.temporary_tables = self.temporary_tables.saturating_sub(u32::from(plan.dropped));
+            if self.temporary_tables == 0 {
+                ended.0 |= Reasons::TEMPORARY_TABLE.0;
+            }
+        }
+        if has(Effects::HANDLER_OPEN) {
+            self.handlers = if counts { self.handlers.saturating_add(1) } else { u32::MAX };
+        } else if has(Effects::HANDLER_CLOSE) && counts && self.handlers != u32::MAX {
+            self.handlers = self.handlers.saturating_sub(1);
+            if self.handlers == 0 {
+                ended.0 |= Reasons::HANDLER.0;
+            }
+        }
+        if has(Effects::RELEASE_ALL_LOCKS) {
+            (self.locks, self.nameless_lock) = (Vec::new(), false);
+        }
+        if has(Effects::GET_LOCK) {
+            self.nameless_lock |= plan.locks.is_empty();
+            for name in plan.locks.iter().filter(|name| !self.locks.contains(name)).cloned().collect::<Vec<_>>() {
+                self.locks.push(name);
+            }
+        }
+        ended
+    }
+
+    /// After a release: which locks are left, for the server to say; None: it cannot be asked, or need not.
+    pub fn question(&self, plan: &Plan) -> Option<Vec<u8>> {
+        if !plan.effects.contains(Effects::RELEASE_LOCK) || self.nameless_lock || self.locks.is_empty() {
+            return None;
+        }
+        let mut text = b"SELECT ".to_vec();
+        for (n, name) in self.locks.iter().enumerate() {
+            if n > 0 {
+                text.push(b',');
+            }
+            text.extend_from_slice(b"IS_USED_LOCK(");
+            text.extend_from_slice(name);
+            text.extend_from_slice(b")=CONNECTION_ID()");
+        }
+        Some(text)
+    }
+
+    /// The server's answer; true when no lock is left.
+    pub fn locks_told(&mut self, values: &[Vec<u8>]) -> bool {
+        let mut values = values.iter();
+        self.locks.retain(|_| values.next().is_none_or(|value| value == b"1"));
+        self.locks.is_empty()
+    }
+}
+
 /// What a statement ends when it succeeds.
 pub fn ended_by_plan(plan: &Plan) -> Reasons {
     const TABLE: &[(Effects, Reasons)] = &[
         (Effects::UNLOCK_TABLES, Reasons(Reasons::TABLE_LOCKS.0 | Reasons::GLOBAL_READ_LOCK.0)),
         (Effects::BACKUP_UNLOCK, Reasons::BACKUP_LOCK),
         (Effects::RELEASE_ALL_LOCKS, Reasons::USER_LOCK),
+        // A transaction of its own begins when `LOCK TABLES` ends.
+        (Effects::BEGIN, Reasons::TABLE_LOCKS),
+        (Effects::COMMIT, Reasons::SAVEPOINT),
+        (Effects::ROLLBACK, Reasons::SAVEPOINT),
+        (Effects::IMPLICIT_COMMIT, Reasons::SAVEPOINT),
+        (Effects::XA_FINISH, Reasons::XA),
     ];
     let mut reasons = Reasons::default();
     for (effect, reason) in TABLE {
@@ -190,6 +269,29 @@ mod tests {
         assert_eq!(first_words(b"SET PASSWORD = 'secret'"), "SET PASSWORD …");
         assert_eq!(first_words(b"create temporary\ntable t(a int)"), "create temporary table t …");
         assert_eq!(first_words(b"'x'"), " …");
+    }
+
+    #[test]
+    fn a_pin_ends_with_the_last_of_its_kind() {
+        let plan = |sql: &str| weir_planner::plan(sql.as_bytes(), &weir_planner::Facts::default());
+        let mut held = Held::default();
+        let mut settle = |sql: &str| held.settle(&plan(sql), 0);
+        assert!(settle("CREATE TEMPORARY TABLE a (i INT)").is_empty());
+        assert!(settle("CREATE TEMPORARY TABLE b (i INT)").is_empty());
+        assert!(settle("DROP TEMPORARY TABLE IF EXISTS a").is_empty());
+        assert_eq!(settle("DROP TEMPORARY TABLE b"), Reasons::TEMPORARY_TABLE);
+        assert!(settle("HANDLER t OPEN").is_empty());
+        assert_eq!(settle("HANDLER t CLOSE"), Reasons::HANDLER);
+        assert!(settle("SELECT GET_LOCK('a', 1), GET_LOCK(\"b\", 1)").is_empty());
+        let question = held.question(&plan("DO RELEASE_LOCK('a')")).unwrap();
+        assert_eq!(
+            String::from_utf8(question).unwrap(),
+            "SELECT IS_USED_LOCK('a')=CONNECTION_ID(),IS_USED_LOCK(\"b\")=CONNECTION_ID()"
+        );
+        assert!(!held.locks_told(&[b"".to_vec(), b"1".to_vec()]));
+        assert!(held.locks_told(&[b"0".to_vec()]));
+        held.settle(&plan("SELECT GET_LOCK(CONCAT('a', 1), 1)"), 0);
+        assert!(held.question(&plan("DO RELEASE_LOCK('a1')")).is_none());
     }
 
     #[test]

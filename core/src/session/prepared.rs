@@ -23,6 +23,8 @@ pub struct Statement {
     pub types: Option<Rc<[u8]>>,
     /// Long data was sent and not used up by an execute, or a cursor is open, on the leased link.
     pub busy: Busy,
+    /// No other statement has its `Text`.
+    pub alone: bool,
     /// Its long data could not be sent: the next execute says so.
     pub failed: Option<Box<[u8]>>,
 }
@@ -66,6 +68,18 @@ impl Texts {
         let text = Rc::new(Text { id: self.next, sql: home.0.clone(), schema, state, class });
         self.by_home.insert(home, text.clone());
         text
+    }
+
+    /// The same text for one statement alone: what it keeps at the server (long data, a cursor) must meet no other's.
+    pub fn own(&mut self, text: &Text) -> Rc<Text> {
+        self.next += 1;
+        Rc::new(Text {
+            id: self.next,
+            sql: text.sql.clone(),
+            schema: text.schema,
+            state: text.state,
+            class: text.class,
+        })
     }
 }
 

@@ -43,15 +43,18 @@ pub enum Refusal {
     CloneRefused,
     UnknownStatement {
         id: u32,
-        command: &'static str,
     },
+    NoOpenCursor {
+        id: u32,
+    },
+    /// The session's own statement or connection was killed by itself.
+    Interrupted,
     TooManyStatements,
     MalformedCommand(&'static str),
     OutOfOrder,
     DiagnosticsGone,
     ReplicaHintInTransaction,
     HeldByReplica,
-    ConnectionIdAlone,
     KillByNumber,
     NoSuchThread(u64),
     NotOwner(u64),
@@ -113,14 +116,17 @@ impl Refusal {
             ),
             R::UnknownCommand => (1047, b"08S01", "Unknown command".into()),
             R::CloneRefused => (1047, b"08S01", "COM_CLONE does not pass through the gate: clone from the backend directly".into()),
-            R::UnknownStatement { id, command } => {
-                (1243, b"HY000", format!("Unknown prepared statement handler ({id}) given to {command}"))
+            R::UnknownStatement { id } => {
+                (1243, b"HY000", format!("Unknown prepared statement handler ({id}) given to mysql_stmt_precheck"))
             }
+            R::NoOpenCursor { id } => (1421, b"HY000", format!("The statement ({id}) has no open cursor.")),
+            R::Interrupted => (1317, b"70100", "Query execution was interrupted".into()),
             R::TooManyStatements => (
                 1461,
                 b"42000",
                 "Can't create more than max_prepared_stmt_count statements: this session's limit at the gate is reached".into(),
             ),
+            R::MalformedCommand("") => (1835, b"HY000", "Malformed communication packet.".into()),
             R::MalformedCommand(what) => (1835, b"HY000", format!("Malformed communication packet: {what}")),
             R::OutOfOrder => (1156, b"08S01", "Got packets out of order".into()),
             R::DiagnosticsGone => (
@@ -139,11 +145,6 @@ impl Refusal {
                 "This session's state (SHOW WEIR PINS) lives on a replica since a read-only transaction there; reset the \
                  connection before writing"
                     .into(),
-            ),
-            R::ConnectionIdAlone => (
-                1235,
-                b"42000",
-                "This gate answers CONNECTION_ID() only as SELECT CONNECTION_ID() in a text query: ask for it alone".into(),
             ),
             R::KillByNumber => (1235, b"42000", "This gate needs the connection id of KILL as a number".into()),
             R::NoSuchThread(id) => (1094, b"HY000", format!("Unknown thread id: {id}")),
@@ -190,14 +191,15 @@ mod tests {
             Refusal::TransactionLost { backend: text() },
             Refusal::UnknownCommand,
             Refusal::CloneRefused,
-            Refusal::UnknownStatement { id: 7, command: "mysqld_stmt_execute" },
+            Refusal::UnknownStatement { id: 7 },
+            Refusal::NoOpenCursor { id: 7 },
+            Refusal::Interrupted,
             Refusal::TooManyStatements,
             Refusal::MalformedCommand("y"),
             Refusal::OutOfOrder,
             Refusal::DiagnosticsGone,
             Refusal::ReplicaHintInTransaction,
             Refusal::HeldByReplica,
-            Refusal::ConnectionIdAlone,
             Refusal::KillByNumber,
             Refusal::NoSuchThread(8),
             Refusal::NotOwner(9),

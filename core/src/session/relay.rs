@@ -7,8 +7,10 @@ use crate::engine::Engine;
 use crate::link::{Lessee, Link};
 use crate::session::pins::{Reasons, first_words};
 use crate::session::prepared::Busy;
+use crate::session::previous::keeps_diagnostics;
 use crate::session::{Body, Feed, InsertId, Phase, Progress, Session};
 use crate::slots::Key;
+use crate::state::NAMES_COLLATION;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::gtid::GtidSet;
 use weir_net::outcome::{EofPacket, ErrPacket, OkPacket};
@@ -16,6 +18,7 @@ use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::What;
 use weir_net::statement::{PrepareOk, patch_statement_id};
 use weir_net::track::{Track, Tracks, put_track};
+use weir_planner::Effects;
 use weir_planner::variables::Carry;
 
 /// What becomes of a packet.
@@ -28,16 +31,12 @@ pub enum Verdict {
     Swallowed,
 }
 
-/// System variables that a server reports by default (`session_track_system_variables`).
-const SHOWN_BY_DEFAULT: &[&[u8]] =
-    &[b"time_zone", b"autocommit", b"character_set_client", b"character_set_results", b"character_set_connection"];
-
 impl Engine {
     /// Looks at a special packet of the client's reply; may rewrite it (header included).
     pub(crate) fn judge_packet(&mut self, link: Key<Link>, what: What, packet: &mut Vec<u8>) -> Verdict {
         let Some(Lessee::Session(session)) = self.links[link].lessee else { return Verdict::Swallowed };
         match what {
-            What::Ok | What::RowsEnd => self.judge_ok(session, link, packet),
+            What::Ok | What::RowsEnd => self.judge_ok(session, link, what, packet),
             What::ColumnsEof => self.judge_columns_eof(session, link, packet),
             What::Err => self.judge_err(session, link, packet),
             What::PrepareOk => self.judge_prepared(session, link, packet),
@@ -49,30 +48,38 @@ impl Engine {
         }
     }
 
-    fn judge_ok(&mut self, session: Key<Session>, link: Key<Link>, packet: &mut Vec<u8>) -> Verdict {
+    fn judge_ok(&mut self, session: Key<Session>, link: Key<Link>, what: What, packet: &mut Vec<u8>) -> Verdict {
         let link_caps = self.links[link].caps;
         let payload = std::mem::take(packet);
         let Ok(ok) = OkPacket::decode(&payload[HEADER_BYTES..], link_caps) else {
             *packet = payload;
             return Verdict::AsItIs;
         };
-        let shown = self.absorb(session, link, &ok);
+        let rows = (what == What::RowsEnd).then(|| self.links[link].scan.rows());
+        let shown = self.absorb(session, link, &ok, rows);
+        let plain = ok.status.minus(Status::SESSION_STATE_CHANGED);
+        let flagged = !shown.is_empty() || self.changed_without_news(session, &ok);
+        let status = if flagged { plain | Status::SESSION_STATE_CHANGED } else { plain };
         let s = &mut self.sessions[session];
-        s.status = ok.status.minus(Status::SESSION_STATE_CHANGED);
+        s.status = plain;
         let caps = s.caps;
+        let warnings = match &s.phase {
+            Phase::Relaying(request) if keeps_diagnostics(request.command) => s.previous.told,
+            _ => ok.warnings,
+        };
         // Also the lone EOF that some simple commands are answered with.
         let eof_differs = ok.header == 0xfe && !caps.contains(Capabilities::DEPRECATE_EOF);
-        let track_differs = !ok.track.is_empty() || ok.status.contains(Status::SESSION_STATE_CHANGED);
-        if !eof_differs && !track_differs {
+        let tracks_as_sent = status == ok.status && shown == ok.track && caps.contains(Capabilities::SESSION_TRACK);
+        let untracked = status == ok.status && !flagged;
+        if !eof_differs && warnings == ok.warnings && (tracks_as_sent || untracked) {
             *packet = payload;
             return Verdict::AsItIs;
         }
         let mut out = payload[..HEADER_BYTES].to_vec();
         if eof_differs {
-            let status = ok.status.minus(Status::SESSION_STATE_CHANGED);
-            EofPacket { warnings: ok.warnings, status }.encode(&mut out, caps);
+            EofPacket { warnings, status: plain }.encode(&mut out, caps);
         } else {
-            OkPacket { track: &shown, ..ok }.encode(&mut out, caps);
+            OkPacket { track: &shown, status, warnings, ..ok }.encode(&mut out, caps);
         }
         let len = (out.len() - HEADER_BYTES) as u32;
         out[..3].copy_from_slice(&len.to_le_bytes()[..3]);
@@ -80,16 +87,34 @@ impl Engine {
         Verdict::Changed
     }
 
+    /// Whether the server says that something changed without saying what, as it does when a transaction ends and the
+    /// next begins at once. The gate's trackers may have put a GTID there that this client does not see.
+    fn changed_without_news(&self, session: Key<Session>, ok: &OkPacket<'_>) -> bool {
+        let chains = || match &self.sessions[session].phase {
+            Phase::Relaying(request) => request.plan.as_ref().is_some_and(|p| {
+                ok.status.contains(Status::IN_TRANS) && p.effects.intersects(Effects::COMMIT | Effects::ROLLBACK)
+            }),
+            _ => false,
+        };
+        ok.status.contains(Status::SESSION_STATE_CHANGED) && (ok.track.is_empty() || chains())
+    }
+
     /// Believes an OK: status, what changed, GTIDs. Returns the trackers that this client is shown.
-    fn absorb(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>) -> Vec<u8> {
+    fn absorb(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>, rows: Option<u64>) -> Vec<u8> {
         self.links[link].status = ok.status.minus(Status::SESSION_STATE_CHANGED);
         let s = &mut self.sessions[session];
         if let Phase::Relaying(request) = &mut s.phase {
             let outcome = &mut request.outcome;
             outcome.warnings = ok.warnings;
             outcome.affected_rows = outcome.affected_rows.saturating_add(ok.affected_rows);
-            if ok.last_insert_id != 0 && request.plan.as_ref().is_some_and(|p| p.kind != weir_planner::Kind::Select) {
-                s.insert_id = InsertId::OnLink(link, ok.last_insert_id);
+            outcome.last_affected = ok.affected_rows;
+            outcome.rows = rows;
+            let plan = request.plan.as_ref();
+            if plan.is_some_and(|p| p.effects.contains(Effects::SETS_LAST_INSERT_ID)) {
+                // `LAST_INSERT_ID(expr)`: whatever it is, 0 too, it is on the server.
+                s.insert_id = InsertId::OnLink { link, said: ok.last_insert_id, before: 0 };
+            } else if ok.last_insert_id != 0 && plan.is_some_and(|p| p.kind != weir_planner::Kind::Select) {
+                s.insert_id = s.insert_id.told(link, ok.last_insert_id);
             }
         }
         let shows = s.caps.contains(Capabilities::SESSION_TRACK);
@@ -97,8 +122,8 @@ impl Engine {
         let mut shown = Vec::new();
         let before = self.links[link].state;
         for track in Tracks::new(ok.track).flatten() {
-            let by_default = self.absorb_track(session, link, &track);
-            if shows && by_default {
+            self.absorb_track(session, link, &track);
+            if shows && (self.links[link].bare || self.sessions[session].trackers.shows(&track)) {
                 put_track(&mut shown, &track);
             }
         }
@@ -117,6 +142,7 @@ impl Engine {
             return;
         };
         let state = self.links[link].state;
+        let by_names = plan.assigns.iter().any(|a| &*a.name == "character_set_client");
         let state = match assign.value.as_deref() {
             None => self.states.without(state, "collation_connection"),
             Some(value) if value.eq_ignore_ascii_case(b"default") => self.states.without(state, "collation_connection"),
@@ -124,43 +150,37 @@ impl Engine {
                 let bare = value.trim_ascii();
                 let quoted = bare.len() >= 2 && (bare[0] == b'\'' || bare[0] == b'"');
                 let bare = if quoted { &bare[1..bare.len() - 1] } else { bare };
-                self.states.with(state, "collation_connection", bare)
+                let state = self.states.with(state, "collation_connection", bare);
+                if by_names { self.states.with(state, NAMES_COLLATION, bare) } else { state }
             }
         };
         self.links[link].state = state;
         self.sessions[session].state = state;
     }
 
-    /// One tracker; true when a client with default settings would be shown it.
-    fn absorb_track(&mut self, session: Key<Session>, link: Key<Link>, track: &Track<'_>) -> bool {
+    fn absorb_track(&mut self, session: Key<Session>, link: Key<Link>, track: &Track<'_>) {
         match track {
             Track::Schema(name) => {
                 let schema = self.states.schema(name);
                 self.links[link].schema = schema;
                 self.sessions[session].schema = schema;
                 self.sessions[session].facts.system_schema = weir_planner::schema_is_system(name);
-                true
             }
-            Track::Variable { name, value } => {
-                self.variable_changed(session, link, name, value);
-                self.sessions[session].shows.variables || SHOWN_BY_DEFAULT.contains(name)
-            }
-            Track::Gtids(text) => {
-                self.wrote_gtids(session, text);
-                self.sessions[session].shows.gtids
-            }
+            Track::Variable { name, value } => self.variable_changed(session, link, name, value),
+            Track::Gtids(text) => self.wrote_gtids(session, text),
             Track::StateChanged(true) => {
                 if let Phase::Relaying(request) = &mut self.sessions[session].phase {
                     request.outcome.state_changed = true;
                 }
-                self.sessions[session].shows.state
             }
-            Track::StateChanged(false) => self.sessions[session].shows.state,
-            Track::TransactionCharacteristics(_) | Track::TransactionState(_) | Track::Unknown(..) => false,
+            Track::StateChanged(false)
+            | Track::TransactionCharacteristics(_)
+            | Track::TransactionState(_)
+            | Track::Unknown(..) => {}
         }
     }
 
-    fn variable_changed(&mut self, session: Key<Session>, link: Key<Link>, name: &[u8], value: &[u8]) {
+    pub(crate) fn variable_changed(&mut self, session: Key<Session>, link: Key<Link>, name: &[u8], value: &[u8]) {
         let Ok(name) = std::str::from_utf8(name) else { return };
         match weir_planner::variables::carry(name, value) {
             Carry::Ignore => return,
@@ -171,6 +191,9 @@ impl Engine {
         if name == "character_set_connection" {
             // It brings its own collation along.
             state = self.states.without(state, "collation_connection");
+        }
+        if name.starts_with("character_set_") {
+            state = self.states.without(state, NAMES_COLLATION);
         }
         self.links[link].state = state;
         let s = &mut self.sessions[session];
@@ -243,11 +266,19 @@ impl Engine {
         self.links[link].scan.add_shift(1);
     }
 
-    fn judge_err(&mut self, session: Key<Session>, link: Key<Link>, packet: &[u8]) -> Verdict {
+    fn judge_err(&mut self, session: Key<Session>, link: Key<Link>, packet: &mut Vec<u8>) -> Verdict {
         let code = ErrPacket::decode(&packet[HEADER_BYTES..]).map_or(0, |e| e.code);
         let Phase::Relaying(request) = &mut self.sessions[session].phase else { return Verdict::AsItIs };
         request.outcome.error = Some(code);
         request.outcome.warnings = 1;
+        if let (1046, Some(gone)) = (code, &request.schemaless) {
+            // "No database selected": the session has one, which does not exist.
+            request.outcome.error = Some(1049);
+            packet.truncate(HEADER_BYTES);
+            packet[..3].copy_from_slice(&(gone.len() as u32).to_le_bytes()[..3]);
+            packet.extend_from_slice(gone);
+            return Verdict::Changed;
+        }
         let unanswered = request.progress == Progress::Sent && request.body == Body::Whole;
         if unanswered && self.may_send_again(session, link, code) {
             return Verdict::Swallowed;

@@ -8,14 +8,18 @@
 
 use crate::engine::Engine;
 use crate::link::Link;
+use crate::link::expect::Purpose;
 use crate::session::pins::{self, Reasons};
 use crate::session::prepared::Busy;
+use crate::session::previous::keeps_diagnostics;
 use crate::session::refuse::Refusal;
+use crate::session::trackers::last_row;
 use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_net::flags::Status;
-use weir_planner::{Effects, Kind};
+use weir_net::scan::ReplyKind;
+use weir_planner::{Asks, Effects, Kind};
 
 impl Engine {
     /// The reply to the client's own command has ended.
@@ -36,12 +40,15 @@ impl Engine {
         }
         request.kept.clear(&mut self.blocks);
         let cut_off = request.body != Body::Whole;
-        let released = request.outcome.error.is_none()
-            && request.command == Command::Query
-            && request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::RELEASE));
+        let released = self.releases(session, &request);
         self.sessions[session].phase = Phase::Relaying(request);
         self.settle_pins(session, link);
         self.settle_freshness(session);
+        self.settle_previous(session, link);
+        if !cut_off && !released && self.asks_afterwards(session, link) {
+            self.sessions[session].phase = Phase::Asking;
+            return;
+        }
         let s = &mut self.sessions[session];
         s.phase = Phase::Ready;
         if cut_off || released {
@@ -50,11 +57,79 @@ impl Engine {
             self.sessions[session].lease = None;
             return self.end_session(session, crate::session::farewell::Parting::AfterSending);
         }
+        self.keep_or_give_back(session, link);
+    }
+
+    fn keep_or_give_back(&mut self, session: Key<Session>, link: Key<Link>) {
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
         if !in_transaction && self.sessions[session].pins.is_empty() {
             self.give_back(session);
         }
         self.rest(session);
+    }
+
+    /// Questions of the gate's own behind a command; false when there is none.
+    fn asks_afterwards(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
+        if self.links[link].bare {
+            self.take_trackers_back(session, link);
+            return true;
+        }
+        let Phase::Relaying(request) = &self.sessions[session].phase else { return false };
+        let plan = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare);
+        let Some(text) = plan.and_then(|plan| self.sessions[session].held.question(plan)) else { return false };
+        self.links[link].captured.clear();
+        self.inject(link, ReplyKind::Query, Purpose::LocksAsked(session), Command::Query, &text);
+        true
+    }
+
+    /// Which user locks the session still has.
+    pub(crate) fn locks_told(&mut self, session: Key<Session>, link: Key<Link>) {
+        let values = last_row(&std::mem::take(&mut self.links[link].captured));
+        if self.sessions.get_mut(session).is_some_and(|s| s.held.locks_told(&values)) {
+            self.unpin(session, Reasons::USER_LOCK);
+        }
+        self.conclude(link);
+    }
+
+    /// The gate's own questions behind a command have been answered.
+    pub(crate) fn conclude(&mut self, link: Key<Link>) {
+        let Some(crate::link::Lessee::Session(session)) = self.links[link].lessee else { return };
+        if self.links[link].expects.is_empty() && matches!(self.sessions[session].phase, Phase::Asking) {
+            self.keep_or_give_back(session, link);
+        }
+    }
+
+    /// True when the server closes the connection behind its answer: `COMMIT RELEASE`, also by `completion_type`.
+    fn releases(&self, session: Key<Session>, request: &Request) -> bool {
+        let Some(plan) = request.plan.as_ref().filter(|_| request.outcome.error.is_none()) else { return false };
+        let by_default = || {
+            let kind = self.states.variable(self.sessions[session].state, "completion_type");
+            plan.kind != Kind::Multi
+                && plan.effects.intersects(Effects::COMMIT | Effects::ROLLBACK)
+                && !plan.effects.contains(Effects::CHAIN)
+                && kind.is_some_and(|kind| kind == b"RELEASE" || kind == b"2")
+        };
+        request.command == Command::Query && (plan.effects.contains(Effects::RELEASE) || by_default())
+    }
+
+    /// What the next statement may ask about this one (S21).
+    fn settle_previous(&mut self, session: Key<Session>, link: Key<Link>) {
+        let slot = self.links[link].slot;
+        let s = &mut self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return };
+        if keeps_diagnostics(request.command) {
+            if request.outcome.error.is_some() {
+                (s.previous.warnings, s.previous.told) = (1, 1);
+            }
+            return;
+        }
+        let asked = request.plan.as_ref().filter(|p| p.kind == Kind::Show && p.asks.contains(Asks::DIAGNOSTICS));
+        let kept = asked.map(|_| s.previous.warnings);
+        let counted = !request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::CALC_FOUND_ROWS));
+        s.previous.ran(slot, &request.outcome, counted, self.links[link].goes_on);
+        if let Some(kept) = kept {
+            s.previous.warnings = kept;
+        }
     }
 
     fn settle_pins(&mut self, session: Key<Session>, link: Key<Link>) {
@@ -70,9 +145,11 @@ impl Engine {
             add = pins::of_plan(&plan);
             if !failed {
                 end = pins::ended_by_plan(&plan);
+                end.0 |= self.sessions[session].held.settle(&plan, outcome.warnings).0;
             }
-            if !failed {
-                self.sessions[session].shows.learn(&plan);
+            // Without autocommit the first statement that touches data begins the transaction, and the flag comes then.
+            if plan.effects.contains(Effects::SAVEPOINT) && !status.intersects(Status::IN_TRANS | Status::AUTOCOMMIT) {
+                add.0 |= Reasons::SAVEPOINT.0;
             }
             let uses_up = Effects::WRITES | Effects::COMMIT | Effects::ROLLBACK | Effects::IMPLICIT_COMMIT;
             if plan.effects.intersects(uses_up) && !status.contains(Status::IN_TRANS) {
@@ -82,7 +159,7 @@ impl Engine {
         if matches!(command, Command::BinlogDump | Command::BinlogDumpGtid | Command::RegisterSlave) {
             add.0 |= Reasons::BINLOG.0;
         }
-        if failed || outcome.warnings > 0 {
+        if failed || (outcome.warnings > 0 && !keeps_diagnostics(command)) {
             add.0 |= Reasons::DIAGNOSTICS.0;
         }
         self.settle_statement(session, command, statement, status);
@@ -197,7 +274,9 @@ impl Engine {
                 self.decide_anew(session);
             }
             // Nothing of the client's is under way: it learns of the loss with its next command.
-            Phase::Ready | Phase::Farewell | Phase::Greet(_) => self.lease_lost_at_rest(session, in_transaction),
+            Phase::Ready | Phase::Asking | Phase::Farewell | Phase::Greet(_) => {
+                self.lease_lost_at_rest(session, in_transaction);
+            }
             Phase::Aligning(request) if !in_transaction && !pinned => self.decide(session, request),
             Phase::Relaying(mut request) | Phase::Feeding(mut request, _) | Phase::Aligning(mut request) => {
                 if request.progress == Progress::Answering || request.body != Body::Whole {
@@ -262,6 +341,7 @@ impl Engine {
             self.counters.sessions_pinned -= 1;
         }
         s.pins.clear();
+        s.held = Default::default();
         s.wrote = Wrote::Nothing;
         s.status = s.status.minus(Status::IN_TRANS).minus(Status::IN_TRANS_READONLY);
         for statement in s.statements.values_mut() {

@@ -16,7 +16,7 @@ use weir_net::flags::Capabilities;
 use weir_net::packet::{self, HEADER_BYTES};
 use weir_net::scan::ReplyKind;
 use weir_net::statement::{ExecuteHead, PrepareOk};
-use weir_planner::{Asks, Route};
+use weir_planner::Route;
 
 /// Where a statement's id stands in its command: behind the header and the command byte.
 const ID_AT: usize = HEADER_BYTES + 1;
@@ -38,11 +38,10 @@ impl Engine {
         let facts = self.sessions[session].facts;
         let plan = self.plans.plan(&sql, &facts);
         let local = plan.route == Route::Local;
-        if let Some(why) =
-            crate::session::decide::unanswerable(&plan).filter(|_| !local || plan.asks.contains(Asks::CONNECTION_ID))
-        {
+        if let Some(why) = crate::session::decide::unanswerable(&plan).filter(|_| !local) {
             return self.refuse(session, request, &why);
         }
+        let request = self.with_ids(session, request, &plan);
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
         let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
         self.decide(session, Request { route, plan: Some(plan), ..request });
@@ -62,7 +61,10 @@ impl Engine {
         let s = &mut self.sessions[session];
         s.statement_next = s.statement_next.wrapping_add(1).max(1);
         let id = s.statement_next;
-        s.statements.insert(id, Statement { text, plan, params: ok.params, types: None, busy: Busy::No, failed: None });
+        s.statements.insert(
+            id,
+            Statement { text, plan, params: ok.params, types: None, busy: Busy::No, alone: false, failed: None },
+        );
         id
     }
 
@@ -94,7 +96,7 @@ impl Engine {
     /// `COM_STMT_EXECUTE`: routed as its text would be.
     pub(crate) fn execute(&mut self, session: Key<Session>, request: Request) {
         let Some((id, statement)) = self.statement_of(session, &request) else {
-            return self.unknown_statement(session, request, "mysqld_stmt_execute");
+            return self.unknown_statement(session, request);
         };
         let plan = statement.plan.clone();
         if let Some(err) = statement.failed.clone() {
@@ -102,6 +104,9 @@ impl Engine {
                 statement.failed = None;
             }
             return self.answer(session, request, &err);
+        }
+        if request.body == Body::Whole && self.opens_cursor(session) {
+            self.set_apart(session, id);
         }
         let statement = &self.sessions[session].statements[&id];
         let route = match plan.route {
@@ -123,29 +128,35 @@ impl Engine {
 
     /// Fetch, reset, long data, close.
     pub(crate) fn on_statement(&mut self, session: Key<Session>, request: Request) {
-        let name = match request.command {
-            Command::StmtFetch => "mysqld_stmt_fetch",
-            Command::StmtReset => "mysqld_stmt_reset",
-            _ => "",
-        };
         let Some((id, statement)) = self.statement_of(session, &request) else {
             return match request.command {
                 // These have no reply, not even when the statement is unknown.
                 Command::StmtClose | Command::StmtSendLongData => self.swallow(session, request),
-                _ => self.unknown_statement(session, request, name),
+                _ => self.unknown_statement(session, request),
             };
         };
         let busy = statement.busy;
+        if request.command == Command::StmtSendLongData {
+            self.set_apart(session, id);
+        }
         let request = Request { statement: Some(id), ..request };
         match request.command {
             Command::StmtClose => self.close_statement(session, request, id),
-            Command::StmtReset if busy == Busy::No => self.answer_ok(session, request),
-            Command::StmtFetch if busy != Busy::Cursor => {
-                // No cursor is open: the server's own words need the server.
-                self.decide(session, Request { route: Route::Primary, ..request })
+            Command::StmtReset if busy == Busy::No => {
+                // It brings no warning, and leaves those of the last statement.
+                self.sessions[session].previous.told = 0;
+                self.answer_ok(session, request);
             }
+            Command::StmtFetch if busy != Busy::Cursor => self.refuse(session, request, &Refusal::NoOpenCursor { id }),
             _ => self.decide(session, Request { route: Route::Primary, ..request }),
         }
+    }
+
+    /// Gives a statement a backend statement of its own.
+    fn set_apart(&mut self, session: Key<Session>, id: u32) {
+        let Some(statement) = self.sessions[session].statements.get_mut(&id).filter(|st| !st.alone) else { return };
+        statement.alone = true;
+        statement.text = self.texts.own(&statement.text);
     }
 
     fn close_statement(&mut self, session: Key<Session>, request: Request, id: u32) {
@@ -179,9 +190,12 @@ impl Engine {
         self.rest(session);
     }
 
-    fn unknown_statement(&mut self, session: Key<Session>, request: Request, command: &'static str) {
-        let id = self.statement_id(session).unwrap_or(0);
-        self.refuse(session, request, &Refusal::UnknownStatement { id, command });
+    fn unknown_statement(&mut self, session: Key<Session>, request: Request) {
+        let why = match self.statement_id(session).filter(|_| request.len >= ID_AT + 4) {
+            Some(id) => Refusal::UnknownStatement { id },
+            None => Refusal::MalformedCommand(""),
+        };
+        self.refuse(session, request, &why);
     }
 
     fn statement_id(&self, session: Key<Session>) -> Option<u32> {
@@ -212,7 +226,7 @@ impl Engine {
         let s = &self.sessions[session];
         let Some(statement) = s.statements.get(&id) else { return Ok((kind, None)) };
         let (text, params, saved) = (statement.text.id, statement.params, statement.types.clone());
-        let unknown = Refusal::UnknownStatement { id, command: "mysqld_stmt_execute" };
+        let unknown = Refusal::UnknownStatement { id };
         let Some(prepared) = self.links[link].statements.get_mut(&text) else {
             // Long data before the first execute on this connection, or a fetch without its cursor.
             return Err(unknown);

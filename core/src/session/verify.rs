@@ -10,8 +10,10 @@ use crate::session::farewell::Parting;
 use crate::session::{Phase, Session, Verify, VerifyCause};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Health};
+use crate::state::SchemaId;
 use weir_net::flags::Status;
 use weir_net::outcome::OkPacket;
+use weir_net::track::{Track, put_track};
 
 impl Engine {
     pub(crate) fn verify(&mut self, session: Key<Session>, seq: u8, fast: bool, cause: VerifyCause) {
@@ -64,8 +66,13 @@ impl Engine {
         if verify.fast {
             seq = self.say_packet(session, seq, &[0x01, 0x03]);
         }
+        let s = &self.sessions[session];
+        let mut track = Vec::new();
+        if s.schema != SchemaId(0) {
+            put_track(&mut track, &Track::Schema(self.states.schema_name(s.schema)));
+        }
         let mut ok = Vec::new();
-        OkPacket { status, ..OkPacket::default() }.encode(&mut ok, self.sessions[session].caps);
+        OkPacket { status, track: &track, ..OkPacket::default() }.encode(&mut ok, s.caps);
         self.say_packet(session, seq, &ok);
         self.give_back(session);
         self.rest(session);

@@ -131,3 +131,25 @@ fn tls_request() {
     out[1] &= !0x08;
     assert_eq!(is_tls_request(&out), None);
 }
+
+/// A name of a hundred kilobytes is nobody's: the server cuts it off, and the gate would remember it.
+#[test]
+fn long_names_are_cut_off() {
+    let long = Login {
+        capabilities: Capabilities::PROTOCOL_41 | Capabilities::SECURE_CONNECTION,
+        user: vec![b'u'; 100_000],
+        schema: Some(vec![b's'; 100_000]),
+        ..Login::default()
+    };
+    let mut payload = Vec::new();
+    long.encode(&mut payload);
+    let login = Login::decode(&payload).unwrap();
+    assert_eq!(login.user, vec![b'u'; NAME_BYTES_MAX]);
+    assert_eq!(login.schema, Some(vec![b's'; NAME_BYTES_MAX]));
+    let mut asked = vec![b'u'; 100_000];
+    asked.extend_from_slice(b"\0\0");
+    asked.extend_from_slice(&[b's'; 100_000]);
+    asked.push(0);
+    let asked = crate::command::ChangeUser::decode(&asked, long.capabilities).unwrap();
+    assert_eq!((asked.user.len(), asked.schema.len()), (NAME_BYTES_MAX, NAME_BYTES_MAX));
+}

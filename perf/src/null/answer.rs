@@ -72,7 +72,7 @@ pub fn put_texts(
 ) -> u8 {
     let columns: Vec<Column<'_>> = (names.iter()).map(|name| Column::text(name.as_bytes(), 1024)).collect();
     let rows = if values.is_empty() { vec![] } else { vec![values] };
-    put_result(out, seq, caps, status, &columns, &rows)
+    put_result(out, seq, caps, EofPacket { warnings: 0, status }, &columns, &rows)
 }
 
 pub fn put_ok(out: &mut Vec<u8>, seq: u8, caps: Capabilities, ok: &OkPacket<'_>) -> u8 {

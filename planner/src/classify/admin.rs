@@ -1,7 +1,7 @@
 //! Administration: table maintenance, replication, plugins, `FLUSH`, `RESET`, `KILL`.
 
 use super::cursor::Cursor;
-use super::scan::{Calls, Until};
+use super::scan::{Calls, Until, unquoted};
 use crate::effects::Effects;
 use crate::lexer::TokenKind;
 use crate::plan::{Kind, Local};
@@ -113,11 +113,19 @@ impl Cursor<'_> {
             self.take(kw::CONNECTION);
         }
         let token = self.peek();
-        if token.kind == TokenKind::Number {
-            let digits = std::str::from_utf8(self.text(&token)).unwrap_or_default();
-            let id = digits.parse::<u64>();
+        if token.ends_statement() {
+            // A mistake for the server to tell.
+            self.draft.effects = Effects::empty();
+        } else if matches!(token.kind, TokenKind::Number | TokenKind::Text) {
+            let text = unquoted(self.text(&token));
+            let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+            let id = std::str::from_utf8(text.get(..digits).unwrap_or_default()).unwrap_or_default().parse::<u64>();
+            let is_whole = digits == text.len();
             self.next();
-            if let (Ok(id), true) = (id, self.at_statement_end()) {
+            // A text means the number that it begins with, or 0.
+            let id = id.ok().filter(|_| is_whole || token.kind == TokenKind::Text);
+            let id = id.or((token.kind == TokenKind::Text && digits == 0).then_some(0));
+            if let (Some(id), true) = (id, self.at_statement_end()) {
                 self.draft.local = Some(Local::Kill { id, query_only });
             }
         }

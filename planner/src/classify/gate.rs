@@ -1,4 +1,4 @@
-//! What the gate answers itself: its own variables, `SELECT CONNECTION_ID()`, `USE db@replica`.
+//! What the gate answers itself: its own variables, `SELECT CONNECTION_ID()` and its like, `USE db@replica`.
 //!
 //! Invariant: only a text of exactly one of these shapes is local. Anything near to them goes to the server, which fails
 //! it as a whole when it names a variable of the gate: a mixed `SET` is all or nothing (S22).
@@ -8,6 +8,7 @@ use super::cursor::Cursor;
 use super::scan::unquoted;
 use super::set::lower;
 use crate::effects::Effects;
+use crate::functions::Call;
 use crate::hint::Target;
 use crate::lexer::{Token, TokenKind};
 use crate::limits::ASSIGNS_MAX;
@@ -28,16 +29,25 @@ impl Cursor<'_> {
     /// Behind `SELECT`, with a shape of the gate's possible. Takes nothing.
     pub(super) fn gate_select(&mut self) {
         let mark = self.mark();
-        let local = if self.peek().kind == TokenKind::AtAt { self.show_gate() } else { self.connection_id() };
+        let local = if self.peek().kind == TokenKind::AtAt { self.show_gate() } else { self.known_call() };
         if self.at_statement_end() {
             self.draft.local = local;
         }
         self.go_back(mark);
     }
 
-    /// `CONNECTION_ID() [[AS] alias]`. The column's name is the alias, or the text of the call as it was written.
-    fn connection_id(&mut self) -> Option<Local> {
-        let start = self.next().start;
+    /// `CONNECTION_ID() [[AS] alias]`, and the same of `ROW_COUNT()` and `FOUND_ROWS()`. The column's name is the alias, or
+    /// the text of the call as it was written.
+    fn known_call(&mut self) -> Option<Local> {
+        let name = self.next();
+        let start = name.start;
+        let call = Call::of(name.word, self.text(&name), self.facts.server_version);
+        let local: fn(Box<[u8]>) -> Local = match call {
+            Call::ConnectionId => |column| Local::ConnectionId { column },
+            Call::RowCount => |column| Local::RowCount { column },
+            Call::FoundRows => |column| Local::FoundRows { column },
+            _ => return None,
+        };
         if !self.take_punct(b'(') || !self.peek().is_punct(b')') {
             return None;
         }
@@ -46,8 +56,8 @@ impl Cursor<'_> {
         let plain = written.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'(' | b')' | b' '));
         let alias = self.alias()?;
         match alias {
-            Some(column) => Some(Local::ConnectionId { column }),
-            None if plain => Some(Local::ConnectionId { column: written.into() }),
+            Some(column) => Some(local(column)),
+            None if plain => Some(local(written.into())),
             None => None,
         }
     }

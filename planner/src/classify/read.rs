@@ -14,7 +14,7 @@ impl Cursor<'_> {
     /// Behind `SELECT`.
     pub(super) fn select(&mut self) {
         let next = self.peek();
-        if next.is(kw::CONNECTION_ID) || next.kind == TokenKind::AtAt {
+        if next.kind == TokenKind::AtAt || matches!(next.word, kw::CONNECTION_ID | kw::ROW_COUNT | kw::FOUND_ROWS) {
             self.gate_select();
         }
         self.read_rest();
@@ -26,6 +26,7 @@ impl Cursor<'_> {
         self.draft.class = Class::Read;
         self.scan_rest();
         if self.facts.system_schema {
+            self.draft.about_server = true;
             self.draft.insist(Reason::SystemSchema);
         }
     }

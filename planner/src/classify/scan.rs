@@ -8,7 +8,8 @@ use crate::effects::{Asks, Effects};
 use crate::facts::schema_is_system;
 use crate::functions::Call;
 use crate::lexer::{Token, TokenKind};
-use crate::plan::Scope;
+use crate::limits::{IDS_MAX, LOCKS_MAX};
+use crate::plan::{IdSpan, Kind, Scope};
 use crate::reason::Reason;
 use crate::word::{Word, kw};
 
@@ -42,6 +43,7 @@ impl Cursor<'_> {
         let mut before = NO_TOKEN;
         let mut last = NO_TOKEN;
         let mut depth = 0u32;
+        let mut list = true;
         loop {
             let token = self.next();
             match token.kind {
@@ -49,13 +51,16 @@ impl Cursor<'_> {
                     if calls != Calls::Judge && calls == Calls::JudgeAfter(token.word) {
                         calls = Calls::Judge;
                     }
+                    if depth == 0 {
+                        list = (list && token.word != kw::FROM) || matches!(token.word, kw::SELECT | kw::UNION);
+                    }
                     self.watch_word(&token, &last);
                 }
                 TokenKind::Punct(b'(') => {
-                    depth = depth.saturating_add(1);
                     if last.is_name() {
-                        self.watch_call(&before, &last, &token, calls);
+                        self.watch_call(&before, &last, &token, calls, list && depth == 0);
                     }
+                    depth = depth.saturating_add(1);
                 }
                 TokenKind::Punct(b')') => match depth.checked_sub(1) {
                     Some(outer) => depth = outer,
@@ -69,7 +74,7 @@ impl Cursor<'_> {
                     self.draft.insist(Reason::AssignsVariable);
                 }
                 TokenKind::UserVariable => self.watch_user_variable(),
-                TokenKind::AtAt => self.watch_system_variable(),
+                TokenKind::AtAt => self.watch_system_variable(&last, &token, list && depth == 0),
                 TokenKind::Semicolon | TokenKind::End => {
                     if until == Until::Close {
                         self.draft.give_up();
@@ -103,6 +108,7 @@ impl Cursor<'_> {
                 self.draft.effects |= Effects::CALC_FOUND_ROWS;
                 self.draft.insist(Reason::FoundRows);
             }
+            0 if self.lists_session_variables(token) => self.draft.asks |= Asks::TRACKERS,
             _ => (),
         }
     }
@@ -133,7 +139,7 @@ impl Cursor<'_> {
     }
 
     /// `last (`: a call, or a keyword or an alias before a parenthesis.
-    fn watch_call(&mut self, before: &Token, last: &Token, parenthesis: &Token, calls: Calls) {
+    fn watch_call(&mut self, before: &Token, last: &Token, parenthesis: &Token, calls: Calls, list: bool) {
         let call = match last.kind {
             TokenKind::Word => Call::of(last.word, self.text(last), self.facts.server_version),
             _ => Call::Unknown,
@@ -146,8 +152,19 @@ impl Cursor<'_> {
                     self.unknown_call(before, last);
                 }
             }
-            Call::Server => self.draft.insist(Reason::ServerFunction),
-            Call::GetLock => self.lock_call(Effects::GET_LOCK),
+            Call::Server => {
+                self.draft.about_server |= matches!(last.word, kw::IS_USED_LOCK | kw::PS_THREAD_ID);
+                self.draft.insist(Reason::ServerFunction);
+            }
+            Call::GetLock => {
+                let name = self.peek();
+                let fits = self.draft.locks.len() < LOCKS_MAX;
+                match name.kind {
+                    TokenKind::Text if fits => self.draft.locks.push(self.text(&name).into()),
+                    _ => self.draft.nameless_lock = true,
+                }
+                self.lock_call(Effects::GET_LOCK);
+            }
             Call::ReleaseLock => self.lock_call(Effects::RELEASE_LOCK),
             Call::ReleaseAllLocks => self.lock_call(Effects::RELEASE_ALL_LOCKS),
             Call::LastInsertId if self.peek().is_punct(b')') => self.question(Asks::LAST_INSERT_ID),
@@ -157,8 +174,32 @@ impl Cursor<'_> {
             }
             Call::RowCount => self.question(Asks::ROW_COUNT),
             Call::FoundRows => self.question(Asks::FOUND_ROWS),
-            Call::ConnectionId => self.question(Asks::CONNECTION_ID),
+            Call::ConnectionId => {
+                self.question(Asks::CONNECTION_ID);
+                if self.peek().is_punct(b')') {
+                    let mark = self.mark();
+                    let end = self.next().end;
+                    self.note_id(before, last.start, end, list);
+                    self.go_back(mark);
+                }
+            }
         }
+    }
+
+    /// The session's id is asked for at `start..end`, and what follows it is the next token.
+    fn note_id(&mut self, before: &Token, start: usize, end: usize, list: bool) {
+        if self.draft.ids.len() >= IDS_MAX {
+            return self.draft.give_up();
+        }
+        let after = self.peek();
+        let ends = after.ends_statement()
+            || after.is_punct(b',')
+            || matches!(after.word, kw::FROM | kw::INTO | kw::UNION | kw::WHERE | kw::LIMIT | kw::ORDER | kw::FOR);
+        let begins = before.kind == NO_TOKEN.kind && before.end == 0 || before.is_punct(b',') || before.is(kw::SELECT);
+        let names_column = list && begins && ends && self.draft.kind == Some(Kind::Select);
+        // Texts are far below 4 GiB: the protocol's packets are.
+        let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) else { return self.draft.give_up() };
+        self.draft.ids.push(IdSpan { start, end, names_column });
     }
 
     fn unknown_call(&mut self, before: &Token, last: &Token) {
@@ -185,8 +226,17 @@ impl Cursor<'_> {
     /// `name.`: a system schema's name leads to the primary.
     fn watch_schema(&mut self, name: &Token) {
         if schema_is_system(unquoted(self.text(name))) {
+            self.draft.about_server = true;
             self.draft.insist(Reason::SystemSchema);
+            let table = self.peek();
+            if self.lists_session_variables(&table) {
+                self.draft.asks |= Asks::TRACKERS;
+            }
         }
+    }
+
+    fn lists_session_variables(&self, table: &Token) -> bool {
+        self.text_is(table, "session_variables") || self.text_is(table, "variables_by_thread")
     }
 
     fn watch_user_variable(&mut self) {
@@ -197,14 +247,21 @@ impl Cursor<'_> {
     }
 
     /// Behind `@@`: `name`, `session.name`, `global.name`.
-    fn watch_system_variable(&mut self) {
+    fn watch_system_variable(&mut self, before: &Token, at: &Token, list: bool) {
         let Some(name) = self.take_variable_name().map(|(_, name)| name) else { return self.draft.give_up() };
         let text = unquoted(self.text(&name));
         let is = |known: &str| text.eq_ignore_ascii_case(known.as_bytes());
         match text {
             _ if is("last_insert_id") || is("identity") => self.question(Asks::LAST_INSERT_ID),
             _ if is("warning_count") || is("error_count") => self.question(Asks::DIAGNOSTICS),
-            _ if is("pseudo_thread_id") => self.question(Asks::CONNECTION_ID),
+            _ if is("pseudo_thread_id") => {
+                self.question(Asks::CONNECTION_ID);
+                self.note_id(before, at.start, name.end, list);
+            }
+            _ if starts_without_case(text, b"session_track_") => {
+                self.draft.asks |= Asks::TRACKERS;
+                self.draft.insist(Reason::SystemVariable);
+            }
             _ => self.draft.insist(Reason::SystemVariable),
         }
     }
@@ -223,6 +280,10 @@ impl Cursor<'_> {
         let name = self.peek();
         self.take_name().then_some((scope, name))
     }
+}
+
+fn starts_without_case(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|front| front.eq_ignore_ascii_case(start))
 }
 
 /// True when what follows this token and stands before a parenthesis is a name given to a table, with its columns:

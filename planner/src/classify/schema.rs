@@ -65,13 +65,28 @@ impl Cursor<'_> {
     pub(super) fn drop_object(&mut self) {
         let (temporary, object) = self.object();
         match object {
-            Some(Object::Table) if temporary => self.schema_change(Effects::TEMP_TABLE_DROP),
+            Some(Object::Table) if temporary => self.drop_temporary(),
             Some(Object::Table) => self.schema_change(Effects::TABLE_DROP | Effects::IMPLICIT_COMMIT),
             Some(Object::Routine | Object::Other) => self.schema_change(Effects::IMPLICIT_COMMIT),
             Some(Object::Account) => self.account_rest(),
             Some(Object::Prepared) => self.text_prepare(0),
             Some(Object::Instance) | None => self.not_understood(),
         }
+    }
+
+    /// Behind `DROP TEMPORARY TABLE`: `[IF EXISTS] t, db.u`.
+    fn drop_temporary(&mut self) {
+        self.change(Effects::TEMP_TABLE_DROP);
+        if self.take(kw::IF) {
+            self.next_in_statement();
+        }
+        while self.take_qualified_name() {
+            self.draft.dropped = self.draft.dropped.saturating_add(1);
+            if !self.take_punct(b',') {
+                break;
+            }
+        }
+        self.scan(Until::Statement, Calls::Ignore);
     }
 
     /// Behind `RENAME`.

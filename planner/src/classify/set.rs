@@ -9,7 +9,7 @@
 use super::Class;
 use super::cursor::Cursor;
 use super::scan::{Calls, Until, unquoted};
-use crate::effects::Effects;
+use crate::effects::{Asks, Effects};
 use crate::lexer::{Token, TokenKind};
 use crate::limits::ASSIGNS_MAX;
 use crate::plan::{Assign, Kind, Scope};
@@ -236,6 +236,7 @@ impl Cursor<'_> {
                 self.draft.effects |= Effects::SETS_LAST_INSERT_ID;
                 self.draft.insist(Reason::PinnedState);
             }
+            _ if name.starts_with("session_track_") => self.draft.asks |= Asks::TRACKERS,
             _ if carry(name, value.unwrap_or_default()) == Carry::Pin => self.draft.insist(Reason::PinnedState),
             _ => (),
         }

@@ -1,7 +1,7 @@
 //! `SHOW`, `EXPLAIN`, `DESCRIBE`, `HELP`: about one server, so for the primary (S04).
 
 use super::cursor::Cursor;
-use super::scan::{Calls, Until};
+use super::scan::{Calls, Until, unquoted};
 use crate::effects::{Asks, Effects};
 use crate::lexer::TokenKind;
 use crate::plan::{Kind, Local};
@@ -17,7 +17,18 @@ impl Cursor<'_> {
                 self.next();
                 self.show_weir();
             }
-            kw::WARNINGS | kw::ERRORS => self.question(Asks::DIAGNOSTICS),
+            kw::WARNINGS | kw::ERRORS => {
+                self.question(Asks::DIAGNOSTICS);
+                self.next();
+                if self.at_statement_end() {
+                    self.draft.local = Some(Local::ShowConditions);
+                }
+            }
+            kw::SESSION | kw::LOCAL => {
+                self.next();
+                self.show_variables();
+            }
+            kw::VARIABLES => self.show_variables(),
             kw::COUNT => {
                 // `SHOW COUNT(*) WARNINGS`; there is nothing else that SHOW counts.
                 self.question(Asks::DIAGNOSTICS);
@@ -31,6 +42,25 @@ impl Cursor<'_> {
             _ => (),
         }
         self.show_rest(Kind::Show);
+    }
+
+    /// `VARIABLES [LIKE 'pattern']`, when the pattern may match the trackers.
+    fn show_variables(&mut self) {
+        if !self.take(kw::VARIABLES) {
+            return;
+        }
+        if !self.take(kw::LIKE) {
+            return self.draft.asks |= Asks::TRACKERS;
+        }
+        let pattern = self.peek();
+        let text = unquoted(self.text(&pattern));
+        let fixed = text.iter().take_while(|b| !matches!(b, b'%' | b'_' | b'\\')).count();
+        let fixed = text.get(..fixed).unwrap_or_default();
+        let name = b"session_track_";
+        let same = fixed.iter().zip(name).all(|(a, b)| a.eq_ignore_ascii_case(b));
+        if pattern.kind != TokenKind::Text || same {
+            self.draft.asks |= Asks::TRACKERS;
+        }
     }
 
     pub(super) fn show_rest(&mut self, kind: Kind) {
@@ -88,7 +118,7 @@ impl Cursor<'_> {
         self.scan(Until::Statement, if reads { Calls::Judge } else { Calls::Ignore });
     }
 
-    fn next_in_statement(&mut self) {
+    pub(super) fn next_in_statement(&mut self) {
         if !self.at_statement_end() {
             self.next();
         }

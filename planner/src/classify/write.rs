@@ -94,7 +94,7 @@ impl Cursor<'_> {
         if !self.take(kw::DIAGNOSTICS) {
             self.draft.give_up();
         }
-        self.question(Asks::DIAGNOSTICS);
+        self.question(Asks::DIAGNOSTICS | Asks::ROW_COUNT);
         self.scan_rest();
         self.variables_are_written();
     }

@@ -9,6 +9,7 @@
 //! | the value of a GTID tracker | each run is a transaction of its own |
 //! | the status flag `QUERY_WAS_SLOW` | it tells of time |
 //! | warnings, and the flags of `FORETOLD`, in the EOF after column definitions | the gate has no such EOF from its backend; they come at the end of the rows, for which it doesn't wait |
+//! | the number in the errors 1243 and 1421 | it is such an id |
 //! | digits in the answer to `COM_STATISTICS` | they tell of time and load |
 //! | the value of the tracked variable `statement_id` | the server counts the statements of all sessions |
 //! | rows of a step marked `~`, and sequence numbers | they tell of others, or of time |
@@ -88,7 +89,7 @@ fn content(piece: &Piece, reply: &Reply) -> String {
     let content = match what {
         What::Ok | What::RowsEnd => ok(payload, reply.capabilities),
         What::ColumnsEof => columns_eof(payload),
-        What::Err => refusal(payload),
+        What::Err => without_id(&refusal(payload)),
         What::Column => match Column::decode(payload) {
             Ok(column) => format!("{column:?} {}", hash(payload)),
             Err(malformed) => malformed.0.to_owned(),
@@ -113,6 +114,18 @@ fn content(piece: &Piece, reply: &Reply) -> String {
         What::Infile | What::ColumnCount | What::BinaryRow => format!("{} {}", cut(payload), hash(payload)),
     };
     format!("{what:?} {content}")
+}
+
+/// `(7)` in errors about a prepared statement is its id.
+fn without_id(text: &str) -> String {
+    if !text.starts_with("1243 ") && !text.starts_with("1421 ") {
+        return text.to_owned();
+    }
+    let is_id = |part: &&str| part.contains(')') && part.split(')').next().is_some_and(|id| id.parse::<u32>().is_ok());
+    let parts = text
+        .split('(')
+        .map(|part| if is_id(&part) { part.trim_start_matches(|c: char| c.is_ascii_digit()) } else { part });
+    parts.collect::<Vec<_>>().join("(")
 }
 
 fn columns_eof(payload: &[u8]) -> String {

@@ -9,7 +9,7 @@ pub const WIRE_WAIT: Duration = Duration::from_secs(20);
 pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long the interfering session waits for its reply before it lets the tested session go on: long enough for a
 /// statement, short enough to lose when all connections are pinned.
-pub const NOISE_WAIT: Duration = Duration::from_millis(30);
+pub const NOISE_WAIT: Duration = Duration::from_millis(50);
 /// How long the replicas may take to apply what prepares a session. Not a wait within a session.
 pub const SETUP_WAIT_S: u32 = 30;
 /// How long the `mysql` client program may take for a short script.

@@ -1,7 +1,7 @@
 //! The noise: a second session of the same account that changes everything a shared connection may remember.
 //!
-//! Invariant: it never waits longer than `limits::NOISE_WAIT` for its turn, since the tested session may rightly have
-//! pinned every connection, and it pins nothing itself beyond one turn.
+//! Invariant: it never waits longer than `limits::NOISE_WAIT` for a connection, since the tested session may rightly have
+//! pinned every one, and between two turns it pins nothing: a turn that got a connection goes on to its end.
 //! What it does follows from where it began, so that a failing run can be repeated.
 
 use std::io;
@@ -30,7 +30,7 @@ pub struct Noise {
     wire: Option<Wire>,
     is_waiting: bool,
     group: usize,
-    /// Statements of the group that have been sent.
+    /// Statements of the turn that have been sent, the `PROBE` among them.
     sent: usize,
     /// Statements that were answered.
     pub answered: usize,
@@ -55,7 +55,7 @@ impl Noise {
             if self.is_waiting {
                 return;
             }
-            if self.sent == GROUPS[self.group % GROUPS.len()].len() {
+            if self.sent > GROUPS[self.group % GROUPS.len()].len() {
                 (self.group, self.sent) = (self.group + 1, 0);
                 return;
             }
@@ -68,14 +68,20 @@ impl Noise {
             None => self.wire.insert(Wire::login(&self.address, &self.account)?),
         };
         if !self.is_waiting {
-            match GROUPS[self.group % GROUPS.len()][self.sent] {
+            let statement = match self.sent.checked_sub(1) {
+                None => PROBE,
+                Some(at) => GROUPS[self.group % GROUPS.len()][at],
+            };
+            match statement {
                 RESET => wire.command(&[Command::ResetConnection.to_byte()])?,
                 sql => wire.command(&bind::query(&[], sql.as_bytes(), wire.capabilities))?,
             }
             self.sent += 1;
             self.is_waiting = true;
         }
-        if wire.is_readable(limits::NOISE_WAIT)? {
+        let is_probe = self.sent == 1;
+        let wait = if is_probe { limits::NOISE_WAIT } else { limits::WIRE_WAIT };
+        if wire.is_readable(wait)? {
             // A query's reply may also be the lone OK of a reset.
             reply::read(wire, Kind::Query, false, None)?;
             self.is_waiting = false;
@@ -84,6 +90,9 @@ impl Noise {
         Ok(())
     }
 }
+
+/// Begins every turn: it asks for a connection and keeps none, so it may be answered whenever one is free.
+const PROBE: &str = "DO 0";
 
 /// Stands for `COM_RESET_CONNECTION`.
 const RESET: &str = "";

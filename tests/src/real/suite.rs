@@ -47,7 +47,7 @@ pub fn check(mode: Mode) {
     let only = std::env::var("WEIR_TEST_ONLY").unwrap_or_default();
     let workers = if mode == Mode::Worst { limits::WORKERS / 2 } else { limits::WORKERS };
     let plenty = (mode == Mode::Plenty).then(|| start(place, limits::PLENTY_CONNECTIONS));
-    let report = Report { open: open(mode), ..Report::default() };
+    let report = Report { accepted: accepted(mode, &sessions), ..Report::default() };
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..workers {
@@ -75,17 +75,31 @@ pub fn check(mode: Mode) {
     report.finish(mode);
 }
 
-/// The sessions of `tests/open/MODE.txt`: differences that are known, each to be mended and taken off the list.
-fn open(mode: Mode) -> Vec<String> {
-    let name = match mode {
-        Mode::Direct => return Vec::new(),
-        Mode::Plenty => "plenty.txt",
-        Mode::Worst => "worst.txt",
-    };
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("open").join(name);
+/// The sessions of `tests/accepted.txt` that may differ in this mode: `name | modes | reason`.
+///
+/// # Panics
+/// If the file has a mistake, or names a session that does not exist.
+fn accepted(mode: Mode, sessions: &[Session]) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("accepted.txt");
     let text = fs::read_to_string(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
-    let names = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    names.map(str::to_string).collect()
+    let mode = match mode {
+        Mode::Direct => return Vec::new(),
+        Mode::Plenty => "plenty",
+        Mode::Worst => "worst",
+    };
+    let mut names = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let mut parts = line.splitn(3, " | ");
+        let (Some(name), Some(modes), Some(reason)) = (parts.next(), parts.next(), parts.next()) else {
+            panic!("accepted.txt: `{line}` is not `name | modes | reason`");
+        };
+        assert!(reason.len() > 20, "accepted.txt: {name} needs a reason");
+        assert!(sessions.iter().any(|session| session.name == name), "accepted.txt: no session is called {name}");
+        if modes.split(' ').any(|one| one == mode) {
+            names.push(name.to_string());
+        }
+    }
+    names
 }
 
 /// A session's place on the desk: what it looked like on MySQL itself, once that is known. Held while the session
@@ -222,8 +236,8 @@ struct Report {
     noise: AtomicUsize,
     failures: Mutex<Vec<String>>,
     times: Mutex<Vec<(Duration, String)>>,
-    /// Sessions that are known to differ (tests/open): shown, and not counted against the run.
-    open: Vec<String>,
+    /// Sessions that may differ (tests/accepted.txt): shown, and not counted against the run.
+    accepted: Vec<String>,
     differing: Mutex<Vec<String>>,
 }
 
@@ -242,7 +256,7 @@ impl Report {
             return;
         }
         self.differing.lock().unwrap_or_else(PoisonError::into_inner).push(session.name.clone());
-        if self.open.contains(&session.name) {
+        if self.accepted.contains(&session.name) {
             return;
         }
         let mut text =
@@ -265,10 +279,10 @@ impl Report {
         differing.sort();
         eprintln!("{mode:?}: {ran} sessions, {} differ; the slowest: {}", differing.len(), slowest.join(", "));
         eprintln!("{mode:?}: differing: {}", differing.join(" "));
-        let equal: Vec<&String> = self.open.iter().filter(|name| !differing.contains(name)).collect();
+        let equal: Vec<&String> = self.accepted.iter().filter(|name| !differing.contains(name)).collect();
         eprintln!(
-            "{mode:?}: {} differences are known and open (tests/open), of which equal this time: {equal:?}",
-            self.open.len()
+            "{mode:?}: {} sessions may differ (tests/accepted.txt), of which equal this time: {equal:?}",
+            self.accepted.len()
         );
         assert!(ran > 0, "no session was run");
         assert!(mode != Mode::Worst || self.noise.into_inner() > 0, "there was no noise");

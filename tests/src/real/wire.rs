@@ -176,6 +176,14 @@ impl Wire {
         }
     }
 
+    /// The bare stream, for who goes on without rules. `None` for a Unix socket.
+    pub fn into_tcp(self) -> Option<TcpStream> {
+        match self.stream {
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Unix(_) => None,
+        }
+    }
+
     /// Waits for one packet.
     pub fn receive(&mut self) -> io::Result<Packet> {
         let mut whole = self.receive_part()?;

@@ -141,6 +141,11 @@ impl Work<'_> {
                 let names = ["Level", "Code", "Message"].map(str::to_string).to_vec();
                 Ok(Answer::Rows { names, rows: self.session.warnings.iter().map(row).collect() })
             }
+            Statement::Do => Ok(DONE),
+            Statement::Signal(code, text) => {
+                self.session.row_count = -1;
+                Err(fault(*code, "HY000", text.clone()))
+            }
             Statement::Call(name) if name == "two" => {
                 let one = |text: &str| Answer::Rows {
                     names: vec![text.to_string()],

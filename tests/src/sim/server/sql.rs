@@ -39,18 +39,40 @@ pub enum SetScope {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
-    Select { items: Vec<Expr>, from: Option<TableName>, key: Option<Expr>, limit: Option<Expr>, locking: bool },
-    Insert { into: TableName, values: Vec<Expr>, replace: bool },
-    Update { table: TableName, value: Expr, key: Expr },
+    Select {
+        items: Vec<Expr>,
+        from: Option<TableName>,
+        key: Option<Expr>,
+        limit: Option<Expr>,
+        locking: bool,
+    },
+    Insert {
+        into: TableName,
+        values: Vec<Expr>,
+        replace: bool,
+    },
+    Update {
+        table: TableName,
+        value: Expr,
+        key: Expr,
+    },
     Set(Vec<(SetScope, String, Expr)>),
     Use(String),
-    Begin { read_only: bool },
+    Begin {
+        read_only: bool,
+    },
     Commit,
     Rollback,
     CreateTemporary(String),
     DropTemporary(String),
-    Kill { query_only: bool, id: u32 },
+    Kill {
+        query_only: bool,
+        id: u32,
+    },
     ShowWarnings,
+    Do,
+    /// `SIGNAL` with this code and message.
+    Signal(u16, String),
     Call(String),
 }
 
@@ -115,6 +137,22 @@ impl Parser<'_> {
                 let query_only = self.take("QUERY");
                 self.take("CONNECTION");
                 Ok(Statement::Kill { query_only, id: self.number()? as u32 })
+            }
+            "DO" => self.expr().map(|_| Statement::Do),
+            "SIGNAL" => {
+                self.expect("SQLSTATE")?;
+                self.expr()?;
+                self.expect("SET")?;
+                self.expect("MYSQL_ERRNO")?;
+                self.symbol('=')?;
+                let code = self.number()? as u16;
+                self.symbol(',')?;
+                self.expect("MESSAGE_TEXT")?;
+                self.symbol('=')?;
+                match self.expr()? {
+                    Expr::Text(text) => Ok(Statement::Signal(code, text)),
+                    other => Err(format!("near {other:?}")),
+                }
             }
             "SHOW" => self.expect("WARNINGS").map(|()| Statement::ShowWarnings),
             "CALL" => {
@@ -250,6 +288,13 @@ impl Parser<'_> {
     }
 
     fn word_expr(&mut self, word: &str) -> Result<Expr, String> {
+        if word.eq_ignore_ascii_case("CAST") && self.take_symbol('(') {
+            let inner = self.expr()?;
+            self.expect("AS")?;
+            self.expect("UNSIGNED")?;
+            self.symbol(')')?;
+            return Ok(inner);
+        }
         if self.take_symbol('(') {
             let mut arguments = Vec::new();
             while !self.take_symbol(')') {

@@ -40,7 +40,14 @@ impl Work<'_> {
         }
         let first = values.first().cloned().unwrap_or_default();
         Ok(match name {
-            "LAST_INSERT_ID" => Some(self.session.insert_id.to_string()),
+            "LAST_INSERT_ID" => {
+                if !arguments.is_empty() {
+                    self.session.insert_id = first.parse().unwrap_or(0);
+                }
+                Some(self.session.insert_id.to_string())
+            }
+            "NULLIF" => Some(first).filter(|first| values.get(1) != Some(first)),
+            "COALESCE" => values.into_iter().find(|value| !value.is_empty()),
             "ROW_COUNT" => Some(self.session.row_count.to_string()),
             "FOUND_ROWS" => Some(self.session.found_rows.to_string()),
             "DATABASE" => self.session.schema.clone(),

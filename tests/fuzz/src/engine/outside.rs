@@ -1,0 +1,108 @@
+//! The world outside of the engine as its snapshot tells it: two backends, tight limits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use weir_core::snapshot::{
+    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Role, Settings, Snapshot,
+};
+use weir_net::gtid::{GtidSet, Sid};
+
+use crate::draw::Draw;
+use crate::{proof, tls};
+
+pub const BACKENDS: usize = 2;
+/// Connections to each backend: so few that clients wait for each other.
+pub const BUDGET: u32 = 2;
+/// The source of every GTID here.
+pub const UUID: [u8; 16] = [7; 16];
+
+#[derive(Clone, Debug)]
+pub struct Outside {
+    generation: u64,
+    roles: [Role; BACKENDS],
+    health: [Health; BACKENDS],
+    /// The last transaction that the replica has executed.
+    replicated: u64,
+    settings: Arc<Settings>,
+}
+
+impl Outside {
+    pub fn new(flags: u8) -> Outside {
+        let settings = Settings {
+            connections_per_backend_max: BUDGET,
+            connections_warm_min: u32::from(flags & 1),
+            connection_idle_ms_max: 5_000,
+            connection_age_ms_max: 60_000,
+            waiters_max: 4,
+            wait_ms_max: 500,
+            clients_max: 6,
+            handshake_ms_max: 1_000,
+            client_idle_ms_max: 60_000,
+            dial_ms_max: 300,
+            balance: if flags & 2 == 2 { Balance::Random } else { Balance::LeastOutstanding },
+            read_write_splitting: flags & 4 == 0,
+            split_read_only_transactions: flags & 8 == 8,
+            consistency: if flags & 16 == 16 { Consistency::Eventual } else { Consistency::Session },
+            statements_per_connection_max: 2,
+            drain_ms_max: 1_000,
+            ..Settings::default()
+        };
+        Outside {
+            generation: 0,
+            roles: [Role::Primary, Role::Replica],
+            health: [Health::Up; BACKENDS],
+            replicated: 3,
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// Something changes: a role, a health, a position.
+    pub fn change(&mut self, draw: &mut Draw<'_>) {
+        let at = draw.below(BACKENDS);
+        match draw.below(4) {
+            0 => self.roles.swap(0, 1),
+            1 => self.roles[at] = draw.pick(&[Role::Primary, Role::Replica, Role::Unknown]),
+            2 => self.health[at] = draw.pick(&[Health::Up, Health::Down, Health::Gone]),
+            _ => self.replicated = u64::from(draw.u8()),
+        }
+        // One primary at most, as the control thread sees to.
+        if self.roles == [Role::Primary; BACKENDS] {
+            self.roles[1 - at] = Role::Replica;
+        }
+    }
+
+    /// The end: nothing is to be kept.
+    pub fn close(&mut self) {
+        self.health = [Health::Gone; BACKENDS];
+    }
+
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        self.generation += 1;
+        Arc::new(Snapshot {
+            generation: self.generation,
+            backends: (0..BACKENDS).map(|at| self.view(at)).collect(),
+            settings: self.settings.clone(),
+            keys: Keys { tls: Some(tls::server_config()), rsa: Arc::new(proof::rsa_key().clone()) },
+            face: Face { version: "9.7.4-weir".to_owned(), charset: 255, native_password: false },
+        })
+    }
+
+    fn view(&self, at: usize) -> BackendView {
+        let mut executed = GtidSet::new();
+        executed.add(Sid::of(UUID), 1, self.replicated);
+        BackendView {
+            id: BackendId(at as u16),
+            name: format!("server{at}"),
+            address: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 10_000 + at as u16))),
+            role: self.roles[at],
+            health: self.health[at],
+            lag_ms: Some(0),
+            executed: Arc::new(executed),
+            weight: 100,
+            version: "9.7.4".to_owned(),
+            version_number: 90_704,
+            read_only: self.roles[at] == Role::Replica,
+        }
+    }
+}

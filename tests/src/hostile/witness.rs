@@ -1,0 +1,122 @@
+//! The witness: an honest client that goes on all the while, knows every answer, and notes how long each took.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::limits;
+use crate::real::place::{ask, first_cell};
+use crate::real::wire::{Account, Address, Wire};
+
+/// Where its statements run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Road {
+    /// Reads where the gate likes, writes at the primary.
+    Any,
+    /// Everything at the primary, because the replica is the hostile one.
+    Primary,
+}
+
+/// Several of them at work.
+pub struct Witnesses {
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Result<Vec<Duration>, String>>>,
+}
+
+/// What they have seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub answers: usize,
+    pub median: Duration,
+    pub worst: Duration,
+}
+
+/// The statements that make what the witnesses work on.
+pub const SETUP: [&str; 2] = [
+    "CREATE DATABASE IF NOT EXISTS weir_witness",
+    "CREATE TABLE IF NOT EXISTS weir_witness.t (who INT PRIMARY KEY, n INT)",
+];
+
+impl Witnesses {
+    pub fn start(address: &Address, account: &Account, road: Road) -> Witnesses {
+        let over = Arc::new(AtomicBool::new(false));
+        let start = |who: u32| {
+            let (over, address, account) = (over.clone(), address.clone(), account.clone());
+            thread::spawn(move || testify(&over, &address, &account, road, who))
+        };
+        Witnesses { threads: (0..limits::WITNESSES).map(start).collect(), over }
+    }
+
+    /// They stop; a wrong or missing answer, or a late one, is an error.
+    pub fn stop(self) -> Result<Seen, String> {
+        self.over.store(true, Ordering::Relaxed);
+        let mut took = Vec::new();
+        for thread in self.threads {
+            took.extend(thread.join().map_err(|_| "a witness panicked".to_owned())??);
+        }
+        took.sort();
+        let seen = Seen {
+            answers: took.len(),
+            median: *took.get(took.len() / 2).ok_or("the witnesses got no answer at all")?,
+            worst: *took.last().ok_or("the witnesses got no answer at all")?,
+        };
+        match seen.worst <= limits::WITNESS_WORST && seen.median <= limits::WITNESS_MEDIAN {
+            true => Ok(seen),
+            false => Err(format!("the witnesses waited too long: {seen:?}")),
+        }
+    }
+}
+
+fn testify(
+    over: &AtomicBool,
+    address: &Address,
+    account: &Account,
+    road: Road,
+    who: u32,
+) -> Result<Vec<Duration>, String> {
+    let mut took = Vec::new();
+    let mut n = 0;
+    while !over.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        let mut wire = Wire::login(address, account).map_err(|error| format!("witness {who} logs in: {error}"))?;
+        took.push(began.elapsed());
+        for _ in 0..limits::WITNESS_TURNS_PER_LOGIN {
+            n += 1;
+            turn(&mut wire, road, who, n, &mut took).map_err(|why| format!("witness {who}, turn {n}: {why}"))?;
+            thread::sleep(limits::WITNESS_PAUSE);
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    }
+    Ok(took)
+}
+
+/// A write and a read that must see it; now and then both in a transaction.
+fn turn(wire: &mut Wire, road: Road, who: u32, n: u32, took: &mut Vec<Duration>) -> Result<(), String> {
+    let lock = if road == Road::Primary { " FOR UPDATE" } else { "" };
+    let mut statements = vec![
+        format!("REPLACE INTO weir_witness.t VALUES ({who}, {n})"),
+        format!("SELECT n, {n} * 2 FROM weir_witness.t WHERE who = {who}{lock}"),
+    ];
+    if n.is_multiple_of(3) {
+        statements.insert(0, "BEGIN".to_owned());
+        statements.push("COMMIT".to_owned());
+    }
+    let wanted = [n.to_string(), (n * 2).to_string()].map(|cell| Some(cell.into_bytes()));
+    for statement in statements {
+        let began = Instant::now();
+        let rows = ask(wire, &statement)?.rows();
+        took.push(began.elapsed());
+        let is_right = match rows.as_slice() {
+            [] => !statement.starts_with("SELECT"),
+            [row] => *row == wanted,
+            _ => false,
+        };
+        if !is_right {
+            return Err(format!("{statement} answers {:?}, in {} rows", first_cell(&rows), rows.len()));
+        }
+    }
+    Ok(())
+}
