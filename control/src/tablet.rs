@@ -23,6 +23,7 @@ use crate::client::Options;
 use crate::config::tablet::TabletConfig;
 use crate::grpc::access::Loopback;
 use crate::grpc::server::{self, Guarded};
+use crate::grpc::tls::ServerTls;
 use crate::monitor::{Sight, Watcher};
 use admin::Admin;
 use hub::Hub;
@@ -127,7 +128,9 @@ async fn serve(
     tasks.spawn(permissions.clone().watch());
     let admin = Admin { options: options(&config, &config.admin_user, &config.admin_password, "weir-tablet-admin") };
     let service = Service { hub: hub.clone(), admin, permissions };
-    let server = server::builder(None, Loopback::Trusted, CALLS_MAX)?;
+    let tls = ServerTls::load(&config.tls)?;
+    server::warn_about("the tablet", address, tls.as_ref());
+    let server = server::builder(tls.as_ref(), Loopback::Trusted, CALLS_MAX)?;
     let mut server = std::pin::pin!(serve_grpc(server, service, listener));
     tracing::info!(event = "tablet_started", %address, server = crate::config::address::show(&config.server));
     started(address, &hub);

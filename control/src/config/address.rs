@@ -33,9 +33,10 @@ pub fn tablet(text: &str) -> Result<SocketAddr, String> {
 pub fn host_and_port(text: &str) -> Result<(), String> {
     let bad = || format!("'{text}' is no address: write host:port or [ipv6]:port");
     let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
-    let is_v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|ip| {
-        ip.parse::<std::net::Ipv6Addr>().is_ok()
-    });
+    let is_v6 = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
     let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
     match port.parse::<u16>().is_ok_and(|port| port != 0) && (is_v6 || is_name) {
         true => Ok(()),

@@ -7,8 +7,8 @@ use super::mistake::{Given, Mistakes, Place};
 use super::section::{Keys, Section, Typed};
 use super::{LogConfig, LogFormat, address};
 use crate::controller::limits;
-use crate::store::etcd::limits as etcd;
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
+use crate::store::etcd::limits as etcd;
 use clap::Args;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -32,7 +32,11 @@ pub struct ControllerConfig {
 pub enum StoreConfig {
     File(PathBuf),
     /// Shared with other controllers.
-    Etcd { endpoints: Vec<String>, tls: TlsFiles, leader_s: u32 },
+    Etcd {
+        endpoints: Vec<String>,
+        tls: TlsFiles,
+        leader_s: u32,
+    },
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -93,8 +97,11 @@ pub struct ControllerFlags {
     pub print_config: bool,
 }
 
-const SECTION: Section =
-    Section { name: "controller", keys: KEYS, paths: &["store", "etcd_tls_cert", "etcd_tls_key", "etcd_tls_ca", "tls_cert", "tls_key", "tls_ca"] };
+const SECTION: Section = Section {
+    name: "controller",
+    keys: KEYS,
+    paths: &["store", "etcd_tls_cert", "etcd_tls_key", "etcd_tls_ca", "tls_cert", "tls_key", "tls_ca"],
+};
 
 const KEYS: &Keys = &[
     ("cluster", "\"main\"", "The cluster's name."),
@@ -105,7 +112,11 @@ const KEYS: &Keys = &[
     ("etcd_tls_cert", "\"\"", "The certificate's file for etcd (PEM)."),
     ("etcd_tls_key", "\"\"", "The file of its private key (PEM)."),
     ("etcd_tls_ca", "\"\"", "The authority that signs etcd's certificates (PEM)."),
-    ("leader_s", "3", "With etcd: how long a leadership lasts without renewal, 2 to 60; the next leader takes over after that."),
+    (
+        "leader_s",
+        "3",
+        "With etcd: how long a leadership lasts without renewal, 2 to 60; the next leader takes over after that.",
+    ),
     ("lease_ms", "5000", "How long a lease lasts, 500 to 600000; for a new cluster, an old one keeps its own."),
     ("tls_cert", "\"\"", "The certificate's file (PEM, with its chain). Needs tls_key."),
     ("tls_key", "\"\"", "The file of its private key (PEM)."),
@@ -114,7 +125,10 @@ const KEYS: &Keys = &[
     ("log_format", "\"text\"", "\"text\" for people, \"json\" for machines."),
 ];
 
-pub fn load(flags: &ControllerFlags, environment: &dyn Fn(&str) -> Option<String>) -> Result<ControllerConfig, Mistakes> {
+pub fn load(
+    flags: &ControllerFlags,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<ControllerConfig, Mistakes> {
     let (mut typed, mut mistakes) = (Typed::new(), Mistakes::default());
     if let Some(path) = &flags.config {
         SECTION.read_file(path, &mut typed, &mut mistakes);
@@ -267,7 +281,8 @@ pub fn judge_tls<'a>(
 /// As a file that could be read again.
 pub fn print(config: &ControllerConfig) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
-    let file = |path: &Option<PathBuf>| quoted(&path.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
+    let file =
+        |path: &Option<PathBuf>| quoted(&path.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
     let mut out = String::from(
         "# The configuration of this controller. Lines that begin with '#' and a key show defaults.\n\n[controller]\n",
     );
@@ -295,7 +310,8 @@ pub fn print(config: &ControllerConfig) -> String {
 
 fn print_store(name: &str, default: &str, store: &StoreConfig) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
-    let file = |path: &Option<PathBuf>| quoted(&path.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
+    let file =
+        |path: &Option<PathBuf>| quoted(&path.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
     match (store, name) {
         (StoreConfig::File(path), "store") => quoted(&path.display().to_string()),
         (StoreConfig::Etcd { endpoints, .. }, "etcd") => quoted(&endpoints.join(",")),
@@ -336,7 +352,8 @@ mod tests {
 
     #[test]
     fn a_file_is_understood_and_printed_so_that_it_can_be_read_again() {
-        let text = "[controller]\ncluster = \"shop\"\nlisten = \"0.0.0.0:7506\"\nadvertise = \"c1:7506\"\nlease_ms = 2_000\n";
+        let text =
+            "[controller]\ncluster = \"shop\"\nlisten = \"0.0.0.0:7506\"\nadvertise = \"c1:7506\"\nlease_ms = 2_000\n";
         let config = judged(text).unwrap();
         assert_eq!((config.cluster.as_str(), config.lease_ms), ("shop", 2_000));
         assert_eq!(config.store, StoreConfig::File("weir-controller.db".into()));

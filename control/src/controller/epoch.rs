@@ -52,11 +52,19 @@ pub enum Admission {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    Older { seen: Epoch, offered: Epoch },
+    Older {
+        seen: Epoch,
+        offered: Epoch,
+    },
     /// Another record of the same epoch.
-    Fork { epoch: Epoch },
+    Fork {
+        epoch: Epoch,
+    },
     /// Of another cluster.
-    Stranger { ours: String, offered: String },
+    Stranger {
+        ours: String,
+        offered: String,
+    },
 }
 
 impl Guard {

@@ -66,12 +66,8 @@ pub enum Refusal {
 impl Head {
     /// `lease_ms` is for a new cluster; a known one has its own.
     pub fn new(store: Arc<dyn Store>, cluster: &str, lease_ms: u32) -> Arc<Head> {
-        let state = State {
-            guard: Guard::default(),
-            revision: None,
-            leadership: Leadership::Theirs(None),
-            leases: None,
-        };
+        let state =
+            State { guard: Guard::default(), revision: None, leadership: Leadership::Theirs(None), leases: None };
         Arc::new(Head {
             store,
             cluster: cluster.to_string(),
@@ -333,7 +329,9 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Refusal::NotLeader(Some(leader)) => write!(f, "this controller follows: ask the leader, {leader}"),
-            Refusal::NotLeader(None) => f.write_str("this controller does not lead, and knows nobody who does: try again"),
+            Refusal::NotLeader(None) => {
+                f.write_str("this controller does not lead, and knows nobody who does: try again")
+            }
             Refusal::Starting => f.write_str("this controller has just begun to lead: try again"),
             Refusal::Conflict(epoch) => write!(f, "the topology has epoch {epoch} by now: look at it again"),
             Refusal::Wrong(why) | Refusal::NotNow(why) => f.write_str(why),

@@ -89,14 +89,20 @@ impl Leases {
         }
         self.last_id = self.last_id.wrapping_add(1).max(1);
         let until = now + self.with_grace();
-        let holder =
-            Holder { address: address.to_string(), grpc: grpc.to_string(), presence, id: self.last_id, until };
+        let holder = Holder { address: address.to_string(), grpc: grpc.to_string(), presence, id: self.last_id, until };
         self.holders.insert(key, holder);
         Ok(self.last_id)
     }
 
     /// Prolongs a lease, also one that has just ended: nothing was given away meanwhile, or its id would be another.
-    pub fn renew(&mut self, now: Instant, kind: Kind, name: &str, id: u64, presence: Presence) -> Result<(), LeaseError> {
+    pub fn renew(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        name: &str,
+        id: u64,
+        presence: Presence,
+    ) -> Result<(), LeaseError> {
         let until = now + self.with_grace();
         match self.holders.get_mut(&(kind, name.to_string())) {
             Some(holder) if holder.id == id => {

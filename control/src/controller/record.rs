@@ -34,9 +34,13 @@ pub struct Record {
 pub enum Phase {
     /// No primary yet.
     Forming,
-    Steady { primary: String },
+    Steady {
+        primary: String,
+    },
     /// No primary on purpose.
-    Interregnum { former: String },
+    Interregnum {
+        former: String,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,9 +176,10 @@ impl Member {
         if self.tags.len() > limits::TAGS_MAX {
             return Err(format!("'{name}' has {} tags: {} at most", self.tags.len(), limits::TAGS_MAX));
         }
-        self.tags.iter().flat_map(|(tag, value)| [tag, value]).try_for_each(|text| {
-            check_bytes(&format!("a tag of '{name}'"), text, limits::TAG_BYTES_MAX)
-        })
+        self.tags
+            .iter()
+            .flat_map(|(tag, value)| [tag, value])
+            .try_for_each(|text| check_bytes(&format!("a tag of '{name}'"), text, limits::TAG_BYTES_MAX))
     }
 
     fn is_same_server(&self, other: &Member) -> bool {

@@ -108,7 +108,11 @@ async fn found_primary(head: &Head, record: Arc<Record>) -> Result<Arc<Record>, 
     })?;
     let [name] = claims.as_slice() else {
         if claims.len() > 1 {
-            tracing::warn!(event = "two_primaries", "two servers are writable: {}; make one read-only", claims.join(", "));
+            tracing::warn!(
+                event = "two_primaries",
+                "two servers are writable: {}; make one read-only",
+                claims.join(", ")
+            );
         }
         return Ok(record);
     };

@@ -43,10 +43,7 @@ impl Controller for Service {
         Ok(Response::new(proto::GetTopologyReply { topology: Some(wire::to_proto(&record)) }))
     }
 
-    async fn watch_topology(
-        &self,
-        request: Request<proto::WatchTopologyRequest>,
-    ) -> Answer<Self::WatchTopologyStream> {
+    async fn watch_topology(&self, request: Request<proto::WatchTopologyRequest>) -> Answer<Self::WatchTopologyStream> {
         let seen = Epoch::new(request.into_inner().epoch_seen);
         let (sender, receiver) = mpsc::channel(limits::WORDS_MAX);
         tokio::spawn(send_words(self.head.view(), seen, sender));
@@ -124,10 +121,7 @@ impl Controller for Service {
         Ok(Response::new(proto::ListGatesReply { epoch: record.epoch.number(), gates }))
     }
 
-    async fn list_controllers(
-        &self,
-        _: Request<proto::ListControllersRequest>,
-    ) -> Answer<proto::ListControllersReply> {
+    async fn list_controllers(&self, _: Request<proto::ListControllersRequest>) -> Answer<proto::ListControllersReply> {
         let peers = self.head.peers().await.map_err(|error| status(Refusal::Store(error)))?;
         let peer = |peer: crate::store::Peer| proto::ControllerPeer { address: peer.address, leader: peer.is_leader };
         Ok(Response::new(proto::ListControllersReply { controllers: peers.into_iter().map(peer).collect() }))

@@ -120,11 +120,9 @@ mod tests {
 
     #[test]
     fn a_record_survives_the_wire() {
-        for phase in [
-            Phase::Forming,
-            Phase::Steady { primary: "a".to_string() },
-            Phase::Interregnum { former: "a".to_string() },
-        ] {
+        for phase in
+            [Phase::Forming, Phase::Steady { primary: "a".to_string() }, Phase::Interregnum { former: "a".to_string() }]
+        {
             let mut record = record(9, phase);
             record.promoted_gtid_executed = "3aecbfe0-e779-11f1-be4c-02fc00000001:1-5".to_string();
             let tags = [("disk".to_string(), "nvme".to_string())].into();

@@ -132,11 +132,7 @@ fn no_member(name: &str) -> String {
     format!("there is no member '{name}': 'weir ctl topology' shows them")
 }
 
-fn change(
-    ask: &Ask,
-    reason: &str,
-    edit: impl Fn(&mut Record) -> Result<(), String>,
-) -> Result<TopologyView, String> {
+fn change(ask: &Ask, reason: &str, edit: impl Fn(&mut Record) -> Result<(), String>) -> Result<TopologyView, String> {
     run(ask, async |controllers| {
         for _ in 0..TRIES_MAX {
             let record = read(controllers).await?;
@@ -240,7 +236,8 @@ impl TopologyView {
             self.reason,
             if self.changed_by.is_empty() { "the controller" } else { &self.changed_by },
         );
-        let mut table = Table::new(&["MEMBER", "ADDRESS", "TABLET", "WANTED", "STATE", "ZONE", "WEIGHT", "TAGS", "NOTE"]);
+        let mut table =
+            Table::new(&["MEMBER", "ADDRESS", "TABLET", "WANTED", "STATE", "ZONE", "WEIGHT", "TAGS", "NOTE"]);
         for member in &self.members {
             let wanted = if self.primary.as_ref() == Some(&member.name) { "primary" } else { member.wanted };
             let tags: Vec<String> = member.tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();

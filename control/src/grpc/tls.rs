@@ -67,7 +67,9 @@ impl ClientTls {
         let identity = identity(files)?;
         let Some(ca) = &files.ca else {
             return match &files.cert {
-                Some(cert) => Err(format!("{} needs the authority's file beside it, to verify the other side", cert.display())),
+                Some(cert) => {
+                    Err(format!("{} needs the authority's file beside it, to verify the other side", cert.display()))
+                }
                 None => Ok(None),
             };
         };
@@ -95,7 +97,8 @@ pub fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, Stri
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"));
     let endpoint = endpoint.map_err(|error| format!("{address}: {error}"))?;
-    let endpoint = endpoint.tcp_nodelay(true).http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE_LIMIT);
+    let endpoint =
+        endpoint.tcp_nodelay(true).http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE_LIMIT);
     match tls {
         Some(tls) => endpoint.tls_config(tls.config.clone()).map_err(|error| format!("{address}: {}", root(&error))),
         None => Ok(endpoint),

@@ -87,7 +87,8 @@ impl Api {
 
     pub async fn revoke(&self, lease: i64) -> Result<(), StoreError> {
         let request = proto::LeaseRevokeRequest { id: lease };
-        let call = |channel, request| async move { LeaseClient::new(channel).lease_revoke(Request::new(request)).await };
+        let call =
+            |channel, request| async move { LeaseClient::new(channel).lease_revoke(Request::new(request)).await };
         self.repeat(request, call).await.map(drop)
     }
 
@@ -100,9 +101,8 @@ impl Api {
             progress_notify: false,
         };
         let channel = self.open().await?;
-        let question = proto::WatchRequest {
-            request_union: Some(proto::watch_request::RequestUnion::CreateRequest(create)),
-        };
+        let question =
+            proto::WatchRequest { request_union: Some(proto::watch_request::RequestUnion::CreateRequest(create)) };
         // The question's stream stays open, or etcd takes it as the end of the watch.
         let questions = tokio_stream::StreamExt::chain(tokio_stream::once(question), tokio_stream::pending());
         let mut request = Request::new(questions);
