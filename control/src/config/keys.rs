@@ -96,6 +96,23 @@ pub const KEYS: &[Key] = &[
         "tls_dir",
         "A folder for ca.pem, server-cert.pem and server-key.pem, which are made there at the first start."
     ),
+    own!(
+        "gate",
+        "controllers",
+        "\"host:port,host:port\": who tells of the cluster's members and its primary; then no backend need be named."
+    ),
+    own!(
+        "gate",
+        "controllers_cache",
+        "A file for their last word: with it the gate starts when no controller is there."
+    ),
+    own!("gate", "grpc_tls_cert", "The certificate for gRPC, as a server and towards tablets and controllers (PEM)."),
+    own!("gate", "grpc_tls_key", "The file of its private key (PEM)."),
+    own!(
+        "gate",
+        "grpc_tls_ca",
+        "The authority that signs the others' certificates (PEM); with it tablets and controllers are asked by TLS."
+    ),
     number!("gate", "blocks_per_core", 64, 1 << 20, memory.blocks_per_core: usize, "Blocks of memory for bytes under way, per core."),
     number!("gate", "block_bytes", 4 << 10, 1 << 20, memory.block_bytes: usize, "Bytes of each."),
     number!("gate", "backlog", 1, 1 << 16, memory.backlog: i32, "Connections that may wait to be accepted, per core. The kernel cuts it to net.core.somaxconn."),
