@@ -167,7 +167,14 @@ impl Config {
 
 impl BackendConfig {
     pub fn at(address: &Address) -> BackendConfig {
-        BackendConfig { name: address::show(address), address: address.clone(), weight: 100, zone: String::new(), role: None, tablet: None }
+        BackendConfig {
+            name: address::show(address),
+            address: address.clone(),
+            weight: 100,
+            zone: String::new(),
+            role: None,
+            tablet: None,
+        }
     }
 
     /// Where it is, its tablet will say.

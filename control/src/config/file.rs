@@ -136,7 +136,8 @@ impl Walk<'_> {
 
     fn backend(&mut self, span: Range<usize>, table: &DeTable<'_>) {
         let place = self.lines.place(span);
-        let mut backend = TypedBackend { place, address: None, name: None, weight: None, zone: None, role: None, tablet: None };
+        let mut backend =
+            TypedBackend { place, address: None, name: None, weight: None, zone: None, role: None, tablet: None };
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "address" => backend.address = self.text("address", value),

@@ -186,5 +186,13 @@ fn backend(text: &str) -> TypedBackend {
 
 fn behind(text: &str) -> TypedBackend {
     let tablet = Some(Given::by_flag(text.to_string(), "--tablet"));
-    TypedBackend { place: Place::Flag("--tablet"), address: None, name: None, weight: None, zone: None, role: None, tablet }
+    TypedBackend {
+        place: Place::Flag("--tablet"),
+        address: None,
+        name: None,
+        weight: None,
+        zone: None,
+        role: None,
+        tablet,
+    }
 }

@@ -16,11 +16,26 @@ pub struct Key {
 }
 
 pub enum Kind {
-    Number { min: u64, max: u64, read: fn(&Config) -> u64, write: fn(&mut Config, u64) },
-    Switch { read: fn(&Config) -> bool, write: fn(&mut Config, bool) },
-    Word { words: &'static [&'static str], read: fn(&Config) -> &'static str, write: fn(&mut Config, &str) },
+    Number {
+        min: u64,
+        max: u64,
+        read: fn(&Config) -> u64,
+        write: fn(&mut Config, u64),
+    },
+    Switch {
+        read: fn(&Config) -> bool,
+        write: fn(&mut Config, bool),
+    },
+    Word {
+        words: &'static [&'static str],
+        read: fn(&Config) -> &'static str,
+        write: fn(&mut Config, &str),
+    },
     /// A name of somebody's choice; empty for none.
-    Name { read: fn(&Config) -> &str, write: fn(&mut Config, &str) },
+    Name {
+        read: fn(&Config) -> &str,
+        write: fn(&mut Config, &str),
+    },
     Own,
 }
 

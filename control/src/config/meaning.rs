@@ -288,7 +288,8 @@ impl Judge {
         if let Some(Given { value, place }) = &typed.zone {
             backend.zone.clone_from(value);
             if value.len() > NAME_BYTES_MAX || value.contains(char::is_control) {
-                self.mistakes.add(place, format!("a zone has at most {NAME_BYTES_MAX} bytes and no control characters"));
+                self.mistakes
+                    .add(place, format!("a zone has at most {NAME_BYTES_MAX} bytes and no control characters"));
             }
         }
         if let Some(Given { value, place }) = &typed.role {

@@ -7,8 +7,8 @@ use super::{Action, Engine};
 use crate::limits::{DIAL_PAUSE_MS, SWEEP_MS};
 use crate::link::{Link, LinkPhase};
 use crate::mail::{ControlMail, CoreId, Level, Mail};
-use crate::session::{ClassId, Phase, Wait};
 use crate::session::account::AccountId;
+use crate::session::{ClassId, Phase, Wait};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Health, Role, Settings, Snapshot};
 use crate::state::SchemaId;
@@ -268,7 +268,11 @@ impl Engine {
         });
         self.counters.ejections += u64::from(ejected);
         if ejected > 0 {
-            self.log(Level::Warn, "replicas are out of line with the others", format!("{ejected} get no reads for a while"));
+            self.log(
+                Level::Warn,
+                "replicas are out of line with the others",
+                format!("{ejected} get no reads for a while"),
+            );
         }
     }
 

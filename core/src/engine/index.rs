@@ -56,7 +56,8 @@ impl Engine {
         let s = &self.sessions[*first];
         // Any account may ask; the first one's own connection is as good as another's.
         let (account, class) = (s.account, s.class);
-        let want = Want { account: account.0, class: class.0, schema: s.schema.0, fingerprint: s.state.0, prefer: None };
+        let want =
+            Want { account: account.0, class: class.0, schema: s.schema.0, fingerprint: s.state.0, prefer: None };
         let Some(primary) = self.snapshot.primary() else { return self.index_failed() };
         match self.pool.acquire(self.now.0, primary.0, &want) {
             Grant::Lease { slot, .. } => self.index_granted(account, slot),

@@ -34,7 +34,8 @@ impl Engine {
         if let Some(balance) = self.may_read_elsewhere(session, request).filter(|_| !request.primary_only) {
             let level = self.level_of(session, request);
             let s = &self.sessions[session];
-            let needs_index = level == Consistency::Global || (level != Consistency::Eventual && s.freshness.saw_primary);
+            let needs_index =
+                level == Consistency::Global || (level != Consistency::Eventual && s.freshness.saw_primary);
             if needs_index && request.index.is_none() && self.snapshot.primary().is_some() && self.has_replicas() {
                 return Place::Index;
             }
@@ -91,9 +92,8 @@ impl Engine {
 
     /// A replica that takes reads, whatever they need.
     fn is_usable(&self, view: &BackendView) -> bool {
-        let refuses = || {
-            self.dial_pause.get(&view.id).is_some_and(|until| *until > self.now) && self.pool.idle(view.id.0) == 0
-        };
+        let refuses =
+            || self.dial_pause.get(&view.id).is_some_and(|until| *until > self.now) && self.pool.idle(view.id.0) == 0;
         view.role == Role::Replica
             && view.health == Health::Up
             && view.weight > 0
@@ -102,13 +102,7 @@ impl Engine {
     }
 
     /// A replica that may serve this read now, by policy.
-    fn replica_for(
-        &mut self,
-        session: Key<Session>,
-        request: &Request,
-        level: Consistency,
-        balance: Balance,
-    ) -> Found {
+    fn replica_for(&mut self, session: Key<Session>, request: &Request, level: Consistency, balance: Balance) -> Found {
         let random = self.random();
         let snapshot = self.snapshot.clone();
         let strict = level != Consistency::Eventual;
