@@ -184,7 +184,7 @@ impl Engine {
         self.answer_statement(session, request);
     }
 
-    fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
+    pub(crate) fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
         let s = &self.sessions[session];
         match name {
             "read_after_write_gtid" => s.freshness.needs.to_string().into_bytes(),
