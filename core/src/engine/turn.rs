@@ -9,8 +9,8 @@
 use super::{Action, Engine, Waiter};
 use crate::limits::{QUESTIONS_MS, QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
 use crate::link::Lessee;
-use crate::session::pins::Reasons;
 use crate::session::Session;
+use crate::session::pins::Reasons;
 use crate::slots::Key;
 use crate::wire::{Owner, Wire};
 use weir_pool::{Fit, SlotId};

@@ -98,7 +98,7 @@ impl Engine {
             Shape::Text => Column::text(name, 1024),
             Shape::Number => Column::number(name),
             Shape::Signed => Column::signed(name),
-            Shape::Is(column) => Column { name, ..column.clone() },
+            Shape::Is(column) => Column { name, ..*column },
         });
         put_result(&mut bytes, 1, caps, EofPacket { warnings, status }, &columns.collect::<Vec<_>>(), &table.rows);
         self.say(wire, &bytes);
