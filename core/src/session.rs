@@ -55,7 +55,7 @@ use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::gtid::GtidSet;
 use weir_net::login::Login;
-use weir_planner::{Facts, Plan, Route};
+use weir_planner::{Asks, Effects, Facts, Plan, Route};
 use weir_pool::Ticket;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,6 +318,16 @@ pub struct Request {
     pub primary_only: bool,
     pub progress: Progress,
     pub outcome: Outcome,
+}
+
+impl Request {
+    /// What it asks about the session's earlier statements; what cannot be seen from outside may ask for the insert id.
+    pub fn asks(&self) -> Asks {
+        const UNSEEN: Effects =
+            Effects::TEXT_EXECUTE.union(Effects::CALL).union(Effects::UNKNOWN_FUNCTION).union(Effects::UNKNOWN);
+        let Some(plan) = &self.plan else { return Asks::empty() };
+        if plan.effects.intersects(UNSEEN) { plan.asks | Asks::LAST_INSERT_ID } else { plan.asks }
+    }
 }
 
 /// What the reply has said so far, over all of its results.

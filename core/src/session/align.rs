@@ -179,7 +179,7 @@ impl Engine {
         if let Some((_, text)) = home {
             return Next::Prepare(text);
         }
-        let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
+        let asks = request.asks();
         match s.insert_id {
             InsertId::Never if asks.contains(Asks::LAST_INSERT_ID) && l.last_session != Some(session) => {
                 Next::GiveInsertId(0)
