@@ -11,8 +11,9 @@ pub const BLOCKS_PER_CORE: usize = 512;
 pub const HANDSHAKE: Duration = Duration::from_millis(1_500);
 /// How much later than its limit a half handshake may end: timers, and a machine that others use too.
 pub const HANDSHAKE_SLACK: Duration = Duration::from_millis(2_000);
-/// The worst answer of a witness. Alone it takes a millisecond; two cores are shared by gate, servers, attack and others.
-pub const WITNESS_WORST: Duration = Duration::from_secs(3);
+/// How much longer than one without a gate a witness may wait for its worst answer. Alone it takes a millisecond; two cores
+/// are shared by gate, servers, attack and others, and a disk that others write to makes everybody wait for seconds.
+pub const WITNESS_WORST: Duration = Duration::from_secs(2);
 /// Half of a witness's answers come within this.
 pub const WITNESS_MEDIAN: Duration = Duration::from_millis(250);
 /// Between two statements of a witness.
@@ -29,6 +30,9 @@ pub const DIAL: Duration = Duration::from_millis(1_000);
 pub const CONNECTIONS: usize = 24;
 /// How long the gate may take until descriptors are what they were: idle limits, kills, closes.
 pub const CALM_WAIT: Duration = Duration::from_secs(20);
+/// Descriptors that have not changed for so long are those of a gate at rest: above the idle limit and the second between
+/// two sweeps.
+pub const SETTLED: Duration = Duration::from_millis(1_800);
 /// How long the gate may take to start and to serve.
 pub const START_WAIT: Duration = Duration::from_secs(20);
 /// How long a drained gate may take to end.

@@ -3,7 +3,8 @@
 //! Invariant: it serves when `start` returns, and it is gone when it is dropped. Its log is a file.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -14,6 +15,7 @@ use weir_control::lab::ports::{self, Port};
 
 use super::limits;
 use super::watch;
+use crate::real::limits::CONNECT_WAIT;
 use crate::real::wire::{Account, Address, Wire};
 
 /// A backend and whether it is the primary, which the gate is told and need not find out.
@@ -27,26 +29,29 @@ pub struct Tested {
     child: Child,
     folder: PathBuf,
     address: SocketAddr,
+    /// Where it shows its state.
+    admin: SocketAddr,
     /// Descriptors when it served and had no client yet.
     descriptors: usize,
-    _port: Port,
+    _ports: Vec<Port>,
 }
 
 impl Tested {
     /// Starts `program` before these backends; it serves when `account` has logged in.
     pub fn start(program: &Path, name: &str, backends: &[Behind], account: &Account) -> Result<Tested, String> {
-        let port = ports::free(1).map_err(|error| error.to_string())?.pop().ok_or("no port")?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
+        let ports = ports::free(2).map_err(|error| error.to_string())?;
+        let local = |at: usize| SocketAddr::from(([127, 0, 0, 1], ports[at].number()));
+        let (address, admin) = (local(0), local(1));
         let folder = std::env::temp_dir().join(format!("weir-hostile-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let config = folder.join("weir.toml");
-        fs::write(&config, configuration(address, backends)).map_err(|error| error.to_string())?;
+        fs::write(&config, configuration(address, admin, backends)).map_err(|error| error.to_string())?;
         let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command.arg("gate").arg("--config").arg(&config).env("RUST_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = Child::spawn(command).map_err(|error| format!("{}: {error}", program.display()))?;
-        let mut tested = Tested { child, folder, address, descriptors: 0, _port: port };
+        let mut tested = Tested { child, folder, address, admin, descriptors: 0, _ports: ports };
         tested.wait_ready(account)?;
         tested.descriptors = tested.settled_descriptors();
         Ok(tested)
@@ -78,11 +83,8 @@ impl Tested {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(format!(
-                    "{open} descriptors are open, there were {}:\n{}",
-                    self.descriptors,
-                    self.sockets()
-                ));
+                let (before, sockets, state) = (self.descriptors, self.sockets(), self.state());
+                return Err(format!("{open} descriptors are open, there were {before}:\n{sockets}\n{state}"));
             }
             thread::sleep(limits::SAMPLE_PAUSE);
         }
@@ -121,15 +123,19 @@ impl Tested {
         }
     }
 
-    /// The fewest over a second, in which the connections of the first login have idled out.
+    /// How many they are once that has not changed for a while: the monitor is connected everywhere, and the connections of
+    /// the first login have idled out.
     fn settled_descriptors(&self) -> usize {
-        let until = Instant::now() + 2 * limits::BACKEND_IDLE + std::time::Duration::from_secs(2);
-        let mut fewest = usize::MAX;
-        while Instant::now() < until {
-            fewest = fewest.min(watch::descriptors(self.pid()));
+        let deadline = Instant::now() + limits::CALM_WAIT;
+        let (mut count, mut since) = (watch::descriptors(self.pid()), Instant::now());
+        while since.elapsed() < limits::SETTLED && Instant::now() < deadline {
             thread::sleep(limits::SAMPLE_PAUSE);
+            let now = watch::descriptors(self.pid());
+            if now != count {
+                (count, since) = (now, Instant::now());
+            }
         }
-        fewest
+        count
     }
 
     /// Its TCP connections, for a message: local and remote port, state, bytes to be sent and to be read, as the kernel
@@ -150,6 +156,19 @@ impl Tested {
         table.lines().filter_map(describe).collect::<Vec<String>>().join("\n")
     }
 
+    /// What it says of itself, for a message.
+    fn state(&self) -> String {
+        let ask = || {
+            let mut stream = TcpStream::connect_timeout(&self.admin, CONNECT_WAIT)?;
+            stream.set_read_timeout(Some(CONNECT_WAIT))?;
+            stream.write_all(b"GET /status HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok::<String, std::io::Error>(answer)
+        };
+        ask().unwrap_or_else(|error| format!("it does not show its state: {error}"))
+    }
+
     fn log_end(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -164,9 +183,9 @@ impl Drop for Tested {
     }
 }
 
-fn configuration(listen: SocketAddr, backends: &[Behind]) -> String {
+fn configuration(listen: SocketAddr, admin: SocketAddr, backends: &[Behind]) -> String {
     let mut text = format!(
-        "[gate]\nlisten = [\"{listen}\"]\nadmin_listen = \"off\"\ngrpc_listen = \"off\"\nblocks_per_core = {}\n",
+        "[gate]\nlisten = [\"{listen}\"]\nadmin_listen = \"{admin}\"\ngrpc_listen = \"off\"\nblocks_per_core = {}\n",
         limits::BLOCKS_PER_CORE
     );
     for backend in backends {

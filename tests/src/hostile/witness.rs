@@ -18,10 +18,11 @@ pub enum Road {
     Primary,
 }
 
-/// Several of them at work.
+/// Several of them at work, and one beside them who asks the primary itself: what makes that one wait is the machine's doing.
 pub struct Witnesses {
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<Vec<Duration>, String>>>,
+    direct: JoinHandle<Result<Vec<Duration>, String>>,
 }
 
 /// What they have seen.
@@ -30,6 +31,8 @@ pub struct Seen {
     pub answers: usize,
     pub median: Duration,
     pub worst: Duration,
+    /// The worst of the one without a gate.
+    pub worst_direct: Duration,
 }
 
 /// The statements that make what the witnesses work on.
@@ -39,29 +42,34 @@ pub const SETUP: [&str; 2] = [
 ];
 
 impl Witnesses {
-    pub fn start(address: &Address, account: &Account, road: Road) -> Witnesses {
+    /// `primary` is where the last one asks.
+    pub fn start(address: &Address, primary: &Address, account: &Account, road: Road) -> Witnesses {
         let over = Arc::new(AtomicBool::new(false));
-        let start = |who: u32| {
+        let start = |address: &Address, road: Road, who: u32| {
             let (over, address, account) = (over.clone(), address.clone(), account.clone());
             thread::spawn(move || testify(&over, &address, &account, road, who))
         };
-        Witnesses { threads: (0..limits::WITNESSES).map(start).collect(), over }
+        let threads = (0..limits::WITNESSES).map(|who| start(address, road, who)).collect();
+        let direct = start(primary, Road::Primary, limits::WITNESSES);
+        Witnesses { threads, direct, over }
     }
 
     /// They stop; a wrong or missing answer, or a late one, is an error.
     pub fn stop(self) -> Result<Seen, String> {
         self.over.store(true, Ordering::Relaxed);
+        let panicked = |_| "a witness panicked".to_owned();
+        let direct = self.direct.join().map_err(panicked)?.map_err(|why| format!("without a gate: {why}"))?;
         let mut took = Vec::new();
         for thread in self.threads {
-            took.extend(thread.join().map_err(|_| "a witness panicked".to_owned())??);
+            took.extend(thread.join().map_err(panicked)??);
         }
         took.sort();
-        let seen = Seen {
-            answers: took.len(),
-            median: *took.get(took.len() / 2).ok_or("the witnesses got no answer at all")?,
-            worst: *took.last().ok_or("the witnesses got no answer at all")?,
+        let (Some(median), Some(worst)) = (took.get(took.len() / 2), took.last()) else {
+            return Err("the witnesses got no answer at all".to_owned());
         };
-        match seen.worst <= limits::WITNESS_WORST && seen.median <= limits::WITNESS_MEDIAN {
+        let worst_direct = direct.into_iter().max().unwrap_or_default();
+        let seen = Seen { answers: took.len(), median: *median, worst: *worst, worst_direct };
+        match seen.worst <= limits::WITNESS_WORST + worst_direct && seen.median <= limits::WITNESS_MEDIAN {
             true => Ok(seen),
             false => Err(format!("the witnesses waited too long: {seen:?}")),
         }
