@@ -14,7 +14,7 @@ use crate::load::{self, LoadOptions, Question};
 use crate::null::NullBackend;
 use crate::relay::Relay;
 use crate::table::{Table, number};
-use crate::{compare, correctness, memory, meter, spread};
+use crate::{compare, consistency, correctness, memory, meter, spread};
 
 pub fn run(mut arguments: Arguments) -> ExitCode {
     let done = match arguments.command().as_deref() {
@@ -25,6 +25,7 @@ pub fn run(mut arguments: Arguments) -> ExitCode {
         Some("memory") => memory::run(arguments),
         Some("spread") => spread::run(arguments).map(|()| true),
         Some("sysbench") => correctness::run(arguments),
+        Some("consistency") => consistency::run(arguments),
         Some("help") => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
