@@ -14,7 +14,7 @@ use crate::load::{self, LoadOptions, Question};
 use crate::null::NullBackend;
 use crate::relay::Relay;
 use crate::table::{Table, number};
-use crate::{compare, consistency, correctness, memory, meter, spread};
+use crate::{compare, consistency, correctness, memory, meter, policies, spread};
 
 pub fn run(mut arguments: Arguments) -> ExitCode {
     let done = match arguments.command().as_deref() {
@@ -26,6 +26,7 @@ pub fn run(mut arguments: Arguments) -> ExitCode {
         Some("spread") => spread::run(arguments).map(|()| true),
         Some("sysbench") => correctness::run(arguments),
         Some("consistency") => consistency::run(arguments),
+        Some("policies") => policies::run(arguments),
         Some("help") => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -22,6 +22,8 @@ pub mod spread;
 
 pub mod consistency;
 
+pub mod policies;
+
 pub mod correctness;
 
 pub mod door;

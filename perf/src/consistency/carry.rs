@@ -27,7 +27,7 @@ pub fn carry(scene: &Scene, times: u64, carried: &mut Carried) -> Result<(), Fau
     };
     if let [one, other, ..] = gates.as_slice() {
         for _ in 0..times {
-            let (from, to) = if carried.times % 2 == 0 { (one, other) } else { (other, one) };
+            let (from, to) = if carried.times.is_multiple_of(2) { (one, other) } else { (other, one) };
             // Fresh sessions: what they know, they know from the token.
             carry_once(open(&from.account, preamble)?, open(&to.account, preamble)?, carried)?;
         }
