@@ -23,7 +23,7 @@ mod ledger;
 
 mod judge;
 
-mod tally;
+pub mod tally;
 
 mod session;
 

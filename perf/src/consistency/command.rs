@@ -130,10 +130,7 @@ impl Asked {
     fn ways(&self, account: &Account, folder: &Path, doors: &mut Vec<Door>) -> Result<Vec<Way>, Fault> {
         if self.by == By::Session {
             let gates = self.open_gates(account, folder, &self.gate, doors)?;
-            let way = |level: &Level| {
-                let preamble = preamble(*level, self.timeout);
-                Way { level: *level, gates: gates.clone(), preamble }
-            };
+            let way = |level: &Level| Way::by_session(*level, gates.clone(), self.timeout);
             return Ok(self.levels.iter().map(way).collect());
         }
         let ways = self.levels.iter().map(|level| {
@@ -167,12 +164,6 @@ impl Asked {
         }
         Ok(gates)
     }
-}
-
-/// What a session says first.
-pub fn preamble(level: Level, timeout: Option<f64>) -> Vec<String> {
-    let timeout = timeout.map(|seconds| format!("SET read_after_write_timeout={seconds}"));
-    std::iter::once(format!("SET SESSION read_after_write_consistency='{level}'")).chain(timeout).collect()
 }
 
 fn configuration(level: Level, timeout: Option<f64>) -> String {

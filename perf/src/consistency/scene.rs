@@ -36,6 +36,15 @@ pub struct Gate {
     pub pid: Option<u32>,
 }
 
+impl Way {
+    /// Each session says which level it wants, and how many seconds its reads may wait for a replica.
+    pub fn by_session(level: Level, gates: Vec<Gate>, timeout: Option<f64>) -> Self {
+        let timeout = timeout.map(|seconds| format!("SET read_after_write_timeout={seconds}"));
+        let level_set = format!("SET SESSION read_after_write_consistency='{level}'");
+        Self { level, gates, preamble: std::iter::once(level_set).chain(timeout).collect() }
+    }
+}
+
 impl Scene {
     pub fn gates(&self) -> usize {
         let numbers = self.ways.iter().flat_map(|way| &way.gates).map(|gate| gate.number + 1);
