@@ -9,6 +9,7 @@
 //! Flags are stronger than the environment, the environment is stronger than the file.
 
 pub mod address;
+pub mod controller;
 pub mod cores;
 pub mod file;
 pub mod flags;
@@ -16,12 +17,14 @@ pub mod keys;
 mod meaning;
 pub mod mistake;
 pub mod print;
+pub mod section;
 pub mod tablet;
 pub mod typed;
 
 pub use flags::GateFlags;
 pub use mistake::{Mistake, Mistakes, Place};
 
+use crate::grpc::tls::TlsFiles;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use weir_core::drive::ListenAddress;
@@ -42,6 +45,10 @@ pub struct Config {
     pub tls: Tls,
     pub memory: Memory,
     pub backends: Vec<BackendConfig>,
+    /// Who tells of more of them, and which is primary; None: nobody.
+    pub controllers: Option<ControllersConfig>,
+    /// For gRPC: as a server, and towards tablets and controllers.
+    pub grpc_tls: TlsFiles,
     pub monitor: MonitorConfig,
     pub settings: Settings,
     pub log: LogConfig,
@@ -74,10 +81,19 @@ pub struct BackendConfig {
     pub name: String,
     pub address: Address,
     pub weight: u32,
+    pub zone: String,
     /// Believed whatever the server says; None: by the server's own evidence.
     pub role: Option<Role>,
     /// The `host:port` of the tablet that tells of it, and where it is; None: the gate looks at it itself.
     pub tablet: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllersConfig {
+    /// `host:port` each.
+    pub addresses: Vec<String>,
+    /// Where the last word is kept for a start without controllers.
+    pub cache: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +135,8 @@ impl Config {
             tls: Tls::Ephemeral,
             memory: Memory { blocks_per_core: 4096, block_bytes: 16 << 10, backlog: 4096 },
             backends: Vec::new(),
+            controllers: None,
+            grpc_tls: TlsFiles::default(),
             monitor: MonitorConfig {
                 user: MONITOR_USER.to_string(),
                 password: Secret::empty(),
@@ -149,7 +167,14 @@ impl Config {
 
 impl BackendConfig {
     pub fn at(address: &Address) -> BackendConfig {
-        BackendConfig { name: address::show(address), address: address.clone(), weight: 100, role: None, tablet: None }
+        BackendConfig {
+            name: address::show(address),
+            address: address.clone(),
+            weight: 100,
+            zone: String::new(),
+            role: None,
+            tablet: None,
+        }
     }
 
     /// Where it is, its tablet will say.

@@ -8,6 +8,9 @@ pub mod gate;
 pub mod monitor;
 pub mod tablet;
 
+pub mod controller;
+pub mod store;
+
 pub mod acl;
 pub mod querylog;
 

@@ -21,6 +21,9 @@ pub mod follower;
 
 use crate::client::Options;
 use crate::config::tablet::TabletConfig;
+use crate::grpc::access::Loopback;
+use crate::grpc::server::{self, Guarded};
+use crate::grpc::tls::ServerTls;
 use crate::monitor::{Sight, Watcher};
 use admin::Admin;
 use hub::Hub;
@@ -125,7 +128,9 @@ async fn serve(
     tasks.spawn(permissions.clone().watch());
     let admin = Admin { options: options(&config, &config.admin_user, &config.admin_password, "weir-tablet-admin") };
     let service = Service { hub: hub.clone(), admin, permissions };
-    let server = tonic::transport::Server::builder().concurrency_limit_per_connection(CALLS_MAX);
+    let tls = ServerTls::load(&config.tls)?;
+    server::warn_about("the tablet", address, tls.as_ref());
+    let server = server::builder(tls.as_ref(), Loopback::Trusted, CALLS_MAX)?;
     let mut server = std::pin::pin!(serve_grpc(server, service, listener));
     tracing::info!(event = "tablet_started", %address, server = crate::config::address::show(&config.server));
     started(address, &hub);
@@ -141,7 +146,7 @@ async fn serve(
     Ok(())
 }
 
-async fn serve_grpc(server: tonic::transport::Server, service: Service, listener: TcpListener) -> Result<(), String> {
+async fn serve_grpc(server: Guarded, service: Service, listener: TcpListener) -> Result<(), String> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let outcome = server.serve_with_incoming(service::server(service), incoming).await;
     outcome.map_err(|error| format!("gRPC failed: {error}"))

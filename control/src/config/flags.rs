@@ -20,6 +20,12 @@ pub struct GateFlags {
     /// The tablet beside a MySQL server: HOST:PORT. Repeatable, beside --backend; it tells where its server is.
     #[arg(long, value_name = "ADDR")]
     pub tablet: Vec<String>,
+    /// The controllers, HOST:PORT,HOST:PORT: they tell of the members and the primary.
+    #[arg(long, value_name = "LIST")]
+    pub controller: Option<String>,
+    /// A file for their last word, for a start without them.
+    #[arg(long, value_name = "FILE")]
+    pub controller_cache: Option<PathBuf>,
     /// Replicas that a backend names (SHOW REPLICAS) become backends.
     #[arg(long)]
     pub discover: bool,
@@ -62,6 +68,15 @@ pub struct GateFlags {
     /// A folder for certificate and key, which are made there at the first start.
     #[arg(long, value_name = "DIR")]
     pub tls_dir: Option<PathBuf>,
+    /// The certificate for gRPC, as a server and towards tablets and controllers (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub grpc_tls_cert: Option<PathBuf>,
+    /// The file of its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub grpc_tls_key: Option<PathBuf>,
+    /// The authority that signs the others' certificates for gRPC (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub grpc_tls_ca: Option<PathBuf>,
     /// What is logged: off, error, warn, info, debug or trace, also per part. [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
@@ -108,6 +123,11 @@ impl GateFlags {
         put(&mut typed.password, &self.monitor_password, "--monitor-password");
         put(&mut typed.password_file, &self.monitor_password_file, "--monitor-password-file");
         put(&mut typed.log, &self.log, "--log");
+        put(&mut typed.controllers, &self.controller, "--controller");
+        put(&mut typed.controllers_cache, &self.controller_cache, "--controller-cache");
+        put(&mut typed.grpc_tls_cert, &self.grpc_tls_cert, "--grpc-tls-cert");
+        put(&mut typed.grpc_tls_key, &self.grpc_tls_key, "--grpc-tls-key");
+        put(&mut typed.grpc_tls_ca, &self.grpc_tls_ca, "--grpc-tls-ca");
         self.overlay_tls(typed);
         self.overlay_plain(typed);
     }
@@ -158,6 +178,7 @@ fn backend(text: &str) -> TypedBackend {
         address: Some(Given::by_flag(text.to_string(), "--backend")),
         name: None,
         weight: None,
+        zone: None,
         role: None,
         tablet: None,
     }
@@ -165,5 +186,13 @@ fn backend(text: &str) -> TypedBackend {
 
 fn behind(text: &str) -> TypedBackend {
     let tablet = Some(Given::by_flag(text.to_string(), "--tablet"));
-    TypedBackend { place: Place::Flag("--tablet"), address: None, name: None, weight: None, role: None, tablet }
+    TypedBackend {
+        place: Place::Flag("--tablet"),
+        address: None,
+        name: None,
+        weight: None,
+        zone: None,
+        role: None,
+        tablet,
+    }
 }

@@ -3,14 +3,15 @@
 //! Invariant: as for the gate: a [`TabletConfig`] is right, flags are stronger than the environment, the environment is
 //! stronger than the file, and every mistake is reported with its place. All keys stand in one section, `[tablet]`.
 
-use super::mistake::{Given, Lines, Mistakes, Place, suggestion};
+use super::controller::{Side, judge_tls};
+use super::mistake::{Given, Mistakes, Place, suggestion};
+use super::section::{Section, Typed};
 use super::{LogConfig, LogFormat, MONITOR_USER, address};
+use crate::grpc::tls::TlsFiles;
 use clap::Args;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use toml::de::{DeTable, DeValue};
 use weir_core::snapshot::Address;
 use weir_net::secret::Secret;
 
@@ -31,6 +32,8 @@ pub struct TabletConfig {
     pub timeout_ms: u64,
     /// The file of table permissions.
     pub permissions: Option<PathBuf>,
+    /// For gRPC.
+    pub tls: TlsFiles,
     pub log: LogConfig,
 }
 
@@ -66,6 +69,15 @@ pub struct TabletFlags {
     /// The file of table permissions (TOML or JSON).
     #[arg(long, value_name = "FILE")]
     pub permissions: Option<PathBuf>,
+    /// The certificate's file for gRPC (PEM, with its chain).
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The file of its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// The authority whose certificates may change things (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
     /// What is logged: off, error, warn, info, debug or trace, also per part. [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
@@ -81,7 +93,7 @@ pub struct TabletFlags {
 }
 
 /// Name, default and meaning of each key.
-const KEYS: [(&str, &str, &str); 14] = [
+const KEYS: [(&str, &str, &str); 17] = [
     ("server", "\"127.0.0.1:3306\"", "The MySQL server: \"host:port\" or \"unix:/path\"."),
     ("listen", "\"127.0.0.1:7406\"", "Where gates and controllers ask, over gRPC."),
     ("advertise", "\"\"", "Where gates reach the server; by default server if that is TCP, else its report_host."),
@@ -94,11 +106,16 @@ const KEYS: [(&str, &str, &str); 14] = [
     ("interval_ms", "250", "Between two looks at the server, 10 to 60000."),
     ("timeout_ms", "2000", "A server that takes longer to answer is silent, 50 to 60000."),
     ("permissions", "\"\"", "The file of table permissions, TOML or JSON."),
+    ("tls_cert", "\"\"", "The certificate's file for gRPC (PEM, with its chain). Needs tls_key."),
+    ("tls_key", "\"\"", "The file of its private key (PEM)."),
+    ("tls_ca", "\"\"", "The authority whose certificates may change things (PEM). Without one only the loopback may."),
     ("log", "\"info\"", "off, error, warn, info, debug or trace; also per part."),
     ("log_format", "\"text\"", "\"text\" for people, \"json\" for machines."),
 ];
 
-type Typed = BTreeMap<&'static str, Given<String>>;
+const PATHS: [&str; 6] = ["password_file", "admin_password_file", "permissions", "tls_cert", "tls_key", "tls_ca"];
+
+const SECTION: Section = Section { name: "tablet", keys: &KEYS, paths: &PATHS };
 
 impl TabletConfig {
     /// For a tablet inside another process: any port, usual intervals.
@@ -115,6 +132,7 @@ impl TabletConfig {
             interval_ms: 250,
             timeout_ms: 2_000,
             permissions: None,
+            tls: TlsFiles::default(),
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
         }
     }
@@ -123,13 +141,7 @@ impl TabletConfig {
 pub fn load(flags: &TabletFlags, environment: &dyn Fn(&str) -> Option<String>) -> Result<TabletConfig, Mistakes> {
     let (mut typed, mut mistakes) = (Typed::new(), Mistakes::default());
     if let Some(path) = &flags.config {
-        match std::fs::read_to_string(path) {
-            Ok(text) => read(path, &text, &mut typed, &mut mistakes),
-            Err(error) => mistakes.add(
-                &Place::WholeFile(path.clone()),
-                format!("cannot be read ({error}): name a readable file with --config, or leave it out and use flags"),
-            ),
-        }
+        SECTION.read_file(path, &mut typed, &mut mistakes);
     }
     if let Some(password) = environment(super::typed::PASSWORD_VARIABLE) {
         typed.remove("password_file");
@@ -137,57 +149,6 @@ pub fn load(flags: &TabletFlags, environment: &dyn Fn(&str) -> Option<String>) -
     }
     overlay(flags, &mut typed);
     judge(&typed, mistakes)
-}
-
-fn read(path: &Path, text: &str, typed: &mut Typed, mistakes: &mut Mistakes) {
-    let lines = Lines::new(path, text);
-    let (root, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let place = lines.place(error.span().unwrap_or(0..0));
-        mistakes.add(&place, format!("{}: correct it, see https://toml.io for the form", error.message().trim()));
-    }
-    for (section, value) in root.get_ref() {
-        if section.get_ref() != "tablet" {
-            let text = format!("there is no section '{}'; a tablet's keys stand in [tablet]", section.get_ref());
-            mistakes.add(&lines.place(section.span()), text);
-            continue;
-        }
-        let Some(table) = value.get_ref().as_table() else {
-            mistakes
-                .add(&lines.place(value.span()), "'tablet' is a section: write it as [tablet], with its keys below");
-            continue;
-        };
-        for (key, value) in table {
-            let place = lines.place(value.span());
-            let Some((name, default, _)) = KEYS.iter().find(|(name, ..)| *name == key.get_ref()) else {
-                let text = format!(
-                    "[tablet] has no key '{}'; {}",
-                    key.get_ref(),
-                    suggestion(key.get_ref(), KEYS.iter().map(|(name, ..)| *name))
-                );
-                mistakes.add(&lines.place(key.span()), text);
-                continue;
-            };
-            let value = match (value.get_ref(), default.starts_with('"')) {
-                (DeValue::String(text), true) => text.to_string(),
-                (DeValue::Integer(number), false) => number.as_str().replace('_', ""),
-                (_, true) => {
-                    mistakes.add(&place, format!("{name} must be a text in quotes"));
-                    continue;
-                }
-                (_, false) => {
-                    mistakes.add(&place, format!("{name} must be a whole number"));
-                    continue;
-                }
-            };
-            let is_path = matches!(*name, "password_file" | "admin_password_file" | "permissions");
-            let value = match (is_path && !value.is_empty(), path.parent()) {
-                (true, Some(folder)) => folder.join(value).display().to_string(),
-                _ => value,
-            };
-            typed.insert(name, Given::new(value, place));
-        }
-    }
 }
 
 fn overlay(flags: &TabletFlags, typed: &mut Typed) {
@@ -206,6 +167,9 @@ fn overlay(flags: &TabletFlags, typed: &mut Typed) {
         ("admin_user", "--admin-user", flags.admin_user.clone()),
         ("admin_password_file", "--admin-password-file", path(&flags.admin_password_file)),
         ("permissions", "--permissions", path(&flags.permissions)),
+        ("tls_cert", "--tls-cert", path(&flags.tls_cert)),
+        ("tls_key", "--tls-key", path(&flags.tls_key)),
+        ("tls_ca", "--tls-ca", path(&flags.tls_ca)),
         ("log", "--log", flags.log.clone()),
         ("log_format", "--log-format", format),
     ];
@@ -273,6 +237,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
             mistakes.0.extend(found.0);
         }
     }
+    config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     judge_log(&text, &mut config.log, &mut mistakes);
     match mistakes.is_empty() {
         true => Ok(config),
@@ -280,7 +245,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     }
 }
 
-fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut LogConfig, mistakes: &mut Mistakes) {
+pub fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut LogConfig, mistakes: &mut Mistakes) {
     if let Some(Given { value, place }) = text("log") {
         log.filter.clone_from(value);
         mistakes.keep(place, crate::log::check(value));
@@ -311,6 +276,8 @@ fn first_line(file: &Given<String>, mistakes: &mut Mistakes) -> Secret {
 /// As a file that could be read again. Passwords are never shown.
 pub fn print(config: &TabletConfig) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
+    let file =
+        |path: &Option<PathBuf>| quoted(&path.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
     let mut out = String::from(
         "# The configuration of this tablet. Lines that begin with '#' and a key show defaults.\n\n[tablet]\n",
     );
@@ -324,9 +291,10 @@ pub fn print(config: &TabletConfig) -> String {
             "admin_user" => quoted(&config.admin_user),
             "interval_ms" => config.interval_ms.to_string(),
             "timeout_ms" => config.timeout_ms.to_string(),
-            "permissions" => {
-                quoted(&config.permissions.as_ref().map(|path| path.display().to_string()).unwrap_or_default())
-            }
+            "permissions" => file(&config.permissions),
+            "tls_cert" => file(&config.tls.cert),
+            "tls_key" => file(&config.tls.key),
+            "tls_ca" => file(&config.tls.ca),
             "log" => quoted(&config.log.filter),
             "log_format" => quoted(if config.log.format == LogFormat::Json { "json" } else { "text" }),
             _ => default.to_string(),
@@ -346,7 +314,7 @@ mod tests {
 
     fn judged(text: &str) -> Result<TabletConfig, Mistakes> {
         let (mut typed, mut mistakes) = (Typed::new(), Mistakes::default());
-        read(Path::new("t.toml"), text, &mut typed, &mut mistakes);
+        SECTION.read(Path::new("t.toml"), text, &mut typed, &mut mistakes);
         judge(&typed, mistakes)
     }
 

@@ -220,3 +220,18 @@ fn tablets_stand_for_backends_and_contradict_an_address() {
     assert!(mistakes(twice)[0].contains("is a backend already"));
     assert!(print::print(&config).contains("tablet = \"127.0.0.1:7406\""));
 }
+
+#[test]
+fn controllers_stand_for_backends() {
+    let flags = GateFlags { controller: Some("c1:7506,127.0.0.1:7506".to_string()), ..GateFlags::default() };
+    let config = judged("[gate]\ncontrollers_cache = \"word\"\n", &flags).unwrap();
+    let controllers = config.controllers.clone().unwrap();
+    assert_eq!(controllers.addresses, ["c1:7506", "127.0.0.1:7506"]);
+    assert!(controllers.cache.unwrap().ends_with("word") && config.backends.is_empty());
+    assert!(print::print(&config).contains("\ncontrollers = \"c1:7506,127.0.0.1:7506\"\n"));
+    assert!(mistakes("[gate]\ncontrollers = \"c1\"\n")[0].starts_with("w.toml:2:15: 'c1' is no address"));
+    let found = mistakes("[[backends]]\naddress = \"127.0.0.1\"\n[gate]\ncontrollers_cache = \"word\"\n");
+    assert!(found[0].starts_with("w.toml:4:21: there are no controllers"), "{found:?}");
+    let found = mistakes("[[backends]]\naddress = \"127.0.0.1\"\n[gate]\ngrpc_tls_key = \"none.key\"\n");
+    assert!(found[0].starts_with("w.toml:4:16: none.key needs its certificate"), "{found:?}");
+}

@@ -3,6 +3,7 @@
 //!
 //! Invariant: it never waits for a core, so a core that hangs can't keep the others from the news.
 
+use super::cluster::Cluster;
 use super::crew::Crew;
 use super::desk::{Ask, Desk};
 use super::gather::{Gather, Gathered};
@@ -38,6 +39,7 @@ pub struct Control {
     topology: Topology,
     desk: Desk,
     crew: Crew,
+    cluster: Option<Cluster>,
     /// What discovery could not use, so that it is told once.
     passed_over: Vec<String>,
     began: Instant,
@@ -66,6 +68,7 @@ impl Control {
         topology: Topology,
         desk: Desk,
         crew: Crew,
+        cluster: Option<Cluster>,
         began: Instant,
     ) -> Control {
         desk.set_ready(topology.is_usable());
@@ -75,6 +78,7 @@ impl Control {
             topology,
             desk,
             crew,
+            cluster,
             passed_over: Vec::new(),
             began,
             read_write_splitting: config.settings.read_write_splitting,
@@ -103,6 +107,10 @@ impl Control {
                     while let Ok(sight) = inputs.sights.try_recv() {
                         self.handle_sight(sight);
                     }
+                    self.publish();
+                }
+                () = Cluster::changed(&mut self.cluster) => {
+                    self.handle_cluster();
                     self.publish();
                 }
                 Some(ask) = inputs.asks.recv() => self.handle_ask(ask),
@@ -190,6 +198,12 @@ impl Control {
             tracing::info!(event = "backend_discovered", backend = config.name, server_uuid, "found a replica");
             self.topology.add(config.clone(), Some(server_uuid));
             self.crew.watch(&config);
+        }
+    }
+
+    fn handle_cluster(&mut self) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.handle_news(&mut self.topology, &mut self.crew);
         }
     }
 

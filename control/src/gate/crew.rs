@@ -4,6 +4,7 @@
 
 use crate::client;
 use crate::config::{BackendConfig, Config, MonitorConfig};
+use crate::grpc::tls::ClientTls;
 use crate::monitor::{Sight, Watcher};
 use crate::tablet::follower::{Follower, SILENT};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 
 pub struct Crew {
     monitor: MonitorConfig,
+    /// Towards tablets.
+    tls: Option<ClientTls>,
     sender: mpsc::Sender<Sight>,
     nudges: Vec<Arc<Notify>>,
     source: watch::Sender<Option<[u8; 16]>>,
@@ -22,11 +25,11 @@ pub struct Crew {
 
 impl Crew {
     /// One task for each backend of the configuration.
-    pub fn start(config: &Config) -> (Crew, mpsc::Receiver<Sight>) {
+    pub fn start(config: &Config, tls: Option<ClientTls>) -> (Crew, mpsc::Receiver<Sight>) {
         let (sender, sights) = mpsc::channel(SIGHTS_MAX);
         let (source, _) = watch::channel(None);
         let monitor = config.monitor.clone();
-        let mut crew = Crew { monitor, sender, nudges: Vec::new(), source, tasks: JoinSet::new() };
+        let mut crew = Crew { monitor, tls, sender, nudges: Vec::new(), source, tasks: JoinSet::new() };
         config.backends.iter().for_each(|backend| crew.watch(backend));
         (crew, sights)
     }
@@ -37,7 +40,8 @@ impl Crew {
         self.nudges.push(nudge.clone());
         let sights = self.sender.clone();
         if let Some(tablet) = &backend.tablet {
-            let follower = Follower { backend: at, tablet: tablet.clone(), sights, silent: SILENT };
+            let tls = self.tls.clone();
+            let follower = Follower { backend: at, tablet: tablet.clone(), sights, silent: SILENT, tls };
             self.tasks.spawn(follower.run());
             return;
         }

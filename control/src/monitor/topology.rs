@@ -22,6 +22,8 @@ pub struct Topology {
     settings: Arc<Settings>,
     keys: Keys,
     face: Face,
+    /// Who may be primary, if somebody decides that.
+    ordained: Option<Ordained>,
     /// What the last snapshot said.
     told: Vec<Told>,
 }
@@ -44,6 +46,14 @@ struct Entry {
     lag_ms: Option<u32>,
 }
 
+/// The controllers' word about the primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordained {
+    pub epoch: u64,
+    /// None: nobody, on purpose.
+    pub primary: Option<String>,
+}
+
 /// The part of a view that cores act on.
 #[derive(PartialEq)]
 struct Told {
@@ -51,9 +61,12 @@ struct Told {
     health: Health,
     address: Address,
     takes_reads: bool,
+    weight: u32,
     executed: Arc<GtidSet>,
     read_only: bool,
     version: String,
+    figures: [u32; 3],
+    lag_log: Option<u32>,
 }
 
 /// Something that an operator should read.
@@ -74,7 +87,28 @@ impl Topology {
             settings: Arc::new(config.settings.clone()),
             keys,
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
+            ordained: None,
             told: Vec::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// From now on only this one is believed to be primary, and only by its own evidence too.
+    pub fn ordain(&mut self, ordained: Ordained) {
+        self.ordained = Some(ordained);
+        self.judge_roles();
+    }
+
+    pub fn set_weight(&mut self, backend: usize, weight: u32) {
+        if let Some(entry) = self.entries.get_mut(backend) {
+            entry.config.weight = weight;
         }
     }
 
@@ -163,6 +197,7 @@ impl Topology {
         let pinned = self.entries.iter().position(|entry| entry.config.role == Some(Role::Primary));
         let candidates: Vec<usize> =
             (0..self.entries.len()).filter(|at| self.entries[*at].evidence().0 == Role::Primary).collect();
+        let ordained = self.ordained.clone();
         let names: Vec<String> = candidates.iter().map(|at| self.entries[*at].config.name.clone()).collect();
         for (at, entry) in self.entries.iter_mut().enumerate() {
             if !entry.is_up() {
@@ -175,6 +210,9 @@ impl Topology {
                 (Some(role), _) => (role, entry.pinned_note(role)),
                 (None, Role::Primary) if pinned.is_some_and(|pinned| pinned != at) => {
                     (Role::Unknown, "is writable, but another backend is pinned as primary".to_string())
+                }
+                (None, Role::Primary) if ordained.is_some() => {
+                    ordained.as_ref().map_or((role, note), |ordained| ordained.judge(&entry.config.name))
                 }
                 (None, Role::Primary) if candidates.len() > 1 => (Role::Unknown, conflict(&names)),
                 (None, role) => (role, note),
@@ -287,6 +325,20 @@ impl Topology {
     }
 }
 
+impl Ordained {
+    /// Of a server that is a primary by its own evidence.
+    fn judge(&self, name: &str) -> (Role, String) {
+        let epoch = self.epoch;
+        match &self.primary {
+            Some(primary) if primary == name => (Role::Primary, String::new()),
+            Some(primary) => {
+                (Role::Unknown, format!("is writable, but in epoch {epoch} the controllers name {primary} as primary"))
+            }
+            None => (Role::Unknown, format!("is writable, but in epoch {epoch} nobody is primary")),
+        }
+    }
+}
+
 impl Entry {
     fn new(config: BackendConfig, uuid: Option<String>) -> Entry {
         Entry {
@@ -334,12 +386,16 @@ impl Entry {
         let view = self.view(BackendId(0));
         Told {
             takes_reads: view.lag_ms.is_some_and(|lag| lag <= settings.replica_lag_ms_max),
+            weight: view.weight,
             role: view.role,
             health: view.health,
             address: view.address,
             executed: view.executed,
             read_only: view.read_only,
             version: view.version,
+            figures: [view.queries_per_second, view.threads_connected, view.threads_running],
+            // Exact enough for a choice: in powers of two.
+            lag_log: view.lag_ms.map(|lag| u32::BITS - lag.leading_zeros()),
         }
     }
 
@@ -361,6 +417,10 @@ impl Entry {
             version: facts.map(|facts| facts.version.clone()).unwrap_or_default(),
             version_number: facts.map_or(0, |facts| facts.version_number),
             read_only: facts.is_some_and(|facts| facts.read_only),
+            zone: self.config.zone.clone(),
+            queries_per_second: facts.map_or(0, |facts| facts.vitals.queries_per_second),
+            threads_connected: facts.map_or(0, |facts| facts.vitals.threads_connected),
+            threads_running: facts.map_or(0, |facts| facts.vitals.threads_running),
         }
     }
 

@@ -4,32 +4,9 @@
 //! ended is one event under the target `weir_audit`; the statement's text is in it, its literals are not.
 
 use crate::client::{AsyncClient, ClientError, Options, Outcome, Reply};
+pub use crate::grpc::access::Caller;
 use crate::querylog::redact;
-use std::net::SocketAddr;
 use std::time::Duration;
-
-/// Who calls over gRPC.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    pub address: Option<SocketAddr>,
-    /// The subject's name in a client certificate that was verified.
-    pub certificate: Option<String>,
-}
-
-impl Caller {
-    /// Without a client certificate nothing that changes anything is possible except on the loopback.
-    pub fn may_change(&self) -> bool {
-        self.certificate.is_some() || self.address.is_some_and(|address| address.ip().to_canonical().is_loopback())
-    }
-
-    fn show(&self) -> String {
-        let address = self.address.map_or("unknown".to_string(), |address| address.to_string());
-        match &self.certificate {
-            Some(name) => format!("{name} at {address}"),
-            None => address,
-        }
-    }
-}
 
 #[derive(Clone)]
 pub struct Admin {
@@ -65,11 +42,11 @@ pub fn audit(caller: &Caller, action: &str, statement: &str, outcome: &Result<Re
         Ok(reply) => reply.error().map_or("done".to_string(), ToString::to_string),
         Err(error) => error.to_string(),
     };
-    tracing::info!(target: "weir_audit", event = "audit", action, caller = caller.show(), statement, outcome = ended);
+    tracing::info!(target: "weir_audit", event = "audit", action, caller = caller.to_string(), statement, outcome = ended);
 }
 
 pub fn audit_refused(caller: &Caller, action: &str) {
-    tracing::warn!(target: "weir_audit", event = "audit", action, caller = caller.show(), outcome = "refused");
+    tracing::warn!(target: "weir_audit", event = "audit", action, caller = caller.to_string(), outcome = "refused");
 }
 
 /// The first result's rows as texts, at most so many, and whether there were more.
@@ -137,24 +114,5 @@ mod tests {
         assert_eq!(field(0, "outcome"), "ERROR 1045 (28000): no");
         assert_eq!((field(1, "action"), field(1, "outcome")), ("kill".to_string(), "refused".to_string()));
         assert_eq!(events.len(), 2);
-    }
-
-    #[test]
-    fn only_the_loopback_needs_no_certificate() {
-        let caller = |address: &str, certificate: Option<&str>| Caller {
-            address: address.parse().ok(),
-            certificate: certificate.map(str::to_string),
-        };
-        let cases = [
-            ("127.0.0.1:1", None, true),
-            ("[::1]:1", None, true),
-            ("[::ffff:127.0.0.1]:1", None, true),
-            ("10.0.0.1:1", None, false),
-            ("10.0.0.1:1", Some("ops"), true),
-            ("nowhere", None, false),
-        ];
-        for (address, certificate, may) in cases {
-            assert_eq!(caller(address, certificate).may_change(), may, "{address}");
-        }
     }
 }

@@ -10,6 +10,7 @@ use super::wire::Reader;
 use super::word::Word;
 use crate::config::address;
 use crate::grpc::proto;
+use crate::grpc::tls::{ClientTls, connect};
 use crate::monitor::{Facts, Fault, Sight, Standing};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ pub struct Follower {
     pub sights: mpsc::Sender<Sight>,
     /// A tablet that says nothing for this long hangs or is cut off.
     pub silent: Duration,
+    pub tls: Option<ClientTls>,
 }
 
 impl Follower {
@@ -41,13 +43,9 @@ impl Follower {
 
     /// Follows one stream to its end; says why it ended.
     async fn follow(&self, heard: &mut bool) -> String {
-        let endpoint = match tonic::transport::Endpoint::from_shared(format!("http://{}", self.tablet)) {
-            Ok(endpoint) => endpoint.connect_timeout(self.silent).tcp_nodelay(true),
-            Err(error) => return error.to_string(),
-        };
-        let channel = match endpoint.connect().await {
+        let channel = match connect(&self.tablet, self.tls.as_ref(), self.silent).await {
             Ok(channel) => channel,
-            Err(error) => return error.to_string(),
+            Err(error) => return error,
         };
         let mut client = proto::tablet_client::TabletClient::new(channel);
         let asked = tokio::time::timeout(self.silent, client.watch(proto::TabletWatchRequest {})).await;
@@ -137,7 +135,7 @@ mod tests {
         runtime.block_on(async {
             let (sender, mut sights) = mpsc::channel(4);
             let silent = Duration::from_millis(50);
-            let following = tokio::spawn(Follower { backend: 7, tablet, sights: sender, silent }.run());
+            let following = tokio::spawn(Follower { backend: 7, tablet, sights: sender, silent, tls: None }.run());
             assert!(matches!(sights.recv().await, Some(Sight::Stale { backend: 7 })));
             following.abort();
         });

@@ -98,8 +98,8 @@ async fn send_words(hub: Hub, sender: mpsc::Sender<Result<proto::TabletWord, Sta
 }
 
 fn let_in<T>(request: &Request<T>, action: &str) -> Result<Caller, Status> {
-    // Certificates are verified by the transport; until it hands their names on, there are none here.
-    let caller = Caller { address: request.remote_addr(), certificate: None };
+    // The access table has let it in already; that stands in front of this service, and this is what it guards.
+    let caller = Caller::of(request.extensions());
     match caller.may_change() {
         true => Ok(caller),
         false => {

@@ -9,8 +9,8 @@
 use super::{Action, Engine, Waiter};
 use crate::limits::{QUESTIONS_MS, QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
 use crate::link::Lessee;
-use crate::session::{Body, Phase, Session};
 use crate::session::pins::Reasons;
+use crate::session::{Body, Phase, Session};
 use crate::slots::Key;
 use crate::wire::{Owner, Wire};
 use weir_pool::{Fit, SlotId};
@@ -41,6 +41,7 @@ impl Engine {
         match self.waiters.remove(&ticket) {
             Some(Waiter::Session(session)) => self.lease_granted(session, slot, fit),
             Some(Waiter::Errand(errand)) => self.errand_granted(errand, slot, fit),
+            Some(Waiter::Index(account)) => self.index_granted(account, slot),
             None => unreachable!("a ticket is cancelled before its waiter goes"),
         }
     }

@@ -281,6 +281,7 @@ impl Engine {
     fn count_sent(&mut self, link: Key<Link>) {
         let backend = self.links[link].backend;
         self.commands_by_backend[backend.0 as usize] += 1;
+        self.traffic[backend.0 as usize].sent();
         if self.snapshot.backend(backend).role == crate::snapshot::Role::Replica {
             self.counters.commands_replica += 1;
         } else {

@@ -210,6 +210,7 @@ impl Engine {
     fn wrote_gtids(&mut self, session: Key<Session>, text: &[u8]) {
         let s = &mut self.sessions[session];
         if let Ok(set) = GtidSet::parse(text) {
+            self.board.note(&set);
             s.freshness.needs.merge(&set);
             s.freshness.primary_only = false;
             s.wrote = Default::default();

@@ -87,6 +87,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
             }
         }
     }
+    // Rows without end for a client that reads nothing, and for one that reads.
+    for flags in [0x00, 0x42, 0x81, 0xc0] {
+        let asked = [&command(30, 0)[..5], &[SENT, 0, 0xff]].concat();
+        let rows = [FLOOD, 1, 0, 0, 4, 1, 0, SENT, 0, 9, SETTLE, FLOOD, 1, 0, 0, 4, 0, TIME, 12, SETTLE];
+        seeds.push([life(flags, 0), asked, rows.to_vec()].concat());
+    }
     seeds
 }
 

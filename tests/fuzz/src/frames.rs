@@ -129,6 +129,8 @@ fn check_execute(body: &[u8], params: u16, client: Capabilities, backend: Capabi
     assert_eq!((again.statement_id, again.iterations), (BACKEND_ID, head.iterations));
     assert_eq!(again.types.is_some(), head.types.is_some() && again.count > 0);
     assert!(head.nulls.starts_with(again.nulls));
+    let counts = client.intersect(backend).contains(Capabilities::QUERY_ATTRIBUTES);
+    assert!(counts || again.flags & statement::PARAMETER_COUNT_AVAILABLE == 0, "a count is announced and not there");
     assert!(again.count <= head.count && again.count >= u64::from(params));
     if again.count > 0 {
         assert_eq!(again.values, head.values, "values are copied");

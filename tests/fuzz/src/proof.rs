@@ -110,11 +110,16 @@ pub fn check_pair(input: &[u8]) {
     let mut server = ServerAuth::new(nonce, channel, rsa);
     // The client's choice, which need not be the greeting's.
     let response = client.response(draw.pick(&[CACHING_SHA2, NATIVE, SHA256, CLEAR]), &nonce);
+    let stage = Secret::from(&scramble::native_stage(PASSWORD)[..]);
+    check_hidden(channel, &response, &stage);
     let mut ask = server.start(Some(client.plugin()), &response, Capabilities::PLUGIN_AUTH, known);
     for _ in 0..SERVER_SENDS_MAX {
         let Ask::Send(payload) = &ask else { break };
         match client.handle(payload) {
-            Reply::Send(answer) => ask = server.handle(&answer),
+            Reply::Send(answer) => {
+                check_hidden(channel, &answer, &stage);
+                ask = server.handle(&answer);
+            }
             other => panic!("an honest client says {other:?} to {payload:?}"),
         }
     }
@@ -193,6 +198,7 @@ pub fn client_seeds() -> Vec<Vec<u8>> {
         [head(1), piece(b"\x01\x04"), piece(b"\0\0\0\x02\0\0\0")].concat(),
         [head(0), piece(b"\x01\x03"), piece(&switch), piece(b"\xff\x15\x04#28000no")].concat(),
         [head(1), piece(b"\xfemysql_clear_password\0"), piece(b"\x02next_factor\0")].concat(),
+        [head(0), piece(b"\xfemysql_clear_password\0")].concat(),
     ]
 }
 

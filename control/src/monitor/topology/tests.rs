@@ -281,3 +281,33 @@ fn backends_come_and_go_and_keep_their_index() {
     let healths: Vec<Health> = topology.views().iter().map(|view| view.health).collect();
     assert_eq!(healths, [Health::Gone, Health::Up]);
 }
+
+/// S75: the controllers' word decides among servers that are writable, and none is primary by their word alone.
+#[test]
+fn the_ordained_primary_is_the_only_one() {
+    let mut topology = topology(&[None, None]);
+    let names: Vec<String> = topology.views().into_iter().map(|view| view.name).collect();
+    let roles = |topology: &Topology| topology.views().iter().map(|view| view.role).collect::<Vec<_>>();
+    let ordained = |epoch, at: Option<usize>| Ordained { epoch, primary: at.map(|at: usize| names[at].clone()) };
+    topology.ordain(ordained(1, Some(1)));
+    look(&mut topology, 0, 0, primary(5));
+    look(&mut topology, 0, 1, replica(5, 5));
+    assert_eq!(roles(&topology), [Role::Unknown, Role::Replica]);
+    assert!(topology.note(0).contains("in epoch 1 the controllers name"), "{}", topology.note(0));
+    // Both are writable: without a word nobody would be believed.
+    look(&mut topology, 0, 1, primary(5));
+    assert_eq!(roles(&topology), [Role::Unknown, Role::Primary]);
+    topology.ordain(ordained(2, None));
+    assert_eq!(roles(&topology), [Role::Unknown, Role::Unknown]);
+    topology.ordain(ordained(3, Some(0)));
+    assert_eq!(roles(&topology), [Role::Primary, Role::Unknown]);
+}
+
+#[test]
+fn a_changed_weight_is_news() {
+    let mut topology = topology(&[None]);
+    look(&mut topology, 0, 0, primary(5));
+    assert!(topology.news().is_some() && topology.news().is_none());
+    topology.set_weight(0, 7);
+    assert_eq!(topology.news().unwrap().backends[0].weight, 7);
+}

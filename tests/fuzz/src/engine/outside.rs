@@ -24,6 +24,8 @@ pub struct Outside {
     health: [Health; BACKENDS],
     /// The last transaction that the replica has executed.
     replicated: u64,
+    /// From 9.0 on some commands are gone, and logins take another round.
+    version_number: u32,
     settings: Arc<Settings>,
 }
 
@@ -53,6 +55,7 @@ impl Outside {
             roles: [Role::Primary, Role::Replica],
             health: [Health::Up; BACKENDS],
             replicated: 3,
+            version_number: if flags & 32 == 32 { 80_400 } else { 90_704 },
             settings: Arc::new(settings),
         }
     }
@@ -101,8 +104,12 @@ impl Outside {
             executed: Arc::new(executed),
             weight: 100,
             version: "9.7.4".to_owned(),
-            version_number: 90_704,
+            version_number: self.version_number,
             read_only: self.roles[at] == Role::Replica,
+            zone: String::new(),
+            queries_per_second: 0,
+            threads_connected: 0,
+            threads_running: 0,
         }
     }
 }

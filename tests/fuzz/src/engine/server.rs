@@ -246,6 +246,19 @@ impl Server {
     }
 }
 
+/// A result of one column whose rows hold this cell and more, and whose end does not come; with right numbers.
+pub fn many_rows(seq: u8, cell: &[u8], bytes_max: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let seq = packet::put(&mut bytes, seq, &[1]);
+    let mut seq = packet::put(&mut bytes, seq, COLUMN);
+    let mut row = Vec::new();
+    row.put_lenenc_bytes(&[cell, &[b'r'; 500]].concat());
+    while bytes.len() < bytes_max {
+        seq = packet::put(&mut bytes, seq, &row);
+    }
+    bytes
+}
+
 fn ok_payload(status: Status, tracks: &[Track<'_>]) -> Vec<u8> {
     let mut block = Vec::new();
     tracks.iter().for_each(|track| put_track(&mut block, track));

@@ -18,7 +18,7 @@ use weir_net::secret::Secret;
 
 use super::client::Client;
 use super::outside::{BUDGET, Outside};
-use super::server::Server;
+use super::server::{self, Server};
 use super::spoil::spoil;
 use super::wire::{Peer, Stage, Wire};
 use crate::draw::Draw;
@@ -32,9 +32,10 @@ const ROUNDS_MAX: usize = 200_000;
 /// Seconds that the end may take.
 const END_S_MAX: usize = 40;
 /// What a queue may hold: the mark at which reading stops, and what one chunk and the gate's own words add.
-const QUEUE_BYTES_MAX: usize = 2 * QUEUE_BYTES_HIGH;
-/// Bytes of one flood.
+const QUEUE_BYTES_MAX: usize = QUEUE_BYTES_HIGH + (128 << 10);
+/// Bytes of one flood of small things, and of one of rows: above every mark.
 const FLOOD_BYTES: usize = 96 << 10;
+const ROWS_BYTES: usize = 512 << 10;
 const SLICES_MAX: usize = 64;
 
 pub struct World {
@@ -58,6 +59,7 @@ impl World {
             seed: u64::from(flags),
             tag: 7,
             snapshot: outside.snapshot(),
+            board: Default::default(),
         };
         let now = Instant(1);
         let tells = std::env::var_os("WEIR_FUZZ_TRACE").is_some();
@@ -98,16 +100,14 @@ impl World {
     pub fn client_proves(&mut self, draw: &mut Draw<'_>) {
         let Some(index) = self.client(draw) else { return };
         let Some(Peer::Client(client)) = self.peer(index) else { return };
-        let Some(proof) = client.proof() else { return };
-        let bytes = spoil(&proof, draw);
+        let bytes = spoil(&client.proof().unwrap_or_default(), draw);
         self.from_client(index, bytes);
     }
 
     pub fn server_answers(&mut self, draw: &mut Draw<'_>) {
         let Some(index) = self.server(draw) else { return };
         let Some(Peer::Server(server)) = self.peer(index) else { return };
-        let Some(answer) = server.answers.pop_front() else { return };
-        let bytes = spoil(&answer, draw);
+        let bytes = spoil(&server.answers.pop_front().unwrap_or_default(), draw);
         self.deliver(index, &bytes);
     }
 
@@ -122,9 +122,13 @@ impl World {
         let from_server = draw.coin();
         let found = if from_server { self.server(draw) } else { self.client(draw) };
         let Some(index) = found else { return };
-        let mut piece = Vec::new();
         let seq = draw.u8();
-        match draw.below(4) {
+        let kind = draw.below(5);
+        if kind == 4 {
+            return self.deliver(index, &server::many_rows(seq.wrapping_add(1), draw.piece(), ROWS_BYTES));
+        }
+        let mut piece = Vec::new();
+        match kind {
             0 => drop(packet::put(&mut piece, seq, draw.piece())),
             1 => {
                 let [a, b, c, _] = (PAYLOAD_MAX as u32).to_le_bytes();
@@ -139,9 +143,12 @@ impl World {
     }
 
     pub fn dialed(&mut self, draw: &mut Draw<'_>) {
-        let Some(index) = self.choose(draw, |wire| wire.stage == Stage::Dialing) else { return };
+        let found = self.choose(draw, |wire| wire.stage == Stage::Dialing);
         let fault = draw.pick(&[DialFault::Refused, DialFault::TimedOut, DialFault::Unreachable, DialFault::Other]);
-        self.outcome(index, if draw.coin() { Err(fault) } else { Ok(()) });
+        let outcome = if draw.coin() { Err(fault) } else { Ok(()) };
+        if let Some(index) = found {
+            self.outcome(index, outcome);
+        }
     }
 
     fn outcome(&mut self, index: u32, outcome: Result<(), DialFault>) {
@@ -156,8 +163,11 @@ impl World {
 
     /// A send completes, as a whole or in part.
     pub fn sent(&mut self, draw: &mut Draw<'_>) {
-        let Some(index) = self.choose(draw, |wire| wire.sending.is_some()) else { return };
-        self.complete(index, 1 + usize::from(draw.u8()));
+        let found = self.choose(draw, |wire| wire.sending.is_some());
+        let bytes_max = 1 + usize::from(draw.u8());
+        if let Some(index) = found {
+            self.complete(index, bytes_max);
+        }
     }
 
     fn complete(&mut self, index: u32, bytes_max: usize) {
@@ -181,8 +191,11 @@ impl World {
     }
 
     pub fn peer_ends(&mut self, draw: &mut Draw<'_>) {
-        let Some(index) = self.choose(draw, |wire| wire.stage == Stage::Open && !wire.ended) else { return };
-        self.end_of(index, if draw.coin() { End::Closed } else { End::Failed });
+        let found = self.choose(draw, |wire| wire.stage == Stage::Open && !wire.ended);
+        let end = if draw.coin() { End::Closed } else { End::Failed };
+        if let Some(index) = found {
+            self.end_of(index, end);
+        }
     }
 
     fn end_of(&mut self, index: u32, end: End) {
