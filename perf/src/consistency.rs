@@ -63,6 +63,10 @@ pub struct Options {
     /// Turns per second while it is calm, and how long that lasts for a level, over all rounds.
     pub calm_rate: f64,
     pub calm_time: Duration,
+    /// Turns per second while replicas are late on purpose: fewer than make them late for ever.
+    pub rate: f64,
+    /// Of a hundred turns of a session, those that are writes.
+    pub writes_percent: u32,
     pub rounds: u64,
     /// Sessions of each level, over all its gates.
     pub sessions: usize,
@@ -84,6 +88,8 @@ impl Default for Options {
             reads: 100_000,
             calm_rate: 1_000.0,
             calm_time: Duration::from_secs(20),
+            rate: 2_500.0,
+            writes_percent: 5,
             rounds: 2,
             sessions: 64,
             direct: 2,
@@ -104,7 +110,7 @@ impl Options {
         }
         let busy = self.delays.iter().filter(|delay| **delay != Delay::Calm).count() as u64;
         let reads = (self.reads / (busy * self.rounds).max(1)).max(1);
-        Work { reads, time_max: self.time_max, rate: None }
+        Work { reads, time_max: self.time_max, rate: delay.is_made().then_some(self.rate) }
     }
 }
 
@@ -139,11 +145,12 @@ fn open_crew(scene: &Scene, way: &Way, options: &Options, layout: Layout) -> Res
     let behind_gates = (0..options.sessions).map(|number| {
         let gate = &way.gates[number % way.gates.len()];
         let (gate, account) = (Some(gate.number), gate.account.clone());
-        Member { number, gate, account, preamble: way.preamble.clone() }
+        let (preamble, writes_percent) = (way.preamble.clone(), options.writes_percent);
+        Member { number, gate, account, preamble, writes_percent }
     });
     let direct = (options.sessions..layout.sessions).map(|number| {
         let account = scene.nodes[0].clone();
-        Member { number, gate: None, account, preamble: Vec::new() }
+        Member { number, gate: None, account, preamble: Vec::new(), writes_percent: 100 }
     });
     Crew::open(behind_gates.chain(direct).collect(), layout.count(), options.threads)
 }

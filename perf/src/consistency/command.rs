@@ -81,6 +81,8 @@ fn options(arguments: &mut Arguments) -> Result<Options, Fault> {
         reads: arguments.value_or("--reads", usual.reads)?,
         calm_rate: arguments.value_or("--calm-rate", usual.calm_rate)?,
         calm_time: Duration::from_secs_f64(arguments.value_or("--calm-time", usual.calm_time.as_secs_f64())?),
+        rate: arguments.value_or("--rate", usual.rate)?,
+        writes_percent: arguments.value_or("--writes", usual.writes_percent)?,
         rounds: arguments.value_or("--rounds", usual.rounds)?,
         sessions: arguments.value_or("--sessions", usual.sessions)?,
         direct: arguments.value_or("--direct", usual.direct)?,
@@ -89,9 +91,13 @@ fn options(arguments: &mut Arguments) -> Result<Options, Fault> {
         time_max: Duration::from_secs(arguments.value_or("--time-max", usual.time_max.as_secs())?),
         tokens: arguments.value_or("--tokens", usual.tokens)?,
     };
-    match options.sessions >= 2 && options.rounds >= 1 && options.reads >= 1 {
+    let is_possible = options.sessions >= 2 && options.rounds >= 1 && options.reads >= 1;
+    match is_possible && (1..=90).contains(&options.writes_percent) {
         true => Ok(options),
-        false => Err(Fault::Usage("a check has at least 2 sessions, 1 round and 1 read".to_owned())),
+        false => {
+            let what = "a check has at least 2 sessions, 1 round and 1 read, and 1 to 90 % of writes";
+            Err(Fault::Usage(what.to_owned()))
+        }
     }
 }
 

@@ -18,8 +18,8 @@ use crate::error::Fault;
 pub enum Delay {
     /// Nobody is delayed, and there is so little to do that replicas keep up: what a level costs.
     Calm,
-    /// Nobody is delayed, but everybody is as busy as can be.
-    None,
+    /// Nobody is delayed, but everybody is as busy as can be, so that replicas are late by themselves.
+    Busy,
     /// The appliers stop and go on, in turn.
     Applier,
     /// `SOURCE_DELAY=1`, in turn.
@@ -29,12 +29,12 @@ pub enum Delay {
 }
 
 impl Delay {
-    pub const ALL: [Self; 5] = [Self::Calm, Self::None, Self::Applier, Self::SourceDelay, Self::Ddl];
+    pub const ALL: [Self; 5] = [Self::Calm, Self::Busy, Self::Applier, Self::SourceDelay, Self::Ddl];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Calm => "calm",
-            Self::None => "none",
+            Self::Busy => "busy",
             Self::Applier => "applier",
             Self::SourceDelay => "source-delay",
             Self::Ddl => "ddl",
@@ -43,14 +43,14 @@ impl Delay {
 
     /// Whether replicas are late on purpose.
     pub fn is_made(self) -> bool {
-        !matches!(self, Self::Calm | Self::None)
+        !matches!(self, Self::Calm | Self::Busy)
     }
 
     /// Makes it until it is over.
     pub fn make(self, scene: &Scene, over: &Over) -> Result<(), Fault> {
         let replicas = || scene.replicas().map(|number| scene.node(number)).collect::<Result<Vec<_>, _>>();
         match self {
-            Self::Calm | Self::None => Ok(()),
+            Self::Calm | Self::Busy => Ok(()),
             Self::Applier => stop_and_start(&mut replicas()?, over),
             Self::SourceDelay => delay(&mut replicas()?, over),
             Self::Ddl => copy_tables(&mut scene.node(0)?, over),

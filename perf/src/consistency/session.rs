@@ -31,6 +31,8 @@ pub struct Member {
     pub account: Account,
     /// What it says before anything else, such as its level.
     pub preamble: Vec<String>,
+    /// Of a hundred of its turns.
+    pub writes_percent: u32,
 }
 
 #[derive(Debug)]
@@ -104,12 +106,11 @@ impl Session {
         matches!(self.state, State::Idle)
     }
 
-    /// Begins its next turn: a write, or a read. Direct ones only write.
+    /// Begins its next turn: a write, or a read.
     pub fn begin(&mut self, ledger: &Ledger) -> io::Result<()> {
-        if self.is_direct() || self.dice.up_to(100) <= WRITES_PERCENT {
-            self.begin_write(ledger)
-        } else {
-            self.begin_read(ledger)
+        match self.dice.up_to(100) <= self.member.writes_percent {
+            true => self.begin_write(ledger),
+            false => self.begin_read(ledger),
         }
     }
 
@@ -248,9 +249,6 @@ impl Session {
         tally.count_error(|| format!("session {}, {what} of {register}: {why}", self.member.number));
     }
 }
-
-/// Of a session's turns: so many that replication has work and nearly every register is always being written.
-const WRITES_PERCENT: u32 = 10;
 
 /// Reads of what was just written: the first one finds replicas behind, the second one is served by another.
 const FOLLOWING_READS: u8 = 2;
