@@ -108,7 +108,7 @@ impl Blocks {
         self.lent
     }
 
-    /// True when more than half of the blocks hold bytes. What waits then waits on the heap ([`Blocks::detach`]), so that
+    /// True when more than half of the blocks hold bytes. What waits then waits on the heap ([`Blocks::gather`]), so that
     /// the others go round: were all of them held by slow peers, nobody could be received from any more. A command that
     /// comes byte by byte holds a block for each.
     pub fn is_scarce(&self) -> bool {
@@ -211,26 +211,32 @@ impl Blocks {
         Chunk { block: self.counts.len() as u32 + at, start: 0, end }
     }
 
-    /// Copies a chunk's bytes to the heap and lets its block go: behind `last`, if that is on the heap and has room, or as
-    /// a chunk of its own. `last` keeps its place, so that a send that reads it is not disturbed.
-    pub fn detach(&mut self, last: Option<&mut Chunk>, chunk: Chunk) -> Option<Chunk> {
-        if self.heap_index(chunk.block).is_some() {
+    /// What a queue does with a chunk behind `last`. When blocks are scarce its bytes go to the heap, and its block goes home.
+    /// Small pieces on the heap are gathered: behind `last` where that has room, else in a piece with room for others.
+    /// `last` keeps its place, so that a send that reads it is not disturbed.
+    pub fn gather(&mut self, last: Option<&mut Chunk>, chunk: Chunk) -> Option<Chunk> {
+        let on_heap = self.heap_index(chunk.block).is_some();
+        if !on_heap && !self.is_scarce() {
             return Some(chunk);
         }
-        let bytes = self.bytes(&chunk).to_vec();
-        self.release(chunk);
         if let Some(last) = last
             && let Some(at) = self.heap_index(last.block)
-            && let (kept, 1) = &mut self.heap[at]
+            && let (kept, 1) = &self.heap[at]
             && kept.len() == last.end as usize
-            && kept.capacity() - kept.len() >= bytes.len()
+            && kept.capacity() - kept.len() >= chunk.len()
         {
-            kept.extend_from_slice(&bytes);
+            let bytes = self.bytes(&chunk).to_vec();
+            self.heap[at].0.extend_from_slice(&bytes);
             last.end += bytes.len() as u32;
+            self.release(chunk);
             return None;
         }
-        let mut kept = bytes;
-        kept.reserve_exact(DETACHED_BYTES_MIN.saturating_sub(kept.len()));
+        if on_heap {
+            return Some(chunk);
+        }
+        let mut kept = self.bytes(&chunk).to_vec();
+        kept.reserve_exact(GATHERED_BYTES.saturating_sub(kept.len()));
+        self.release(chunk);
         Some(self.adopt(kept))
     }
 
@@ -293,7 +299,7 @@ impl Blocks {
 }
 
 /// Room in bytes of a piece on the heap that small ones are gathered in.
-const DETACHED_BYTES_MIN: usize = 4 << 10;
+const GATHERED_BYTES: usize = 4 << 10;
 
 impl Drop for Blocks {
     fn drop(&mut self) {

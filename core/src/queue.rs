@@ -32,7 +32,7 @@ impl Queue {
             },
             None => chunk,
         };
-        let kept = if blocks.is_scarce() { blocks.detach(self.pieces.back_mut(), chunk) } else { Some(chunk) };
+        let kept = blocks.gather(self.pieces.back_mut(), chunk);
         self.pieces.extend(kept);
     }
 
@@ -162,7 +162,10 @@ mod tests {
             // SAFETY: the block was lent to us and one byte fits.
             unsafe { blocks.base().add(block as usize * 64).write(n as u8) };
             let chunk = blocks.landed(block, 1);
-            queues[n % 4].push(&mut blocks, chunk);
+            // As a long command: in at one queue, and at once on to another.
+            let mut inbound = Queue::default();
+            inbound.push(&mut blocks, chunk);
+            inbound.move_to(&mut blocks, 1, &mut queues[n % 4]);
             // A send may read the first pieces all the while.
             assert!(queues[n % 4].slices(&blocks).next().is_some_and(|first| first[0] == (n % 4) as u8));
         }

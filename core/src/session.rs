@@ -20,6 +20,7 @@ pub mod explain;
 pub mod farewell;
 pub mod greet;
 pub mod ids;
+pub mod listing;
 pub mod local;
 pub mod pins;
 pub mod prepared;

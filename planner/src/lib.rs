@@ -36,7 +36,7 @@ pub mod variables;
 mod word;
 
 pub use cache::PlanCache;
-pub use classify::plan;
+pub use classify::{gate_variables, plan};
 pub use effects::{Asks, Effects};
 pub use facts::{Charset, Facts, schema_is_system};
 pub use hint::{Consistency, Hint, Target};

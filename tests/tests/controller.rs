@@ -32,7 +32,7 @@ fn a_controller_that_is_killed_loses_nothing() {
     let mut random = Random::new(seed);
     runtime().block_on(async {
         let address = controller.address();
-        let proposers = Proposers::start(3, &[address.clone()], &ledger);
+        let proposers = Proposers::start(3, std::slice::from_ref(&address), &ledger);
         let (mut opened, began) = (Vec::new(), Instant::now());
         for _ in 0..KILLS {
             let started = Instant::now();

@@ -10,6 +10,7 @@
 
 use super::epoch::{Admission, Epoch, Guard};
 use super::leases::Leases;
+use super::limits;
 use super::record::Record;
 use super::wire;
 use crate::store::{Leadership, Peer, Revision, Store, StoreError, Stored, Swap};
@@ -211,7 +212,7 @@ impl Head {
                 state.revision = Some(stored.revision);
                 drop(state);
                 tracing::info!(event = "topology_changed", epoch = record.epoch.number(), reason = record.reason);
-                self.view.send_modify(|view| view.record = Some(record.clone()));
+                self.show(&record);
                 Ok(record)
             }
             Admission::Known => {
@@ -220,6 +221,16 @@ impl Head {
             }
             Admission::Refused(refused) => Err(doubt(refused.to_string())),
         }
+    }
+
+    fn show(&self, record: &Arc<Record>) {
+        self.view.send_if_modified(|view| {
+            let is_news = view.record.as_ref().is_none_or(|shown| shown.epoch < record.epoch);
+            if is_news {
+                view.record = Some(record.clone());
+            }
+            is_news
+        });
     }
 
     /// Makes the next record of the one that holds. `edit` gives None when nothing need change.
@@ -255,6 +266,10 @@ impl Head {
 
     async fn swap(&self, revision: Revision, next: Record) -> Result<Arc<Record>, Refusal> {
         let bytes = wire::encode(&next);
+        if bytes.len() > limits::RECORD_BYTES_MAX {
+            let most = limits::RECORD_BYTES_MAX;
+            return Err(Refusal::Wrong(format!("the topology would have {} bytes: {most} at most", bytes.len())));
+        }
         match self.store.swap(revision, &bytes).await {
             Ok(Swap::Done(revision)) => self.admit(&Stored { revision, bytes }).map_err(Refusal::NotNow),
             Ok(Swap::Lost) => {

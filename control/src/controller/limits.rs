@@ -4,7 +4,9 @@ use std::time::Duration;
 
 /// Members of one record: as many backends as a gate takes.
 pub const MEMBERS_MAX: usize = 256;
-/// Tags of one member. A record of 256 full members stays below etcd's 1.5 MiB for one value.
+/// Bytes of a record as it is stored: etcd takes 1.5 MiB for one value, and gRPC 4 MiB for one message.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Tags of one member: for people and for placement, not for storage.
 pub const TAGS_MAX: usize = 16;
 /// Bytes of a tag's name and of its value.
 pub const TAG_BYTES_MAX: usize = 64;

@@ -9,8 +9,8 @@
 use super::{Action, Engine, Waiter};
 use crate::limits::{QUESTIONS_MS, QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
 use crate::link::Lessee;
+use crate::session::Session;
 use crate::session::pins::Reasons;
-use crate::session::{Body, Phase, Session};
 use crate::slots::Key;
 use crate::wire::{Owner, Wire};
 use weir_pool::{Fit, SlotId};
@@ -139,18 +139,6 @@ impl Engine {
         }
     }
 
-    /// True while a command or a file that streams has filled its backend's queue.
-    fn is_held_back(&self, session: Key<Session>) -> bool {
-        let s = &self.sessions[session];
-        let streams = match &s.phase {
-            Phase::Relaying(request) => request.body != Body::Whole,
-            Phase::Feeding(..) => true,
-            _ => false,
-        };
-        let backend = s.lease.filter(|_| streams).map(|link| self.links[link].wire);
-        backend.and_then(|wire| self.wires.get(wire)).is_some_and(|w| w.queued_bytes() > QUEUE_BYTES_LOW)
-    }
-
     pub(crate) fn pause(&mut self, key: Key<Wire>) {
         let Some(wire) = self.wires.get_mut(key).filter(|w| !w.closing) else { return };
         if !std::mem::replace(&mut wire.paused, true) {
@@ -188,13 +176,20 @@ impl Engine {
         self.touch(key);
     }
 
+    /// True while the backend has not taken enough of what the client sends through: a long command, a file. Then it is
+    /// `wire_drained` that lets the client go on.
+    fn feeds_a_full_queue(&self, session: Key<Session>) -> bool {
+        let link = self.sessions.get(session).and_then(|s| s.lease).and_then(|link| self.links.get(link));
+        link.and_then(|l| self.wires.get(l.wire)).is_some_and(|wire| wire.queued_bytes() > QUEUE_BYTES_LOW)
+    }
+
     /// Bytes from a session's client are wanted again, or not for now.
     pub(crate) fn balance_inbound(&mut self, session: Key<Session>) {
         let Some(s) = self.sessions.get(session) else { return };
         let (wire, waiting) = (s.wire, s.inbound.len());
         if waiting > crate::limits::INBOUND_BYTES_HIGH {
             self.pause(wire);
-        } else if waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 && !self.is_held_back(session) {
+        } else if waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 && !self.feeds_a_full_queue(session) {
             self.resume(wire);
         }
     }

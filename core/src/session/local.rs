@@ -98,7 +98,7 @@ impl Engine {
             Shape::Text => Column::text(name, 1024),
             Shape::Number => Column::number(name),
             Shape::Signed => Column::signed(name),
-            Shape::Is(column) => Column { name, ..column.clone() },
+            Shape::Is(column) => Column { name, ..*column },
         });
         put_result(&mut bytes, 1, caps, EofPacket { warnings, status }, &columns.collect::<Vec<_>>(), &table.rows);
         self.say(wire, &bytes);
@@ -184,7 +184,7 @@ impl Engine {
         self.answer_statement(session, request);
     }
 
-    fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
+    pub(crate) fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
         let s = &self.sessions[session];
         match name {
             "read_after_write_gtid" => s.freshness.needs.to_string().into_bytes(),

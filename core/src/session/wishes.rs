@@ -56,7 +56,7 @@ impl Wishes {
             }
             return true;
         }
-        let known = match name {
+        match name {
             "read_after_write_consistency" => {
                 self.consistency = Consistency::of_name(value.as_bytes()).or(self.consistency);
                 Consistency::of_name(value.as_bytes()).is_some()
@@ -86,8 +86,7 @@ impl Wishes {
                 self.split_read_only = on.or(self.split_read_only);
                 on.is_some()
             }
-        };
-        known
+        }
     }
 
     /// The value as `SELECT @@name` shows it.

@@ -87,6 +87,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
             }
         }
     }
+    // A file without end, and a command, for a backend that takes nothing.
+    for flags in [0x00, 0x42, 0x81, 0xc0] {
+        let file = [command(31, 0), vec![FLOOD, 0, 0, 1, 1, 9, FLOOD, 0, 0, 1, 1, 9, SETTLE]].concat();
+        let long = [FLOOD, 0, 0, 0, 1, 3, FLOOD, 0, 0, 0, 1, 3, SETTLE];
+        seeds.push([life(flags, 0), file].concat());
+        seeds.push([life(flags, 0), long.to_vec()].concat());
+    }
     // Rows without end for a client that reads nothing, and for one that reads.
     for flags in [0x00, 0x42, 0x81, 0xc0] {
         let asked = [&command(30, 0)[..5], &[SENT, 0, 0xff]].concat();

@@ -132,14 +132,22 @@ impl Tested {
         fewest
     }
 
-    /// What its descriptors are, for a message.
+    /// Its TCP connections, for a message: local and remote port, state, bytes to be sent and to be read, as the kernel
+    /// writes them in `/proc/net/tcp`.
     fn sockets(&self) -> String {
         let folder = format!("/proc/{}/fd", self.pid());
         let links = fs::read_dir(folder).into_iter().flatten().flatten();
-        let names = links.filter_map(|link| fs::read_link(link.path()).ok());
-        let mut names: Vec<String> = names.map(|name| name.display().to_string()).collect();
-        names.sort();
-        names.join(" ")
+        let names: Vec<String> =
+            links.filter_map(|link| Some(fs::read_link(link.path()).ok()?.display().to_string())).collect();
+        let table = fs::read_to_string(format!("/proc/{}/net/tcp", self.pid())).unwrap_or_default();
+        let port = |address: &str| address.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
+        let describe = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let own = names.contains(&format!("socket:[{}]", words.get(9)?));
+            let (local, remote) = (port(words.get(1)?)?, port(words.get(2)?)?);
+            own.then(|| format!("{local} -> {remote} state {} queues {}", words[3], words[4]))
+        };
+        table.lines().filter_map(describe).collect::<Vec<String>>().join("\n")
     }
 
     fn log_end(&self) -> String {

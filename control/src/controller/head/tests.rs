@@ -34,6 +34,15 @@ async fn changes_follow_each_other_by_one() {
     assert_eq!(late, Err(Refusal::Conflict(Epoch::new(2))));
     let wrong = head.change("op", None, with_member("b", 1)).await;
     assert!(matches!(wrong, Err(Refusal::Wrong(why)) if why.contains("the same server")));
+    let huge = head.change("op", None, |record| {
+        let mut next = record.clone();
+        for at in 0..40 {
+            let note = "x".repeat(crate::controller::limits::GTID_BYTES_MAX);
+            next.members.insert(format!("m{at}"), crate::controller::record::Member { note, ..member(100 + at) });
+        }
+        Ok(Some(next))
+    });
+    assert!(matches!(huge.await, Err(Refusal::Wrong(why)) if why.contains("1048576 at most")));
     let nothing = head.change("op", None, |_| Ok(None)).await.unwrap();
     assert_eq!(nothing.epoch.number(), 2);
 }

@@ -133,12 +133,14 @@ impl World {
             1 => {
                 let [a, b, c, _] = (PAYLOAD_MAX as u32).to_le_bytes();
                 piece.extend_from_slice(&[a, b, c, seq, draw.u8()]);
-                piece.resize(4096, b'x');
+                piece.resize(8192, b'x');
             }
             2 => piece.extend_from_slice(&[0; 64]),
             _ => piece.extend_from_slice(draw.piece()),
         }
-        let bytes: Vec<u8> = piece.iter().cycle().take(FLOOD_BYTES.min(piece.len() * FLOOD_BYTES)).copied().collect();
+        // A long command or file goes on as it came: enough of it to fill whatever it is for.
+        let bytes_max = if kind == 1 { ROWS_BYTES } else { FLOOD_BYTES };
+        let bytes: Vec<u8> = piece.iter().cycle().take(bytes_max.min(piece.len() * FLOOD_BYTES)).copied().collect();
         if from_server { self.deliver(index, &bytes) } else { self.from_client(index, bytes) }
     }
 
