@@ -78,7 +78,7 @@ impl Crew {
             });
             joined.collect()
         });
-        let mut sum = Tally::new();
+        let mut sum = Tally::default();
         tallies?.iter().for_each(|tally| sum.add(tally));
         Ok((sum, begin.elapsed()))
     }
@@ -113,7 +113,7 @@ impl Worker {
     }
 
     fn run(&mut self, run: &Run<'_>) -> Result<Tally, Fault> {
-        let mut tally = Tally::new();
+        let mut tally = Tally::default();
         let mut events = Vec::new();
         let mut pace = Pace { next: Instant::now(), written_direct: 0 };
         let mut drain_deadline = None;

@@ -39,7 +39,7 @@ pub struct Finding {
 
 impl Finding {
     pub fn new(level: Level, delay: Delay) -> Self {
-        let (tally, lag_us) = (Tally::new(), new_histogram());
+        let (tally, lag_us) = (Tally::default(), new_histogram());
         Self { level, delay, tally, time: Duration::ZERO, cpu_ns: Some(0), lag_us }
     }
 

@@ -27,8 +27,8 @@ pub struct Tally {
     pub samples: Vec<(Option<Wrong>, String)>,
 }
 
-impl Tally {
-    pub fn new() -> Self {
+impl Default for Tally {
+    fn default() -> Self {
         Self {
             reads: 0,
             by_node: [0; NODES_MAX],
@@ -42,7 +42,9 @@ impl Tally {
             samples: Vec::new(),
         }
     }
+}
 
+impl Tally {
     pub fn count_read(&mut self, node: u64, latency_ns: u64) {
         self.reads += 1;
         self.statements += 1;
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn sums_and_samples_are_bounded() {
-        let mut tally = Tally::new();
+        let mut tally = Tally::default();
         assert_eq!((tally.replica_share(), tally.latency_us(0.5)), (None, None));
         for n in 0..100 {
             tally.count_read(n % 4, 1_000);
