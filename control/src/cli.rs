@@ -1,12 +1,17 @@
 //! The command line: what was typed, and the exit code.
 //!
 //! Exit codes: 0, ended as asked; 1, could not start or failed on the way; 2, the command line or the configuration is
-//! wrong; 3, `ctl` reached no gate.
+//! wrong; 3, `ctl` reached nobody.
 
+mod ctl;
+
+use crate::config::controller::{self as controller_config, ControllerFlags};
+use crate::config::tablet::{self as tablet_config, TabletFlags};
 use crate::config::{self, GateFlags, print};
 use crate::demo::{self, DemoOptions};
-use crate::{ctl, gate, log};
+use crate::{controller, gate, log, tablet};
 use clap::{Args, Parser, Subcommand};
+use ctl::CtlFlags;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,7 +27,11 @@ struct Cli {
 enum Command {
     /// Run the proxy. Without a file: weir gate --backend HOST:PORT --backend HOST:PORT
     Gate(Box<GateFlags>),
-    /// Ask a running gate.
+    /// Run the agent beside one MySQL server: weir tablet --server HOST:PORT
+    Tablet(Box<TabletFlags>),
+    /// Run a controller: keeps the cluster's topology, tells it to gates and tablets.
+    Controller(Box<ControllerFlags>),
+    /// Ask a running gate or the controllers.
     Ctl(CtlFlags),
     /// Show it all on this machine: real servers, a gate before them, some traffic.
     Demo(DemoFlags),
@@ -52,30 +61,13 @@ struct DemoFlags {
     rate: u32,
 }
 
-#[derive(Args)]
-struct CtlFlags {
-    #[command(subcommand)]
-    command: CtlCommand,
-}
-
-#[derive(Subcommand)]
-enum CtlCommand {
-    /// Backends, pools, sessions, latencies and pins.
-    Status {
-        /// The gate's gRPC address.
-        #[arg(long, value_name = "HOST:PORT", default_value_t = format!("127.0.0.1:{}", config::ADMIN_PORT + 1))]
-        addr: String,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
 /// Does what the arguments of the process say.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Gate(flags) => gate_command(&flags),
-        Command::Ctl(CtlFlags { command: CtlCommand::Status { addr, json } }) => status_command(&addr, json),
+        Command::Tablet(flags) => tablet_command(&flags),
+        Command::Controller(flags) => controller_command(&flags),
+        Command::Ctl(flags) => ctl::run(flags),
         Command::Demo(flags) => demo_command(flags),
     }
 }
@@ -100,15 +92,43 @@ fn gate_command(flags: &GateFlags) -> ExitCode {
     }
 }
 
-fn status_command(address: &str, json: bool) -> ExitCode {
-    let shown =
-        ctl::status(address).and_then(|status| if json { ctl::json(&status) } else { Ok(ctl::tables(&status)) });
-    match shown {
-        Ok(text) => {
-            println!("{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(text) => fail(UNREACHABLE, &text),
+fn tablet_command(flags: &TabletFlags) -> ExitCode {
+    let config = match tablet_config::load(flags, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(WRONG_USE, &mistakes),
+    };
+    if flags.print_config {
+        print!("{}", tablet_config::print(&config));
+        return ExitCode::SUCCESS;
+    }
+    if flags.check_config {
+        println!("the configuration is right");
+        return ExitCode::SUCCESS;
+    }
+    log::start(&config.log);
+    match tablet::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn controller_command(flags: &ControllerFlags) -> ExitCode {
+    let config = match controller_config::load(flags, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(WRONG_USE, &mistakes),
+    };
+    if flags.print_config {
+        print!("{}", controller_config::print(&config));
+        return ExitCode::SUCCESS;
+    }
+    if flags.check_config {
+        println!("the configuration is right");
+        return ExitCode::SUCCESS;
+    }
+    log::start(&config.log);
+    match controller::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &error),
     }
 }
 
@@ -127,7 +147,7 @@ fn fail(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ended as asked; 1 could not start, or failed; 2 wrong command line or \
-                          configuration; 3 'ctl' reached no gate.";
+                          configuration; 3 'ctl' reached nobody.";
 
 const FAILED: u8 = 1;
 /// As clap's own.

@@ -9,6 +9,7 @@
 //! Flags are stronger than the environment, the environment is stronger than the file.
 
 pub mod address;
+pub mod controller;
 pub mod cores;
 pub mod file;
 pub mod flags;
@@ -16,11 +17,14 @@ pub mod keys;
 mod meaning;
 pub mod mistake;
 pub mod print;
+pub mod section;
+pub mod tablet;
 pub mod typed;
 
 pub use flags::GateFlags;
 pub use mistake::{Mistake, Mistakes, Place};
 
+use crate::grpc::tls::TlsFiles;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use weir_core::drive::ListenAddress;
@@ -41,6 +45,10 @@ pub struct Config {
     pub tls: Tls,
     pub memory: Memory,
     pub backends: Vec<BackendConfig>,
+    /// Who tells of more of them, and which is primary; None: nobody.
+    pub controllers: Option<ControllersConfig>,
+    /// For gRPC: as a server, and towards tablets and controllers.
+    pub grpc_tls: TlsFiles,
     pub monitor: MonitorConfig,
     pub settings: Settings,
     pub log: LogConfig,
@@ -73,8 +81,19 @@ pub struct BackendConfig {
     pub name: String,
     pub address: Address,
     pub weight: u32,
+    pub zone: String,
     /// Believed whatever the server says; None: by the server's own evidence.
     pub role: Option<Role>,
+    /// The `host:port` of the tablet that tells of it, and where it is; None: the gate looks at it itself.
+    pub tablet: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllersConfig {
+    /// `host:port` each.
+    pub addresses: Vec<String>,
+    /// Where the last word is kept for a start without controllers.
+    pub cache: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +106,8 @@ pub struct MonitorConfig {
     pub timeout_ms: u64,
     /// How long the start waits for a first backend.
     pub start_ms_max: u64,
+    /// Replicas that a backend names become backends.
+    pub discover: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,12 +135,15 @@ impl Config {
             tls: Tls::Ephemeral,
             memory: Memory { blocks_per_core: 4096, block_bytes: 16 << 10, backlog: 4096 },
             backends: Vec::new(),
+            controllers: None,
+            grpc_tls: TlsFiles::default(),
             monitor: MonitorConfig {
                 user: MONITOR_USER.to_string(),
                 password: Secret::empty(),
                 interval_ms: 250,
                 timeout_ms: 2_000,
                 start_ms_max: 10_000,
+                discover: false,
             },
             settings: Settings::default(),
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
@@ -143,7 +167,20 @@ impl Config {
 
 impl BackendConfig {
     pub fn at(address: &Address) -> BackendConfig {
-        BackendConfig { name: address::show(address), address: address.clone(), weight: 100, role: None }
+        BackendConfig {
+            name: address::show(address),
+            address: address.clone(),
+            weight: 100,
+            zone: String::new(),
+            role: None,
+            tablet: None,
+        }
+    }
+
+    /// Where it is, its tablet will say.
+    pub fn behind(tablet: &str) -> BackendConfig {
+        let nowhere = Address::Tcp(SocketAddr::from(([0, 0, 0, 0], 0)));
+        BackendConfig { name: tablet.to_string(), tablet: Some(tablet.to_string()), ..BackendConfig::at(&nowhere) }
     }
 }
 

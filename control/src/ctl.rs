@@ -1,14 +1,24 @@
 //! `weir ctl`: asks a gate over gRPC and prints what it says, as tables for people or JSON for machines.
+//! What it asks controllers is in `cluster`.
+
+pub mod cluster;
 
 use crate::grpc;
+use crate::grpc::tls::{ClientTls, TlsFiles};
 use crate::status::{GateStatus, PoolStatus};
 use std::collections::BTreeMap;
 
 /// `address`: the gate's gRPC address, `host:port`.
 pub fn status(address: &str) -> Result<GateStatus, String> {
+    status_over(address, &TlsFiles::default())
+}
+
+/// With TLS, if files are named.
+pub fn status_over(address: &str, tls: &TlsFiles) -> Result<GateStatus, String> {
+    let tls = ClientTls::load(tls)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(grpc::ask(format!("http://{address}")))
+    runtime.block_on(grpc::ask(address, tls.as_ref()))
 }
 
 pub fn json(status: &GateStatus) -> Result<String, String> {

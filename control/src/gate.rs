@@ -7,15 +7,22 @@
 //! The order has a reason: clients are let in only when somebody can serve them, and a gate that can't start says why
 //! before it has taken a port.
 
+pub mod cluster;
 pub mod control;
+pub mod crew;
 pub mod desk;
 pub mod gather;
 pub mod keys;
+pub mod roster;
 
 use crate::config::{Config, address};
-use crate::monitor::{Sight, Topology, Watcher};
+use crate::grpc::access::Loopback;
+use crate::grpc::tls::{ClientTls, ServerTls};
+use crate::monitor::{Sight, Topology};
 use crate::{client, grpc, http};
+use cluster::Cluster;
 use control::{Control, Inputs, Order};
+use crew::Crew;
 use desk::Desk;
 use std::fmt;
 use std::io::Read;
@@ -26,7 +33,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::transport::server::TcpIncoming;
@@ -175,8 +182,10 @@ async fn serve(
     let began = Instant::now();
     let mut topology = Topology::new(&config, keys);
     let mut tasks = JoinSet::new();
-    let Watch { mut sights, nudges, source } = watch(&config, &mut tasks);
-    first_look(&config, &mut topology, &mut sights, &source, began).await?;
+    let (server_tls, client_tls) = grpc_tls(&config).map_err(GateError::Keys)?;
+    let (mut crew, mut sights) = Crew::start(&config, client_tls.clone());
+    let mut cluster = Cluster::start(&config, client_tls, &mut tasks).map_err(GateError::Keys)?;
+    first_look(&config, &mut topology, &mut sights, (&mut crew, &mut cluster), began).await?;
 
     let (desk, asks) = Desk::new();
     let mut addresses = Addresses { clients: Vec::new(), admin: local(admin.as_ref()), grpc: local(grpc.as_ref()) };
@@ -184,14 +193,30 @@ async fn serve(
         tasks.spawn(http::serve(listener, desk.clone()));
     }
     if let Some(listener) = grpc {
-        tasks.spawn(grpc::serve(TcpIncoming::from(listener).with_nodelay(Some(true)), desk.clone()));
+        let tls = server_tls.as_ref();
+        config.grpc_listen.iter().for_each(|listen| grpc::server::warn_about("grpc_listen", *listen, tls));
+        let server = grpc::server::builder(tls, Loopback::Trusted, grpc::CALLS_MAX).map_err(GateError::Keys)?;
+        tasks.spawn(grpc::serve(server, TcpIncoming::from(listener).with_nodelay(Some(true)), desk.clone()));
     }
     topology.news();
     let running = start_cores(&config, &topology.snapshot()).map_err(GateError::Start)?;
     addresses.clients = running.addresses().to_vec();
     started(&addresses);
-    let control = Control::new(&config, running, topology, desk, nudges, source, began);
+    if let Some(cluster) = &cluster {
+        let clients = addresses.clients.first().map(address::show_listen).unwrap_or_default();
+        let grpc = addresses.grpc.map(|grpc| grpc.to_string()).unwrap_or_default();
+        cluster.announce(clients, grpc, desk.clone(), &mut tasks);
+    }
+    let control = Control::new(&config, running, topology, desk, crew, cluster, began);
     control.run(Inputs { sights, asks, orders }).await.map_err(GateError::Machine)
+}
+
+/// The same files as a server and as a client of tablets and controllers.
+fn grpc_tls(config: &Config) -> Result<(Option<ServerTls>, Option<ClientTls>), String> {
+    // Who verifies nobody speaks no TLS to others, and may still be asked by TLS.
+    let client = if config.grpc_tls.ca.is_some() { ClientTls::load(&config.grpc_tls)? } else { None };
+    let server = if config.grpc_tls.cert.is_some() { ServerTls::load(&config.grpc_tls)? } else { None };
+    Ok((server, client))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, GateError> {
@@ -221,60 +246,35 @@ fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {
     listener.and_then(|listener| listener.local_addr().ok())
 }
 
-struct Watch {
-    sights: mpsc::Receiver<Sight>,
-    /// One per backend.
-    nudges: Vec<Arc<Notify>>,
-    source: watch::Sender<Option<[u8; 16]>>,
-}
-
-fn watch(config: &Config, tasks: &mut JoinSet<()>) -> Watch {
-    let (sender, sights) = mpsc::channel(SIGHTS_MAX);
-    let (source, source_seen) = watch::channel(None);
-    let mut nudges = Vec::new();
-    for (at, backend) in config.backends.iter().enumerate() {
-        let nudge = Arc::new(Notify::new());
-        nudges.push(nudge.clone());
-        let mut options = client::Options::address(&backend.address)
-            .user(&config.monitor.user)
-            .attribute("program_name", "weir-monitor")
-            .timeout(Some(Duration::from_millis(config.monitor.timeout_ms)));
-        options.password = config.monitor.password.clone();
-        let watcher = Watcher {
-            backend: at,
-            options,
-            interval: Duration::from_millis(config.monitor.interval_ms),
-            sights: sender.clone(),
-            nudge,
-            last_nudge: None,
-            source: source_seen.clone(),
-        };
-        tasks.spawn(watcher.run());
-    }
-    Watch { sights, nudges, source }
-}
-
 /// Until every backend has been looked at and one is up; or, late, until one is up at all.
 async fn first_look(
     config: &Config,
     topology: &mut Topology,
     sights: &mut mpsc::Receiver<Sight>,
-    source: &watch::Sender<Option<[u8; 16]>>,
+    (crew, cluster): (&mut Crew, &mut Option<Cluster>),
     began: Instant,
 ) -> Result<(), GateError> {
     let limit = began + Duration::from_millis(config.monitor.start_ms_max);
     let mut patience = limit;
     loop {
-        if topology.is_all_looked_at() && (topology.is_any_up() || topology.is_hopeless()) {
+        // The controllers' first word may still come.
+        let is_hopeless = topology.is_hopeless() && (cluster.is_none() || !topology.is_empty());
+        if topology.is_all_looked_at() && (topology.is_any_up() || is_hopeless) {
             break;
         }
         tokio::select! {
             sight = sights.recv() => {
                 let Some(sight) = sight else { break };
+                // Who else there is can be added when it runs.
                 control::fold(topology, sight, began);
-                source.send_if_modified(|seen| std::mem::replace(seen, topology.source()) != topology.source());
+                crew.tell_source(topology.source());
                 if topology.is_usable() {
                     patience = patience.min(Instant::now() + STRAGGLERS_LIMIT);
+                }
+            }
+            () = Cluster::changed(cluster) => {
+                if let Some(cluster) = cluster {
+                    cluster.handle_news(topology, crew);
                 }
             }
             () = tokio::time::sleep_until(patience) => break,
@@ -282,6 +282,10 @@ async fn first_look(
     }
     match topology.is_any_up() {
         true => Ok(()),
+        false if topology.is_empty() => {
+            let why = "no controller has told of any member: start tablets, or correct the controllers' addresses";
+            Err(GateError::NoBackend(vec![("controllers".to_string(), why.to_string())]))
+        }
         false => Err(GateError::NoBackend(topology.faults())),
     }
 }
@@ -289,8 +293,10 @@ async fn first_look(
 fn start_cores(config: &Config, snapshot: &Snapshot) -> Result<Running, StartError> {
     let snapshot = Arc::new(snapshot.clone());
     let tag = u16::from(random(b"tag")[0]);
+    let board = Arc::<weir_core::board::Board>::default();
     let make = move |seat: Seat| {
         let options = EngineOptions {
+            board: board.clone(),
             core: seat.core,
             cores: seat.cores,
             blocks: seat.blocks,
@@ -349,9 +355,6 @@ async fn forward_signals(orders: mpsc::UnboundedSender<Order>) {
         }
     }
 }
-
-/// News of watchers that the control thread has not taken yet; beyond it they wait.
-const SIGHTS_MAX: usize = 256;
 
 /// At the start, when somebody can serve already: how long the other backends may take to answer.
 const STRAGGLERS_LIMIT: Duration = Duration::from_millis(1_000);

@@ -1,8 +1,16 @@
 //! The gate over gRPC: `weir.v1.Gate`. Protobuf types stop here; inside there is [`GateStatus`].
+//!
+//! Beneath it lies what every gRPC service of ours shares.
+
+pub mod access;
+pub mod server;
+pub mod tls;
 
 use crate::gate::desk::Desk;
 use crate::status::{BackendStatus, GateStatus, Latency, PinStatus, PoolStatus};
 use proto::gate_server::{Gate, GateServer};
+use server::Guarded;
+use tls::{ClientTls, connect};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
@@ -27,31 +35,23 @@ impl Gate for Service {
 }
 
 /// Serves until its task is dropped.
-pub async fn serve(listener: TcpIncoming, desk: Desk) {
-    let server = tonic::transport::Server::builder().concurrency_limit_per_connection(CALLS_MAX);
+pub async fn serve(server: Guarded, listener: TcpIncoming, desk: Desk) {
     if let Err(error) = server.serve_with_incoming(GateServer::new(Service { desk }), listener).await {
         tracing::error!(event = "grpc_failed", %error);
     }
 }
 
-/// Asks a gate at `http://host:port`.
-pub async fn ask(address: String) -> Result<GateStatus, String> {
+/// Asks a gate at `host:port`.
+pub async fn ask(address: &str, tls: Option<&ClientTls>) -> Result<GateStatus, String> {
     let unreachable = |why: &dyn std::fmt::Display| {
         format!("no gate answers at {address} ({why}): name its gRPC address with --addr HOST:PORT")
     };
-    let endpoint = tonic::transport::Endpoint::from_shared(address.clone()).map_err(|error| unreachable(&error))?;
-    let endpoint = endpoint.connect_timeout(ASK_LIMIT).timeout(ASK_LIMIT);
-    let channel = endpoint.connect().await.map_err(|error| unreachable(&root(&error)))?;
+    let channel = connect(address, tls, ASK_LIMIT).await.map_err(|error| unreachable(&error))?;
     let mut client = proto::gate_client::GateClient::new(channel);
-    let reply = client.status(proto::StatusRequest {}).await.map_err(|status| unreachable(&status.message()))?;
-    Ok(reply.into_inner().into())
-}
-
-/// The innermost reason: the outer ones say "transport error".
-fn root(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => root(source),
-        None => error.to_string(),
+    match tokio::time::timeout(ASK_LIMIT, client.status(proto::StatusRequest {})).await {
+        Ok(Ok(reply)) => Ok(reply.into_inner().into()),
+        Ok(Err(status)) => Err(unreachable(&status.message())),
+        Err(_) => Err(unreachable(&"it does not answer in time")),
     }
 }
 
@@ -118,7 +118,7 @@ twins!(Latency, Latency: name, count, p50_ns, p99_ns, p999_ns, max_ns, sum_ns);
 twins!(PinStatus, Pin: core, connection_id, user, backend, reason, statement, age_ms);
 
 /// Calls at once on one connection.
-const CALLS_MAX: usize = 8;
+pub const CALLS_MAX: usize = 8;
 
 const ASK_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 

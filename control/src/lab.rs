@@ -18,6 +18,7 @@ pub mod cache;
 pub mod child;
 pub mod client;
 pub mod cluster;
+pub mod etcd;
 pub mod fault;
 pub mod fetch;
 pub mod limits;

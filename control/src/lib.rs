@@ -6,6 +6,13 @@ pub mod log;
 
 pub mod gate;
 pub mod monitor;
+pub mod tablet;
+
+pub mod controller;
+pub mod store;
+
+pub mod acl;
+pub mod querylog;
 
 pub mod client;
 

@@ -1,9 +1,13 @@
-//! The monitor: what each backend is, as it says itself, over one connection each.
+//! The monitor: what each backend is, as it says itself, over two connections each: one looks, one streams.
 //!
 //! ```text
 //!   Watcher (a task per backend) ── Sight ──► Topology ──► Snapshot, when it says something new
-//!        ▲ nudge: a core suspects it             (pure: facts and the time go in, views and events come out)
+//!    ├─ look: facts, vitals, Memory ─► Standing  (pure: facts and the time go in, views and events come out)
+//!    └─ Stream: Follow ─► executed sets
+//!        ▲ nudge: a core suspects it
 //! ```
+//! This is the agent. `weir tablet` runs one beside its server and sends its sights over gRPC; a gate without tablets runs
+//! one per backend in its control thread.
 //! Rules of belief:
 //! - A server that is writable (`read_only` and `super_read_only` off) and replicates from nobody is a primary. If two
 //!   are so at once, neither is believed: somebody made a mistake, and writing to the wrong one loses data.
@@ -21,14 +25,24 @@ pub mod dialect;
 pub mod facts;
 
 pub mod fault;
+pub mod standing;
+pub mod vitals;
 
+pub mod evidence;
+pub mod memory;
 pub mod trail;
 
 pub mod topology;
+
+pub mod follow;
+pub mod stream;
+
+pub mod discover;
 
 pub mod watch;
 
 pub use facts::Facts;
 pub use fault::Fault;
+pub use standing::Standing;
 pub use topology::Topology;
 pub use watch::{Sight, Watcher};

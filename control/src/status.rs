@@ -239,6 +239,10 @@ pub mod tests {
             version: "9.7.4".to_string(),
             version_number: 90_704,
             read_only: role == Role::Replica,
+            zone: String::new(),
+            queries_per_second: 0,
+            threads_connected: 0,
+            threads_running: 0,
         };
         (view, String::new())
     }

@@ -10,9 +10,10 @@
 //! It knows no socket, clock, thread or entropy: time and the seed are arguments.
 
 use crate::block::{Blocks, Chunk};
+use crate::board::{Board, Glance};
 use crate::link::{Errand, Link};
 use crate::mail::{ControlMail, CoreId, Mail};
-use crate::session::account::Accounts;
+use crate::session::account::{AccountId, Accounts};
 use crate::session::prepared::Texts;
 use crate::session::{Peer, Session};
 use crate::slots::{Key, Slots};
@@ -21,6 +22,7 @@ use crate::state::States;
 use crate::stats::{Counters, latency_histogram};
 use crate::time::Instant;
 use crate::timers::{Deadline, Owner as TimerOwner, Timers};
+use crate::traffic::Traffic;
 use crate::wire::{Owner, Wire, WireId};
 use hdrhistogram::Histogram;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -32,6 +34,7 @@ use weir_pool::{Pool, Ticket};
 
 mod backends;
 mod classes;
+mod index;
 mod post;
 mod report;
 mod turn;
@@ -49,6 +52,8 @@ pub struct EngineOptions {
     /// This gate's number in connection ids (S30): 0 to 255.
     pub tag: u16,
     pub snapshot: Arc<Snapshot>,
+    /// One for all cores of the gate.
+    pub board: Arc<Board>,
 }
 
 /// How a wire ended at its peer.
@@ -83,6 +88,8 @@ pub enum Action {
 pub(crate) enum Waiter {
     Session(Key<Session>),
     Errand(Errand),
+    /// The read index, asked with this account.
+    Index(AccountId),
 }
 
 pub struct Engine {
@@ -103,6 +110,13 @@ pub struct Engine {
     pub(crate) waiters: FxHashMap<Ticket, Waiter>,
     /// Sessions that wait until there is a primary, in order.
     pub(crate) primaryless: VecDeque<Key<Session>>,
+    /// Sessions that wait for a replica to catch up; stale entries are passed over.
+    pub(crate) streamers: VecDeque<Key<Session>>,
+    pub(crate) index: index::Index,
+    pub(crate) board: Arc<Board>,
+    pub(crate) glance: Glance,
+    /// By backend.
+    pub(crate) traffic: Vec<Traffic>,
     pub(crate) plans: PlanCache,
     pub(crate) states: States,
     pub(crate) texts: Texts,
@@ -156,6 +170,11 @@ impl Engine {
             slot_links: FxHashMap::default(),
             waiters: FxHashMap::default(),
             primaryless: VecDeque::new(),
+            streamers: VecDeque::new(),
+            index: Default::default(),
+            board: options.board,
+            glance: Glance::default(),
+            traffic: Vec::new(),
             plans: PlanCache::new(crate::limits::PLANS_MAX, crate::limits::PLANS_BYTES_MAX),
             states: States::default(),
             texts: Texts::default(),

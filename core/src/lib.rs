@@ -4,6 +4,7 @@
 #![cfg_attr(not(feature = "uring"), deny(unsafe_op_in_unsafe_fn))]
 
 pub mod block;
+pub mod board;
 pub mod engine;
 pub mod limits;
 pub mod link;
@@ -16,6 +17,7 @@ pub mod state;
 pub mod stats;
 pub mod time;
 pub mod timers;
+pub mod traffic;
 pub mod wire;
 
 #[cfg(feature = "uring")]

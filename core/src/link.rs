@@ -104,6 +104,8 @@ pub enum Lessee {
     Session(Key<Session>),
     /// `KILL` of a backend's thread on behalf of the gate or of a client.
     Kill(Errand),
+    /// The read index.
+    Index,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

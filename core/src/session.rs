@@ -20,16 +20,19 @@ pub mod explain;
 pub mod farewell;
 pub mod greet;
 pub mod ids;
+pub mod listing;
 pub mod local;
 pub mod pins;
 pub mod prepared;
 pub mod previous;
 pub mod refuse;
 pub mod relay;
+pub mod replica;
 pub mod settle;
 pub mod statements;
 pub mod trackers;
 pub mod verify;
+pub mod wishes;
 
 use crate::link::Link;
 use crate::queue::Queue;
@@ -38,6 +41,7 @@ use crate::session::pins::{Held, Pins, Reasons};
 use crate::session::prepared::Statement;
 use crate::session::previous::Previous;
 use crate::session::trackers::Trackers;
+use crate::session::wishes::Wishes;
 use crate::slots::Key;
 use crate::state::{SchemaId, StateId};
 use crate::time::Instant;
@@ -45,12 +49,13 @@ use crate::timers::Deadline;
 use crate::wire::Wire;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use weir_net::auth::ServerAuth;
 use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::gtid::GtidSet;
 use weir_net::login::Login;
-use weir_planner::{Facts, Plan, Route};
+use weir_planner::{Asks, Effects, Facts, Plan, Route};
 use weir_pool::Ticket;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,7 @@ pub struct Session {
     pub statements: FxHashMap<u32, Statement>,
     pub statement_next: u32,
     pub freshness: Freshness,
+    pub wishes: Wishes,
     pub wrote: Wrote,
     pub insert_id: InsertId,
     pub trackers: Trackers,
@@ -136,8 +142,26 @@ pub struct ClassId(pub u32);
 #[derive(Debug, Default)]
 pub struct Freshness {
     pub needs: GtidSet,
+    /// What the replica that it read from last had, or what the primary said: it is not to see less.
+    pub seen: Option<Arc<GtidSet>>,
+    /// It has read on the primary since: what that had executed is to be asked before a replica may serve.
+    pub saw_primary: bool,
     /// A write without a GTID went by: only the primary is known to have it, until a later GTID covers it (S62).
     pub primary_only: bool,
+}
+
+impl Freshness {
+    pub fn is_met_by(&self, executed: &Arc<GtidSet>) -> bool {
+        let saw_it = self.seen.as_ref().is_none_or(|seen| Arc::ptr_eq(seen, executed) || executed.contains(seen));
+        saw_it && (self.needs.is_empty() || executed.contains(&self.needs))
+    }
+
+    /// A read goes to a replica that has this much.
+    pub fn saw(&mut self, executed: &Arc<GtidSet>) {
+        if !self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, executed)) {
+            self.seen = Some(executed.clone());
+        }
+    }
 }
 
 /// Where this session's `LAST_INSERT_ID()` is known (S20).
@@ -255,6 +279,10 @@ pub enum Wait {
     Line(Ticket),
     /// No primary is known (S74).
     Primary,
+    /// A replica that has executed enough (S63).
+    Stream,
+    /// The primary's word on what it has executed.
+    Index,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -284,8 +312,22 @@ pub struct Request {
     /// The session's schema is gone, in the server's words: the command runs without one, as it would on a server whose
     /// schema was dropped under it.
     pub schemaless: Option<Rc<[u8]>>,
+    /// What the primary had executed when it was asked for this read.
+    pub index: Option<Arc<GtidSet>>,
+    /// The time to wait for a replica is over.
+    pub primary_only: bool,
     pub progress: Progress,
     pub outcome: Outcome,
+}
+
+impl Request {
+    /// What it asks about the session's earlier statements; what cannot be seen from outside may ask for the insert id.
+    pub fn asks(&self) -> Asks {
+        const UNSEEN: Effects =
+            Effects::TEXT_EXECUTE.union(Effects::CALL).union(Effects::UNKNOWN_FUNCTION).union(Effects::UNKNOWN);
+        let Some(plan) = &self.plan else { return Asks::empty() };
+        if plan.effects.intersects(UNSEEN) { plan.asks | Asks::LAST_INSERT_ID } else { plan.asks }
+    }
 }
 
 /// What the reply has said so far, over all of its results.

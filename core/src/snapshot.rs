@@ -55,6 +55,12 @@ pub struct BackendView {
     pub version_number: u32,
     /// `super_read_only`/`read_only` seen at the last look.
     pub read_only: bool,
+    /// Where it stands, for gates that prefer their own zone; empty: nobody said.
+    pub zone: String,
+    /// The server's own figures at the last look, about a second old.
+    pub queries_per_second: u32,
+    pub threads_connected: u32,
+    pub threads_running: u32,
 }
 
 /// What the gate shows of the backends in its greeting: the lowest of what they have (S49).
@@ -66,20 +72,49 @@ pub struct Face {
     pub native_password: bool,
 }
 
+/// How a replica is chosen for a read. All but `Random` draw two by weight and take the one with less of something, so that
+/// with figures that are old by a second the reads still spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
-    /// By weight alone.
     Random,
-    /// Two by weight, then the one with fewer requests under way on this core.
+    /// Requests under way on this core, for its weight.
     LeastOutstanding,
+    /// Commands per second that this core sent there, for its weight.
+    LeastQps,
+    /// Statements per second that the server counts, for its weight.
+    LeastGlobalQps,
+    /// The time that this core's requests took there.
+    LeastRt,
+    LeastBehindPrimary,
+    /// Connections that the server has, for its weight.
+    LeastMysqlConnectedConnections,
+    /// Connections that run a statement there, for its weight.
+    LeastMysqlRunningConnections,
+}
+
+impl Balance {
+    pub const ALL: [(Balance, &'static str); 8] = [
+        (Balance::Random, "random"),
+        (Balance::LeastOutstanding, "least_outstanding"),
+        (Balance::LeastQps, "least_qps"),
+        (Balance::LeastGlobalQps, "least_global_qps"),
+        (Balance::LeastRt, "least_rt"),
+        (Balance::LeastBehindPrimary, "least_behind_primary"),
+        (Balance::LeastMysqlConnectedConnections, "least_mysql_connected_connections"),
+        (Balance::LeastMysqlRunningConnections, "least_mysql_running_connections"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Balance::ALL.iter().find(|(balance, _)| *balance == self).map_or("", |(_, name)| name)
+    }
+
+    pub fn of_name(name: &str) -> Option<Balance> {
+        Balance::ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(balance, _)| *balance)
+    }
 }
 
 /// Read-after-write levels (S60).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consistency {
-    Eventual,
-    Session,
-}
+pub use weir_planner::Consistency;
 
 /// Everything an operator can set that the cores act on. Units are in the names.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +137,12 @@ pub struct Settings {
     pub dial_ms_max: u64,
     pub balance: Balance,
     pub read_write_splitting: bool,
+    /// Percent of the reads that may go to replicas; the rest stays on the primary.
+    pub read_write_splitting_ratio: u8,
+    /// The gate's own zone: replicas there are preferred. Empty: all are alike.
+    pub zone: String,
+    /// How long a replica that comes back takes to get its full share; 0: at once.
+    pub slow_start_ms: u64,
     /// `START TRANSACTION READ ONLY` may run on a replica.
     pub split_read_only_transactions: bool,
     pub consistency: Consistency,
@@ -130,12 +171,15 @@ impl Default for Settings {
             dial_ms_max: 3_000,
             balance: Balance::LeastOutstanding,
             read_write_splitting: true,
+            read_write_splitting_ratio: 100,
+            zone: String::new(),
+            slow_start_ms: 10_000,
             split_read_only_transactions: false,
             consistency: Consistency::Session,
             replica_lag_ms_max: 10_000,
             statements_per_connection_max: 512,
             drain_ms_max: 10_000,
-            read_after_write_ms_max: 0,
+            read_after_write_ms_max: 20,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::load::{self, LoadOptions, Question};
 use crate::null::NullBackend;
 use crate::relay::Relay;
 use crate::table::{Table, number};
-use crate::{compare, correctness, memory, meter, spread};
+use crate::{compare, consistency, correctness, memory, meter, policies, spread};
 
 pub fn run(mut arguments: Arguments) -> ExitCode {
     let done = match arguments.command().as_deref() {
@@ -22,9 +22,11 @@ pub fn run(mut arguments: Arguments) -> ExitCode {
         Some("relay") => relay(arguments).map(|()| true),
         Some("load") => load(arguments),
         Some("compare") => compare::run(arguments).map(|()| true),
-        Some("memory") => memory::run(arguments).map(|()| true),
+        Some("memory") => memory::run(arguments),
         Some("spread") => spread::run(arguments).map(|()| true),
         Some("sysbench") => correctness::run(arguments),
+        Some("consistency") => consistency::run(arguments),
+        Some("policies") => policies::run(arguments),
         Some("help") => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -133,9 +135,16 @@ usage: weir-perf COMMAND [--name value …]
             [--rounds N] [--rate N] [--load own|sysbench] [--test NAME] [--db-ps-mode auto|disable]
             [--statement SQL] [--load-threads N] [--warm-up S] [--cores N] [--weir FILE] [--json FILE]
   memory    [--clients N] [--doors weir,…] [--backend …] [--cores N] [--weir FILE]
+            [--busy N] [--time S] [--connections-per-backend N]
   spread    [--clients 16,64,1000] [--backend …] [--cores N] [--weir FILE]
   sysbench  [--time S] [--threads N] [--tests …] [--db-ps-mode auto,disable] [--replicas N]
             [--connections-per-backend N] [--tables N] [--table-size N] [--cores N] [--weir FILE]
+  consistency [--reads N] [--levels EVENTUAL,SESSION,INSTANCE,GLOBAL] [--delay all|calm,busy,applier,source-delay,ddl]
+            [--gates N] [--sessions N] [--direct N] [--writes PERCENT] [--rate N] [--rounds N] [--timeout S]
+            [--calm-rate N] [--calm-time S] [--time-max S] [--tokens N] [--by session|config] [--replicas N]
+            [--side-rows N] [--load-threads N] [--connections-per-backend N] [--cores N] [--weir FILE] [--json FILE]
+  policies  [--policies RANDOM,LEAST_RT,…] [--time S] [--after S] [--slow-ms N] [--rate N] [--sessions N]
+            [--by session|config] [--cores N] [--weir FILE]
 
 A backend of somebody else's (ADDR) also takes --user, --password, --monitor-user, --monitor-password, --mysqld-pid.
 ";

@@ -87,6 +87,8 @@ struct Verdict {
 }
 
 fn judge(sysbench: &Sysbench, run: &Run, cluster: &Cluster) -> Result<Verdict, Fault> {
+    // What a test before has written must not make replicas too late for this one's reads (S66).
+    cluster.ensure_all_caught_up()?;
     let (selects_before, deadlocks_before) = (selects(cluster)?, deadlocks(cluster)?);
     let outcome = sysbench.run(run);
     let selects: Vec<u64> =

@@ -20,6 +20,10 @@ pub mod memory;
 
 pub mod spread;
 
+pub mod consistency;
+
+pub mod policies;
+
 pub mod correctness;
 
 pub mod door;
@@ -37,6 +41,8 @@ pub mod scrape;
 pub mod load;
 
 pub mod client;
+
+pub mod talk;
 
 pub mod null;
 

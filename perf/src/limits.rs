@@ -44,3 +44,15 @@ pub const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// How often a run that takes long says that it lives.
 pub const PROGRESS_PAUSE: Duration = Duration::from_secs(10);
+
+/// Servers of a checked cluster, the primary included.
+pub const NODES_MAX: usize = 8;
+
+/// Sentences that are kept about one kind of what went wrong: enough to see a pattern.
+pub const SAMPLES_MAX: usize = 5;
+
+/// Connections that a checker's thread opens again before it gives up: a gate that drops sessions is broken.
+pub const RECONNECTS_MAX: u32 = 100;
+
+/// Statements through gates per write past them: about one write in five.
+pub const DIRECT_WRITE_EVERY: u64 = 40;

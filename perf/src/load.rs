@@ -29,7 +29,7 @@ use crate::error::Fault;
 use crate::limits::{CONNECTIONS_MAX, LATENCY_DIGITS, LATENCY_NS_MAX};
 use crate::meter;
 
-pub use self::question::Question;
+pub use self::question::{Dice, Question};
 
 #[derive(Clone, Debug)]
 pub struct LoadOptions {

@@ -1,4 +1,4 @@
-//! `memory`: what an idle client costs a proxy, in resident memory and in time to log in.
+//! `memory`: what an idle client costs a proxy, in resident memory and in time to log in; with `--busy`, while others work.
 //!
 //! Invariant: the memory before is that of a proxy which has served a few clients already, so that what it makes once
 //! is in neither of the differences. The kernel's own memory for sockets is in no process and so in no number here.
@@ -13,22 +13,39 @@ use crate::backend::Backend;
 use crate::crowd::Crowd;
 use crate::door::{Door, GateOptions, Kind};
 use crate::error::Fault;
+use crate::load::{self, LoadOptions, Question};
 use crate::meter;
 use crate::table::{Table, number};
 
-pub fn run(mut arguments: Arguments) -> Result<(), Fault> {
+/// Clients that ask one question after the other while the rest is idle.
+struct Busy {
+    clients: usize,
+    time: Duration,
+}
+
+/// True if no question was answered with an error.
+pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
     let folder = TemporaryFolder::create(&cache::folder()?)?;
     let count: usize = arguments.value_or("--clients", 5000)?;
     let doors: Vec<Kind> = arguments.list_or("--doors", "weir")?;
+    let busy = Busy {
+        clients: arguments.value_or("--busy", 0)?,
+        time: Duration::from_secs_f64(arguments.value_or("--time", 10.0)?),
+    };
+    let budget: Option<usize> = arguments.value("--connections-per-backend")?;
     let program = arguments.value("--weir")?;
     let cores = arguments.text_or("--cores", "1")?;
     let backend = Backend::from_arguments(arguments, folder.path())?;
+    let mut errors = 0;
     let files_max = meter::raise_files_max().map_err(|error| Fault::io("raising a limit", error))?;
     if files_max < count as u64 + FILES_SPARE {
         let what = format!("{count} clients need more open files than the {files_max} allowed");
         return Err(Fault::Usage(what));
     }
-    let gate = GateOptions { cores: Some(cores), ..GateOptions::for_backend(&backend, program) };
+    let mut gate = GateOptions { cores: Some(cores), ..GateOptions::for_backend(&backend, program) };
+    if let Some(budget) = budget {
+        gate.extra = vec!["--connections-per-backend".to_owned(), budget.to_string()];
+    }
     let mut table = Table::new(&[
         "door",
         "clients",
@@ -39,18 +56,24 @@ pub fn run(mut arguments: Arguments) -> Result<(), Fault> {
         "after MiB",
         "KiB/client",
         "gone MiB",
+        "busy",
+        "queries/s",
+        "p99 ms",
+        "errors",
     ]);
     for kind in doors {
         eprintln!("{}: {count} clients log in", kind.name());
         let door = Door::open(kind, &backend, &gate, folder.path())?;
-        table.add(measure(&door, count)?);
+        let (row, failed) = measure(&door, count, &busy)?;
+        table.add(row);
+        errors += failed;
         door.check()?;
     }
     print!("{table}");
-    Ok(())
+    Ok(errors == 0)
 }
 
-fn measure(door: &Door, count: usize) -> Result<Vec<String>, Fault> {
+fn measure(door: &Door, count: usize, busy: &Busy) -> Result<(Vec<String>, u64), Fault> {
     let pid = door.pid().ok_or_else(|| Fault::Usage(format!("{} is no process of its own", door.kind.name())))?;
     let rss = || {
         thread::sleep(SETTLE_PAUSE);
@@ -61,12 +84,19 @@ fn measure(door: &Door, count: usize) -> Result<Vec<String>, Fault> {
     let before = rss()?;
     let crowd = Crowd::gather(&door.account, count)?;
     let after = rss()?;
+    let outcome = match busy.clients {
+        0 => None,
+        connections => Some(load::run(&load_of(door, connections, busy.time), &[])?),
+    };
+    if let Some(error) = outcome.as_ref().and_then(|outcome| outcome.first_error.as_ref()) {
+        eprintln!("the first error: {error}");
+    }
     let ms = |share: f64| crowd.login.value_at_quantile(share) as f64 / 1e6;
     let (p50, p99) = (ms(0.5), ms(0.99));
     let per_second = count as f64 / crowd.time.as_secs_f64();
     drop(crowd);
     let gone = rss()?;
-    Ok(vec![
+    let row = vec![
         door.kind.name().to_owned(),
         count.to_string(),
         number(Some(per_second), 0),
@@ -76,7 +106,24 @@ fn measure(door: &Door, count: usize) -> Result<Vec<String>, Fault> {
         number(Some(after / MIB), 1),
         number(Some((after - before) / KIB / count.max(1) as f64), 2),
         number(Some(gone / MIB), 1),
-    ])
+        busy.clients.to_string(),
+        number(outcome.as_ref().map(|outcome| outcome.per_second()), 0),
+        number(outcome.as_ref().map(|outcome| outcome.latency_us(0.99) / 1e3), 2),
+        outcome.as_ref().map_or("-".to_owned(), |outcome| (outcome.errors + outcome.unanswered).to_string()),
+    ];
+    Ok((row, outcome.map_or(0, |outcome| outcome.errors + outcome.unanswered)))
+}
+
+fn load_of(door: &Door, connections: usize, time: Duration) -> LoadOptions {
+    LoadOptions {
+        account: door.account.clone(),
+        question: Question::TextPoint { tables: 4, rows: 20_000 },
+        connections,
+        threads: 1,
+        rate: None,
+        warm_up: Duration::from_millis(500),
+        time,
+    }
 }
 
 const KIB: f64 = 1024.0;

@@ -30,6 +30,11 @@ mod write;
 
 use cursor::Cursor;
 
+/// The names of the gate's own variables, sorted.
+pub fn gate_variables() -> impl Iterator<Item = &'static str> {
+    gate::GATE_VARIABLES.iter().copied()
+}
+
 /// Plans one command text. Never fails: what is not understood goes to the primary, with `Effects::UNKNOWN`.
 pub fn plan(sql: &[u8], facts: &Facts) -> Plan {
     let mut cursor = Cursor::new(sql, facts);
@@ -75,6 +80,7 @@ pub(crate) struct Draft {
     assigns: Vec<Assign>,
     local: Option<Local>,
     ids: Vec<IdSpan>,
+    listing: Option<Box<[u8]>>,
     dropped: u16,
     locks: Vec<Box<[u8]>>,
     /// A `GET_LOCK` whose name is no literal.
@@ -246,6 +252,7 @@ impl Draft {
             assigns: self.assigns.into(),
             local: self.local,
             ids: if keeps_ids { Box::default() } else { self.ids.into() },
+            listing: self.listing.filter(|_| statements == 1),
             dropped: if statements == 1 { self.dropped } else { 0 },
             locks: if self.nameless_lock { Box::default() } else { self.locks.into() },
         }

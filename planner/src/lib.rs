@@ -30,17 +30,19 @@ mod lexer;
 pub mod limits;
 mod plan;
 mod reason;
+mod redact;
 pub mod tree;
 pub mod variables;
 mod word;
 
 pub use cache::PlanCache;
-pub use classify::plan;
+pub use classify::{gate_variables, plan};
 pub use effects::{Asks, Effects};
 pub use facts::{Charset, Facts, schema_is_system};
 pub use hint::{Consistency, Hint, Target};
 pub use plan::{Assign, IdSpan, Kind, Local, Plan, Route, Scope};
 pub use reason::Reason;
+pub use redact::redact;
 pub use variables::{Carry, VariableKind, carry, variable_has_wrong_default, variable_is_replayable};
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ pub const IDS_MAX: usize = 16;
 /// Calls of `GET_LOCK` whose names a plan lists. With more it lists none, and the lock pins until all are released.
 pub const LOCKS_MAX: usize = 16;
 
+/// Bytes of a pattern of `SHOW VARIABLES LIKE` that the gate's own variables are compared with; names are shorter.
+pub const PATTERN_BYTES_MAX: usize = 64;
+
 /// Bytes of one literal that an assignment keeps. A longer one is reported as not literal: it pins its session.
 pub const ASSIGNED_VALUE_BYTES_MAX: usize = 1024;
 

@@ -22,6 +22,8 @@ pub struct Plan {
     /// Where the text asks for the connection's id and the session's own is meant, in order, at most `limits::IDS_MAX`.
     /// Empty with `Asks::CONNECTION_ID`: the statement is about the server's own lists, where the backend's id is meant.
     pub ids: Box<[IdSpan]>,
+    /// `SHOW [SESSION] VARIABLES [LIKE 'pattern']`: the pattern, which the gate's own variables may match.
+    pub listing: Option<Box<[u8]>>,
     /// Tables that a `DROP TEMPORARY TABLE` names.
     pub dropped: u16,
     /// The names of the locks that `GET_LOCK` is called for, as written; empty when one is no literal.

@@ -37,6 +37,9 @@ fn shown(plan: &Plan) -> String {
             .collect();
         let _ = write!(out, " {{{}}}", list.join("; "));
     }
+    if let Some(pattern) = &plan.listing {
+        let _ = write!(out, " listing={}", String::from_utf8_lossy(pattern));
+    }
     if plan.dropped > 0 {
         let _ = write!(out, " dropped={}", plan.dropped);
     }

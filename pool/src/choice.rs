@@ -8,8 +8,17 @@ pub struct Candidate {
     pub backend: u16,
     /// Its part of the load, relative to the others'.
     pub weight: u32,
-    /// Requests of this core that it has under way, or that wait for it.
-    pub outstanding: u32,
+    /// How busy it is, in whatever the policy counts.
+    pub load: u32,
+}
+
+/// How loads are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// A replica of twice the weight may have twice the load.
+    PerWeight,
+    /// A time is a time.
+    Alone,
 }
 
 /// One by weight. `random` is uniform over all values.
@@ -18,21 +27,24 @@ pub fn weighted_random(candidates: &[Candidate], random: u64) -> Option<u16> {
     Some(candidates[drawn].backend)
 }
 
-/// Two different ones by weight, then the one with less under way for its weight; the first draw when they are equal.
+/// Two different ones by weight, then the one with clearly less load; the first draw when they are about equal.
 ///
-/// The shares still follow the weights: what is compared is `outstanding / weight`, so replicas that answer equally
+/// The shares still follow the weights: what is compared is `load / weight`, so replicas that answer equally
 /// fast are in balance exactly when their loads are as their weights, and then every choice is the first draw, which is
 /// by weight. Comparing `outstanding` alone would give a replica of weight 1 as much as one of weight 9, and adding the
 /// request to be placed (`outstanding + 1`) would starve the lighter one while there is little load.
-pub fn two_choices(candidates: &[Candidate], random: u64) -> Option<u16> {
+/// A difference below an eighth is none: with figures that are old, a small one would send half of the load over.
+pub fn two_choices(candidates: &[Candidate], measure: Measure, random: u64) -> Option<u16> {
     let first = draw(candidates, None, random)?;
     let Some(second) = draw(candidates, Some(first), scramble(random)) else {
         return Some(candidates[first].backend);
     };
     let (a, b) = (&candidates[first], &candidates[second]);
-    let load_a = u64::from(a.outstanding) * u64::from(b.weight);
-    let load_b = u64::from(b.outstanding) * u64::from(a.weight);
-    Some(if load_b < load_a { b.backend } else { a.backend })
+    let (load_a, load_b) = match measure {
+        Measure::PerWeight => (u64::from(a.load) * u64::from(b.weight), u64::from(b.load) * u64::from(a.weight)),
+        Measure::Alone => (u64::from(a.load), u64::from(b.load)),
+    };
+    Some(if load_b.saturating_add(load_b / 8) < load_a { b.backend } else { a.backend })
 }
 
 /// The position of one candidate by weight, the one at `without` left out.

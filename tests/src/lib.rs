@@ -1,7 +1,9 @@
-//! The simulator, tests on real MySQL, hostile peers, house rules.
+//! The simulator, tests on real MySQL, controllers that are killed, hostile peers, house rules.
 
 pub mod real;
 
 pub mod sim;
+
+pub mod keep;
 
 pub mod hostile;

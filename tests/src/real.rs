@@ -15,6 +15,8 @@ pub mod limits;
 
 pub mod place;
 
+pub mod lone;
+
 pub mod gate;
 
 pub mod script;

@@ -24,6 +24,37 @@ pub fn backend(text: &str) -> Result<Address, String> {
     }
 }
 
+/// A tablet's gRPC address. Its name may be another address tomorrow, so it is only checked here.
+pub fn tablet(text: &str) -> Result<SocketAddr, String> {
+    socket_address(text, None)
+}
+
+/// An address that is looked up when it is used: only its form is checked here.
+pub fn host_and_port(text: &str) -> Result<(), String> {
+    let bad = || format!("'{text}' is no address: write host:port or [ipv6]:port");
+    let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+    let is_v6 = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
+    let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    match port.parse::<u16>().is_ok_and(|port| port != 0) && (is_v6 || is_name) {
+        true => Ok(()),
+        false => Err(bad()),
+    }
+}
+
+/// Several of them, separated by commas.
+pub fn list(text: &str, most: usize) -> Result<Vec<String>, String> {
+    let all: Vec<String> = text.split(',').map(|one| one.trim().to_string()).filter(|one| !one.is_empty()).collect();
+    all.iter().try_for_each(|one| host_and_port(one))?;
+    match all.len() {
+        0 => Err("no address is named: write host:port,host:port".to_string()),
+        count if count > most => Err(format!("there are {count} addresses: {most} at most")),
+        _ => Ok(all),
+    }
+}
+
 /// Where the status is shown; `off` for nowhere.
 pub fn admin(text: &str) -> Result<Option<SocketAddr>, String> {
     match text {

@@ -88,7 +88,7 @@ impl Walk<'_> {
                 None => return self.wrong(value.span(), format!("{} must be a whole number from 0 up", key.name)),
             },
             (Kind::Switch { .. }, DeValue::Boolean(value)) => Plain::Switch(*value),
-            (Kind::Word { .. }, DeValue::String(text)) => Plain::Text(text.to_string()),
+            (Kind::Word { .. } | Kind::Name { .. }, DeValue::String(text)) => Plain::Text(text.to_string()),
             (kind, other) => return self.wrong_type(key.name, wanted(kind), value.span(), other),
         };
         let given = Given::new(plain, self.lines.place(value.span()));
@@ -108,6 +108,11 @@ impl Walk<'_> {
             ("gate", "tls_cert") => self.typed.tls_cert = self.path(key, value),
             ("gate", "tls_key") => self.typed.tls_key = self.path(key, value),
             ("gate", "tls_dir") => self.typed.tls_dir = self.path(key, value),
+            ("gate", "controllers") => self.typed.controllers = self.text(key, value),
+            ("gate", "controllers_cache") => self.typed.controllers_cache = self.path(key, value),
+            ("gate", "grpc_tls_cert") => self.typed.grpc_tls_cert = self.path(key, value),
+            ("gate", "grpc_tls_key") => self.typed.grpc_tls_key = self.path(key, value),
+            ("gate", "grpc_tls_ca") => self.typed.grpc_tls_ca = self.path(key, value),
             ("monitor", "user") => self.typed.user = self.text(key, value),
             ("monitor", "password") => self.typed.password = self.text(key, value),
             ("monitor", "password_file") => self.typed.password_file = self.path(key, value),
@@ -131,12 +136,15 @@ impl Walk<'_> {
 
     fn backend(&mut self, span: Range<usize>, table: &DeTable<'_>) {
         let place = self.lines.place(span);
-        let mut backend = TypedBackend { place, address: None, name: None, weight: None, role: None };
+        let mut backend =
+            TypedBackend { place, address: None, name: None, weight: None, zone: None, role: None, tablet: None };
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "address" => backend.address = self.text("address", value),
                 "name" => backend.name = self.text("name", value),
                 "role" => backend.role = self.text("role", value),
+                "zone" => backend.zone = self.text("zone", value),
+                "tablet" => backend.tablet = self.text("tablet", value),
                 "weight" => match value.get_ref().as_integer().and_then(unsigned) {
                     Some(weight) => backend.weight = Some(Given::new(weight, self.lines.place(value.span()))),
                     None => self.wrong_type("weight", "a whole number from 0 up", value.span(), value.get_ref()),
@@ -207,6 +215,6 @@ fn wanted(kind: &Kind) -> &'static str {
     match kind {
         Kind::Number { .. } => "a whole number",
         Kind::Switch { .. } => "true or false",
-        Kind::Word { .. } | Kind::Own => "a text in quotes",
+        Kind::Word { .. } | Kind::Name { .. } | Kind::Own => "a text in quotes",
     }
 }

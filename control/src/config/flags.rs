@@ -17,6 +17,18 @@ pub struct GateFlags {
     /// A MySQL server: HOST:PORT or unix:PATH. Repeatable; replaces the file's backends.
     #[arg(long, value_name = "ADDR")]
     pub backend: Vec<String>,
+    /// The tablet beside a MySQL server: HOST:PORT. Repeatable, beside --backend; it tells where its server is.
+    #[arg(long, value_name = "ADDR")]
+    pub tablet: Vec<String>,
+    /// The controllers, HOST:PORT,HOST:PORT: they tell of the members and the primary.
+    #[arg(long, value_name = "LIST")]
+    pub controller: Option<String>,
+    /// A file for their last word, for a start without them.
+    #[arg(long, value_name = "FILE")]
+    pub controller_cache: Option<PathBuf>,
+    /// Replicas that a backend names (SHOW REPLICAS) become backends.
+    #[arg(long)]
+    pub discover: bool,
     /// CPUs to run on: a number of them, a list 2,3 or a range 0-3. [default: all that the process may use]
     #[arg(long, value_name = "N|LIST")]
     pub cores: Option<String>,
@@ -56,6 +68,15 @@ pub struct GateFlags {
     /// A folder for certificate and key, which are made there at the first start.
     #[arg(long, value_name = "DIR")]
     pub tls_dir: Option<PathBuf>,
+    /// The certificate for gRPC, as a server and towards tablets and controllers (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub grpc_tls_cert: Option<PathBuf>,
+    /// The file of its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub grpc_tls_key: Option<PathBuf>,
+    /// The authority that signs the others' certificates for gRPC (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub grpc_tls_ca: Option<PathBuf>,
     /// What is logged: off, error, warn, info, debug or trace, also per part. [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
@@ -88,8 +109,9 @@ impl GateFlags {
         if !self.listen.is_empty() {
             typed.listen = Some(self.listen.iter().map(|text| Given::by_flag(text.clone(), "--listen")).collect());
         }
-        if !self.backend.is_empty() {
-            typed.backends = self.backend.iter().map(|text| backend(text)).collect();
+        if !self.backend.is_empty() || !self.tablet.is_empty() {
+            let tablets = self.tablet.iter().map(|text| behind(text));
+            typed.backends = self.backend.iter().map(|text| backend(text)).chain(tablets).collect();
         }
         put(&mut typed.cores, &self.cores.clone().map(TypedCores::Text), "--cores");
         put(&mut typed.admin_listen, &self.admin_listen, "--admin-listen");
@@ -101,6 +123,11 @@ impl GateFlags {
         put(&mut typed.password, &self.monitor_password, "--monitor-password");
         put(&mut typed.password_file, &self.monitor_password_file, "--monitor-password-file");
         put(&mut typed.log, &self.log, "--log");
+        put(&mut typed.controllers, &self.controller, "--controller");
+        put(&mut typed.controllers_cache, &self.controller_cache, "--controller-cache");
+        put(&mut typed.grpc_tls_cert, &self.grpc_tls_cert, "--grpc-tls-cert");
+        put(&mut typed.grpc_tls_key, &self.grpc_tls_key, "--grpc-tls-key");
+        put(&mut typed.grpc_tls_ca, &self.grpc_tls_ca, "--grpc-tls-ca");
         self.overlay_tls(typed);
         self.overlay_plain(typed);
     }
@@ -126,6 +153,9 @@ impl GateFlags {
         if let Some(text) = &self.balance {
             typed.set("routing", "balance", Given::by_flag(Plain::Text(text.clone()), "--balance"));
         }
+        if self.discover {
+            typed.set("monitor", "discover", Given::by_flag(Plain::Switch(true), "--discover"));
+        }
         if self.no_split {
             typed.set("routing", "read_write_splitting", Given::by_flag(Plain::Switch(false), "--no-split"));
         }
@@ -148,6 +178,21 @@ fn backend(text: &str) -> TypedBackend {
         address: Some(Given::by_flag(text.to_string(), "--backend")),
         name: None,
         weight: None,
+        zone: None,
         role: None,
+        tablet: None,
+    }
+}
+
+fn behind(text: &str) -> TypedBackend {
+    let tablet = Some(Given::by_flag(text.to_string(), "--tablet"));
+    TypedBackend {
+        place: Place::Flag("--tablet"),
+        address: None,
+        name: None,
+        weight: None,
+        zone: None,
+        role: None,
+        tablet,
     }
 }

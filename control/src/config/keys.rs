@@ -16,9 +16,26 @@ pub struct Key {
 }
 
 pub enum Kind {
-    Number { min: u64, max: u64, read: fn(&Config) -> u64, write: fn(&mut Config, u64) },
-    Switch { read: fn(&Config) -> bool, write: fn(&mut Config, bool) },
-    Word { words: &'static [&'static str], read: fn(&Config) -> &'static str, write: fn(&mut Config, &str) },
+    Number {
+        min: u64,
+        max: u64,
+        read: fn(&Config) -> u64,
+        write: fn(&mut Config, u64),
+    },
+    Switch {
+        read: fn(&Config) -> bool,
+        write: fn(&mut Config, bool),
+    },
+    Word {
+        words: &'static [&'static str],
+        read: fn(&Config) -> &'static str,
+        write: fn(&mut Config, &str),
+    },
+    /// A name of somebody's choice; empty for none.
+    Name {
+        read: fn(&Config) -> &str,
+        write: fn(&mut Config, &str),
+    },
     Own,
 }
 
@@ -94,16 +111,39 @@ pub const KEYS: &[Key] = &[
         "tls_dir",
         "A folder for ca.pem, server-cert.pem and server-key.pem, which are made there at the first start."
     ),
+    own!(
+        "gate",
+        "controllers",
+        "\"host:port,host:port\": who tells of the cluster's members and its primary; then no backend need be named."
+    ),
+    own!(
+        "gate",
+        "controllers_cache",
+        "A file for their last word: with it the gate starts when no controller is there."
+    ),
+    own!("gate", "grpc_tls_cert", "The certificate for gRPC, as a server and towards tablets and controllers (PEM)."),
+    own!("gate", "grpc_tls_key", "The file of its private key (PEM)."),
+    own!(
+        "gate",
+        "grpc_tls_ca",
+        "The authority that signs the others' certificates (PEM); with it tablets and controllers are asked by TLS."
+    ),
     number!("gate", "blocks_per_core", 64, 1 << 20, memory.blocks_per_core: usize, "Blocks of memory for bytes under way, per core."),
     number!("gate", "block_bytes", 4 << 10, 1 << 20, memory.block_bytes: usize, "Bytes of each."),
     number!("gate", "backlog", 1, 1 << 16, memory.backlog: i32, "Connections that may wait to be accepted, per core. The kernel cuts it to net.core.somaxconn."),
     own!("backends", "address", "\"host:port\" or \"unix:/path\"."),
     own!("backends", "name", "What messages and metrics call it; by default its address."),
     own!("backends", "weight", "Its share of reads relative to the other replicas; 0 takes it out of reads."),
+    own!("backends", "zone", "Where it stands (a data centre, say); see zone in [routing]."),
     own!(
         "backends",
         "role",
         "\"primary\" or \"replica\": believed whatever the server says. By default the server's own evidence decides."
+    ),
+    own!(
+        "backends",
+        "tablet",
+        "\"host:port\" of the tablet that tells of this server, and where it is: then it needs no address."
     ),
     own!(
         "monitor",
@@ -115,6 +155,12 @@ pub const KEYS: &[Key] = &[
     number!("monitor", "interval_ms", 10, 60_000, monitor.interval_ms: u64, "Between two looks at a backend."),
     number!("monitor", "timeout_ms", 50, 60_000, monitor.timeout_ms: u64, "A backend that takes longer to answer a look is down."),
     number!("monitor", "start_ms_max", 0, HOUR_MS, monitor.start_ms_max: u64, "How long the start waits for a first backend."),
+    switch!(
+        "monitor",
+        "discover",
+        monitor.discover,
+        "Replicas that a backend names (SHOW REPLICAS) become backends. Needs REPLICATION SLAVE, and report_host on replicas."
+    ),
     number!("monitor", "lag_ms_max", 1, u32::MAX as u64, settings.replica_lag_ms_max: u32, "A replica behind by more gets no reads."),
     number!("pool", "connections_per_backend_max", 1, 100_000, settings.connections_per_backend_max: u32, "Connections to each backend, for the whole gate. Keep it below the server's max_connections."),
     number!("pool", "connections_warm_min", 0, 10_000, settings.connections_warm_min: u32, "Idle connections that each core keeps per backend and account, however long they idle."),
@@ -127,16 +173,21 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "routing",
         name: "balance",
-        doc: "How a replica is chosen: \"random\" by weight, or \"least_outstanding\" (two by weight, then the less busy one).",
+        doc: "How a replica is chosen: \"random\" by weight, or two by weight and then the one with the least of something \
+              (least_outstanding: requests under way; least_rt: time to answer; …).",
         kind: Kind::Word {
-            words: &["random", "least_outstanding"],
-            read: |config| match config.settings.balance {
-                Balance::Random => "random",
-                Balance::LeastOutstanding => "least_outstanding",
-            },
-            write: |config, word| {
-                config.settings.balance = if word == "random" { Balance::Random } else { Balance::LeastOutstanding };
-            },
+            words: &[
+                "random",
+                "least_outstanding",
+                "least_qps",
+                "least_global_qps",
+                "least_rt",
+                "least_behind_primary",
+                "least_mysql_connected_connections",
+                "least_mysql_running_connections",
+            ],
+            read: |config| config.settings.balance.name(),
+            write: |config, word| config.settings.balance = Balance::of_name(word).unwrap_or(config.settings.balance),
         },
     },
     switch!(
@@ -154,20 +205,34 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "routing",
         name: "consistency",
-        doc: "What a read sees: \"session\" (at least what its session wrote) or \"eventual\".",
+        doc: "What a read sees at least: \"eventual\" nothing in particular, \"session\" what its session wrote and saw, \
+              \"instance\" what any client of this gate wrote, \"global\" all that was committed when it came.",
         kind: Kind::Word {
-            words: &["session", "eventual"],
+            words: &["session", "eventual", "instance", "global"],
             read: |config| match config.settings.consistency {
-                Consistency::Session => "session",
                 Consistency::Eventual => "eventual",
+                Consistency::Session => "session",
+                Consistency::Instance => "instance",
+                Consistency::Global => "global",
             },
             write: |config, word| {
                 config.settings.consistency =
-                    if word == "eventual" { Consistency::Eventual } else { Consistency::Session };
+                    Consistency::of_name(word.as_bytes()).unwrap_or(config.settings.consistency);
             },
         },
     },
     number!("routing", "read_after_write_ms_max", 0, HOUR_MS, settings.read_after_write_ms_max: u64, "How long a read waits for a replica to have what its session wrote; then the primary answers."),
+    number!("routing", "read_write_splitting_ratio", 0, 100, settings.read_write_splitting_ratio: u8, "Percent of the reads that may go to replicas; the rest stays on the primary."),
+    number!("routing", "slow_start_ms", 0, HOUR_MS, settings.slow_start_ms: u64, "How long a replica that comes back takes to get its full share of reads."),
+    Key {
+        section: "routing",
+        name: "zone",
+        doc: "Where this gate stands: replicas of the same zone are preferred while one of them can serve.",
+        kind: Kind::Name {
+            read: |config| &config.settings.zone,
+            write: |config, name| config.settings.zone = name.to_string(),
+        },
+    },
     number!("limits", "clients_max", 1, 10_000_000, settings.clients_max: u32, "Client connections, for the whole gate."),
     number!("limits", "handshake_ms_max", 100, HOUR_MS, settings.handshake_ms_max: u64, "From accept to the end of the login."),
     number!("limits", "client_idle_ms_max", 0, MS_MAX, settings.client_idle_ms_max: u64, "A client that says nothing for this long is closed; 0: never."),

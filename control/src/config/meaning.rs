@@ -5,7 +5,8 @@ use crate::config::cores;
 use crate::config::keys::{Key, Kind};
 use crate::config::mistake::{Given, Mistakes, Place, suggestion};
 use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
-use crate::config::{BackendConfig, Config, Tls};
+use crate::config::{BackendConfig, Config, ControllersConfig, Tls};
+use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
 use std::net::SocketAddr;
 use std::path::Path;
 use weir_core::drive::ListenAddress;
@@ -22,6 +23,8 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     judge.tls(&typed);
     judge.monitor(&typed);
     judge.log(&typed);
+    judge.controllers(&typed);
+    judge.grpc_tls(&typed);
     judge.backends(&typed.backends);
     judge.across(&typed);
     match judge.mistakes.is_empty() {
@@ -67,6 +70,12 @@ impl Judge {
                     ));
                 }
                 write(&mut self.config, word);
+            }
+            (Kind::Name { write, .. }, Plain::Text(name)) => {
+                if name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
+                    return Err(format!("{} has at most {NAME_BYTES_MAX} bytes and no control characters", key.name));
+                }
+                write(&mut self.config, name);
             }
             _ => unreachable!("the file's reader checks the type of {}", key.name),
         }
@@ -195,11 +204,37 @@ impl Judge {
         }
     }
 
+    fn controllers(&mut self, typed: &Typed) {
+        let cache = typed.controllers_cache.as_ref().filter(|cache| !cache.value.as_os_str().is_empty());
+        let Some(Given { value, place }) = typed.controllers.as_ref().filter(|list| !list.value.is_empty()) else {
+            if let Some(cache) = cache {
+                self.mistakes.add(&cache.place, "there are no controllers whose word could be kept: name them");
+            }
+            return;
+        };
+        let Some(addresses) = self.mistakes.keep(place, address::list(value, CONTROLLERS_MAX)) else { return };
+        self.config.controllers = Some(ControllersConfig { addresses, cache: cache.map(|cache| cache.value.clone()) });
+    }
+
+    fn grpc_tls(&mut self, typed: &Typed) {
+        let given = [&typed.grpc_tls_cert, &typed.grpc_tls_key, &typed.grpc_tls_ca];
+        let given = given.map(|given| given.as_ref().filter(|given| !given.value.as_os_str().is_empty()));
+        let place = given.into_iter().flatten().next().map_or(Place::Missing, |given| given.place.clone());
+        let [cert, key, ca] = given.map(|given| given.map(|given| given.value.clone()));
+        self.config.grpc_tls = TlsFiles { cert, key, ca };
+        // With the authority alone the gate verifies others, and is itself asked in plain text.
+        let outcome = match (&self.config.grpc_tls.cert, &self.config.grpc_tls.key) {
+            (None, None) => ClientTls::load(&self.config.grpc_tls).map(drop),
+            _ => ServerTls::load(&self.config.grpc_tls).map(drop),
+        };
+        self.mistakes.keep(&place, outcome);
+    }
+
     fn backends(&mut self, typed: &[TypedBackend]) {
         for backend in typed {
             self.backend(backend);
         }
-        if typed.is_empty() {
+        if typed.is_empty() && self.config.controllers.is_none() {
             let text = "no backend is named: add --backend HOST:PORT, or [[backends]] with an address to the configuration file";
             self.mistakes.add(&Place::Missing, text);
         }
@@ -209,12 +244,28 @@ impl Judge {
     }
 
     fn backend(&mut self, typed: &TypedBackend) {
-        let Some(Given { value, place }) = &typed.address else {
-            return self.mistakes.add(&typed.place, "this backend has no address: add address = \"host:port\"");
+        let (value, place, mut backend) = match (&typed.address, &typed.tablet) {
+            (Some(Given { value, place }), None) => {
+                let Some(address) = self.mistakes.keep(place, address::backend(value)) else { return };
+                (value, place, BackendConfig { name: value.clone(), ..BackendConfig::at(&address) })
+            }
+            (None, Some(Given { value, place })) => {
+                if self.mistakes.keep(place, address::tablet(value)).is_none() {
+                    return;
+                }
+                (value, place, BackendConfig::behind(value))
+            }
+            (Some(_), Some(Given { place, .. })) => {
+                let text =
+                    "address and tablet contradict each other: a tablet says where its server is; keep one of the two";
+                return self.mistakes.add(place, text);
+            }
+            (None, None) => {
+                return self.mistakes.add(&typed.place, "this backend has no address: add address = \"host:port\"");
+            }
         };
-        let Some(address) = self.mistakes.keep(place, address::backend(value)) else { return };
-        let mut backend = BackendConfig { name: value.clone(), ..BackendConfig::at(&address) };
-        if self.config.backends.iter().any(|known| known.address == address) {
+        let is_same = |known: &BackendConfig| known.tablet == backend.tablet && known.address == backend.address;
+        if self.config.backends.iter().any(is_same) {
             self.mistakes.add(place, format!("'{value}' is a backend already: remove one of the two"));
         }
         let mut name_place = place;
@@ -232,6 +283,13 @@ impl Judge {
             match u32::try_from(*value).ok().filter(|weight| *weight <= WEIGHT_MAX) {
                 Some(weight) => backend.weight = weight,
                 None => self.mistakes.add(place, format!("weight must be a whole number from 0 to {WEIGHT_MAX}")),
+            }
+        }
+        if let Some(Given { value, place }) = &typed.zone {
+            backend.zone.clone_from(value);
+            if value.len() > NAME_BYTES_MAX || value.contains(char::is_control) {
+                self.mistakes
+                    .add(place, format!("a zone has at most {NAME_BYTES_MAX} bytes and no control characters"));
             }
         }
         if let Some(Given { value, place }) = &typed.role {
@@ -303,6 +361,8 @@ fn port_after(address: SocketAddr) -> Option<SocketAddr> {
 
 /// A backend's number has 16 bits, and every core has a pool for each: far more than anyone has.
 const BACKENDS_MAX: usize = 256;
+/// More than anyone runs.
+const CONTROLLERS_MAX: usize = 16;
 const WEIGHT_MAX: u32 = 10_000;
 /// It stands in every metric and table.
 const NAME_BYTES_MAX: usize = 64;

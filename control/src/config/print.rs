@@ -31,8 +31,16 @@ fn put_backends(out: &mut String, config: &Config) {
         out.push_str("\n[[backends]]\n");
         for key in KEYS.iter().filter(|key| key.section == "backends") {
             let (mark, value) = match key.name {
-                "address" => ("", text(&address::show(&backend.address))),
+                "address" => match backend.tablet {
+                    None => ("", text(&address::show(&backend.address))),
+                    Some(_) => ("# ", text("")),
+                },
+                "tablet" => match &backend.tablet {
+                    Some(tablet) => ("", text(tablet)),
+                    None => ("# ", text("")),
+                },
                 "name" => ("", text(&backend.name)),
+                "zone" => (if backend.zone.is_empty() { "# " } else { "" }, text(&backend.zone)),
                 "weight" => (if backend.weight == 100 { "# " } else { "" }, backend.weight.to_string()),
                 _ => match backend.role {
                     Some(Role::Primary) => ("", text("primary")),
@@ -50,6 +58,7 @@ fn show(key: &Key, config: &Config) -> String {
         Kind::Number { read, .. } => read(config).to_string(),
         Kind::Switch { read, .. } => read(config).to_string(),
         Kind::Word { read, .. } => text(read(config)),
+        Kind::Name { read, .. } => text(read(config)),
         Kind::Own => show_own(key.name, config),
     }
 }
@@ -71,12 +80,21 @@ fn show_own(name: &str, config: &Config) -> String {
         "tls_cert" => file(|tls| if let Tls::Files { cert, .. } = tls { Some(cert) } else { None }),
         "tls_key" => file(|tls| if let Tls::Files { key, .. } = tls { Some(key) } else { None }),
         "tls_dir" => file(|tls| if let Tls::Folder(folder) = tls { Some(folder) } else { None }),
+        "controllers" => text(&config.controllers.as_ref().map(|all| all.addresses.join(",")).unwrap_or_default()),
+        "controllers_cache" => path(config.controllers.as_ref().and_then(|all| all.cache.as_ref())),
+        "grpc_tls_cert" => path(config.grpc_tls.cert.as_ref()),
+        "grpc_tls_key" => path(config.grpc_tls.key.as_ref()),
+        "grpc_tls_ca" => path(config.grpc_tls.ca.as_ref()),
         "user" => text(&config.monitor.user),
         // The same text in the default, so that it always stands in a comment.
         "password" | "password_file" => text(""),
         "level" => text(&config.log.filter),
         _ => unreachable!("every key of its own has a line here: {name}"),
     }
+}
+
+fn path(path: Option<&std::path::PathBuf>) -> String {
+    text(&path.map(|path| path.display().to_string()).unwrap_or_default())
 }
 
 fn text(value: &str) -> String {

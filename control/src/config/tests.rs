@@ -206,3 +206,32 @@ fn what_is_printed_can_be_read_again() {
     let again = judged(&full, &GateFlags::default()).unwrap();
     assert_eq!((again.settings, again.memory), (config.settings, config.memory));
 }
+
+#[test]
+fn tablets_stand_for_backends_and_contradict_an_address() {
+    let text = "[[backends]]\ntablet = \"db1:7406\"\n";
+    let flags = GateFlags { tablet: vec!["127.0.0.1:7406".to_string()], discover: true, ..GateFlags::default() };
+    let config = judged("", &flags).unwrap();
+    assert_eq!((config.backends[0].tablet.as_deref(), config.monitor.discover), (Some("127.0.0.1:7406"), true));
+    assert!(mistakes(&text.replace("db1:7406", "127.0.0.1"))[0].starts_with("w.toml:2:10: '127.0.0.1' has no port"));
+    let both = "[[backends]]\naddress = \"127.0.0.1\"\ntablet = \"127.0.0.1:7406\"\n";
+    assert!(mistakes(both)[0].starts_with("w.toml:3:10: address and tablet contradict"));
+    let twice = "[[backends]]\ntablet = \"127.0.0.1:7406\"\n[[backends]]\ntablet = \"127.0.0.1:7406\"\n";
+    assert!(mistakes(twice)[0].contains("is a backend already"));
+    assert!(print::print(&config).contains("tablet = \"127.0.0.1:7406\""));
+}
+
+#[test]
+fn controllers_stand_for_backends() {
+    let flags = GateFlags { controller: Some("c1:7506,127.0.0.1:7506".to_string()), ..GateFlags::default() };
+    let config = judged("[gate]\ncontrollers_cache = \"word\"\n", &flags).unwrap();
+    let controllers = config.controllers.clone().unwrap();
+    assert_eq!(controllers.addresses, ["c1:7506", "127.0.0.1:7506"]);
+    assert!(controllers.cache.unwrap().ends_with("word") && config.backends.is_empty());
+    assert!(print::print(&config).contains("\ncontrollers = \"c1:7506,127.0.0.1:7506\"\n"));
+    assert!(mistakes("[gate]\ncontrollers = \"c1\"\n")[0].starts_with("w.toml:2:15: 'c1' is no address"));
+    let found = mistakes("[[backends]]\naddress = \"127.0.0.1\"\n[gate]\ncontrollers_cache = \"word\"\n");
+    assert!(found[0].starts_with("w.toml:4:21: there are no controllers"), "{found:?}");
+    let found = mistakes("[[backends]]\naddress = \"127.0.0.1\"\n[gate]\ngrpc_tls_key = \"none.key\"\n");
+    assert!(found[0].starts_with("w.toml:4:16: none.key needs its certificate"), "{found:?}");
+}

@@ -15,6 +15,11 @@ pub struct Typed {
     pub tls_key: Option<Given<PathBuf>>,
     pub tls_dir: Option<Given<PathBuf>>,
     pub backends: Vec<TypedBackend>,
+    pub controllers: Option<Given<String>>,
+    pub controllers_cache: Option<Given<PathBuf>>,
+    pub grpc_tls_cert: Option<Given<PathBuf>>,
+    pub grpc_tls_key: Option<Given<PathBuf>>,
+    pub grpc_tls_ca: Option<Given<PathBuf>>,
     pub user: Option<Given<String>>,
     pub password: Option<Given<String>>,
     pub password_file: Option<Given<PathBuf>>,
@@ -41,7 +46,9 @@ pub struct TypedBackend {
     pub address: Option<Given<String>>,
     pub name: Option<Given<String>>,
     pub weight: Option<Given<u64>>,
+    pub zone: Option<Given<String>>,
     pub role: Option<Given<String>>,
+    pub tablet: Option<Given<String>>,
 }
 
 /// A value of one of the simple kinds.

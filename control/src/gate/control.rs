@@ -3,16 +3,19 @@
 //!
 //! Invariant: it never waits for a core, so a core that hangs can't keep the others from the news.
 
+use super::cluster::Cluster;
+use super::crew::Crew;
 use super::desk::{Ask, Desk};
 use super::gather::{Gather, Gathered};
-use crate::config::{Config, address};
+use crate::config::{BackendConfig, Config, address};
+use crate::monitor::discover::Replica;
 use crate::monitor::{Sight, Topology};
 use crate::status::Picture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weir_core::drive::{ControlInbox, Running};
 use weir_core::mail::{ControlMail, Level, Mail};
@@ -35,8 +38,10 @@ pub struct Control {
     running: Running,
     topology: Topology,
     desk: Desk,
-    nudges: Vec<Arc<Notify>>,
-    source: watch::Sender<Option<[u8; 16]>>,
+    crew: Crew,
+    cluster: Option<Cluster>,
+    /// What discovery could not use, so that it is told once.
+    passed_over: Vec<String>,
     began: Instant,
     listen: Vec<String>,
     read_write_splitting: bool,
@@ -62,8 +67,8 @@ impl Control {
         running: Running,
         topology: Topology,
         desk: Desk,
-        nudges: Vec<Arc<Notify>>,
-        source: watch::Sender<Option<[u8; 16]>>,
+        crew: Crew,
+        cluster: Option<Cluster>,
         began: Instant,
     ) -> Control {
         desk.set_ready(topology.is_usable());
@@ -72,8 +77,9 @@ impl Control {
             running,
             topology,
             desk,
-            nudges,
-            source,
+            crew,
+            cluster,
+            passed_over: Vec::new(),
             began,
             read_write_splitting: config.settings.read_write_splitting,
             replica_lag_ms_max: config.settings.replica_lag_ms_max,
@@ -101,6 +107,10 @@ impl Control {
                     while let Ok(sight) = inputs.sights.try_recv() {
                         self.handle_sight(sight);
                     }
+                    self.publish();
+                }
+                () = Cluster::changed(&mut self.cluster) => {
+                    self.handle_cluster();
                     self.publish();
                 }
                 Some(ask) = inputs.asks.recv() => self.handle_ask(ask),
@@ -147,9 +157,7 @@ impl Control {
                 }
                 ControlMail::Suspect { backend, why } => {
                     tracing::debug!(event = "backend_suspected", core, backend = backend.0, why);
-                    if let Some(nudge) = self.nudges.get(usize::from(backend.0)) {
-                        nudge.notify_one();
-                    }
+                    self.crew.nudge(usize::from(backend.0));
                 }
                 ControlMail::Drained => self.handle_drained(core),
                 ControlMail::Log { level, event, detail } => match level {
@@ -162,13 +170,54 @@ impl Control {
     }
 
     fn handle_sight(&mut self, sight: Sight) {
-        fold(&mut self.topology, sight, self.began);
+        match sight {
+            Sight::Replicas { outcome, .. } => self.handle_replicas(outcome),
+            sight => fold(&mut self.topology, sight, self.began),
+        }
+    }
+
+    /// Whom the servers say they replicate to becomes a backend; one that is not named any more stays, and is down when it is.
+    fn handle_replicas(&mut self, outcome: Result<Vec<Replica>, String>) {
+        let replicas = match outcome {
+            Ok(replicas) => replicas,
+            Err(why) => return self.pass_over(why),
+        };
+        for Replica { server_uuid, address, .. } in replicas {
+            let address = match address {
+                Ok(address) if !self.topology.is_known(&address, &server_uuid) => address,
+                Ok(_) => continue,
+                Err(why) => {
+                    self.pass_over(why);
+                    continue;
+                }
+            };
+            let config = BackendConfig::at(&address);
+            if self.topology.views().len() >= BACKENDS_MAX {
+                return self.pass_over(format!("there are {BACKENDS_MAX} backends: no more are added"));
+            }
+            tracing::info!(event = "backend_discovered", backend = config.name, server_uuid, "found a replica");
+            self.topology.add(config.clone(), Some(server_uuid));
+            self.crew.watch(&config);
+        }
+    }
+
+    fn handle_cluster(&mut self) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.handle_news(&mut self.topology, &mut self.crew);
+        }
+    }
+
+    fn pass_over(&mut self, why: String) {
+        if !self.passed_over.contains(&why) && self.passed_over.len() < BACKENDS_MAX {
+            tracing::warn!(event = "discovery_failed", "{why}");
+            self.passed_over.push(why);
+        }
     }
 
     fn publish(&mut self) {
         let Some(snapshot) = self.topology.news() else { return };
         self.running.publish(snapshot);
-        self.source.send_if_modified(|seen| std::mem::replace(seen, self.topology.source()) != self.topology.source());
+        self.crew.tell_source(self.topology.source());
         self.desk.set_ready(self.is_ready());
     }
 
@@ -245,19 +294,31 @@ impl Control {
 /// One sight into the topology, and what changed into the log.
 pub fn fold(topology: &mut Topology, sight: Sight, began: Instant) {
     let now_ms = began.elapsed().as_millis() as u64;
-    match sight {
-        Sight::Executed { backend, executed } => topology.handle_executed(now_ms, backend, executed),
-        Sight::Look { backend, outcome } => {
-            for event in topology.handle_look(now_ms, backend, outcome) {
-                let (backend, text) = (event.backend, event.text);
-                match event.is_trouble {
-                    true => tracing::warn!(event = "backend_trouble", backend, "backend {backend} {text}"),
-                    false => tracing::info!(event = "backend_news", backend, "backend {backend} {text}"),
-                }
-            }
+    let events = match sight {
+        Sight::Executed { backend, executed } => {
+            topology.handle_executed(now_ms, backend, executed);
+            Vec::new()
+        }
+        Sight::Look { backend, outcome } => topology.handle_look(now_ms, backend, outcome),
+        Sight::Stale { backend } => topology.handle_stale(now_ms, backend),
+        Sight::Found { backend, address } => {
+            topology.handle_found(backend, address);
+            Vec::new()
+        }
+        // The next word of the same comes when somebody can act on it.
+        Sight::Replicas { .. } => Vec::new(),
+    };
+    for event in events {
+        let (backend, text) = (event.backend, event.text);
+        match event.is_trouble {
+            true => tracing::warn!(event = "backend_trouble", backend, "backend {backend} {text}"),
+            false => tracing::info!(event = "backend_news", backend, "backend {backend} {text}"),
         }
     }
 }
+
+/// As many as a configuration may name.
+const BACKENDS_MAX: usize = 256;
 
 /// How long a picture waits for reports; a core that is busier than that is named as silent.
 const REPORT_LIMIT: Duration = Duration::from_millis(500);

@@ -1,6 +1,6 @@
 //! Programs that tests and benchmarks run beside the servers: found on the PATH, or fetched like MySQL.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::apt::Suite;
@@ -33,12 +33,23 @@ impl Tool {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         if let Some(root) = &self.root {
-            // sysbench looks for its scripts by name along Lua's path; the others need nothing.
+            // sysbench looks for its scripts by name along Lua's path, and the client library that came with it for its
+            // plugins at a fixed place; the others need nothing.
             let scripts = root.join("usr/share/sysbench");
             command.env("LUA_PATH", format!("{}/?.lua;{0}/?/init.lua;;", scripts.display()));
+            if let Some(plugins) = client_plugins(root) {
+                command.env("MARIADB_PLUGIN_DIR", plugins);
+            }
         }
         command
     }
+}
+
+/// `usr/lib/MACHINE/libmariadb3/plugin` below this root, whatever the machine is called.
+fn client_plugins(root: &Path) -> Option<PathBuf> {
+    let machines = std::fs::read_dir(root.join("usr/lib")).ok()?;
+    let folders = machines.flatten().map(|machine| machine.path().join("libmariadb3/plugin"));
+    folders.into_iter().find(|folder| folder.is_dir())
 }
 
 const PRODUCTS: [Product; 4] = [

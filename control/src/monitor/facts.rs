@@ -2,6 +2,8 @@
 
 use super::dialect::{Dialect, version_number};
 use super::fault::Fault;
+use super::standing::Standing;
+use super::vitals::Vitals;
 use crate::client::{ClientError, Outcome, Reply, Rows, ServerError, Session};
 use std::sync::Arc;
 use weir_net::gtid::GtidSet;
@@ -26,12 +28,22 @@ pub struct Facts {
     pub applying_ms: Option<u64>,
     /// Age of the newest transaction received.
     pub received_ms: Option<u64>,
+    /// Taken once a second, so up to that much older than the rest.
+    pub vitals: Vitals,
+    /// By the agent's memory: serving, restarted or wiped.
+    pub standing: Standing,
+    /// Transactions that a wiped server once had and has not.
+    pub lost: u64,
+    /// Restarts that its agent has seen.
+    pub restarts: u64,
 }
 
 /// One source of replication.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Channel {
     pub name: String,
+    /// Its source's `server_uuid`; empty before the first connection.
+    pub source_uuid: String,
     pub receiver: Receiver,
     pub applier_runs: bool,
     pub received: GtidSet,
@@ -76,6 +88,10 @@ impl Facts {
             group: None,
             applying_ms: None,
             received_ms: None,
+            vitals: Vitals::default(),
+            standing: Standing::Serving,
+            lost: 0,
+            restarts: 0,
         };
         let plugins = rows(results.next()).map_err(Fault::of)?;
         facts.native_password = plugins.rows.first().is_some_and(|row| row[0].as_text().as_deref() != Some("0"));
@@ -116,6 +132,24 @@ impl Facts {
         }
     }
 
+    /// Whose transactions will come next, as far as this server tells: its source's, or its own.
+    pub fn next_source(&self) -> Option<[u8; 16]> {
+        let channel = self.channels.iter().flatten().next().filter(|_| self.is_replicating());
+        let uuid = channel.map(|channel| channel.source_uuid.as_str()).filter(|uuid| !uuid.is_empty());
+        let first = format!("{}:1", uuid.unwrap_or(&self.server_uuid));
+        GtidSet::parse(first.as_bytes()).ok()?.iter().next().map(|(sid, ..)| sid.uuid)
+    }
+
+    /// Received and not yet executed.
+    pub fn lag_transactions(&self) -> u64 {
+        let mut missing = GtidSet::new();
+        for channel in self.channels.iter().flatten() {
+            missing.merge(&channel.received);
+        }
+        missing.subtract(&self.executed);
+        missing.count()
+    }
+
     pub fn is_replicating(&self) -> bool {
         let runs = |channel: &Channel| channel.receiver != Receiver::Stopped || channel.applier_runs;
         self.channels.as_ref().is_ok_and(|channels| channels.iter().any(runs))
@@ -147,10 +181,57 @@ fn channel(status: &Rows, row: usize) -> Channel {
     let errors = ["Last_SQL_Error", "Last_IO_Error"].map(|name| text([name, name]));
     Channel {
         name: text(["Channel_Name", "Connection_name"]),
+        source_uuid: text(["Source_UUID", "Master_UUID"]),
         receiver,
         applier_runs: text(["Replica_SQL_Running", "Slave_SQL_Running"]) == "Yes",
         received: GtidSet::parse(received.as_bytes()).unwrap_or_default(),
         seconds_behind: text(["Seconds_Behind_Source", "Seconds_Behind_Master"]).parse().ok(),
         last_error: errors.into_iter().find(|error| !error.is_empty()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Of a server that says nothing remarkable: writable, without sources.
+    pub fn facts() -> Facts {
+        Facts {
+            version: String::new(),
+            version_number: 0,
+            charset: 255,
+            native_password: false,
+            read_only: false,
+            server_uuid: String::new(),
+            executed: Arc::default(),
+            channels: Ok(Vec::new()),
+            group: None,
+            applying_ms: None,
+            received_ms: None,
+            vitals: Vitals::default(),
+            standing: Standing::Serving,
+            lost: 0,
+            restarts: 0,
+        }
+    }
+
+    #[test]
+    fn the_delay_in_transactions_is_what_was_received_and_not_executed() {
+        const A: &str = "3aecbfe0-e779-11f1-be4c-02fc00000001";
+        let channel = |received: &str| Channel {
+            name: String::new(),
+            source_uuid: A.to_string(),
+            receiver: Receiver::Connected,
+            applier_runs: true,
+            received: GtidSet::parse(received.as_bytes()).unwrap(),
+            seconds_behind: None,
+            last_error: String::new(),
+        };
+        let executed = Arc::new(GtidSet::parse(format!("{A}:1-6").as_bytes()).unwrap());
+        let channels = vec![channel(&format!("{A}:1-9")), channel(&format!("{A}:8-12"))];
+        let replica = Facts { channels: Ok(channels), executed, ..facts() };
+        assert_eq!((replica.lag_transactions(), facts().lag_transactions()), (6, 0));
+        let source = GtidSet::parse(format!("{A}:1").as_bytes()).unwrap().iter().next().map(|(sid, ..)| sid.uuid);
+        assert_eq!((replica.next_source(), facts().next_source()), (source, None));
     }
 }

@@ -3,12 +3,14 @@
 //! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
-use super::facts::{Facts, Member, Receiver};
+use super::evidence;
+use super::facts::{Facts, Member};
 use super::fault::Fault;
+use super::standing::Standing;
 use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
 use std::sync::Arc;
-use weir_core::snapshot::{BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
+use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
 
 pub struct Topology {
@@ -20,6 +22,8 @@ pub struct Topology {
     settings: Arc<Settings>,
     keys: Keys,
     face: Face,
+    /// Who may be primary, if somebody decides that.
+    ordained: Option<Ordained>,
     /// What the last snapshot said.
     told: Vec<Told>,
 }
@@ -30,10 +34,24 @@ struct Entry {
     /// Why it is down.
     fault: Option<Fault>,
     is_looked_at: bool,
+    /// Nobody tells of it any more: the last word holds, but says not how late it is by now.
+    is_stale: bool,
+    /// Taken out for good; its index stays.
+    is_gone: bool,
+    /// Of one that was discovered: the server there must be this one.
+    uuid: Option<String>,
     role: Role,
     /// What keeps it from its role or from reads; empty when all is well.
     note: String,
     lag_ms: Option<u32>,
+}
+
+/// The controllers' word about the primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordained {
+    pub epoch: u64,
+    /// None: nobody, on purpose.
+    pub primary: Option<String>,
 }
 
 /// The part of a view that cores act on.
@@ -41,10 +59,14 @@ struct Entry {
 struct Told {
     role: Role,
     health: Health,
+    address: Address,
     takes_reads: bool,
+    weight: u32,
     executed: Arc<GtidSet>,
     read_only: bool,
     version: String,
+    figures: [u32; 3],
+    lag_log: Option<u32>,
 }
 
 /// Something that an operator should read.
@@ -57,36 +79,92 @@ pub struct Event {
 
 impl Topology {
     pub fn new(config: &Config, keys: Keys) -> Topology {
-        let entry = |config: &BackendConfig| Entry {
-            config: config.clone(),
-            facts: None,
-            fault: None,
-            is_looked_at: false,
-            role: Role::Unknown,
-            note: "not looked at yet".to_string(),
-            lag_ms: None,
-        };
         Topology {
             generation: 0,
-            entries: config.backends.iter().map(entry).collect(),
+            entries: config.backends.iter().map(|config| Entry::new(config.clone(), None)).collect(),
             trail_of: None,
             trail: Trail::default(),
             settings: Arc::new(config.settings.clone()),
             keys,
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
+            ordained: None,
             told: Vec::new(),
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// From now on only this one is believed to be primary, and only by its own evidence too.
+    pub fn ordain(&mut self, ordained: Ordained) {
+        self.ordained = Some(ordained);
+        self.judge_roles();
+    }
+
+    pub fn set_weight(&mut self, backend: usize, weight: u32) {
+        if let Some(entry) = self.entries.get_mut(backend) {
+            entry.config.weight = weight;
+        }
+    }
+
+    /// Another backend, found while the gate runs. Its index is the next one, and stays.
+    pub fn add(&mut self, config: BackendConfig, uuid: Option<String>) -> usize {
+        self.entries.push(Entry::new(config, uuid));
+        self.entries.len() - 1
+    }
+
+    /// Takes a backend out for good: idle connections close, leased ones end with their transaction.
+    pub fn remove(&mut self, backend: usize) {
+        if let Some(entry) = self.entries.get_mut(backend) {
+            (entry.is_gone, entry.facts) = (true, None);
+            entry.note = "was taken out".to_string();
+        }
+    }
+
+    /// Its tablet says where gates find it.
+    pub fn handle_found(&mut self, backend: usize, address: Address) {
+        if let Some(entry) = self.entries.get_mut(backend) {
+            entry.config.address = address;
+        }
+    }
+
+    /// Its tablet is silent: the last word holds (S78), but a replica's delay is unknown now (S66).
+    pub fn handle_stale(&mut self, now_ms: u64, backend: usize) -> Vec<Event> {
+        let Some(entry) = self.entries.get_mut(backend) else { return Vec::new() };
+        entry.is_looked_at = true;
+        if std::mem::replace(&mut entry.is_stale, true) || entry.is_gone {
+            return Vec::new();
+        }
+        let event = entry.event(true, "is told of by nobody: its tablet is silent; the last word holds".to_string());
+        self.judge_lags(now_ms);
+        vec![event]
+    }
+
+    /// A backend of this address, or the server of this uuid.
+    pub fn is_known(&self, address: &Address, uuid: &str) -> bool {
+        let is_it = |entry: &Entry| {
+            entry.config.address == *address
+                || entry.facts.as_ref().is_some_and(|facts| facts.server_uuid == uuid)
+                || entry.uuid.as_deref() == Some(uuid)
+        };
+        self.entries.iter().any(is_it)
+    }
+
     /// A look, or why there was none. Returns what has changed.
     pub fn handle_look(&mut self, now_ms: u64, backend: usize, outcome: Result<Box<Facts>, Fault>) -> Vec<Event> {
-        if backend >= self.entries.len() {
+        if self.entries.get(backend).is_none_or(|entry| entry.is_gone) {
             return Vec::new();
         }
         let before: Vec<(Role, String)> = self.entries.iter().map(|entry| (entry.role, entry.note.clone())).collect();
         let entry = &mut self.entries[backend];
         let was_up = entry.is_up();
         let was_looked_at = std::mem::replace(&mut entry.is_looked_at, true);
+        entry.is_stale = false;
         match outcome {
             Ok(facts) => (entry.facts, entry.fault) = (Some(facts), None),
             Err(fault) => (entry.facts, entry.fault) = (None, Some(fault)),
@@ -97,6 +175,9 @@ impl Topology {
             (Some(fault), true) => events.push(entry.event(true, format!("is down: {fault}"))),
             (None, _) if !was_up => events.push(entry.event(false, format!("is up, version {}", entry.version()))),
             _ => {}
+        }
+        if entry.facts.as_ref().is_some_and(|facts| facts.standing == Standing::ServerRestarted) {
+            events.push(entry.event(false, "was restarted".to_string()));
         }
         self.judge_roles();
         self.judge_lags(now_ms);
@@ -116,6 +197,7 @@ impl Topology {
         let pinned = self.entries.iter().position(|entry| entry.config.role == Some(Role::Primary));
         let candidates: Vec<usize> =
             (0..self.entries.len()).filter(|at| self.entries[*at].evidence().0 == Role::Primary).collect();
+        let ordained = self.ordained.clone();
         let names: Vec<String> = candidates.iter().map(|at| self.entries[*at].config.name.clone()).collect();
         for (at, entry) in self.entries.iter_mut().enumerate() {
             if !entry.is_up() {
@@ -128,6 +210,9 @@ impl Topology {
                 (Some(role), _) => (role, entry.pinned_note(role)),
                 (None, Role::Primary) if pinned.is_some_and(|pinned| pinned != at) => {
                     (Role::Unknown, "is writable, but another backend is pinned as primary".to_string())
+                }
+                (None, Role::Primary) if ordained.is_some() => {
+                    ordained.as_ref().map_or((role, note), |ordained| ordained.judge(&entry.config.name))
                 }
                 (None, Role::Primary) if candidates.len() > 1 => (Role::Unknown, conflict(&names)),
                 (None, role) => (role, note),
@@ -150,6 +235,7 @@ impl Topology {
         let trail = primary.is_some().then_some(&self.trail);
         for entry in &mut self.entries {
             entry.lag_ms = match (&entry.facts, entry.role) {
+                (Some(_), Role::Replica) if entry.is_stale => None,
                 (Some(facts), Role::Replica) => lag_ms(facts, trail, now_ms),
                 (Some(_), Role::Primary) => Some(0),
                 _ => None,
@@ -194,9 +280,7 @@ impl Topology {
     /// The primary's uuid; while there is none, that of the last one.
     pub fn source(&self) -> Option<[u8; 16]> {
         let facts = self.entries.get(self.trail_of?)?.facts.as_ref()?;
-        let first = format!("{}:1", facts.server_uuid);
-        let set = GtidSet::parse(first.as_bytes()).ok()?;
-        set.iter().next().map(|(sid, ..)| sid.uuid)
+        facts.next_source().filter(|_| !facts.server_uuid.is_empty())
     }
 
     /// Somebody can be sent somewhere.
@@ -241,7 +325,36 @@ impl Topology {
     }
 }
 
+impl Ordained {
+    /// Of a server that is a primary by its own evidence.
+    fn judge(&self, name: &str) -> (Role, String) {
+        let epoch = self.epoch;
+        match &self.primary {
+            Some(primary) if primary == name => (Role::Primary, String::new()),
+            Some(primary) => {
+                (Role::Unknown, format!("is writable, but in epoch {epoch} the controllers name {primary} as primary"))
+            }
+            None => (Role::Unknown, format!("is writable, but in epoch {epoch} nobody is primary")),
+        }
+    }
+}
+
 impl Entry {
+    fn new(config: BackendConfig, uuid: Option<String>) -> Entry {
+        Entry {
+            config,
+            facts: None,
+            fault: None,
+            is_looked_at: false,
+            is_stale: false,
+            is_gone: false,
+            uuid,
+            role: Role::Unknown,
+            note: "not looked at yet".to_string(),
+            lag_ms: None,
+        }
+    }
+
     fn is_up(&self) -> bool {
         self.facts.is_some()
     }
@@ -253,28 +366,10 @@ impl Entry {
     /// What the server says by itself, and what is odd about it.
     fn evidence(&self) -> (Role, String) {
         let Some(facts) = &self.facts else { return (Role::Unknown, String::new()) };
-        match facts.group {
-            Some(Member::Primary) => return (Role::Primary, String::new()),
-            Some(Member::Secondary) => return (Role::Replica, String::new()),
-            Some(Member::Unfit) => return (Role::Unknown, "its replication group does not have it online".to_string()),
-            None => {}
+        if self.uuid.as_ref().is_some_and(|uuid| *uuid != facts.server_uuid) {
+            return (Role::Unknown, "is another server than the one that was discovered there".to_string());
         }
-        match &facts.channels {
-            Err(error) => {
-                let text = format!(
-                    "does not tell whether it replicates: {error}; give the monitor's account REPLICATION CLIENT and SELECT on performance_schema"
-                );
-                (Role::Unknown, text)
-            }
-            Ok(channels) if facts.is_replicating() => (Role::Replica, stopped_note(channels)),
-            Ok(_) if !facts.read_only => (Role::Primary, String::new()),
-            Ok(channels) if !channels.is_empty() => (Role::Replica, stopped_note(channels)),
-            Ok(_) => {
-                let text = "is read-only and replicates from nobody: set role = \"primary\" or \"replica\" for it, or \
-                            make it what it should be";
-                (Role::Unknown, text.to_string())
-            }
-        }
+        evidence::role(facts)
     }
 
     fn pinned_note(&self, role: Role) -> String {
@@ -291,11 +386,16 @@ impl Entry {
         let view = self.view(BackendId(0));
         Told {
             takes_reads: view.lag_ms.is_some_and(|lag| lag <= settings.replica_lag_ms_max),
+            weight: view.weight,
             role: view.role,
             health: view.health,
+            address: view.address,
             executed: view.executed,
             read_only: view.read_only,
             version: view.version,
+            figures: [view.queries_per_second, view.threads_connected, view.threads_running],
+            // Exact enough for a choice: in powers of two.
+            lag_log: view.lag_ms.map(|lag| u32::BITS - lag.leading_zeros()),
         }
     }
 
@@ -306,13 +406,21 @@ impl Entry {
             name: self.config.name.clone(),
             address: self.config.address.clone(),
             role: self.role,
-            health: if self.is_up() { Health::Up } else { Health::Down },
+            health: match (self.is_gone, self.is_up()) {
+                (true, _) => Health::Gone,
+                (false, true) => Health::Up,
+                (false, false) => Health::Down,
+            },
             lag_ms: self.lag_ms,
             executed: facts.map(|facts| facts.executed.clone()).unwrap_or_default(),
             weight: self.config.weight,
             version: facts.map(|facts| facts.version.clone()).unwrap_or_default(),
             version_number: facts.map_or(0, |facts| facts.version_number),
             read_only: facts.is_some_and(|facts| facts.read_only),
+            zone: self.config.zone.clone(),
+            queries_per_second: facts.map_or(0, |facts| facts.vitals.queries_per_second),
+            threads_connected: facts.map_or(0, |facts| facts.vitals.threads_connected),
+            threads_running: facts.map_or(0, |facts| facts.vitals.threads_running),
         }
     }
 
@@ -348,42 +456,16 @@ fn conflict(names: &[String]) -> String {
     )
 }
 
-fn stopped_note(channels: &[super::facts::Channel]) -> String {
-    let stopped = channels.iter().find(|channel| !channel.applier_runs || channel.receiver == Receiver::Stopped);
-    let Some(channel) = stopped else { return String::new() };
-    let what = if channel.applier_runs { "its receiver" } else { "its applier" };
-    let why = if channel.last_error.is_empty() { "START REPLICA starts it" } else { &channel.last_error };
-    format!("{what} has stopped: {why}")
-}
-
 /// None: unknown, so it gets no reads (S66).
 fn lag_ms(facts: &Facts, trail: Option<&Trail>, now_ms: u64) -> Option<u32> {
     let own = match (facts.group, facts.channels.as_ref()) {
         (Some(Member::Secondary), _) => 0,
         (Some(_), _) => return None,
-        (None, Ok(channels)) if !channels.is_empty() => own_lag_ms(facts)?,
+        (None, Ok(channels)) if !channels.is_empty() => evidence::lag_ms(facts)?,
         (None, _) => return None,
     };
     let behind = trail.map_or(0, |trail| trail.behind_ms(now_ms, &facts.executed));
     Some(u32::try_from(own.max(behind)).unwrap_or(u32::MAX))
-}
-
-/// By what the replica itself has received and executed.
-fn own_lag_ms(facts: &Facts) -> Option<u64> {
-    let channels = facts.channels.as_deref().ok()?;
-    if channels.iter().any(|channel| !channel.applier_runs) {
-        return None;
-    }
-    let knows_sets = channels.iter().all(|channel| !channel.received.is_empty());
-    if knows_sets && channels.iter().all(|channel| facts.executed.contains(&channel.received)) {
-        return Some(0);
-    }
-    let seconds = channels.iter().filter_map(|channel| channel.seconds_behind).max().map(|seconds| seconds * 1_000);
-    match knows_sets {
-        // Between two transactions nothing is being applied: then the newest received one tells.
-        true => facts.applying_ms.or(facts.received_ms).or(seconds),
-        false => seconds.max(facts.applying_ms),
-    }
 }
 
 /// `utf8mb4_0900_ai_ci`, until a backend has said its own.

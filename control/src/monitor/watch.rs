@@ -1,23 +1,48 @@
-//! The watcher: one task per backend that holds a connection and looks at it again and again.
+//! The watcher: the agent of one server. It looks at the server again and again over one connection, and runs the
+//! [`Stream`] of executed sets over another. It runs in `weir tablet` and in the gate's control thread alike.
 //!
-//! Between two looks it waits on the server for the next transaction (`WAIT_FOR_EXECUTED_GTID_SET`), so that a new
-//! executed set is known a few milliseconds after it exists, at no cost while nothing is written. Where the server can't
-//! do that it asks every [`POLL_MS`].
+//! Invariant: every end of a connection is followed by another attempt, so that no state of the server needs anybody's
+//! help to be left; each failed attempt is reported, with its standing.
 
 use super::dialect::Dialect;
+use super::discover::Replica;
 use super::facts::Facts;
 use super::fault::Fault;
+use super::memory::{Memory, Order};
+use super::stream::Stream;
+use super::vitals::{self, Vitals};
 use crate::client::{AsyncClient, ClientError, Options};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
-use weir_net::gtid::{GtidSet, Sid};
+use weir_core::snapshot::Address;
+use weir_net::gtid::GtidSet;
 
 /// What a watcher has seen.
 pub enum Sight {
-    Look { backend: usize, outcome: Result<Box<Facts>, Fault> },
-    Executed { backend: usize, executed: Arc<GtidSet> },
+    Look {
+        backend: usize,
+        outcome: Result<Box<Facts>, Fault>,
+    },
+    Executed {
+        backend: usize,
+        executed: Arc<GtidSet>,
+    },
+    /// Who told us of this server has gone: the last word holds, but says no longer how late it is.
+    Stale {
+        backend: usize,
+    },
+    /// Where gates find the server, as its tablet says.
+    Found {
+        backend: usize,
+        address: Address,
+    },
+    /// Who replicates from this server, as it says itself.
+    Replicas {
+        backend: usize,
+        outcome: Result<Vec<Replica>, String>,
+    },
 }
 
 pub struct Watcher {
@@ -30,6 +55,10 @@ pub struct Watcher {
     pub last_nudge: Option<Instant>,
     /// The primary's uuid, so that everyone waits for its next transaction.
     pub source: watch::Receiver<Option<[u8; 16]>>,
+    /// Ask servers that are no replicas for theirs.
+    pub discovers: bool,
+    pub memory: Arc<Mutex<Memory>>,
+    pub began: Instant,
 }
 
 impl Watcher {
@@ -71,81 +100,116 @@ impl Watcher {
     /// Looks until something fails.
     async fn watch(&mut self, client: &mut AsyncClient) -> ClientError {
         let dialect = Dialect::of(&client.session().version);
+        let mut pulse = Pulse::default();
+        let own_aim = match self.look(client, dialect, &mut pulse, Order::First).await {
+            Ok(facts) => facts.and_then(|facts| facts.next_source()),
+            Err(error) => return error,
+        };
+        let stream = Stream {
+            backend: self.backend,
+            options: self.options.clone(),
+            sights: self.sights.clone(),
+            source: self.source.clone(),
+            own_aim,
+            memory: self.memory.clone(),
+        };
+        tokio::select! {
+            error = self.looks(client, dialect, pulse) => error,
+            error = stream.run(), if dialect.has_gtid_sets() => error,
+        }
+    }
+
+    async fn looks(&mut self, client: &mut AsyncClient, dialect: Dialect, mut pulse: Pulse) -> ClientError {
         loop {
-            let next_look = Instant::now() + self.interval;
-            let reply = match client.query(dialect.look()).await {
-                Ok(reply) => reply,
-                Err(error) => return error,
-            };
-            let outcome = Facts::read(dialect, client.session(), reply).map(Box::new);
-            let outcome = outcome.map_err(|fault| fault.for_user(&self.options.user));
-            let executed =
-                outcome.as_ref().ok().filter(|_| dialect.has_gtid_sets()).map(|facts| facts.executed.clone());
-            if self.sights.send(Sight::Look { backend: self.backend, outcome }).await.is_err() {
-                return ClientError::Closed;
-            }
-            match executed {
-                Some(executed) => {
-                    if let Err(error) = self.follow(client, executed, next_look).await {
-                        return error;
-                    }
-                }
-                None => {
-                    self.rest(next_look).await;
-                }
+            self.rest(Instant::now() + self.interval).await;
+            if let Err(error) = self.look(client, dialect, &mut pulse, Order::BesideStream).await {
+                return error;
             }
         }
     }
 
-    /// Reports each new executed set until the next look is due.
-    async fn follow(
+    /// One look, reported. None: the server does not let itself be looked at.
+    async fn look(
         &mut self,
         client: &mut AsyncClient,
-        mut executed: Arc<GtidSet>,
-        next_look: Instant,
-    ) -> Result<(), ClientError> {
-        loop {
-            let left = next_look.saturating_duration_since(Instant::now());
-            if left < FOLLOW_MIN {
-                self.rest(next_look).await;
-                return Ok(());
-            }
-            let source = *self.source.borrow_and_update();
-            let limit = self.options.timeout.unwrap_or(left) + left;
-            let question = question(source, &executed, left);
-            if !question.waits {
-                let until = next_look.min(Instant::now() + Duration::from_millis(POLL_MS));
-                if self.rest(until).await {
-                    return Ok(());
-                }
-            }
-            let reply = tokio::select! {
-                reply = client.query_within(limit, &question.sql) => reply?,
-                // Half a reply is under way on this connection: a new one looks at once.
-                () = nudged(&self.nudge, &mut self.last_nudge) => return Err(ClientError::Closed),
-            };
-            let Some(text) = reply.success()?.outcomes.last().and_then(last_cell) else { return Ok(()) };
-            let now = GtidSet::parse(text.as_bytes())?;
-            if now != *executed {
-                executed = Arc::new(now);
-                let sight = Sight::Executed { backend: self.backend, executed: executed.clone() };
-                self.sights.send(sight).await.map_err(|_| ClientError::Closed)?;
-                tokio::time::sleep(FOLLOW_MIN).await;
-            }
+        dialect: Dialect,
+        pulse: &mut Pulse,
+        order: Order,
+    ) -> Result<Option<Box<Facts>>, ClientError> {
+        let reply = client.query(dialect.look()).await?;
+        if pulse.is_due() {
+            pulse.handle(Vitals::read(client.query(vitals::QUESTION).await?));
         }
+        let outcome = Facts::read(dialect, client.session(), reply).map(|facts| self.believe(facts, pulse, order));
+        let outcome = outcome.map_err(|fault| fault.for_user(&self.options.user));
+        let facts = outcome.as_ref().ok().cloned();
+        let replicas = match &facts {
+            Some(facts) if self.discovers && pulse.is_fresh() && !facts.is_replicating() => {
+                Some(super::discover::ask(client, dialect, &self.options.target).await?)
+            }
+            _ => None,
+        };
+        self.send(Sight::Look { backend: self.backend, outcome }).await?;
+        if let Some(outcome) = replicas {
+            self.send(Sight::Replicas { backend: self.backend, outcome }).await?;
+        }
+        Ok(facts)
     }
 
-    /// True when a nudge came first.
-    async fn rest(&mut self, until: Instant) -> bool {
+    /// The facts with what is remembered of the server.
+    fn believe(&self, mut facts: Facts, pulse: &Pulse, order: Order) -> Box<Facts> {
+        facts.vitals = pulse.vitals.clone();
+        let now_ms = self.began.elapsed().as_millis() as i64;
+        // Only at a new connection: vitals are older than the look otherwise.
+        let started_ms = facts.vitals.uptime_s.map(|uptime| now_ms - uptime as i64 * 1_000);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        (facts.standing, facts.executed) = memory.handle_look(&facts.server_uuid, started_ms, facts.executed, order);
+        (facts.lost, facts.restarts) = (memory.lost_count(), memory.restarts());
+        Box::new(facts)
+    }
+
+    async fn send(&self, sight: Sight) -> Result<(), ClientError> {
+        self.sights.send(sight).await.map_err(|_| ClientError::Closed)
+    }
+
+    /// Until then, or until a nudge.
+    async fn rest(&mut self, until: Instant) {
         tokio::select! {
-            () = tokio::time::sleep_until(until) => false,
-            () = nudged(&self.nudge, &mut self.last_nudge) => true,
+            () = tokio::time::sleep_until(until) => {}
+            () = nudged(&self.nudge, &mut self.last_nudge) => {}
         }
     }
 
     async fn report(&self, fault: Fault) {
         // A receiver that is gone ends the loop of the caller.
         let _ = self.sights.send(Sight::Look { backend: self.backend, outcome: Err(fault) }).await;
+    }
+}
+
+/// The vitals of one connection, asked for less often than the look.
+#[derive(Default)]
+struct Pulse {
+    taken: Option<Instant>,
+    vitals: Vitals,
+    is_fresh: bool,
+}
+
+impl Pulse {
+    fn is_due(&mut self) -> bool {
+        self.is_fresh = false;
+        self.taken.is_none_or(|taken| taken.elapsed() >= vitals::PAUSE)
+    }
+
+    fn handle(&mut self, mut vitals: Vitals) {
+        if let Some(taken) = self.taken {
+            vitals.count_since(&self.vitals, taken.elapsed());
+        }
+        *self = Pulse { taken: Some(Instant::now()), vitals, is_fresh: true };
+    }
+
+    /// Taken with the look under way.
+    fn is_fresh(&self) -> bool {
+        self.is_fresh
     }
 }
 
@@ -158,59 +222,9 @@ async fn nudged(nudge: &Notify, last: &mut Option<Instant>) {
     *last = Some(Instant::now());
 }
 
-struct Question {
-    sql: String,
-    /// The server itself waits.
-    waits: bool,
-}
-
-/// Asks for the executed set; if the source is known, after its next transaction or `left`.
-fn question(source: Option<[u8; 16]>, executed: &GtidSet, left: Duration) -> Question {
-    let ask = "SELECT @@GLOBAL.gtid_executed".to_string();
-    let Some(uuid) = source else { return Question { sql: ask, waits: false } };
-    let last = executed.iter().filter(|(sid, ..)| sid.uuid == uuid && sid.tag.is_none()).map(|(_, _, last)| last).max();
-    let Some(last) = last else { return Question { sql: ask, waits: false } };
-    let mut next = GtidSet::new();
-    next.add(Sid::of(uuid), last + 1, last + 1);
-    // Two statements: in one, the variable would be read before the wait.
-    let wait = left.as_secs_f64();
-    Question { sql: format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{next}', {wait:.3}); {ask}"), waits: true }
-}
-
-fn last_cell(outcome: &crate::client::Outcome) -> Option<String> {
-    match outcome {
-        crate::client::Outcome::Rows(rows) => rows.rows.first()?.first()?.as_text(),
-        _ => None,
-    }
-}
-
-/// Between two questions to a server that can't wait.
-const POLL_MS: u64 = 50;
-
-/// Between two reports of one backend: 100 per second are fresh enough, and cheap.
-const FOLLOW_MIN: Duration = Duration::from_millis(10);
-
 /// Between two looks that cores asked for.
 const NUDGE_MIN: Duration = Duration::from_millis(50);
 
 /// Between attempts to reach a backend that is down.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_waits_for_the_next_transaction_of_the_source() {
-        let uuid = "3aecbfe0-e779-11f1-be4c-02fc00000001";
-        let executed = GtidSet::parse(format!("{uuid}:1-48:tag:1-90").as_bytes()).unwrap();
-        let source = executed.iter().next().map(|(sid, ..)| sid.uuid);
-        let question_known = question(source, &executed, Duration::from_millis(250));
-        let sql = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{uuid}:49', 0.250); SELECT @@GLOBAL.gtid_executed");
-        assert_eq!((question_known.sql, question_known.waits), (sql, true));
-        for source in [None, Some([7; 16])] {
-            assert!(!question(source, &executed, Duration::from_millis(250)).waits);
-        }
-    }
-}

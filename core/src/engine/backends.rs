@@ -7,12 +7,13 @@ use super::{Action, Engine};
 use crate::limits::{DIAL_PAUSE_MS, SWEEP_MS};
 use crate::link::{Link, LinkPhase};
 use crate::mail::{ControlMail, CoreId, Level, Mail};
-use crate::session::ClassId;
 use crate::session::account::AccountId;
+use crate::session::{ClassId, Phase, Wait};
 use crate::slots::Key;
-use crate::snapshot::{BackendId, Health, Settings, Snapshot};
+use crate::snapshot::{BackendId, Health, Role, Settings, Snapshot};
 use crate::state::SchemaId;
 use crate::timers::Owner as TimerOwner;
+use crate::traffic::{self, Traffic};
 use std::sync::Arc;
 use weir_pool::{Limits, SlotId, Want};
 
@@ -39,6 +40,7 @@ impl Engine {
             self.pool.add_backend();
             let backend = self.commands_by_backend.len() as u16;
             self.commands_by_backend.push(0);
+            self.traffic.push(Traffic::default());
             self.pool.set_quota(backend, self.share(snapshot.settings.connections_per_backend_max));
         }
         if budget_changed {
@@ -51,6 +53,22 @@ impl Engine {
             self.pool.set_usable(view.id.0, usable);
             if !usable {
                 self.fail_line(view.id);
+            }
+        }
+        for view in &snapshot.backends {
+            let was_up = before.backends.get(view.id.0 as usize).map(|old| old.health == Health::Up);
+            let traffic = &mut self.traffic[view.id.0 as usize];
+            match (was_up, view.health == Health::Up) {
+                // Down before, or new while the gate runs: it starts slowly. At the gate's own start all are new.
+                (Some(false), true) => traffic.up_since = Some(self.now),
+                (None, true) if before.generation > 0 => traffic.up_since = Some(self.now),
+                _ => {}
+            }
+        }
+        for session in std::mem::take(&mut self.streamers) {
+            let waits = |s: &crate::session::Session| matches!(s.phase, Phase::Waiting(_, Wait::Stream));
+            if self.sessions.get(session).is_some_and(waits) {
+                self.decide_anew(session);
             }
         }
         if snapshot.primary().is_some() {
@@ -70,8 +88,10 @@ impl Engine {
     /// The backend is down: whoever waits in its line decides anew.
     pub(crate) fn fail_line(&mut self, backend: BackendId) {
         for ticket in self.pool.fail_line(backend.0) {
-            if let Some(super::Waiter::Session(session)) = self.waiters.remove(&ticket) {
-                self.decide_anew(session);
+            match self.waiters.remove(&ticket) {
+                Some(super::Waiter::Session(session)) => self.decide_anew(session),
+                Some(super::Waiter::Index(_)) => self.index_line_failed(),
+                _ => {}
             }
         }
     }
@@ -222,12 +242,38 @@ impl Engine {
         for backend in 0..self.commands_by_backend.len() as u16 {
             self.pool.rearm_quota(backend);
         }
+        self.tick_traffic();
         if self.questioners.len() > self.sessions.len() {
             let sessions = &self.sessions;
             self.questioners.retain(|(at, key)| sessions.get(*key).is_some_and(|s| s.rests_for_questions(*at)));
         }
         // Whoever still wants a connection asks again.
         self.quota_debts.clear();
+    }
+
+    /// Rates and outliers, once a second.
+    fn tick_traffic(&mut self) {
+        let snapshot = self.snapshot.clone();
+        let serves = |at: usize| {
+            let view = &snapshot.backends[at];
+            view.role == Role::Replica && view.health == Health::Up
+        };
+        let all = self.traffic.iter_mut().enumerate();
+        let (mut replicas, mut others): (Vec<_>, Vec<_>) = all.partition(|(at, _)| serves(*at));
+        let mut replicas: Vec<&mut Traffic> = replicas.drain(..).map(|(_, traffic)| traffic).collect();
+        let ejected = traffic::tick(self.now, &mut replicas);
+        // The primary is never ejected.
+        others.iter_mut().for_each(|(_, traffic)| {
+            traffic::tick(self.now, &mut [traffic]);
+        });
+        self.counters.ejections += u64::from(ejected);
+        if ejected > 0 {
+            self.log(
+                Level::Warn,
+                "replicas are out of line with the others",
+                format!("{ejected} get no reads for a while"),
+            );
+        }
     }
 
     pub(crate) fn waits_for_primary(&mut self, session: Key<crate::session::Session>) {

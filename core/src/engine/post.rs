@@ -22,6 +22,7 @@ impl Engine {
         let (lessee, backend, idle) = (l.lessee, l.backend, matches!(l.phase, LinkPhase::Idle));
         if !idle && !matches!(l.phase, LinkPhase::Closing) {
             self.backend_suspect(backend, why);
+            self.traffic[backend.0 as usize].broke();
         }
         if let Some(Lessee::Session(session)) = lessee {
             self.lease_lost(session, link);
@@ -32,6 +33,7 @@ impl Engine {
     /// Closes a link's wire and forgets it. Whoever leased it has been told.
     pub(crate) fn drop_link(&mut self, link: Key<Link>) {
         let Some(mut gone) = self.links.remove(link) else { return };
+        self.index_link_gone(link);
         gone.inbound.clear(&mut self.blocks);
         self.slot_links.remove(&gone.slot.index);
         self.accounts.let_go(gone.account);

@@ -38,4 +38,6 @@ pub enum Purpose {
     /// Leads to the state that the gate's own answer would have left behind; it may be meant to fail.
     Lead,
     Kill,
+    /// What the primary has executed, for all reads that wait.
+    Index,
 }

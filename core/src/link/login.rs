@@ -35,6 +35,7 @@ impl Engine {
     pub(crate) fn link_dial_failed(&mut self, link: Key<Link>, fault: DialFault) {
         let backend = self.links[link].backend;
         self.counters.dials_failed += 1;
+        self.traffic[backend.0 as usize].broke();
         self.backend_suspect(
             backend,
             match fault {
@@ -206,6 +207,10 @@ impl Engine {
                     Phase::Verify(_) => self.verified(session),
                     _ => self.proceed(session),
                 }
+            }
+            (LoginCause::Change, Some(Lessee::Index)) => {
+                l.phase = LinkPhase::Leased;
+                self.ask_index(link);
             }
             (LoginCause::Change, Some(Lessee::Kill(errand))) => {
                 l.phase = LinkPhase::Leased;

@@ -194,7 +194,7 @@ impl Engine {
     fn client_wire(&self, link: Key<Link>) -> Option<Key<crate::wire::Wire>> {
         match self.links.get(link)?.lessee? {
             Lessee::Session(session) => self.sessions.get(session).map(|s| s.wire),
-            Lessee::Kill(_) => None,
+            Lessee::Kill(_) | Lessee::Index => None,
         }
     }
 
@@ -242,7 +242,8 @@ impl Engine {
                 self.alignment_failed(link, payload);
                 false
             }
-            Some(Purpose::Lead) => true,
+            // Meant to fail; or then the locks are taken for held.
+            Some(Purpose::Lead | Purpose::LocksAsked(_)) => true,
             Some(Purpose::Kill) => {
                 let code = ErrPacket::decode(payload).map_or(0, |e| e.code);
                 self.log(crate::mail::Level::Info, "a KILL at a backend failed", format!("error {code}"));
@@ -323,6 +324,7 @@ impl Engine {
             Purpose::LocksAsked(session) => self.locks_told(session, link),
             Purpose::TrackersAsked(session, names) => self.trackers_told(session, link, &names),
             Purpose::Kill => self.kill_sent(link),
+            Purpose::Index => self.index_answered(link),
         }
     }
 

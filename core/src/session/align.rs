@@ -179,7 +179,7 @@ impl Engine {
         if let Some((_, text)) = home {
             return Next::Prepare(text);
         }
-        let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
+        let asks = request.asks();
         match s.insert_id {
             InsertId::Never if asks.contains(Asks::LAST_INSERT_ID) && l.last_session != Some(session) => {
                 Next::GiveInsertId(0)
@@ -281,6 +281,7 @@ impl Engine {
     fn count_sent(&mut self, link: Key<Link>) {
         let backend = self.links[link].backend;
         self.commands_by_backend[backend.0 as usize] += 1;
+        self.traffic[backend.0 as usize].sent();
         if self.snapshot.backend(backend).role == crate::snapshot::Role::Replica {
             self.counters.commands_replica += 1;
         } else {

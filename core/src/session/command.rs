@@ -90,6 +90,8 @@ impl Engine {
             resends: 0,
             kept: Default::default(),
             schemaless: None,
+            index: None,
+            primary_only: false,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
         };

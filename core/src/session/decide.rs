@@ -12,15 +12,15 @@ use crate::link::Link;
 use crate::session::pins::Reasons;
 use crate::session::previous::{ABOUT_PREVIOUS, Place, keeps_diagnostics};
 use crate::session::refuse::Refusal;
+use crate::session::replica::Place as To;
 use crate::session::{Body, InsertId, Phase, Request, Session, Wait};
 use crate::slots::Key;
-use crate::snapshot::{BackendId, Balance, Consistency, Health, Role};
+use crate::snapshot::Role;
 use std::rc::Rc;
 use weir_net::command::query_text;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::packet::HEADER_BYTES;
 use weir_planner::{Asks, Effects, Plan, Route, Target};
-use weir_pool::{Candidate, two_choices, weighted_random};
 
 /// Whether the connection that knows an answer could be had.
 enum Answerer {
@@ -122,16 +122,44 @@ impl Engine {
         let Phase::Waiting(request, _) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
             return;
         };
-        let deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
-        let backend = self.backend_for(session, &request);
+        let place = self.place_for(session, &request);
+        let deadline = match place {
+            To::Stream | To::Index => self.stream_deadline(session, &request),
+            _ => request.since.plus_ms(self.snapshot.settings.wait_ms_max),
+        };
+        let index_deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
         self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
-        match backend {
-            Some(backend) => self.acquire(session, backend),
-            None => {
+        match place {
+            To::Backend(backend) => self.acquire(session, backend),
+            To::NoPrimary => {
                 self.waits_for_primary(session);
                 self.arm_session(session, deadline);
             }
+            To::Stream => {
+                self.counters.reads_waited += 1;
+                self.wait_for(session, Wait::Stream, deadline);
+                self.streamers.push_back(session);
+            }
+            To::Index => {
+                self.wait_for(session, Wait::Index, index_deadline);
+                self.want_index(session);
+            }
         }
+    }
+
+    fn wait_for(&mut self, session: Key<Session>, what: Wait, until: crate::time::Instant) {
+        if let Phase::Waiting(_, wait) = &mut self.sessions[session].phase {
+            *wait = what;
+        }
+        self.arm_session(session, until);
+    }
+
+    /// The time to wait for a replica is over: the primary serves the read.
+    pub(crate) fn read_on_primary(&mut self, session: Key<Session>) {
+        if let Phase::Waiting(request, _) = &mut self.sessions[session].phase {
+            request.primary_only = true;
+        }
+        self.decide_anew(session);
     }
 
     /// After a change of topology or a lost line: a session that waits looks again.
@@ -230,72 +258,5 @@ impl Engine {
     fn replica_hint(&self, request: &Request) -> bool {
         let hint = request.plan.as_ref().and_then(|p| p.hint.as_ref());
         hint.is_some_and(|h| h.target == Some(Target::Replica))
-    }
-
-    /// The backend for a request of a session that holds none; None: there is no primary.
-    pub(crate) fn backend_for(&mut self, session: Key<Session>, request: &Request) -> Option<BackendId> {
-        if self.may_read_elsewhere(session, request)
-            && let Some(replica) = self.replica_for(session)
-        {
-            return Some(replica);
-        }
-        self.snapshot.primary()
-    }
-
-    /// Whether anything speaks against a replica for this request.
-    fn may_read_elsewhere(&self, session: Key<Session>, request: &Request) -> bool {
-        let s = &self.sessions[session];
-        let hint = request.plan.as_ref().and_then(|p| p.hint.as_ref()).and_then(|h| h.target);
-        let read_only_begin = request.plan.as_ref().is_some_and(|p| {
-            p.effects.contains(Effects::BEGIN_READ_ONLY) && self.snapshot.settings.split_read_only_transactions
-        });
-        let is_read = request.route == Route::Read || read_only_begin;
-        let target = hint.or(s.target).unwrap_or(if self.snapshot.settings.read_write_splitting {
-            Target::Replica
-        } else {
-            Target::Primary
-        });
-        is_read && target == Target::Replica && s.status.contains(Status::AUTOCOMMIT)
-    }
-
-    /// A replica that may serve this session's read now, by policy.
-    fn replica_for(&mut self, session: Key<Session>) -> Option<BackendId> {
-        let random = self.random();
-        let snapshot = self.snapshot.clone();
-        let freshness = &self.sessions[session].freshness;
-        let strict = snapshot.settings.consistency != Consistency::Eventual;
-        if strict && freshness.primary_only {
-            self.counters.reads_too_fresh += 1;
-            return None;
-        }
-        let mut candidates = [Candidate { backend: 0, weight: 0, outstanding: 0 }; 64];
-        let mut count = 0;
-        let mut usable = 0;
-        for view in &snapshot.backends {
-            let fit = view.role == Role::Replica
-                && view.health == Health::Up
-                && view.weight > 0
-                && view.lag_ms.is_some_and(|lag| lag <= snapshot.settings.replica_lag_ms_max);
-            let refuses =
-                self.dial_pause.get(&view.id).is_some_and(|until| *until > self.now) && self.pool.idle(view.id.0) == 0;
-            if !fit || refuses || count == candidates.len() {
-                continue;
-            }
-            usable += 1;
-            if strict && !freshness.needs.is_empty() && !view.executed.contains(&freshness.needs) {
-                continue;
-            }
-            let outstanding = self.pool.outstanding(view.id.0) + self.pool.waiting(view.id.0);
-            candidates[count] = Candidate { backend: view.id.0, weight: view.weight, outstanding };
-            count += 1;
-        }
-        if count == 0 && usable > 0 {
-            self.counters.reads_too_fresh += 1;
-        }
-        let chosen = match snapshot.settings.balance {
-            Balance::Random => weighted_random(&candidates[..count], random),
-            Balance::LeastOutstanding => two_choices(&candidates[..count], random),
-        };
-        chosen.map(BackendId)
     }
 }

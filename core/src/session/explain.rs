@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::session::local::{Shape, Table};
+use crate::session::replica::Place;
 use crate::session::{Body, Outcome, Progress, Request, Session};
 use crate::slots::Key;
 use weir_net::command::Command;
@@ -25,10 +26,16 @@ impl Engine {
             resends: 0,
             kept: Default::default(),
             schemaless: None,
+            index: None,
+            primary_only: false,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
         };
-        let backend = held.or_else(|| self.backend_for(session, &request));
+        let backend = held.or_else(|| match self.place_for(session, &request) {
+            Place::Backend(backend) => Some(backend),
+            // It waits for a replica, or for the primary's word, and goes to the primary when the time is up.
+            Place::NoPrimary | Place::Stream | Place::Index => self.snapshot.primary(),
+        });
         let name = match (plan.route, backend) {
             (Route::Local, _) => "the gate".to_string(),
             (_, Some(backend)) => self.snapshot.backend(backend).name.clone(),

@@ -291,6 +291,7 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         statements: Default::default(),
         statement_next: 0,
         freshness: Freshness::default(),
+        wishes: Default::default(),
         wrote: Default::default(),
         target: None,
         last_link: None,

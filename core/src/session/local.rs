@@ -98,7 +98,7 @@ impl Engine {
             Shape::Text => Column::text(name, 1024),
             Shape::Number => Column::number(name),
             Shape::Signed => Column::signed(name),
-            Shape::Is(column) => Column { name, ..column.clone() },
+            Shape::Is(column) => Column { name, ..*column },
         });
         put_result(&mut bytes, 1, caps, EofPacket { warnings, status }, &columns.collect::<Vec<_>>(), &table.rows);
         self.say(wire, &bytes);
@@ -155,41 +155,40 @@ impl Engine {
     }
 
     fn set_gate(&mut self, session: Key<Session>, request: Request, values: &[(Box<str>, Box<[u8]>)]) {
+        let mut wishes = self.sessions[session].wishes;
+        let mut token = None;
         for (name, value) in values {
             let text = String::from_utf8_lossy(value).to_string();
             let bad = Refusal::BadGateSetting { name: name.to_string(), value: text.clone() };
             match &**name {
-                "read_after_write_gtid" => match GtidSet::parse(text.as_bytes()) {
-                    Ok(set) => self.sessions[session].freshness.needs.merge(&set),
-                    Err(_) => return self.refuse(session, request, &bad),
-                },
-                // Levels, time-outs and policies per session come with the cluster's control plane: until then only
-                // the value that holds anyway is accepted, so that nobody believes in a setting that does nothing.
-                "read_after_write_consistency" if text.eq_ignore_ascii_case("session") => {}
-                _ => return self.refuse(session, request, &bad),
+                "read_after_write_gtid" => {
+                    match GtidSet::parse(text.trim_matches(|c| c == '\'' || c == '"').as_bytes()) {
+                        Ok(set) => token = Some(set),
+                        Err(_) => return self.refuse(session, request, &bad),
+                    }
+                }
+                _ => {
+                    let bare = text.trim_matches(|c| c == '\'' || c == '"');
+                    if !wishes.set(name, bare) {
+                        return self.refuse(session, request, &bad);
+                    }
+                }
             }
+        }
+        let s = &mut self.sessions[session];
+        s.wishes = wishes;
+        if let Some(set) = token {
+            // A token moves on to another gate: what it says, this session has written.
+            s.freshness.needs.merge(&set);
         }
         self.answer_statement(session, request);
     }
 
-    fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
-        let settings = &self.snapshot.settings;
+    pub(crate) fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
+        let s = &self.sessions[session];
         match name {
-            "read_after_write_gtid" => self.sessions[session].freshness.needs.to_string().into_bytes(),
-            "read_after_write_consistency" => format!("{:?}", settings.consistency).to_uppercase().into_bytes(),
-            "read_after_write_timeout" => settings.read_after_write_ms_max.to_string().into_bytes(),
-            "read_write_splitting_policy" => match settings.read_write_splitting {
-                true => format!("{:?}", settings.balance).to_uppercase().into_bytes(),
-                false => b"DISABLE".to_vec(),
-            },
-            "read_write_splitting_ratio" => {
-                if settings.read_write_splitting {
-                    b"100".to_vec()
-                } else {
-                    b"0".to_vec()
-                }
-            }
-            _ => u8::from(settings.split_read_only_transactions).to_string().into_bytes(),
+            "read_after_write_gtid" => s.freshness.needs.to_string().into_bytes(),
+            _ => s.wishes.show(name, &self.snapshot.settings).into_bytes(),
         }
     }
 
@@ -215,6 +214,7 @@ impl Engine {
         s.wrote = Wrote::Nothing;
         s.lost = None;
         s.target = None;
+        s.wishes = Default::default();
         s.facts = weir_planner::Facts {
             multi_statements: s.facts.multi_statements,
             system_schema: s.facts.system_schema,

@@ -55,7 +55,11 @@ impl Engine {
             *packet = payload;
             return Verdict::AsItIs;
         };
-        let rows = (what == What::RowsEnd).then(|| self.links[link].scan.rows());
+        let (own, own_rows) = match what {
+            What::RowsEnd => self.own_variables(session, payload[HEADER_BYTES - 1]),
+            _ => (Vec::new(), 0),
+        };
+        let rows = (what == What::RowsEnd).then(|| self.links[link].scan.rows() + u64::from(own_rows));
         let shown = self.absorb(session, link, &ok, rows);
         let plain = ok.status.minus(Status::SESSION_STATE_CHANGED);
         let flagged = !shown.is_empty() || self.changed_without_news(session, &ok);
@@ -71,11 +75,13 @@ impl Engine {
         let eof_differs = ok.header == 0xfe && !caps.contains(Capabilities::DEPRECATE_EOF);
         let tracks_as_sent = status == ok.status && shown == ok.track && caps.contains(Capabilities::SESSION_TRACK);
         let untracked = status == ok.status && !flagged;
-        if !eof_differs && warnings == ok.warnings && (tracks_as_sent || untracked) {
+        if !eof_differs && warnings == ok.warnings && (tracks_as_sent || untracked) && own_rows == 0 {
             *packet = payload;
             return Verdict::AsItIs;
         }
+        self.links[link].scan.add_shift(own_rows);
         let mut out = payload[..HEADER_BYTES].to_vec();
+        out[HEADER_BYTES - 1] = out[HEADER_BYTES - 1].wrapping_add(own_rows);
         if eof_differs {
             EofPacket { warnings, status: plain }.encode(&mut out, caps);
         } else {
@@ -83,7 +89,8 @@ impl Engine {
         }
         let len = (out.len() - HEADER_BYTES) as u32;
         out[..3].copy_from_slice(&len.to_le_bytes()[..3]);
-        *packet = out;
+        *packet = own;
+        packet.extend_from_slice(&out);
         Verdict::Changed
     }
 
@@ -210,6 +217,7 @@ impl Engine {
     fn wrote_gtids(&mut self, session: Key<Session>, text: &[u8]) {
         let s = &mut self.sessions[session];
         if let Ok(set) = GtidSet::parse(text) {
+            self.board.note(&set);
             s.freshness.needs.merge(&set);
             s.freshness.primary_only = false;
             s.wrote = Default::default();

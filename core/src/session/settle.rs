@@ -13,6 +13,7 @@ use crate::session::pins::{self, Reasons};
 use crate::session::prepared::Busy;
 use crate::session::previous::keeps_diagnostics;
 use crate::session::refuse::Refusal;
+use crate::session::replica::shows_data;
 use crate::session::trackers::last_row;
 use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
 use crate::slots::Key;
@@ -33,7 +34,9 @@ impl Engine {
                 return;
             }
         };
-        self.backend_ns.saturating_record(self.now.since_ns(request.sent_at));
+        let answer_ns = self.now.since_ns(request.sent_at);
+        self.backend_ns.saturating_record(answer_ns);
+        self.traffic[self.links[link].backend.0 as usize].answered(answer_ns / 1_000);
         if request.progress == Progress::Sent && request.outcome.error.is_some() && !request.kept.is_empty() {
             // The judge of its ERR has swallowed it: once more, on this or another connection.
             return self.send_again(session, request);
@@ -115,8 +118,15 @@ impl Engine {
     /// What the next statement may ask about this one (S21).
     fn settle_previous(&mut self, session: Key<Session>, link: Key<Link>) {
         let slot = self.links[link].slot;
+        let on_primary = Some(self.links[link].backend) == self.snapshot.primary();
         let s = &mut self.sessions[session];
         let Phase::Relaying(request) = &s.phase else { return };
+        if on_primary
+            && request.outcome.rows.is_some()
+            && request.plan.as_ref().is_some_and(|p| shows_data(p.kind, p.reason))
+        {
+            s.freshness.saw_primary = true;
+        }
         if keeps_diagnostics(request.command) {
             if request.outcome.error.is_some() {
                 (s.previous.warnings, s.previous.told) = (1, 1);

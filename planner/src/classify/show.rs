@@ -4,6 +4,7 @@ use super::cursor::Cursor;
 use super::scan::{Calls, Until, unquoted};
 use crate::effects::{Asks, Effects};
 use crate::lexer::TokenKind;
+use crate::limits::PATTERN_BYTES_MAX;
 use crate::plan::{Kind, Local};
 use crate::reason::Reason;
 use crate::word::{Word, kw};
@@ -50,10 +51,16 @@ impl Cursor<'_> {
             return;
         }
         if !self.take(kw::LIKE) {
+            if self.at_statement_end() {
+                self.draft.listing = Some(b"%"[..].into());
+            }
             return self.draft.asks |= Asks::TRACKERS;
         }
         let pattern = self.peek();
         let text = unquoted(self.text(&pattern));
+        if pattern.kind == TokenKind::Text && text.len() <= PATTERN_BYTES_MAX {
+            self.draft.listing = Some(text.into());
+        }
         let fixed = text.iter().take_while(|b| !matches!(b, b'%' | b'_' | b'\\')).count();
         let fixed = text.get(..fixed).unwrap_or_default();
         let name = b"session_track_";

@@ -8,13 +8,21 @@ fn candidates(of: &[(u32, u32)]) -> Vec<Candidate> {
         .map(|(backend, (weight, outstanding))| Candidate {
             backend: backend as u16,
             weight: *weight,
-            outstanding: *outstanding,
+            load: *outstanding,
         })
         .collect()
 }
 
 fn randoms(count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(scramble)
+}
+
+fn per_weight(candidates: &[Candidate], random: u64) -> Option<u16> {
+    two_choices(candidates, Measure::PerWeight, random)
+}
+
+fn alone(candidates: &[Candidate], random: u64) -> Option<u16> {
+    two_choices(candidates, Measure::Alone, random)
 }
 
 /// How often each candidate is chosen in 100,000 draws, in percent.
@@ -41,21 +49,30 @@ fn weights_decide_the_shares() {
 
 #[test]
 fn equal_loads_leave_the_shares_to_the_weights() {
-    assert_near(&shares(two_choices, &[(1, 0), (2, 0), (7, 0)]), &[10.0, 20.0, 70.0], 0.6);
-    assert_near(&shares(two_choices, &[(1, 3), (2, 6), (7, 21)]), &[10.0, 20.0, 70.0], 0.6);
+    assert_near(&shares(per_weight, &[(1, 0), (2, 0), (7, 0)]), &[10.0, 20.0, 70.0], 0.6);
+    assert_near(&shares(per_weight, &[(1, 3), (2, 6), (7, 21)]), &[10.0, 20.0, 70.0], 0.6);
 }
 
 #[test]
 fn the_less_loaded_of_two_is_taken() {
-    assert_eq!(shares(two_choices, &[(1, 1), (1, 0)])[0], 0.0);
-    assert_eq!(shares(two_choices, &[(1, 2), (3, 3)])[0], 0.0, "2/1 is more than 3/3");
-    let worst = shares(two_choices, &[(1, 9), (1, 0), (1, 0)])[0];
+    assert_eq!(shares(per_weight, &[(1, 1), (1, 0)])[0], 0.0);
+    assert_eq!(shares(per_weight, &[(1, 2), (3, 3)])[0], 0.0, "2/1 is more than 3/3");
+    let worst = shares(per_weight, &[(1, 9), (1, 0), (1, 0)])[0];
     assert_eq!(worst, 0.0, "the two draws differ, so the worst is never alone");
 }
 
 #[test]
+fn times_are_compared_alone_and_small_differences_are_none() {
+    assert_near(&shares(alone, &[(1, 500), (2, 520), (7, 510)]), &[10.0, 20.0, 70.0], 0.6);
+    let slow = shares(alone, &[(1, 500), (1, 510), (1, 9_000)]);
+    assert_eq!(slow[2], 0.0);
+    // With a figure that says nothing runs there, nobody gets more than two of three.
+    assert!(shares(alone, &[(1, 0), (1, 100), (1, 100)])[0] < 67.5);
+}
+
+#[test]
 fn nobody_and_nothing() {
-    for choose in [weighted_random, two_choices] {
+    for choose in [weighted_random, per_weight] {
         assert_eq!(choose(&[], 7), None);
         for random in randoms(1000).chain([0, u64::MAX]) {
             assert_eq!(choose(&candidates(&[(0, 0), (0, 0)]), random), None);
@@ -71,20 +88,20 @@ fn closed_loop(weights: &[u32], under_way: u32, speed: &[u32]) -> Vec<f64> {
     let mut flying = 0;
     for (turn, random) in randoms(200_000).enumerate() {
         if flying == under_way {
-            let total: u64 = all.iter().zip(speed).map(|(c, s)| u64::from(c.outstanding * s)).sum();
+            let total: u64 = all.iter().zip(speed).map(|(c, s)| u64::from(c.load * s)).sum();
             let mut point = scramble(random ^ 0x55) % total;
             for (candidate, speed) in all.iter_mut().zip(speed) {
-                let part = u64::from(candidate.outstanding * speed);
+                let part = u64::from(candidate.load * speed);
                 if point < part {
-                    candidate.outstanding -= 1;
+                    candidate.load -= 1;
                     break;
                 }
                 point -= part;
             }
             flying -= 1;
         }
-        let chosen = usize::from(two_choices(&all, random).unwrap());
-        all[chosen].outstanding += 1;
+        let chosen = usize::from(per_weight(&all, random).unwrap());
+        all[chosen].load += 1;
         flying += 1;
         if turn > 1000 {
             counts[chosen] += 1;

@@ -106,6 +106,10 @@ impl Control {
             version: "9.7.4-sim".to_string(),
             version_number: 90704,
             read_only: server.store.replica,
+            zone: String::new(),
+            queries_per_second: 0,
+            threads_connected: 0,
+            threads_running: 0,
         }
     }
 

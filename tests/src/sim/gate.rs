@@ -1,7 +1,9 @@
 //! The gate as a whole: its cores, the letters between them, and the control thread.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use weir_core::board::Board;
 use weir_core::engine::{DialFault, EngineOptions};
 use weir_core::mail::{CoreId, Mail};
 
@@ -28,6 +30,7 @@ impl Gate {
         let mut random = Random::new(plan.seed ^ 0x9a7e);
         let mut control = Control::new(plan, &mut random);
         let snapshot = control.look(scene, servers);
+        let board = Arc::<Board>::default();
         let core = |id: u16| {
             let options = EngineOptions {
                 core: CoreId(id),
@@ -37,6 +40,7 @@ impl Gate {
                 seed: plan.seed ^ u64::from(id),
                 tag: 7,
                 snapshot: snapshot.clone(),
+                board: board.clone(),
             };
             Core::new(usize::from(id), options, plan.lent_max)
         };

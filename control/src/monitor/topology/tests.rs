@@ -1,6 +1,6 @@
 use super::*;
 use crate::client::ServerError;
-use crate::monitor::facts::Channel;
+use crate::monitor::facts::{Channel, Receiver};
 use weir_core::snapshot::Address;
 
 const UUID: &str = "3aecbfe0-e779-11f1-be4c-02fc00000001";
@@ -22,12 +22,17 @@ fn primary(executed: u64) -> Facts {
         group: None,
         applying_ms: None,
         received_ms: None,
+        vitals: crate::monitor::vitals::Vitals::default(),
+        standing: Standing::Serving,
+        lost: 0,
+        restarts: 0,
     }
 }
 
 fn replica(received: u64, executed: u64) -> Facts {
     let channel = Channel {
         name: String::new(),
+        source_uuid: String::new(),
         receiver: Receiver::Connected,
         applier_runs: true,
         received: set(received),
@@ -228,4 +233,81 @@ fn the_face_is_the_lowest_of_those_that_are_up() {
     fall(&mut topology, 0);
     fall(&mut topology, 1);
     assert_eq!(topology.news().unwrap().face.version, "8.0.40");
+}
+
+#[test]
+fn a_wiped_server_is_no_primary_and_a_replica_again_when_it_replicates() {
+    let mut topology = topology(&[None, None]);
+    look(&mut topology, 0, 0, Facts { standing: Standing::ServerWiped, lost: 9, ..primary(0) });
+    assert_eq!(topology.views()[0].role, Role::Unknown);
+    assert!(topology.note(0).contains("has lost 9 transactions"));
+    look(&mut topology, 0, 0, Facts { standing: Standing::ServerWiped, lost: 9, ..replica(5, 0) });
+    assert_eq!(topology.views()[0].role, Role::Replica);
+    let texts = look(&mut topology, 0, 0, Facts { standing: Standing::ServerRestarted, ..primary(9) });
+    assert!(texts.contains(&"was restarted".to_string()), "{texts:?}");
+}
+
+/// S66, S78: roles hold when nobody tells of a replica any more, and it gets no reads until somebody does.
+#[test]
+fn a_stale_replica_keeps_its_role_and_gets_no_reads() {
+    let mut topology = topology(&[None, None]);
+    look(&mut topology, 0, 0, primary(9));
+    look(&mut topology, 0, 1, replica(9, 9));
+    assert_eq!(topology.views()[1].lag_ms, Some(0));
+    for backend in [0, 1] {
+        assert_eq!(topology.handle_stale(5, backend).len(), 1);
+        assert!(topology.handle_stale(6, backend).is_empty(), "told once");
+    }
+    let views = topology.views();
+    assert_eq!((views[0].role, views[0].health, views[0].lag_ms), (Role::Primary, Health::Up, Some(0)));
+    assert_eq!((views[1].role, views[1].health, views[1].lag_ms), (Role::Replica, Health::Up, None));
+    look(&mut topology, 7, 1, replica(9, 9));
+    assert_eq!(topology.views()[1].lag_ms, Some(0));
+}
+
+#[test]
+fn backends_come_and_go_and_keep_their_index() {
+    let mut topology = topology(&[None]);
+    let address = Address::Tcp("127.0.0.1:2000".parse().unwrap());
+    assert!(!topology.is_known(&address, "u"));
+    assert_eq!(topology.add(BackendConfig::at(&address), Some("another".to_string())), 1);
+    assert!(topology.is_known(&address, "u") && topology.is_known(&Address::Unix("/x".into()), "another"));
+    look(&mut topology, 0, 0, primary(9));
+    look(&mut topology, 0, 1, replica(9, 9));
+    assert_eq!(topology.views()[1].role, Role::Unknown);
+    assert!(topology.note(1).contains("another server"));
+    topology.remove(0);
+    assert_eq!(look(&mut topology, 0, 0, primary(9)), [""; 0]);
+    let healths: Vec<Health> = topology.views().iter().map(|view| view.health).collect();
+    assert_eq!(healths, [Health::Gone, Health::Up]);
+}
+
+/// S75: the controllers' word decides among servers that are writable, and none is primary by their word alone.
+#[test]
+fn the_ordained_primary_is_the_only_one() {
+    let mut topology = topology(&[None, None]);
+    let names: Vec<String> = topology.views().into_iter().map(|view| view.name).collect();
+    let roles = |topology: &Topology| topology.views().iter().map(|view| view.role).collect::<Vec<_>>();
+    let ordained = |epoch, at: Option<usize>| Ordained { epoch, primary: at.map(|at: usize| names[at].clone()) };
+    topology.ordain(ordained(1, Some(1)));
+    look(&mut topology, 0, 0, primary(5));
+    look(&mut topology, 0, 1, replica(5, 5));
+    assert_eq!(roles(&topology), [Role::Unknown, Role::Replica]);
+    assert!(topology.note(0).contains("in epoch 1 the controllers name"), "{}", topology.note(0));
+    // Both are writable: without a word nobody would be believed.
+    look(&mut topology, 0, 1, primary(5));
+    assert_eq!(roles(&topology), [Role::Unknown, Role::Primary]);
+    topology.ordain(ordained(2, None));
+    assert_eq!(roles(&topology), [Role::Unknown, Role::Unknown]);
+    topology.ordain(ordained(3, Some(0)));
+    assert_eq!(roles(&topology), [Role::Primary, Role::Unknown]);
+}
+
+#[test]
+fn a_changed_weight_is_news() {
+    let mut topology = topology(&[None]);
+    look(&mut topology, 0, 0, primary(5));
+    assert!(topology.news().is_some() && topology.news().is_none());
+    topology.set_weight(0, 7);
+    assert_eq!(topology.news().unwrap().backends[0].weight, 7);
 }

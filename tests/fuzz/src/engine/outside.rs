@@ -106,6 +106,10 @@ impl Outside {
             version: "9.7.4".to_owned(),
             version_number: self.version_number,
             read_only: self.roles[at] == Role::Replica,
+            zone: String::new(),
+            queries_per_second: 0,
+            threads_connected: 0,
+            threads_running: 0,
         }
     }
 }

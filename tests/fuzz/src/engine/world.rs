@@ -59,6 +59,7 @@ impl World {
             seed: u64::from(flags),
             tag: 7,
             snapshot: outside.snapshot(),
+            board: Default::default(),
         };
         let now = Instant(1);
         let tells = std::env::var_os("WEIR_FUZZ_TRACE").is_some();

@@ -166,9 +166,9 @@ impl Parser<'_> {
     }
 
     fn select(&mut self) -> Result<Statement, String> {
-        let mut items = vec![self.expr()?];
+        let mut items = vec![self.item()?];
         while self.take_symbol(',') {
-            items.push(self.expr()?);
+            items.push(self.item()?);
         }
         let from = if self.take("FROM") { Some(self.table()?) } else { None };
         let mut key = None;
@@ -183,6 +183,12 @@ impl Parser<'_> {
             self.expect("UPDATE")?;
         }
         Ok(Statement::Select { items, from, key, limit, locking })
+    }
+
+    /// `expr` or `expr=expr`.
+    fn item(&mut self) -> Result<Expr, String> {
+        let left = self.expr()?;
+        Ok(if self.take_symbol('=') { Expr::Call("=".to_string(), vec![left, self.expr()?]) } else { left })
     }
 
     fn insert(&mut self, replace: bool) -> Result<Statement, String> {

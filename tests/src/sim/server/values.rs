@@ -46,6 +46,8 @@ impl Work<'_> {
                 }
                 Some(self.session.insert_id.to_string())
             }
+            "=" => Some(u8::from(values.first() == values.get(1)).to_string()),
+            "IS_USED_LOCK" => self.store.user_locks.get(&first).map(|holder| holder.to_string()),
             "NULLIF" => Some(first).filter(|first| values.get(1) != Some(first)),
             "COALESCE" => values.into_iter().find(|value| !value.is_empty()),
             "ROW_COUNT" => Some(self.session.row_count.to_string()),

@@ -1,0 +1,163 @@
+//! `weir ctl`: its flags and what they call.
+
+use super::{FAILED, UNREACHABLE, WRONG_USE, fail};
+use crate::config::controller::LISTEN_PORT;
+use crate::config::{self, address};
+use crate::controller::record::Wanted;
+use crate::ctl;
+use crate::ctl::cluster::{self, Ask, Edit};
+use crate::grpc::tls::TlsFiles;
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct CtlFlags {
+    #[command(subcommand)]
+    command: CtlCommand,
+    #[command(flatten)]
+    tls: TlsFlags,
+    /// As JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// How to prove who we are, and know who answers.
+#[derive(Args)]
+struct TlsFlags {
+    /// Our certificate's file (PEM, with its chain); changes from another machine need one.
+    #[arg(long, value_name = "FILE", global = true)]
+    tls_cert: Option<PathBuf>,
+    /// The file of its private key (PEM).
+    #[arg(long, value_name = "FILE", global = true)]
+    tls_key: Option<PathBuf>,
+    /// The authority that signs the other side's certificate (PEM); switches TLS on.
+    #[arg(long, value_name = "FILE", global = true)]
+    tls_ca: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Whom {
+    /// The controllers' gRPC addresses, separated by commas.
+    #[arg(long, value_name = "LIST", default_value_t = format!("127.0.0.1:{LISTEN_PORT}"))]
+    controller: String,
+}
+
+#[derive(Subcommand)]
+enum CtlCommand {
+    /// A gate's backends, pools, sessions, latencies and pins.
+    Status {
+        /// The gate's gRPC address.
+        #[arg(long, value_name = "HOST:PORT", default_value_t = format!("127.0.0.1:{}", config::ADMIN_PORT + 1))]
+        addr: String,
+    },
+    /// The cluster's record: epoch, primary, members.
+    Topology(Whom),
+    /// The tablets, their leases and what they say.
+    Tablets(Whom),
+    /// The gates, as they announce themselves.
+    Gates(Whom),
+    /// The controllers, and which of them leads.
+    Controllers(Whom),
+    /// Change what is wanted of a member.
+    Set {
+        member: String,
+        #[command(flatten)]
+        whom: Whom,
+        /// Gates prefer replicas of their own zone; '' for none.
+        #[arg(long)]
+        zone: Option<String>,
+        /// Share of reads beside the other replicas; 0 for none.
+        #[arg(long)]
+        weight: Option<u32>,
+        /// Whether it may ever become primary.
+        #[arg(long, value_enum)]
+        wanted: Option<Wanted>,
+        /// NAME=VALUE; an empty value takes the tag away. Repeatable.
+        #[arg(long, value_name = "NAME=VALUE", value_parser = tag)]
+        tag: Vec<(String, String)>,
+    },
+    /// Take a member out that is not the primary; its tablet, if it lives, comes back as a new one.
+    Forget {
+        member: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+}
+
+impl ValueEnum for Wanted {
+    fn value_variants<'a>() -> &'a [Wanted] {
+        &[Wanted::Any, Wanted::Replica]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(match self {
+            Wanted::Any => "any",
+            Wanted::Replica => "replica",
+        }))
+    }
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_string(), value.to_string()))
+}
+
+pub fn run(flags: CtlFlags) -> ExitCode {
+    let CtlFlags { command, tls, json } = flags;
+    let tls = TlsFiles { cert: tls.tls_cert, key: tls.tls_key, ca: tls.tls_ca };
+    let shown = match command {
+        CtlCommand::Status { addr } => ctl::status_over(&addr, &tls)
+            .and_then(|status| if json { ctl::json(&status) } else { Ok(ctl::tables(&status)) }),
+        CtlCommand::Set { member, whom, zone, weight, wanted, tag } => {
+            let edit = Edit { zone, weight, wanted, tags: tag };
+            if edit == Edit::default() {
+                return fail(WRONG_USE, &"nothing is to be set: name --zone, --weight, --wanted or --tag");
+            }
+            return changed(whom, tls, json, |ask| cluster::set(ask, &member, &edit));
+        }
+        CtlCommand::Forget { member, whom } => return changed(whom, tls, json, |ask| cluster::forget(ask, &member)),
+        CtlCommand::Topology(whom) => {
+            ask(whom, tls).and_then(|ask| show(cluster::topology(&ask)?, json, cluster::TopologyView::table))
+        }
+        CtlCommand::Tablets(whom) => ask(whom, tls)
+            .and_then(|ask| show(cluster::tablets(&ask)?, json, |all| cluster::registered_table("TABLET", all))),
+        CtlCommand::Gates(whom) => ask(whom, tls)
+            .and_then(|ask| show(cluster::gates(&ask)?, json, |all| cluster::registered_table("GATE", all))),
+        CtlCommand::Controllers(whom) => ask(whom, tls)
+            .and_then(|ask| show(cluster::controllers(&ask)?, json, |peers| cluster::controllers_table(peers))),
+    };
+    print(shown, UNREACHABLE)
+}
+
+/// A change that is refused is not the same as a controller that can't be reached.
+fn changed(
+    whom: Whom,
+    tls: TlsFiles,
+    json: bool,
+    work: impl FnOnce(&Ask) -> Result<cluster::TopologyView, String>,
+) -> ExitCode {
+    let shown = ask(whom, tls).and_then(|ask| show(work(&ask)?, json, cluster::TopologyView::table));
+    print(shown, FAILED)
+}
+
+fn ask(whom: Whom, tls: TlsFiles) -> Result<Ask, String> {
+    Ok(Ask { controllers: address::list(&whom.controller, CONTROLLERS_MAX)?, tls })
+}
+
+fn show<T: serde::Serialize>(view: T, json: bool, table: impl FnOnce(&T) -> String) -> Result<String, String> {
+    if json { cluster::json(&view) } else { Ok(table(&view)) }
+}
+
+fn print(shown: Result<String, String>, code: u8) -> ExitCode {
+    match shown {
+        Ok(text) => {
+            println!("{}", text.trim());
+            ExitCode::SUCCESS
+        }
+        Err(text) => fail(code, &text),
+    }
+}
+
+/// More than anyone runs.
+const CONTROLLERS_MAX: usize = 16;

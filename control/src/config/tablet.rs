@@ -1,0 +1,356 @@
+//! The tablet's configuration: what was typed in a file or as flags, and what it means.
+//!
+//! Invariant: as for the gate: a [`TabletConfig`] is right, flags are stronger than the environment, the environment is
+//! stronger than the file, and every mistake is reported with its place. All keys stand in one section, `[tablet]`.
+
+use super::controller::{Side, judge_tls};
+use super::mistake::{Given, Mistakes, Place, suggestion};
+use super::section::{Section, Typed};
+use super::{LogConfig, LogFormat, MONITOR_USER, address};
+use crate::grpc::tls::TlsFiles;
+use clap::Args;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use weir_core::snapshot::Address;
+use weir_net::secret::Secret;
+
+/// Everything that a tablet needs to start.
+#[derive(Clone, Debug)]
+pub struct TabletConfig {
+    pub name: String,
+    pub server: Address,
+    pub listen: SocketAddr,
+    /// Where gates reach the server; None: `server` if that is TCP, else its `report_host`.
+    pub advertise: Option<Address>,
+    pub user: String,
+    pub password: Secret,
+    /// Runs admin statements and kills; by default the monitor's account, which may do little.
+    pub admin_user: String,
+    pub admin_password: Secret,
+    pub interval_ms: u64,
+    pub timeout_ms: u64,
+    /// The file of table permissions.
+    pub permissions: Option<PathBuf>,
+    /// For gRPC.
+    pub tls: TlsFiles,
+    pub log: LogConfig,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct TabletFlags {
+    /// The configuration file (TOML, section [tablet]); --print-config shows every key.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The MySQL server: HOST:PORT or unix:PATH. [default: 127.0.0.1:3306]
+    #[arg(long, value_name = "ADDR")]
+    pub server: Option<String>,
+    /// Where gates and controllers ask, over gRPC. [default: 127.0.0.1:7406]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Where gates reach the server. [default: --server if that is TCP, else the server's report_host]
+    #[arg(long, value_name = "ADDR")]
+    pub advertise: Option<String>,
+    /// What gates call it. [default: the server's address]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The account that looks at the server. [default: weir]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// A file whose first line is its password; or WEIR_MONITOR_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// The account for admin statements and kills. [default: --user]
+    #[arg(long, value_name = "USER")]
+    pub admin_user: Option<String>,
+    /// A file whose first line is its password.
+    #[arg(long, value_name = "FILE")]
+    pub admin_password_file: Option<PathBuf>,
+    /// The file of table permissions (TOML or JSON).
+    #[arg(long, value_name = "FILE")]
+    pub permissions: Option<PathBuf>,
+    /// The certificate's file for gRPC (PEM, with its chain).
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The file of its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// The authority whose certificates may change things (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// What is logged: off, error, warn, info, debug or trace, also per part. [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// How it is logged. [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Read the configuration, say what is wrong with it, and end.
+    #[arg(long)]
+    pub check_config: bool,
+    /// Print the configuration that holds, and end.
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// Name, default and meaning of each key.
+const KEYS: [(&str, &str, &str); 17] = [
+    ("server", "\"127.0.0.1:3306\"", "The MySQL server: \"host:port\" or \"unix:/path\"."),
+    ("listen", "\"127.0.0.1:7406\"", "Where gates and controllers ask, over gRPC."),
+    ("advertise", "\"\"", "Where gates reach the server; by default server if that is TCP, else its report_host."),
+    ("name", "\"\"", "What gates call it; by default the server's address."),
+    ("user", "\"weir\"", "The account that looks. It needs REPLICATION CLIENT and SELECT on performance_schema."),
+    ("password", "\"\"", "Its password. Better in password_file or in the environment (WEIR_MONITOR_PASSWORD)."),
+    ("password_file", "\"\"", "A file whose first line is the password."),
+    ("admin_user", "\"\"", "The account for admin statements and kills (CONNECTION_ADMIN); by default user."),
+    ("admin_password_file", "\"\"", "A file whose first line is its password."),
+    ("interval_ms", "250", "Between two looks at the server, 10 to 60000."),
+    ("timeout_ms", "2000", "A server that takes longer to answer is silent, 50 to 60000."),
+    ("permissions", "\"\"", "The file of table permissions, TOML or JSON."),
+    ("tls_cert", "\"\"", "The certificate's file for gRPC (PEM, with its chain). Needs tls_key."),
+    ("tls_key", "\"\"", "The file of its private key (PEM)."),
+    ("tls_ca", "\"\"", "The authority whose certificates may change things (PEM). Without one only the loopback may."),
+    ("log", "\"info\"", "off, error, warn, info, debug or trace; also per part."),
+    ("log_format", "\"text\"", "\"text\" for people, \"json\" for machines."),
+];
+
+const PATHS: [&str; 6] = ["password_file", "admin_password_file", "permissions", "tls_cert", "tls_key", "tls_ca"];
+
+const SECTION: Section = Section { name: "tablet", keys: &KEYS, paths: &PATHS };
+
+impl TabletConfig {
+    /// For a tablet inside another process: any port, usual intervals.
+    pub fn local(server: &Address, user: &str, password: &str) -> TabletConfig {
+        TabletConfig {
+            name: address::show(server),
+            server: server.clone(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertise: matches!(server, Address::Tcp(_)).then(|| server.clone()),
+            user: user.to_string(),
+            password: Secret::from(password.as_bytes()),
+            admin_user: user.to_string(),
+            admin_password: Secret::from(password.as_bytes()),
+            interval_ms: 250,
+            timeout_ms: 2_000,
+            permissions: None,
+            tls: TlsFiles::default(),
+            log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
+        }
+    }
+}
+
+pub fn load(flags: &TabletFlags, environment: &dyn Fn(&str) -> Option<String>) -> Result<TabletConfig, Mistakes> {
+    let (mut typed, mut mistakes) = (Typed::new(), Mistakes::default());
+    if let Some(path) = &flags.config {
+        SECTION.read_file(path, &mut typed, &mut mistakes);
+    }
+    if let Some(password) = environment(super::typed::PASSWORD_VARIABLE) {
+        typed.remove("password_file");
+        typed.insert("password", Given::new(password, Place::Variable(super::typed::PASSWORD_VARIABLE)));
+    }
+    overlay(flags, &mut typed);
+    judge(&typed, mistakes)
+}
+
+fn overlay(flags: &TabletFlags, typed: &mut Typed) {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    if flags.password_file.is_some() {
+        typed.remove("password");
+    }
+    let format = flags.log_format.map(|format| if format == LogFormat::Json { "json" } else { "text" }.to_string());
+    let given = [
+        ("server", "--server", flags.server.clone()),
+        ("listen", "--listen", flags.listen.clone()),
+        ("advertise", "--advertise", flags.advertise.clone()),
+        ("name", "--name", flags.name.clone()),
+        ("user", "--user", flags.user.clone()),
+        ("password_file", "--password-file", path(&flags.password_file)),
+        ("admin_user", "--admin-user", flags.admin_user.clone()),
+        ("admin_password_file", "--admin-password-file", path(&flags.admin_password_file)),
+        ("permissions", "--permissions", path(&flags.permissions)),
+        ("tls_cert", "--tls-cert", path(&flags.tls_cert)),
+        ("tls_key", "--tls-key", path(&flags.tls_key)),
+        ("tls_ca", "--tls-ca", path(&flags.tls_ca)),
+        ("log", "--log", flags.log.clone()),
+        ("log_format", "--log-format", format),
+    ];
+    for (name, flag, value) in given {
+        if let Some(value) = value {
+            typed.insert(name, Given::by_flag(value, flag));
+        }
+    }
+}
+
+fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes> {
+    let local = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], address::MYSQL_PORT)));
+    let mut config = TabletConfig::local(&local, MONITOR_USER, "");
+    config.listen = SocketAddr::from(([127, 0, 0, 1], LISTEN_PORT));
+    let text = |name: &str| typed.get(name).filter(|given| !given.value.is_empty());
+    if let Some(Given { value, place }) = text("server")
+        && let Some(server) = mistakes.keep(place, address::backend(value))
+    {
+        config.name.clone_from(value);
+        config.advertise = matches!(server, Address::Tcp(_)).then(|| server.clone());
+        config.server = server;
+    }
+    if let Some(Given { value, place }) = text("listen")
+        && let Some(listen) = mistakes.keep(place, address::tablet(value))
+    {
+        config.listen = listen;
+    }
+    if let Some(Given { value, place }) = text("advertise")
+        && let Some(advertise) = mistakes.keep(place, address::backend(value))
+    {
+        config.advertise = Some(advertise);
+    }
+    if let Some(Given { value, .. }) = text("name") {
+        config.name.clone_from(value);
+    }
+    if let Some(Given { value, .. }) = text("user") {
+        config.user.clone_from(value);
+    }
+    if let (Some(password), Some(_)) = (text("password"), text("password_file")) {
+        mistakes.add(&password.place, "password and password_file contradict each other: keep one of the two");
+    } else if let Some(Given { value, .. }) = text("password") {
+        config.password = Secret::from(value.as_bytes());
+    } else if let Some(file) = text("password_file") {
+        config.password = first_line(file, &mut mistakes);
+    }
+    (config.admin_user, config.admin_password) = (config.user.clone(), config.password.clone());
+    if let Some(Given { value, .. }) = text("admin_user") {
+        (config.admin_user, config.admin_password) = (value.clone(), Secret::empty());
+    }
+    if let Some(file) = text("admin_password_file") {
+        config.admin_password = first_line(file, &mut mistakes);
+    }
+    for (name, least, most, to) in
+        [("interval_ms", 10, 60_000, &mut config.interval_ms), ("timeout_ms", 50, 60_000, &mut config.timeout_ms)]
+    {
+        let Some(Given { value, place }) = text(name) else { continue };
+        match value.parse().ok().filter(|number| (least..=most).contains(number)) {
+            Some(number) => *to = number,
+            None => mistakes.add(place, format!("{name} must be a whole number from {least} to {most}")),
+        }
+    }
+    if let Some(Given { value, .. }) = text("permissions") {
+        config.permissions = Some(PathBuf::from(value));
+        if let Err(found) = crate::acl::file::read(Path::new(value)) {
+            mistakes.0.extend(found.0);
+        }
+    }
+    config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
+    judge_log(&text, &mut config.log, &mut mistakes);
+    match mistakes.is_empty() {
+        true => Ok(config),
+        false => Err(mistakes),
+    }
+}
+
+pub fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut LogConfig, mistakes: &mut Mistakes) {
+    if let Some(Given { value, place }) = text("log") {
+        log.filter.clone_from(value);
+        mistakes.keep(place, crate::log::check(value));
+    }
+    if let Some(Given { value, place }) = text("log_format") {
+        match value.as_str() {
+            "text" => log.format = LogFormat::Text,
+            "json" => log.format = LogFormat::Json,
+            other => {
+                let text = format!("log_format cannot be '{other}'; {}", suggestion(other, ["text", "json"]));
+                mistakes.add(place, text);
+            }
+        }
+    }
+}
+
+fn first_line(file: &Given<String>, mistakes: &mut Mistakes) -> Secret {
+    match std::fs::read_to_string(&file.value) {
+        Ok(text) => Secret::from(text.lines().next().unwrap_or_default().as_bytes()),
+        Err(error) => {
+            let text = format!("'{}' cannot be read ({error}): put the password into its first line", file.value);
+            mistakes.add(&file.place, text);
+            Secret::empty()
+        }
+    }
+}
+
+/// As a file that could be read again. Passwords are never shown.
+pub fn print(config: &TabletConfig) -> String {
+    let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
+    let file =
+        |path: &Option<PathBuf>| quoted(&path.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
+    let mut out = String::from(
+        "# The configuration of this tablet. Lines that begin with '#' and a key show defaults.\n\n[tablet]\n",
+    );
+    for (name, default, doc) in KEYS {
+        let value = match name {
+            "server" => quoted(&address::show(&config.server)),
+            "listen" => quoted(&config.listen.to_string()),
+            "advertise" => quoted(&config.advertise.as_ref().map(address::show).unwrap_or_default()),
+            "name" => quoted(&config.name),
+            "user" => quoted(&config.user),
+            "admin_user" => quoted(&config.admin_user),
+            "interval_ms" => config.interval_ms.to_string(),
+            "timeout_ms" => config.timeout_ms.to_string(),
+            "permissions" => file(&config.permissions),
+            "tls_cert" => file(&config.tls.cert),
+            "tls_key" => file(&config.tls.key),
+            "tls_ca" => file(&config.tls.ca),
+            "log" => quoted(&config.log.filter),
+            "log_format" => quoted(if config.log.format == LogFormat::Json { "json" } else { "text" }),
+            _ => default.to_string(),
+        };
+        let mark = if value == default { "# " } else { "" };
+        let _ = writeln!(out, "# {doc}\n{mark}{name} = {value}");
+    }
+    out
+}
+
+/// gRPC of a tablet; a gate's own is 7307.
+const LISTEN_PORT: u16 = 7406;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(text: &str) -> Result<TabletConfig, Mistakes> {
+        let (mut typed, mut mistakes) = (Typed::new(), Mistakes::default());
+        SECTION.read(Path::new("t.toml"), text, &mut typed, &mut mistakes);
+        judge(&typed, mistakes)
+    }
+
+    #[test]
+    fn a_file_is_understood_and_printed_so_that_it_can_be_read_again() {
+        let text = "[tablet]\nserver = \"unix:/run/m.sock\"\nadvertise = \"10.0.0.7\"\ninterval_ms = 1_000\nlog_format = \"json\"\n";
+        let config = judged(text).unwrap();
+        assert_eq!((config.server.clone(), config.interval_ms), (Address::Unix("/run/m.sock".into()), 1_000));
+        let printed = print(&config);
+        let again = judged(&printed).unwrap();
+        assert_eq!(print(&again), printed);
+        assert_eq!(again.advertise, Some(Address::Tcp("10.0.0.7:3306".parse().unwrap())));
+        // Only the server knows where it is.
+        assert_eq!(judged("[tablet]\nserver = \"unix:/run/m.sock\"\n").unwrap().advertise, None);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_with_its_place() {
+        let text = "[tabelt]\n[tablet]\nserver = \"a b\"\nlisten = \"host\"\ninterval_ms = 5\ntimeout_ms = \"1s\"\n\
+                    lisen = 1\npassword = \"x\"\npassword_file = \"y\"\npermissions = \"none.toml\"\nlog = \"weir=loud\"\nlog_format = \"xml\"\n";
+        let found: Vec<String> = judged(text).unwrap_err().0.iter().map(ToString::to_string).collect();
+        let expected = [
+            "t.toml:1:2: there is no section 'tabelt'",
+            "t.toml:6:14: timeout_ms must be a whole number",
+            "t.toml:7:1: [tablet] has no key 'lisen'; did you mean 'listen'?",
+            "t.toml:3:10: 'a b' is no address",
+            "t.toml:4:10: 'host' has no port",
+            "t.toml:8:12: password and password_file contradict",
+            "t.toml:5:15: interval_ms must be a whole number from 10",
+            "none.toml: cannot be read",
+            "t.toml:11:7: ",
+            "t.toml:12:14: log_format cannot be 'xml'",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for expected in expected {
+            assert!(found.iter().any(|text| text.starts_with(expected)), "{expected}\n{found:#?}");
+        }
+    }
+}

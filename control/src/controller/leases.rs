@@ -1,0 +1,219 @@
+//! Leases: who is there, and until when one counts on it.
+//!
+//! A lease is a promise to its holder: until it ends, nobody else is given what the holder has. So its holder counts from
+//! before it asked, and this book from after it answered, with some grace: the book never thinks it over too early.
+//!
+//! Invariant: leases live in the leader's memory and are not stored. A new leader knows none of those that the leader
+//! before has given; so for one whole lease from the start of its leadership it takes every one as held.
+//! Time is an argument.
+
+use super::limits;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Tablet,
+    Gate,
+}
+
+/// What a tablet or a gate says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    pub role: String,
+    pub is_serving: bool,
+    pub why: String,
+    pub epoch_seen: u64,
+    pub server_uuid: String,
+    pub version: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub address: String,
+    pub grpc: String,
+    pub presence: Presence,
+    id: u64,
+    until: Instant,
+}
+
+#[derive(Debug)]
+pub struct Leases {
+    since: Instant,
+    lease: Duration,
+    holders: BTreeMap<(Kind, String), Holder>,
+    last_id: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseError {
+    /// Register again.
+    Unknown,
+    /// Another one of this name is alive.
+    NameTaken {
+        address: String,
+    },
+    Full,
+}
+
+impl Leases {
+    /// The book of a leadership that began at `since`. `seed`: ids of an earlier one mean nothing here.
+    pub fn new(since: Instant, lease_ms: u32, seed: u64) -> Leases {
+        let lease = Duration::from_millis(u64::from(lease_ms));
+        Leases { since, lease, holders: BTreeMap::new(), last_id: seed }
+    }
+
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Gives a lease. The same server or gate may come again before its old lease has ended: it was restarted.
+    pub fn register(
+        &mut self,
+        now: Instant,
+        (kind, name): (Kind, &str),
+        (address, grpc): (&str, &str),
+        presence: Presence,
+    ) -> Result<u64, LeaseError> {
+        self.forget(now);
+        let key = (kind, name.to_string());
+        if let Some(holder) = self.holders.get(&key) {
+            let is_same = holder.address == address
+                || (!presence.server_uuid.is_empty() && holder.presence.server_uuid == presence.server_uuid);
+            if !is_same && now < holder.until {
+                return Err(LeaseError::NameTaken { address: holder.address.clone() });
+            }
+        } else if self.count(kind) >= most(kind) {
+            return Err(LeaseError::Full);
+        }
+        self.last_id = self.last_id.wrapping_add(1).max(1);
+        let until = now + self.with_grace();
+        let holder = Holder { address: address.to_string(), grpc: grpc.to_string(), presence, id: self.last_id, until };
+        self.holders.insert(key, holder);
+        Ok(self.last_id)
+    }
+
+    /// Prolongs a lease, also one that has just ended: nothing was given away meanwhile, or its id would be another.
+    pub fn renew(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        name: &str,
+        id: u64,
+        presence: Presence,
+    ) -> Result<(), LeaseError> {
+        let until = now + self.with_grace();
+        match self.holders.get_mut(&(kind, name.to_string())) {
+            Some(holder) if holder.id == id => {
+                (holder.until, holder.presence) = (until, presence);
+                Ok(())
+            }
+            Some(_) | None => Err(LeaseError::Unknown),
+        }
+    }
+
+    /// How long it must still be taken as held.
+    pub fn left(&self, now: Instant, kind: Kind, name: &str) -> Duration {
+        // Of leases that an earlier leader has given we know only that none began after our leadership.
+        let before_us = self.since + self.with_grace();
+        let holder = self.holders.get(&(kind, name.to_string()));
+        let until = holder.map_or(before_us, |holder| holder.until.max(before_us));
+        until.saturating_duration_since(now)
+    }
+
+    /// Those that we have given and that have not ended.
+    pub fn held(&self, now: Instant, kind: Kind) -> impl Iterator<Item = (&str, &Holder, Duration)> {
+        self.all(now, kind).filter(|(_, _, left)| !left.is_zero())
+    }
+
+    /// Also those that have ended not long ago, with nothing left.
+    pub fn all(&self, now: Instant, kind: Kind) -> impl Iterator<Item = (&str, &Holder, Duration)> {
+        let of_kind = self.holders.iter().filter(move |((of, _), _)| *of == kind);
+        of_kind.map(move |((_, name), holder)| (name.as_str(), holder, holder.until.saturating_duration_since(now)))
+    }
+
+    fn count(&self, kind: Kind) -> usize {
+        self.holders.keys().filter(|(of, _)| *of == kind).count()
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.holders.retain(|_, holder| now < holder.until + limits::LISTED_AFTER);
+    }
+
+    fn with_grace(&self) -> Duration {
+        self.lease + self.lease * limits::LEASE_GRACE_PERMILLE / 1_000
+    }
+}
+
+fn most(kind: Kind) -> usize {
+    match kind {
+        Kind::Tablet => limits::MEMBERS_MAX,
+        Kind::Gate => limits::GATES_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn presence(uuid: &str) -> Presence {
+        Presence { server_uuid: uuid.to_string(), ..Presence::default() }
+    }
+
+    #[test]
+    fn a_lease_is_over_later_here_than_for_its_holder() {
+        let start = Instant::now();
+        let mut leases = Leases::new(start - ms(60_000), 1_000, 0);
+        let id = leases.register(start, (Kind::Tablet, "a"), ("db1:1", ""), presence("u")).unwrap();
+        assert_eq!(leases.left(start, Kind::Tablet, "a"), ms(1_050));
+        leases.renew(start + ms(700), Kind::Tablet, "a", id, presence("u")).unwrap();
+        assert_eq!(leases.left(start + ms(1_000), Kind::Tablet, "a"), ms(750));
+        assert_eq!(leases.left(start + ms(1_749), Kind::Tablet, "a"), ms(1));
+        assert_eq!(leases.left(start + ms(1_751), Kind::Tablet, "a"), Duration::ZERO);
+        assert_eq!(leases.held(start + ms(1_751), Kind::Tablet).count(), 0);
+        assert_eq!(leases.all(start + ms(1_751), Kind::Tablet).count(), 1);
+        assert_eq!(leases.renew(start, Kind::Tablet, "a", id + 1, presence("u")), Err(LeaseError::Unknown));
+        assert_eq!(leases.renew(start, Kind::Gate, "a", id, presence("u")), Err(LeaseError::Unknown));
+    }
+
+    #[test]
+    fn a_new_leader_takes_every_lease_as_held_for_one_lease() {
+        let start = Instant::now();
+        let leases = Leases::new(start, 1_000, 0);
+        assert_eq!(leases.left(start + ms(1_000), Kind::Tablet, "never seen"), ms(50));
+        assert_eq!(leases.left(start + ms(1_050), Kind::Tablet, "never seen"), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_name_has_one_owner_at_a_time() {
+        let start = Instant::now();
+        let mut leases = Leases::new(start, 1_000, 0);
+        let first = leases.register(start, (Kind::Tablet, "a"), ("db1:1", ""), presence("u")).unwrap();
+        // The same server comes back, by address or by uuid.
+        let second = leases.register(start, (Kind::Tablet, "a"), ("db1:1", ""), presence("v")).unwrap();
+        assert!(second != first);
+        leases.register(start, (Kind::Tablet, "a"), ("db2:1", ""), presence("v")).unwrap();
+        assert_eq!(leases.renew(start, Kind::Tablet, "a", first, presence("u")), Err(LeaseError::Unknown));
+        let taken = leases.register(start, (Kind::Tablet, "a"), ("db3:1", ""), presence("w"));
+        assert_eq!(taken, Err(LeaseError::NameTaken { address: "db2:1".to_string() }));
+        assert!(leases.register(start, (Kind::Gate, "a"), ("db3:1", ""), presence("")).is_ok());
+        assert!(leases.register(start + ms(2_000), (Kind::Tablet, "a"), ("db3:1", ""), presence("w")).is_ok());
+    }
+
+    #[test]
+    fn there_is_room_for_so_many() {
+        let start = Instant::now();
+        let mut leases = Leases::new(start, 1_000, 0);
+        for at in 0..limits::GATES_MAX {
+            leases.register(start, (Kind::Gate, &at.to_string()), ("g:1", ""), presence("")).unwrap();
+        }
+        assert_eq!(leases.register(start, (Kind::Gate, "x"), ("g:1", ""), presence("")), Err(LeaseError::Full));
+        let later = start + limits::LISTED_AFTER * 2;
+        assert!(leases.register(later, (Kind::Gate, "x"), ("g:1", ""), presence("")).is_ok());
+    }
+}

@@ -1,0 +1,19 @@
+//! The query log and the slow log: JSON lines about statements, on a thread of its own.
+//!
+//! ```text
+//!   cores ── QueryEvent (mail) ──► control thread: QueryLog::offer ──► bounded queue ──► thread: Line ─► file, rotated
+//!                                    sampled, or slow                   full: dropped, counted
+//! ```
+//! Invariant: whoever offers never waits for a disk; what does not fit is dropped, counted, and the count stands in the
+//! next line. Literals and parameters are written only if `shows_literals` says so; otherwise they never reach the queue.
+
+pub mod event;
+pub mod redact;
+
+pub mod line;
+
+pub mod file;
+pub mod writer;
+
+pub use event::QueryEvent;
+pub use writer::{QueryLog, QueryLogOptions};

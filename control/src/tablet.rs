@@ -1,0 +1,191 @@
+//! The tablet: the agent beside one MySQL server, and its gRPC service.
+//!
+//! ```text
+//!   mysqld ◄── Watcher (look, stream) ── Sight ──► Hub: the one Word ──► Watch streams of gates and controllers
+//!      ▲                                                   Service: Execute, Kill, ReloadPermissions ─┐
+//!      └──────────────────────── Admin, an account of its own ◄── Caller who may ─────────────────────┘
+//! ```
+//! Invariant: it starts whether or not its server can be reached, and lives on through all that happens to it; what it
+//! finds is a state on the stream, never an end of the process. It is one thread.
+
+pub mod word;
+
+pub mod hub;
+pub mod wire;
+
+pub mod admin;
+pub mod permissions;
+pub mod service;
+
+pub mod follower;
+
+use crate::client::Options;
+use crate::config::tablet::TabletConfig;
+use crate::grpc::access::Loopback;
+use crate::grpc::server::{self, Guarded};
+use crate::grpc::tls::ServerTls;
+use crate::monitor::{Sight, Watcher};
+use admin::Admin;
+use hub::Hub;
+use permissions::Permissions;
+use service::Service;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc as thread_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::transport::server::TcpIncoming;
+use weir_core::snapshot::Address;
+use weir_net::secret::Secret;
+
+/// Runs on this thread until SIGTERM or SIGINT.
+pub fn run(config: TabletConfig) -> Result<(), String> {
+    runtime()?.block_on(async {
+        let end = async {
+            let (Ok(mut terminate), Ok(mut interrupt)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
+                return std::future::pending().await;
+            };
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        serve(config, end, &mut |_, _| {}).await
+    })
+}
+
+/// A tablet inside this process, on a thread of its own. Dropping it ends it.
+pub struct TabletHandle {
+    address: SocketAddr,
+    hub: Hub,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), String>>>,
+}
+
+/// Returns when it serves.
+pub fn start(config: TabletConfig) -> Result<TabletHandle, String> {
+    let (end, ended) = oneshot::channel::<()>();
+    let (told, telling) = thread_channel::channel();
+    let body = move || {
+        let mut tell = |address, hub: &Hub| drop(told.send((address, hub.clone())));
+        let end = async {
+            // Whoever held the tablet has dropped it.
+            let _ = ended.await;
+        };
+        runtime()?.block_on(serve(config, end, &mut tell))
+    };
+    let thread = std::thread::Builder::new().name("weir-tablet".to_string()).spawn(body);
+    let thread = thread.map_err(|error| format!("the tablet's thread cannot start: {error}"))?;
+    match telling.recv() {
+        Ok((address, hub)) => Ok(TabletHandle { address, hub, end: Some(end), thread: Some(thread) }),
+        Err(_) => match thread.join() {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => Err("the tablet ended before it served".to_string()),
+        },
+    }
+}
+
+impl TabletHandle {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The word that holds now.
+    pub fn word(&self) -> word::Word {
+        self.hub.word()
+    }
+}
+
+impl Drop for TabletHandle {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(
+    config: TabletConfig,
+    end: impl Future<Output = ()>,
+    started: &mut dyn FnMut(SocketAddr, &Hub),
+) -> Result<(), String> {
+    let cannot = |error| format!("listen: cannot listen on {} ({error}): choose another address", config.listen);
+    let listener = TcpListener::bind(config.listen).await.map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    let permissions = Permissions::open(config.permissions.as_deref())?;
+    let hub = Hub::new(word::Word::new(&config.name, config.advertise.as_ref()));
+    let mut tasks = JoinSet::new();
+    let (sender, mut sights) = mpsc::channel(SIGHTS_MAX);
+    tasks.spawn(watcher(&config, sender).run());
+    tasks.spawn(permissions.clone().watch());
+    let admin = Admin { options: options(&config, &config.admin_user, &config.admin_password, "weir-tablet-admin") };
+    let service = Service { hub: hub.clone(), admin, permissions };
+    let tls = ServerTls::load(&config.tls)?;
+    server::warn_about("the tablet", address, tls.as_ref());
+    let server = server::builder(tls.as_ref(), Loopback::Trusted, CALLS_MAX)?;
+    let mut server = std::pin::pin!(serve_grpc(server, service, listener));
+    tracing::info!(event = "tablet_started", %address, server = crate::config::address::show(&config.server));
+    started(address, &hub);
+    let mut end = std::pin::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            outcome = &mut server => return outcome,
+            Some(sight) = sights.recv() => hub.handle_sight(sight),
+        }
+    }
+    tracing::info!(event = "tablet_ended", "the tablet has ended");
+    Ok(())
+}
+
+async fn serve_grpc(server: Guarded, service: Service, listener: TcpListener) -> Result<(), String> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let outcome = server.serve_with_incoming(service::server(service), incoming).await;
+    outcome.map_err(|error| format!("gRPC failed: {error}"))
+}
+
+fn watcher(config: &TabletConfig, sights: mpsc::Sender<Sight>) -> Watcher {
+    // Nobody knows better than the server whom it follows.
+    let (_, source) = watch::channel(None);
+    Watcher {
+        backend: 0,
+        options: options(config, &config.user, &config.password, "weir-tablet"),
+        interval: Duration::from_millis(config.interval_ms),
+        sights,
+        nudge: Arc::new(Notify::new()),
+        last_nudge: None,
+        source,
+        discovers: false,
+        memory: Arc::default(),
+        began: Instant::now(),
+    }
+}
+
+fn options(config: &TabletConfig, user: &str, password: &Secret, program: &str) -> Options {
+    let server: &Address = &config.server;
+    let mut options = Options::address(server)
+        .user(user)
+        .attribute("program_name", program)
+        .timeout(Some(Duration::from_millis(config.timeout_ms)));
+    options.password = password.clone();
+    options
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("the tablet's thread cannot start: {error}"))
+}
+
+/// News of the watcher that has not been taken yet.
+const SIGHTS_MAX: usize = 256;
+
+/// Calls at once over one connection.
+const CALLS_MAX: usize = 64;

@@ -1,0 +1,120 @@
+//! The word: all that an agent knows of its server at one moment.
+//!
+//! Invariant: `executed` is what the server last showed, also while it can't be looked at; `sequence` grows with every
+//! change.
+
+use crate::config::address;
+use crate::monitor::{Facts, Sight, Standing, evidence};
+use std::sync::Arc;
+use weir_core::snapshot::{Address, Role};
+use weir_net::gtid::GtidSet;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Word {
+    pub sequence: u64,
+    pub name: String,
+    /// Where gates reach the server; empty until that is known.
+    pub address: String,
+    pub standing: Standing,
+    pub why: String,
+    pub advice: String,
+    pub is_lasting: bool,
+    pub role: Role,
+    /// 0: nobody has told of a topology.
+    pub epoch: u64,
+    /// The last look's; its own executed set may be older than the word's.
+    pub facts: Option<Arc<Facts>>,
+    pub executed: Arc<GtidSet>,
+}
+
+impl Word {
+    pub fn new(name: &str, address: Option<&Address>) -> Word {
+        Word {
+            sequence: 1,
+            name: name.to_string(),
+            address: address.map(address::show).unwrap_or_default(),
+            standing: Standing::Connecting,
+            why: String::new(),
+            advice: String::new(),
+            is_lasting: false,
+            role: Role::Unknown,
+            epoch: 0,
+            facts: None,
+            executed: Arc::default(),
+        }
+    }
+
+    pub fn is_serving(&self) -> bool {
+        self.standing.is_sound() && self.role != Role::Unknown
+    }
+
+    /// True if the word is another one now.
+    pub fn handle(&mut self, sight: Sight) -> bool {
+        match sight {
+            Sight::Executed { executed, .. } if executed == self.executed => return false,
+            Sight::Executed { executed, .. } => self.executed = executed,
+            Sight::Look { outcome: Ok(facts), .. } => {
+                let (role, note) = evidence::role(&facts);
+                (self.standing, self.role, self.why) = (facts.standing, role, note);
+                (self.advice, self.is_lasting) = (String::new(), false);
+                self.executed = facts.executed.clone();
+                self.learn_address(&facts);
+                self.facts = Some(Arc::from(facts));
+            }
+            Sight::Look { outcome: Err(fault), .. } => {
+                (self.standing, self.role) = (fault.standing, Role::Unknown);
+                (self.why, self.advice, self.is_lasting) = (fault.why, fault.advice, fault.is_lasting);
+                self.facts = None;
+            }
+            Sight::Stale { .. } | Sight::Found { .. } | Sight::Replicas { .. } => return false,
+        }
+        self.sequence += 1;
+        true
+    }
+
+    /// A server that is reached by its socket says by `report_host` where others find it.
+    fn learn_address(&mut self, facts: &Facts) {
+        let vitals = &facts.vitals;
+        if self.address.is_empty() && !vitals.report_host.is_empty() {
+            let colons = vitals.report_host.contains(':');
+            let (open, close) = if colons { ("[", "]") } else { ("", "") };
+            self.address = format!("{open}{}{close}:{}", vitals.report_host, vitals.report_port);
+        }
+    }
+
+    /// False if the epoch is older than one that was heard of: then nothing changes (S75).
+    pub fn raise_epoch(&mut self, epoch: u64) -> bool {
+        let is_new = epoch >= self.epoch;
+        if is_new {
+            self.epoch = epoch;
+            self.sequence += 1;
+        }
+        is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ClientError;
+    use crate::monitor::Fault;
+
+    #[test]
+    fn a_fault_changes_the_state_and_keeps_the_set() {
+        let mut word = Word::new("one", None);
+        let executed = Arc::new(GtidSet::parse(b"3aecbfe0-e779-11f1-be4c-02fc00000001:1-4").unwrap());
+        assert!(word.handle(Sight::Executed { backend: 0, executed: executed.clone() }));
+        assert!(!word.handle(Sight::Executed { backend: 0, executed: executed.clone() }));
+        let fault = Fault::of(ClientError::Closed);
+        assert!(word.handle(Sight::Look { backend: 0, outcome: Err(fault) }));
+        assert_eq!((word.standing, word.is_serving(), word.sequence), (Standing::ServerStopped, false, 3));
+        assert_eq!(word.executed, executed);
+    }
+
+    #[test]
+    fn older_epochs_are_refused() {
+        let mut word = Word::new("one", None);
+        assert!(word.raise_epoch(5) && word.raise_epoch(5) && !word.raise_epoch(4));
+        assert_eq!(word.epoch, 5);
+    }
+}

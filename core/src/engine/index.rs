@@ -1,0 +1,143 @@
+//! The read index: what the primary has executed, asked once for all reads that wait at that moment (S60, `GLOBAL`).
+//!
+//! ```text
+//!   read ─► waiting ──► one connection to the primary: SELECT @@GLOBAL.gtid_executed ──► asked ──► answer: all of them go on
+//!   reads that come while the question is under way wait for the next one: its answer may be older than they are
+//! ```
+//! Invariant: a session in `waiting` or `asked` is in `Wait::Index`; there is at most one question under way. When it
+//! cannot be asked, the reads go to the primary, which is as fresh.
+
+use crate::engine::{Engine, Waiter};
+use crate::link::expect::Purpose;
+use crate::link::{Lessee, Link, LinkPhase};
+use crate::session::account::AccountId;
+use crate::session::trackers::last_row;
+use crate::session::{Phase, Session, Wait};
+use crate::slots::Key;
+use std::sync::Arc;
+use weir_net::command::Command;
+use weir_net::gtid::GtidSet;
+use weir_net::scan::ReplyKind;
+use weir_pool::{Grant, SlotId, Want};
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    waiting: Vec<Key<Session>>,
+    asked: Vec<Key<Session>>,
+    stage: Stage,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Idle,
+    /// A connection is awaited.
+    InLine,
+    On(Key<Link>),
+}
+
+impl Engine {
+    /// A session in `Wait::Index` wants to know.
+    pub(crate) fn want_index(&mut self, session: Key<Session>) {
+        self.index.waiting.push(session);
+        self.start_index();
+    }
+
+    fn start_index(&mut self) {
+        if self.index.stage != Stage::Idle {
+            return;
+        }
+        let waits = |engine: &Engine, key: &Key<Session>| {
+            engine.sessions.get(*key).is_some_and(|s| matches!(s.phase, Phase::Waiting(_, Wait::Index)))
+        };
+        let waiting = std::mem::take(&mut self.index.waiting);
+        self.index.waiting = waiting.into_iter().filter(|key| waits(self, key)).collect();
+        let Some(first) = self.index.waiting.first() else { return };
+        let s = &self.sessions[*first];
+        // Any account may ask; the first one's own connection is as good as another's.
+        let (account, class) = (s.account, s.class);
+        let want =
+            Want { account: account.0, class: class.0, schema: s.schema.0, fingerprint: s.state.0, prefer: None };
+        let Some(primary) = self.snapshot.primary() else { return self.index_failed() };
+        match self.pool.acquire(self.now.0, primary.0, &want) {
+            Grant::Lease { slot, .. } => self.index_granted(account, slot),
+            Grant::Wait(ticket) => {
+                self.index.stage = Stage::InLine;
+                self.waiters.insert(ticket, Waiter::Index(account));
+            }
+            Grant::Refused(_) => self.index_failed(),
+        }
+    }
+
+    /// The question has a connection.
+    pub(crate) fn index_granted(&mut self, account: AccountId, slot: SlotId) {
+        let link = self.slot_links[&slot.index];
+        let l = &mut self.links[link];
+        l.phase = LinkPhase::Leased;
+        l.lessee = Some(Lessee::Index);
+        self.index.stage = Stage::On(link);
+        let schema = l.schema;
+        if l.account == account || self.accounts.find(account).is_none() {
+            return self.ask_index(link);
+        }
+        self.change_user(link, account, schema);
+    }
+
+    pub(crate) fn ask_index(&mut self, link: Key<Link>) {
+        self.index.asked = std::mem::take(&mut self.index.waiting);
+        self.counters.index_questions += 1;
+        self.links[link].captured.clear();
+        self.inject(link, ReplyKind::Query, Purpose::Index, Command::Query, b"SELECT @@GLOBAL.gtid_executed");
+    }
+
+    /// The answer: all that were asked for go on with it.
+    pub(crate) fn index_answered(&mut self, link: Key<Link>) {
+        let values = last_row(&std::mem::take(&mut self.links[link].captured));
+        let set = values.first().and_then(|text| GtidSet::parse(text).ok()).map(Arc::new);
+        self.index.stage = Stage::Idle;
+        self.links[link].lessee = None;
+        self.to_pool(link);
+        for session in std::mem::take(&mut self.index.asked) {
+            self.index_told(session, set.clone());
+        }
+        self.start_index();
+    }
+
+    fn index_told(&mut self, session: Key<Session>, set: Option<Arc<GtidSet>>) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        let Phase::Waiting(request, Wait::Index) = &mut s.phase else { return };
+        match set {
+            Some(set) => {
+                request.index = Some(set.clone());
+                s.freshness.seen = Some(set);
+                s.freshness.saw_primary = false;
+            }
+            None => request.primary_only = true,
+        }
+        self.decide_anew(session);
+    }
+
+    /// The question cannot be answered: the primary serves the reads, or they wait for one with everybody else.
+    fn index_failed(&mut self) {
+        self.index.stage = Stage::Idle;
+        let mut all = std::mem::take(&mut self.index.asked);
+        all.append(&mut self.index.waiting);
+        for session in all {
+            self.index_told(session, None);
+        }
+    }
+
+    /// A link has gone: perhaps the one with the question.
+    pub(crate) fn index_link_gone(&mut self, link: Key<Link>) {
+        if self.index.stage == Stage::On(link) {
+            self.index_failed();
+        }
+    }
+
+    /// Its place in line is gone with the backend.
+    pub(crate) fn index_line_failed(&mut self) {
+        if self.index.stage == Stage::InLine {
+            self.index_failed();
+        }
+    }
+}
