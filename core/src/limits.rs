@@ -33,8 +33,10 @@ pub const PLANS_BYTES_MAX: usize = 8 << 20;
 /// Accounts (user, password) remembered per core; unused ones beyond it are forgotten, oldest first.
 pub const ACCOUNTS_MAX: usize = 10_000;
 
-/// Different session states (schemas, variables) interned per core before unused ones are swept.
-pub const STATES_MAX: usize = 50_000;
+/// Different session states (schemas, variables) interned per core before unused ones are swept. A login names a schema
+/// before it has proved anything, and a session may set a variable to a new value with each statement. Few in a debug
+/// build, so that every test sweeps.
+pub const STATES_MAX: usize = if cfg!(debug_assertions) { 64 } else { 50_000 };
 
 /// How often a statement is sent again on another connection when the one it was given turned out to be dead.
 pub const RESENDS_MAX: u32 = 3;

@@ -7,7 +7,7 @@
 //! Invariant: variables are sorted by name; equal content has one id. Id 0 is the server's defaults.
 //! Values are the server's own words from its trackers (S22): nothing is computed here.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::rc::Rc;
 use weir_planner::variables::{VariableKind, variable_has_wrong_default, variable_is_replayable};
 
@@ -23,13 +23,15 @@ type Variables = Rc<[(Box<str>, Box<[u8]>)]>;
 /// with all three, show it in the results' metadata, and report the character set's name alone.
 pub const NAMES_COLLATION: &str = "names collation";
 
-/// The interner of variable sets and schema names of one core.
+/// The interner of variable sets and schema names of one core. An id is never given twice, so a stale one finds nothing.
 #[derive(Debug)]
 pub struct States {
-    sets: Vec<Variables>,
+    sets: FxHashMap<StateId, Variables>,
     ids: FxHashMap<Variables, StateId>,
-    schemas: Vec<Rc<[u8]>>,
+    schemas: FxHashMap<SchemaId, Rc<[u8]>>,
     schema_ids: FxHashMap<Rc<[u8]>, SchemaId>,
+    /// The next id of either.
+    next: u32,
 }
 
 impl Default for States {
@@ -37,10 +39,11 @@ impl Default for States {
         let none: Variables = Rc::from([]);
         let nowhere: Rc<[u8]> = Rc::from(&b""[..]);
         States {
-            sets: vec![none.clone()],
+            sets: FxHashMap::from_iter([(StateId(0), none.clone())]),
             ids: FxHashMap::from_iter([(none, StateId(0))]),
-            schemas: vec![nowhere.clone()],
+            schemas: FxHashMap::from_iter([(SchemaId(0), nowhere.clone())]),
             schema_ids: FxHashMap::from_iter([(nowhere, SchemaId(0))]),
+            next: 1,
         }
     }
 }
@@ -52,18 +55,18 @@ impl States {
             return *id;
         }
         let name: Rc<[u8]> = Rc::from(name);
-        let id = SchemaId(self.schemas.len() as u32);
-        self.schemas.push(name.clone());
+        let id = SchemaId(self.next_id());
+        self.schemas.insert(id, name.clone());
         self.schema_ids.insert(name, id);
         id
     }
 
     pub fn schema_name(&self, id: SchemaId) -> &[u8] {
-        &self.schemas[id.0 as usize]
+        &self.schemas[&id]
     }
 
     pub fn variables(&self, id: StateId) -> &[(Box<str>, Box<[u8]>)] {
-        &self.sets[id.0 as usize]
+        &self.sets[&id]
     }
 
     pub fn variable(&self, id: StateId, name: &str) -> Option<&[u8]> {
@@ -109,14 +112,30 @@ impl States {
         if let Some(id) = self.ids.get(&set) {
             return *id;
         }
-        let id = StateId(self.sets.len() as u32);
-        self.sets.push(set.clone());
+        let id = StateId(self.next_id());
+        self.sets.insert(id, set.clone());
         self.ids.insert(set, id);
         id
     }
 
+    /// Four billion would take days of nothing but new names; then the gate ends rather than mix two of them up.
+    fn next_id(&mut self) -> u32 {
+        let id = self.next;
+        self.next = id.checked_add(1).expect("ids of states are used up");
+        id
+    }
+
+    /// So many that those which nobody uses are worth looking for.
     pub fn is_full(&self) -> bool {
         self.sets.len() + self.schemas.len() > crate::limits::STATES_MAX
+    }
+
+    /// Forgets all but these, and what is always known.
+    pub fn keep(&mut self, schemas: &FxHashSet<SchemaId>, sets: &FxHashSet<StateId>) {
+        self.schemas.retain(|id, _| id.0 == 0 || schemas.contains(id));
+        self.schema_ids.retain(|_, id| id.0 == 0 || schemas.contains(id));
+        self.sets.retain(|id, _| id.0 == 0 || sets.contains(id));
+        self.ids.retain(|_, id| id.0 == 0 || sets.contains(id));
     }
 
     /// `SET …` that makes a connection in state `has` look like `wants`; None when they are equal.
@@ -287,6 +306,19 @@ mod tests {
         let both = states.understood_as(now, home);
         assert_eq!(set(&states, now, both), "SET group_concat_max_len=DEFAULT,sql_mode='ANSI'");
         assert_eq!(states.understood_as(now, now), now);
+    }
+
+    #[test]
+    fn what_nobody_uses_is_forgotten_and_its_id_is_not_given_again() {
+        let mut states = States::default();
+        let (shop, other) = (states.schema(b"shop"), states.schema(b"other"));
+        let (ansi, plain) = (states.with(StateId(0), "sql_mode", b"ANSI"), states.with(StateId(0), "sql_mode", b""));
+        states.keep(&FxHashSet::from_iter([shop]), &FxHashSet::from_iter([ansi]));
+        assert_eq!((states.schema(b"shop"), states.schema_name(shop)), (shop, &b"shop"[..]));
+        assert_eq!(states.with(StateId(0), "sql_mode", b"ANSI"), ansi);
+        assert_eq!((states.schema(b""), states.variables(StateId(0)).len()), (SchemaId(0), 0));
+        let again = states.schema(b"other");
+        assert!(again != other && again.0 > plain.0);
     }
 
     #[test]

@@ -5,15 +5,17 @@
 
 use super::{Action, Engine};
 use crate::limits::{DIAL_PAUSE_MS, SWEEP_MS};
+use crate::link::expect::Purpose;
 use crate::link::{Link, LinkPhase};
 use crate::mail::{ControlMail, CoreId, Level, Mail};
 use crate::session::account::AccountId;
 use crate::session::{ClassId, Phase, Wait};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Health, Role, Settings, Snapshot};
-use crate::state::SchemaId;
+use crate::state::{SchemaId, StateId};
 use crate::timers::Owner as TimerOwner;
 use crate::traffic::{self, Traffic};
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 use weir_pool::{Limits, SlotId, Want};
 
@@ -247,8 +249,35 @@ impl Engine {
             let sessions = &self.sessions;
             self.questioners.retain(|(at, key)| sessions.get(*key).is_some_and(|s| s.rests_for_questions(*at)));
         }
+        if self.states.is_full() {
+            self.sweep_states();
+        }
         // Whoever still wants a connection asks again.
         self.quota_debts.clear();
+    }
+
+    /// Forgets schemas and sets of variables that no session, link or statement has. Who waits in a pool's line wants what
+    /// its session has.
+    fn sweep_states(&mut self) {
+        let (mut schemas, mut sets) = (FxHashSet::default(), FxHashSet::default());
+        let mut uses = |schema: SchemaId, set: StateId| {
+            schemas.insert(schema);
+            sets.insert(set);
+        };
+        self.sessions.iter().for_each(|(_, s)| uses(s.schema, s.state));
+        self.texts.homes().for_each(|(schema, set)| uses(schema, set));
+        for (_, link) in self.links.iter() {
+            uses(link.schema, link.state);
+            for expect in &link.expects {
+                match expect.purpose {
+                    Purpose::Schema(schema) => uses(schema, link.state),
+                    Purpose::Variables(set) => uses(link.schema, set),
+                    _ => {}
+                }
+            }
+        }
+        self.states.keep(&schemas, &sets);
+        self.accepted.retain(|(_, has, wants)| sets.contains(&StateId(*has)) && sets.contains(&StateId(*wants)));
     }
 
     /// Rates and outliers, once a second.

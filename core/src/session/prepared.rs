@@ -83,6 +83,14 @@ impl Texts {
     }
 }
 
+impl Texts {
+    /// The homes of all texts that are in use; the others are forgotten.
+    pub fn homes(&mut self) -> impl Iterator<Item = (SchemaId, StateId)> {
+        self.by_home.retain(|_, text| Rc::strong_count(text) > 1);
+        self.by_home.values().map(|text| (text.schema, text.state))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
