@@ -63,12 +63,25 @@ fn instead_of_a_greeting() {
     arena.close();
 }
 
+/// What a server may do to the monitor that differs from each other there: it reads whole replies.
+const MISDEEDS_FOR_THE_MONITOR: [Misdeed; 9] = [
+    Misdeed::RandomBytes,
+    Misdeed::HalfAndSilent,
+    Misdeed::Silent,
+    Misdeed::HugeOk,
+    Misdeed::ManyColumns,
+    Misdeed::EndlessRows,
+    Misdeed::EndlessRow,
+    Misdeed::EndlessResults,
+    Misdeed::EmptyPackets,
+];
+
 /// The control thread asks too: it may not drown in what it hears.
 #[test]
 fn instead_of_an_answer_to_the_monitor() {
     let backend = Backend::start(place().backends[1]).unwrap();
     let arena = arena("monitor", &backend);
-    for deed in MISDEEDS {
+    for deed in MISDEEDS_FOR_THE_MONITOR {
         used_again(&arena, &backend);
         backend.intend(deed);
         let before = backend.committed();
