@@ -138,6 +138,8 @@ pub struct Engine {
     pub(crate) quota_debts: VecDeque<(CoreId, BackendId)>,
     /// Sessions that rest on a connection for nothing but questions, oldest first; stale entries are passed over.
     pub(crate) questioners: VecDeque<(Instant, Key<Session>)>,
+    /// Wires that only have something to send before they close, oldest first; closed ones are passed over.
+    pub(crate) partings: VecDeque<(Instant, Key<Wire>)>,
     pub(crate) draining: bool,
     pub(crate) drained_told: bool,
     pub(crate) counters: Counters,
@@ -191,6 +193,7 @@ impl Engine {
             dial_pause: FxHashMap::default(),
             quota_debts: VecDeque::new(),
             questioners: VecDeque::new(),
+            partings: VecDeque::new(),
             draining: false,
             drained_told: false,
             counters: Counters::default(),

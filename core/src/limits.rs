@@ -48,6 +48,10 @@ pub const DIAL_PAUSE_MS: u64 = 200;
 /// Without anybody waiting it is kept until the next statement.
 pub const QUESTIONS_MS: u64 = 100;
 
+/// How long a wire whose session or link is gone may take to send its last words, in ms. A peer that reads nothing would
+/// keep it for ever, and no limit of clients counts it.
+pub const FAREWELL_MS: u64 = 5_000;
+
 /// Pause before a housekeeping sweep of idle clients and connections, in ms.
 pub const SWEEP_MS: u64 = 1_000;
 

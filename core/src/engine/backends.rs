@@ -249,6 +249,7 @@ impl Engine {
             let sessions = &self.sessions;
             self.questioners.retain(|(at, key)| sessions.get(*key).is_some_and(|s| s.rests_for_questions(*at)));
         }
+        self.end_partings();
         if self.states.is_full() {
             self.sweep_states();
         }

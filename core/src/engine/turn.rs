@@ -7,7 +7,7 @@
 //! ```
 
 use super::{Action, Engine, Waiter};
-use crate::limits::{QUESTIONS_MS, QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
+use crate::limits::{FAREWELL_MS, QUESTIONS_MS, QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
 use crate::link::Lessee;
 use crate::session::Session;
 use crate::session::pins::Reasons;
@@ -174,6 +174,18 @@ impl Engine {
         }
         wire.close_when_sent = true;
         self.touch(key);
+        self.partings.push_back((self.now, key));
+    }
+
+    /// Closes wires whose peer has had its time to read the last words.
+    pub(crate) fn end_partings(&mut self) {
+        while let Some((since, wire)) = self.partings.front().copied() {
+            if since.plus_ms(FAREWELL_MS) > self.now && self.wires.get(wire).is_some_and(|w| !w.closing) {
+                return;
+            }
+            self.partings.pop_front();
+            self.close_wire(wire);
+        }
     }
 
     /// True while the backend has not taken enough of what the client sends through: a long command, a file. Then it is
