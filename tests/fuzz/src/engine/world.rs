@@ -321,7 +321,7 @@ impl World {
         );
     }
 
-    /// All peers go; then nothing may be left.
+    /// The gate drains. No peer reads, writes or goes any more, and yet nothing may be left.
     pub fn end(mut self) {
         self.engine.handle_mail(self.now, Mail::Drain { within_ms: 100 });
         self.outside.close();
@@ -330,12 +330,8 @@ impl World {
         self.drain();
         for _ in 0..END_S_MAX {
             for index in self.wires.keys().copied().collect::<Vec<u32>>() {
-                let Some(wire) = self.wires.get(&index) else { continue };
-                match wire.stage {
-                    Stage::Dialing => self.outcome(index, Err(DialFault::Refused)),
-                    Stage::Open if !wire.ended => self.end_of(index, End::Failed),
-                    Stage::Closing => self.close(index),
-                    Stage::Open | Stage::Failed => {}
+                if self.wires.get(&index).is_some_and(|wire| wire.stage == Stage::Closing) {
+                    self.close(index);
                 }
             }
             if self.engine.census() == (0, 0, 0) {
