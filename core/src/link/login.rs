@@ -6,7 +6,7 @@
 //! ```
 //! Rules: MySQL "Connection Phase", "COM_CHANGE_USER".
 
-use crate::engine::{DialFault, Engine};
+use crate::engine::{DialFault, Engine, Waiter};
 use crate::limits::LOGIN_PACKET_BYTES_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Lessee, Link, LinkPhase, LoginCause};
@@ -14,7 +14,7 @@ use crate::session::account::AccountId;
 use crate::session::greet::take_packet;
 use crate::session::{Phase, Session, Wait};
 use crate::slots::Key;
-use crate::snapshot::Address;
+use crate::snapshot::{Address, BackendId};
 use crate::state::{SchemaId, StateId};
 use weir_net::auth::{Channel, ClientAuth, Reply};
 use weir_net::command::{ChangeUser, Command};
@@ -225,6 +225,20 @@ impl Engine {
         }
     }
 
+    /// A KILL that waits for a connection of an account that is let in no more: nobody would end its dials, one after the
+    /// other, each refused.
+    fn give_up_errands(&mut self, account: AccountId, backend: BackendId) {
+        let is_hopeless = |waiter: &Waiter| match waiter {
+            Waiter::Errand(errand) => errand.account == account && errand.backend == backend,
+            _ => false,
+        };
+        let hopeless: Vec<_> = self.waiters.iter().filter(|(_, w)| is_hopeless(w)).map(|(ticket, _)| *ticket).collect();
+        for ticket in hopeless {
+            self.pool.cancel(ticket);
+            self.waiters.remove(&ticket);
+        }
+    }
+
     /// The backend said no, in its own words: whoever waits for this very login hears them.
     fn login_refused(&mut self, link: Key<Link>, err: &[u8]) {
         self.counters.dials_failed += 1;
@@ -241,13 +255,14 @@ impl Engine {
             self.login_refused_for(session, err);
         }
         self.drop_link(link);
+        if !matches!(code, 1044 | 1049) {
+            self.give_up_errands(account, backend);
+        }
         let waiting: Vec<Key<Session>> = self
             .waiters
             .iter()
             .filter_map(|(ticket, waiter)| match waiter {
-                super::super::engine::Waiter::Session(s) if self.pool.backend_of(*ticket) == Some(backend.0) => {
-                    Some(*s)
-                }
+                Waiter::Session(s) if self.pool.backend_of(*ticket) == Some(backend.0) => Some(*s),
                 _ => None,
             })
             .filter(|s| self.sessions[*s].account == account)
