@@ -19,6 +19,9 @@ use weir_tests::real::place::{PASSWORD, Place, USER, place};
 /// Of each replica behind its source. A test's write and its read are a few milliseconds apart.
 const LATE_S: u32 = 3;
 
+/// Sessions that see something new.
+const ROUNDS: u64 = 60;
+
 /// One thing that a session does; `{n}` is the new version.
 enum Step {
     Sql(&'static str),
@@ -204,8 +207,15 @@ impl<'a> Stage<'a> {
     }
 
     fn delay(&mut self, seconds: u32) {
+        (1..self.place.backends.len()).for_each(|node| self.delay_one(node, seconds));
+    }
+
+    fn delay_one(&self, node: usize, seconds: u32) {
+        let mut client = self.node(node);
         let change = format!("CHANGE REPLICATION SOURCE TO SOURCE_DELAY={seconds}");
-        self.replicas(&["STOP REPLICA SQL_THREAD", &change, "START REPLICA SQL_THREAD"]);
+        for statement in ["STOP REPLICA SQL_THREAD", &change, "START REPLICA SQL_THREAD"] {
+            client.run(statement).unwrap();
+        }
     }
 
     /// A session of the gate's at this level, which waits for no replica.
@@ -302,6 +312,42 @@ fn every_way_to_write_is_seen_by_who_wrote() {
     println!("at EVENTUAL the primary answered behind: {untried:?}");
     assert!(stale.is_empty(), "{}", stale.join("\n"));
     assert!(untried.len() <= FORMS.len() / 4, "too few ways were tried on late replicas: {untried:?}");
+}
+
+/// S60: what a session has seen once, it keeps seeing. One replica is in time, the other is not, and what is seen was
+/// written by somebody else: the session's own writes tell it nothing.
+///
+/// The trap: a replica may show more than the gate knew of it when it chose it.
+#[test]
+fn what_was_seen_once_is_seen_again() {
+    let place = place();
+    let _alone = place.stage.write().unwrap_or_else(PoisonError::into_inner);
+    let mut stage = Stage::open(place, &|_| {});
+    let mut direct = stage.node(0);
+    let mut lost = Vec::new();
+    let mut late_reads = 0;
+    for round in 1..=ROUNDS {
+        let level = ["SESSION", "INSTANCE", "GLOBAL"][round as usize % 3];
+        stage.delay(0);
+        stage.place.admin().unwrap().ensure_replicated().unwrap();
+        stage.delay_one(2, LATE_S);
+        let mut client = stage.session(level);
+        direct.run(format!("UPDATE weir_fresh.t SET v={round}")).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while read(&mut client, READ).0 < round {
+            late_reads += 1;
+            assert!(Instant::now() < deadline, "nobody shows version {round}");
+        }
+        for _ in 0..20 {
+            let (seen, node) = read(&mut client, READ);
+            if seen < round {
+                lost.push(format!("{level}, round {round}: {seen} on node {node}"));
+                break;
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{} of {ROUNDS} sessions went back:\n{}", lost.len(), lost.join("\n"));
+    assert!(late_reads > 0, "no read was early enough to matter");
 }
 
 /// S60: hints in a statement, settings for all, and what `SHOW` and `SELECT` say of them.
