@@ -116,11 +116,14 @@ impl Engine {
         let what = if errand.query_only { "QUERY" } else { "CONNECTION" };
         let text = format!("KILL {what} {}", errand.thread_id);
         self.links[link].last_session = None;
+        // Nobody waits for it who could lose patience, and a backend that is silent may be why it was sent.
+        self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
         self.inject(link, ReplyKind::Query, Purpose::Kill, Command::Query, text.as_bytes());
     }
 
     pub(crate) fn kill_sent(&mut self, link: Key<Link>) {
         self.links[link].lessee = None;
+        self.arm_link(link, crate::time::Instant::NEVER);
         self.to_pool(link);
     }
 
@@ -269,6 +272,9 @@ impl Engine {
                 self.link_lost(link, "the login at the backend took too long");
             }
             LinkPhase::Cleaning => self.link_lost(link, "cleaning a connection took too long"),
+            LinkPhase::Leased if matches!(l.lessee, Some(Lessee::Kill(_))) => {
+                self.link_lost(link, "a KILL took too long")
+            }
             LinkPhase::Idle | LinkPhase::Leased | LinkPhase::Closing => {}
         }
     }

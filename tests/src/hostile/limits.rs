@@ -8,12 +8,15 @@ pub const RSS_BYTES_MAX: u64 = 128 << 20;
 /// Blocks of 16 KiB per core: far fewer than the default, so that what is not bounded shows.
 pub const BLOCKS_PER_CORE: usize = 512;
 /// From accept to the end of a login, as the gate under test is told.
-pub const HANDSHAKE: Duration = Duration::from_millis(1_500);
+pub const HANDSHAKE: Duration = Duration::from_millis(2_000);
 /// How much later than its limit a half handshake may end: timers, and a machine that others use too.
 pub const HANDSHAKE_SLACK: Duration = Duration::from_millis(2_000);
-/// How much longer than one without a gate a witness may wait for its worst answer. Alone it takes a millisecond; two cores
-/// are shared by gate, servers, attack and others, and a disk that others write to makes everybody wait for seconds.
+/// How much longer than one without a gate, and than the gate was kept from running, a witness may wait for its worst
+/// answer. Alone it takes a millisecond; two cores are shared by gate, servers, attack and others, and a disk that others
+/// write to makes everybody wait for seconds.
 pub const WITNESS_WORST: Duration = Duration::from_secs(2);
+/// How long an honest client goes on trying to log in.
+pub const LOGIN_WAIT: Duration = Duration::from_secs(20);
 /// Half of a witness's answers come within this.
 pub const WITNESS_MEDIAN: Duration = Duration::from_millis(250);
 /// Between two statements of a witness.

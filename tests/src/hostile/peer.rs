@@ -8,8 +8,9 @@ use socket2::SockRef;
 use weir_net::packet::{self, HEADER_BYTES, Header};
 
 use super::limits;
+use super::witness::log_in;
 use crate::real::limits::CONNECT_WAIT;
-use crate::real::wire::{Account, Address, Wire};
+use crate::real::wire::{Account, Address};
 
 pub struct Peer {
     stream: TcpStream,
@@ -42,7 +43,7 @@ impl Peer {
 
     /// An honest login, and then this.
     pub fn logged_in(address: SocketAddr, account: &Account) -> io::Result<Peer> {
-        let wire = Wire::login(&Address::Tcp(address), account)?;
+        let wire = log_in(&Address::Tcp(address), account).map_err(io::Error::other)?;
         let stream = wire.into_tcp().ok_or_else(|| io::Error::other("no TCP"))?;
         stream.set_read_timeout(Some(limits::READ_WAIT))?;
         stream.set_write_timeout(Some(limits::READ_WAIT))?;

@@ -8,9 +8,8 @@ use weir_tests::hostile::limits;
 use weir_tests::hostile::misdeed::{MISDEEDS, Misdeed, WELCOMES};
 use weir_tests::hostile::peer::{Ended, Peer};
 use weir_tests::hostile::tested::Behind;
-use weir_tests::hostile::witness::Road;
+use weir_tests::hostile::witness::{Road, log_in};
 use weir_tests::real::place::{ask, first_cell, place};
-use weir_tests::real::wire::Wire;
 
 use crate::Arena;
 
@@ -99,7 +98,7 @@ fn used_again(arena: &Arena, backend: &Backend) {
 /// Reads that the hostile backend may get: each has its own answer, in time, or an error; what others left behind on a
 /// connection is nobody's answer (S32).
 fn read_honestly(arena: &Arena) {
-    let mut wire = Wire::login(&arena.gate.address(), &arena.account).unwrap();
+    let mut wire = log_in(&arena.gate.address(), &arena.account).unwrap();
     for n in 0..5 {
         let began = Instant::now();
         let answer = ask(&mut wire, &format!("SELECT {n} * 3 /*vt+ ROLE=REPLICA */"));
@@ -107,7 +106,7 @@ fn read_honestly(arena: &Arena) {
         match answer {
             Ok(reply) => assert_eq!(first_cell(&reply.rows()), (n * 3).to_string()),
             // Its connection may have ended with the error.
-            Err(_) => wire = Wire::login(&arena.gate.address(), &arena.account).unwrap(),
+            Err(_) => wire = log_in(&arena.gate.address(), &arena.account).unwrap(),
         }
     }
 }

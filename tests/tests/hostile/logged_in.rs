@@ -7,6 +7,7 @@ use weir_net::command::Command;
 use weir_net::packet::PAYLOAD_MAX;
 use weir_tests::hostile::limits;
 use weir_tests::hostile::peer::{Dice, Ended, Peer};
+use weir_tests::hostile::witness::log_in;
 use weir_tests::real::limits::LOOK_PAUSE;
 use weir_tests::real::place::{Admin, ask, first_cell, place};
 use weir_tests::real::wire::Wire;
@@ -78,7 +79,7 @@ impl Arena {
     }
 
     fn wire(&self) -> Wire {
-        Wire::login(&self.gate.address(), &self.account).unwrap()
+        log_in(&self.gate.address(), &self.account).unwrap()
     }
 }
 

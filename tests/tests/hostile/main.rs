@@ -64,6 +64,7 @@ impl Arena {
         let peak = watch.stop();
         self.gate.check_alive().unwrap_or_else(|why| panic!("{name}: {why}"));
         let seen = seen.unwrap_or_else(|why| panic!("{name}: {why}"));
+        seen.check(peak.delayed).unwrap_or_else(|why| panic!("{name}: {why}"));
         eprintln!(
             "{name}: {:.1} s; gate at most {} MiB and {} descriptors; {} answers to witnesses, median {:.1} ms, worst {:.0} ms ({:.0} without a gate)",
             began.elapsed().as_secs_f64(),
