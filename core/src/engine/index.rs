@@ -111,6 +111,7 @@ impl Engine {
                 request.index = Some(set.clone());
                 s.freshness.seen = Some(set);
                 s.freshness.saw_primary = false;
+                s.freshness.reads_on = None;
             }
             None => request.primary_only = true,
         }
