@@ -350,6 +350,49 @@ fn what_was_seen_once_is_seen_again() {
     assert!(late_reads > 0, "no read was early enough to matter");
 }
 
+/// S60: a replica may show what its primary does not show yet: with semi-synchronous replication the primary's rows wait
+/// for an acknowledgement, the replicas' don't. Who has seen such a row does not lose it, at `GLOBAL` neither, where the
+/// primary's word is asked for.
+#[test]
+fn what_only_a_replica_shows_is_not_lost_again() {
+    let place = place();
+    let _alone = place.stage.write().unwrap_or_else(PoisonError::into_inner);
+    let mut stage = Stage::open(place, &|_| {});
+    let mut primary = stage.node(0);
+    primary.run("SET sql_log_bin=0").unwrap();
+    // It is there already when this is not the first test of a cluster that somebody keeps.
+    let _ = primary.query("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'").unwrap();
+    primary.run("SET GLOBAL rpl_semi_sync_source_timeout=60000").unwrap();
+    primary.run("SET GLOBAL rpl_semi_sync_source_wait_no_replica=ON").unwrap();
+    let mut lost = Vec::new();
+    for (round, level) in (1..).zip(["SESSION", "INSTANCE", "GLOBAL"]) {
+        stage.delay(0);
+        stage.place.admin().unwrap().ensure_replicated().unwrap();
+        stage.delay_one(2, LATE_S);
+        let mut client = stage.session(level);
+        primary.run("SET GLOBAL rpl_semi_sync_source_enabled=ON").unwrap();
+        let mut writer = stage.node(0);
+        std::thread::scope(|scope| {
+            // Nobody acknowledges: it returns when that is no longer wanted.
+            scope.spawn(move || writer.run(format!("UPDATE weir_fresh.t SET v={round}")).unwrap());
+            let begin = Instant::now();
+            let mut highest = 0;
+            while begin.elapsed() < Duration::from_millis(u64::from(LATE_S) * 1_000 / 2) {
+                let (seen, node) = read(&mut client, READ);
+                if seen < highest {
+                    lost.push(format!("{level}: {seen} on node {node} after {highest}"));
+                    break;
+                }
+                highest = seen;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            primary.run("SET GLOBAL rpl_semi_sync_source_enabled=OFF").unwrap();
+            assert_eq!(highest, round, "{level}: no replica showed what the primary held back");
+        });
+    }
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
 /// S60: hints in a statement, settings for all, and what `SHOW` and `SELECT` say of them.
 #[test]
 fn hints_and_settings_choose_the_level() {
