@@ -161,7 +161,7 @@ impl Freshness {
 
     /// A read goes to this replica, which has this much at least.
     pub fn saw(&mut self, now: Instant, replica: BackendId, executed: &Arc<GtidSet>) {
-        if !self.reads_on.is_some_and(|(on, _)| on == replica) {
+        if self.reads_on.is_none_or(|(on, _)| on != replica) {
             self.reads_on = Some((replica, now));
         }
         if !self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, executed)) {
