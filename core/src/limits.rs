@@ -52,6 +52,10 @@ pub const QUESTIONS_MS: u64 = 100;
 /// keep it for ever, and no limit of clients counts it.
 pub const FAREWELL_MS: u64 = 5_000;
 
+/// How long a session reads on one replica before it chooses anew, in ms. A change of replicas costs a question to the
+/// primary (shared by all that wait), since what the last one showed cannot be known from outside.
+pub const SAME_REPLICA_MS: u64 = 1_000;
+
 /// Pause before a housekeeping sweep of idle clients and connections, in ms.
 pub const SWEEP_MS: u64 = 1_000;
 

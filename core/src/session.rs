@@ -43,6 +43,7 @@ use crate::session::previous::Previous;
 use crate::session::trackers::Trackers;
 use crate::session::wishes::Wishes;
 use crate::slots::Key;
+use crate::snapshot::BackendId;
 use crate::state::{SchemaId, StateId};
 use crate::time::Instant;
 use crate::timers::Deadline;
@@ -144,6 +145,8 @@ pub struct Freshness {
     pub needs: GtidSet,
     /// What the replica that it read from last had, or what the primary said: it is not to see less.
     pub seen: Option<Arc<GtidSet>>,
+    /// The replica that it read from last, and since when it reads there. It may have shown more than was known of it.
+    pub reads_on: Option<(BackendId, Instant)>,
     /// It has read on the primary since: what that had executed is to be asked before a replica may serve.
     pub saw_primary: bool,
     /// A write without a GTID went by: only the primary is known to have it, until a later GTID covers it (S62).
@@ -156,8 +159,11 @@ impl Freshness {
         saw_it && (self.needs.is_empty() || executed.contains(&self.needs))
     }
 
-    /// A read goes to a replica that has this much.
-    pub fn saw(&mut self, executed: &Arc<GtidSet>) {
+    /// A read goes to this replica, which has this much at least.
+    pub fn saw(&mut self, now: Instant, replica: BackendId, executed: &Arc<GtidSet>) {
+        if self.reads_on.is_none_or(|(on, _)| on != replica) {
+            self.reads_on = Some((replica, now));
+        }
         if !self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, executed)) {
             self.seen = Some(executed.clone());
         }

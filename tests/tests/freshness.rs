@@ -19,6 +19,9 @@ use weir_tests::real::place::{PASSWORD, Place, USER, place};
 /// Of each replica behind its source. A test's write and its read are a few milliseconds apart.
 const LATE_S: u32 = 3;
 
+/// Sessions that see something new.
+const ROUNDS: u64 = 60;
+
 /// One thing that a session does; `{n}` is the new version.
 enum Step {
     Sql(&'static str),
@@ -204,8 +207,15 @@ impl<'a> Stage<'a> {
     }
 
     fn delay(&mut self, seconds: u32) {
+        (1..self.place.backends.len()).for_each(|node| self.delay_one(node, seconds));
+    }
+
+    fn delay_one(&self, node: usize, seconds: u32) {
+        let mut client = self.node(node);
         let change = format!("CHANGE REPLICATION SOURCE TO SOURCE_DELAY={seconds}");
-        self.replicas(&["STOP REPLICA SQL_THREAD", &change, "START REPLICA SQL_THREAD"]);
+        for statement in ["STOP REPLICA SQL_THREAD", &change, "START REPLICA SQL_THREAD"] {
+            client.run(statement).unwrap();
+        }
     }
 
     /// A session of the gate's at this level, which waits for no replica.
@@ -302,6 +312,85 @@ fn every_way_to_write_is_seen_by_who_wrote() {
     println!("at EVENTUAL the primary answered behind: {untried:?}");
     assert!(stale.is_empty(), "{}", stale.join("\n"));
     assert!(untried.len() <= FORMS.len() / 4, "too few ways were tried on late replicas: {untried:?}");
+}
+
+/// S60: what a session has seen once, it keeps seeing. One replica is in time, the other is not, and what is seen was
+/// written by somebody else: the session's own writes tell it nothing.
+///
+/// The trap: a replica may show more than the gate knew of it when it chose it.
+#[test]
+fn what_was_seen_once_is_seen_again() {
+    let place = place();
+    let _alone = place.stage.write().unwrap_or_else(PoisonError::into_inner);
+    let mut stage = Stage::open(place, &|_| {});
+    let mut direct = stage.node(0);
+    let mut lost = Vec::new();
+    let mut late_reads = 0;
+    for round in 1..=ROUNDS {
+        let level = ["SESSION", "INSTANCE", "GLOBAL"][round as usize % 3];
+        stage.delay(0);
+        stage.place.admin().unwrap().ensure_replicated().unwrap();
+        stage.delay_one(2, LATE_S);
+        let mut client = stage.session(level);
+        direct.run(format!("UPDATE weir_fresh.t SET v={round}")).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while read(&mut client, READ).0 < round {
+            late_reads += 1;
+            assert!(Instant::now() < deadline, "nobody shows version {round}");
+        }
+        for _ in 0..20 {
+            let (seen, node) = read(&mut client, READ);
+            if seen < round {
+                lost.push(format!("{level}, round {round}: {seen} on node {node}"));
+                break;
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{} of {ROUNDS} sessions went back:\n{}", lost.len(), lost.join("\n"));
+    assert!(late_reads > 0, "no read was early enough to matter");
+}
+
+/// S60: a replica may show what its primary does not show yet: with semi-synchronous replication the primary's rows wait
+/// for an acknowledgement, the replicas' don't. Who has seen such a row does not lose it, at `GLOBAL` neither, where the
+/// primary's word is asked for.
+#[test]
+fn what_only_a_replica_shows_is_not_lost_again() {
+    let place = place();
+    let _alone = place.stage.write().unwrap_or_else(PoisonError::into_inner);
+    let mut stage = Stage::open(place, &|_| {});
+    let mut primary = stage.node(0);
+    primary.run("SET sql_log_bin=0").unwrap();
+    // It is there already when this is not the first test of a cluster that somebody keeps.
+    let _ = primary.query("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'").unwrap();
+    primary.run("SET GLOBAL rpl_semi_sync_source_timeout=60000").unwrap();
+    primary.run("SET GLOBAL rpl_semi_sync_source_wait_no_replica=ON").unwrap();
+    let mut lost = Vec::new();
+    for (round, level) in (1..).zip(["SESSION", "INSTANCE", "GLOBAL"]) {
+        stage.delay(0);
+        stage.place.admin().unwrap().ensure_replicated().unwrap();
+        stage.delay_one(2, LATE_S);
+        let mut client = stage.session(level);
+        primary.run("SET GLOBAL rpl_semi_sync_source_enabled=ON").unwrap();
+        let mut writer = stage.node(0);
+        std::thread::scope(|scope| {
+            // Nobody acknowledges: it returns when that is no longer wanted.
+            scope.spawn(move || writer.run(format!("UPDATE weir_fresh.t SET v={round}")).unwrap());
+            let begin = Instant::now();
+            let mut highest = 0;
+            while begin.elapsed() < Duration::from_millis(u64::from(LATE_S) * 1_000 / 2) {
+                let (seen, node) = read(&mut client, READ);
+                if seen < highest {
+                    lost.push(format!("{level}: {seen} on node {node} after {highest}"));
+                    break;
+                }
+                highest = seen;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            primary.run("SET GLOBAL rpl_semi_sync_source_enabled=OFF").unwrap();
+            assert_eq!(highest, round, "{level}: no replica showed what the primary held back");
+        });
+    }
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
 }
 
 /// S60: hints in a statement, settings for all, and what `SHOW` and `SELECT` say of them.

@@ -109,8 +109,17 @@ impl Engine {
         match set {
             Some(set) => {
                 request.index = Some(set.clone());
-                s.freshness.seen = Some(set);
+                // With semi-synchronous replication a replica may show what the primary does not yet.
+                s.freshness.seen = Some(match s.freshness.seen.take() {
+                    Some(seen) if !set.contains(&seen) => {
+                        let mut both = (*set).clone();
+                        both.merge(&seen);
+                        Arc::new(both)
+                    }
+                    _ => set,
+                });
                 s.freshness.saw_primary = false;
+                s.freshness.reads_on = None;
             }
             None => request.primary_only = true,
         }

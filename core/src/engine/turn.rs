@@ -55,7 +55,9 @@ impl Engine {
                 self.questioners.pop_front();
                 continue;
             };
-            if self.pool.waiting(self.links[link].backend.0) == 0 {
+            let backend = self.links[link].backend.0;
+            // While more may be opened, those who wait get one of their own.
+            if self.pool.waiting(backend) == 0 || self.pool.open(backend) < self.pool.quota(backend) {
                 return false;
             }
             let until = since.plus_ms(QUESTIONS_MS);

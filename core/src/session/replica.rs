@@ -7,10 +7,12 @@
 //!   GLOBAL         ─► … and what the primary had executed when the read came (the read index)
 //!   none has: wait for the stream, at most read_after_write_timeout; then the primary, never an error
 //! ```
-//! Monotonic reads, at every level above EVENTUAL: what a replica had when a session read from it, the session needs from
-//! then on. What the primary had is not known from outside; so after a read there, the next one on a replica asks for it.
+//! Monotonic reads, at every level above EVENTUAL: what a session saw once it goes on seeing. A replica, or the primary, may
+//! have shown more than is known of it outside. So a session reads on one replica for a while, and before it reads on
+//! another, or on one after the primary, it asks what the primary has executed, which covers all that anybody can have seen.
 
 use crate::engine::Engine;
+use crate::limits::SAME_REPLICA_MS;
 use crate::session::wishes::Policy;
 use crate::session::{Request, Session};
 use crate::slots::Key;
@@ -42,6 +44,7 @@ impl Engine {
             match self.replica_for(session, request, level, balance) {
                 Found::Replica(backend) => return Place::Backend(backend),
                 Found::Late => return Place::Stream,
+                Found::Unsure => return Place::Index,
                 Found::Nobody => {}
             }
         }
@@ -131,8 +134,13 @@ impl Engine {
                 count += 1;
             }
         }
+        let reads_on = freshness.reads_on.filter(|_| strict);
         let fit = self.preferred(&mut candidates[..count]);
+        let stays = reads_on.filter(|(on, since)| {
+            self.now.since_ms(*since) < SAME_REPLICA_MS && fit.iter().any(|candidate| candidate.backend == on.0)
+        });
         let chosen = match balance {
+            _ if stays.is_some() => stays.map(|(on, _)| on.0),
             Balance::Random => weighted_random(fit, random),
             Balance::LeastOutstanding
             | Balance::LeastQps
@@ -144,8 +152,17 @@ impl Engine {
         match chosen {
             Some(backend) => {
                 let view = snapshot.backend(BackendId(backend));
+                let moves = reads_on.is_some_and(|(on, _)| on != view.id);
+                if moves && request.index.is_none() && snapshot.primary().is_some() {
+                    return Found::Unsure;
+                }
+                let now = self.now;
                 if strict {
-                    self.sessions[session].freshness.saw(&view.executed);
+                    let freshness = &mut self.sessions[session].freshness;
+                    if !moves && stays.is_none() {
+                        freshness.reads_on = None;
+                    }
+                    freshness.saw(now, view.id, &view.executed);
                 }
                 Found::Replica(view.id)
             }
@@ -205,5 +222,7 @@ enum Found {
     Replica(BackendId),
     /// One is likely to have it before the time is up.
     Late,
+    /// Another than the one that the session read from: the primary's word is needed first.
+    Unsure,
     Nobody,
 }

@@ -240,6 +240,12 @@ impl Engine {
         match code {
             // Disconnected for inactivity: it was said before our command was read.
             4031 => s.pins.is_empty() && !self.links[link].status.contains(Status::IN_TRANS),
+            // The server is going down: a read outside a transaction may run elsewhere (S71).
+            1053 => {
+                request.route == weir_planner::Route::Read
+                    && s.pins.is_empty()
+                    && !self.links[link].status.contains(Status::IN_TRANS)
+            }
             // Prepared statement needs to be re-prepared: nothing ran.
             1615 => request.command == Command::StmtExecute,
             _ => false,

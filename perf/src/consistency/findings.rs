@@ -238,7 +238,8 @@ impl fmt::Display for Findings {
         ]);
         let mut table = Table::new(&heading);
         self.rows.iter().for_each(|row| table.add(row.cells()));
-        for sum in self.sums() {
+        let sums = self.sums();
+        for sum in sums.iter().filter(|_| sums.len() < self.rows.len()) {
             let mut cells = sum.cells();
             cells[1] = "sum".to_owned();
             table.add(cells);

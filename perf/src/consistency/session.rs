@@ -46,7 +46,7 @@ pub struct Session {
     /// By register: the floor of its own writes, and the highest version that it saw.
     own: Vec<u64>,
     seen: Vec<u64>,
-    /// What it wrote last, and how many reads of just that are still to come.
+    /// What it wrote last, or saw to be new, and how many reads of just that are still to come.
     follow: (usize, u8),
     dice: Dice,
 }
@@ -205,7 +205,7 @@ impl Session {
         Ok(())
     }
 
-    /// What it wrote itself, what anybody wrote last, or anything.
+    /// What it wrote itself or saw to be new, what anybody wrote last, or anything.
     fn choose(&mut self, ledger: &Ledger) -> usize {
         let (layout, number) = (ledger.layout(), self.member.number);
         if self.follow.1 > 0 {
@@ -239,6 +239,10 @@ impl Session {
             });
         }
         let seen = &mut self.seen[read.index];
+        if judgement.version > *seen && self.follow.1 == 0 {
+            // What is new here may be new to another replica still.
+            self.follow = (read.index, 1);
+        }
         *seen = judgement.version.max(*seen);
         ledger.saw(read.index, judgement.version);
     }
