@@ -87,6 +87,8 @@ impl Engine {
         self.index.asked = std::mem::take(&mut self.index.waiting);
         self.counters.index_questions += 1;
         self.links[link].captured.clear();
+        // A silent primary must not keep the question, and all later ones behind it, for ever.
+        self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
         self.inject(link, ReplyKind::Query, Purpose::Index, Command::Query, b"SELECT @@GLOBAL.gtid_executed");
     }
 
@@ -96,6 +98,7 @@ impl Engine {
         let set = values.first().and_then(|text| GtidSet::parse(text).ok()).map(Arc::new);
         self.index.stage = Stage::Idle;
         self.links[link].lessee = None;
+        self.arm_link(link, crate::time::Instant::NEVER);
         self.to_pool(link);
         for session in std::mem::take(&mut self.index.asked) {
             self.index_told(session, set.clone());

@@ -272,8 +272,8 @@ impl Engine {
                 self.link_lost(link, "the login at the backend took too long");
             }
             LinkPhase::Cleaning => self.link_lost(link, "cleaning a connection took too long"),
-            LinkPhase::Leased if matches!(l.lessee, Some(Lessee::Kill(_))) => {
-                self.link_lost(link, "a KILL took too long")
+            LinkPhase::Leased if matches!(l.lessee, Some(Lessee::Kill(_) | Lessee::Index)) => {
+                self.link_lost(link, "a question of the gate's own took too long")
             }
             LinkPhase::Idle | LinkPhase::Leased | LinkPhase::Closing => {}
         }

@@ -225,17 +225,23 @@ impl Engine {
         }
     }
 
-    /// A KILL that waits for a connection of an account that is let in no more: nobody would end its dials, one after the
-    /// other, each refused.
+    /// Questions of the gate's own that wait for a connection of an account that is let in no more: nobody would end their
+    /// dials, one after the other, each refused.
     fn give_up_errands(&mut self, account: AccountId, backend: BackendId) {
+        let here = |ticket| self.pool.backend_of(ticket) == Some(backend.0);
         let is_hopeless = |waiter: &Waiter| match waiter {
-            Waiter::Errand(errand) => errand.account == account && errand.backend == backend,
-            _ => false,
+            Waiter::Errand(errand) => errand.account == account,
+            Waiter::Index(asker) => *asker == account,
+            Waiter::Session(_) => false,
         };
-        let hopeless: Vec<_> = self.waiters.iter().filter(|(_, w)| is_hopeless(w)).map(|(ticket, _)| *ticket).collect();
-        for ticket in hopeless {
+        let all = self.waiters.iter().map(|(ticket, waiter)| (*ticket, *waiter));
+        let hopeless: Vec<_> = all.filter(|(ticket, waiter)| is_hopeless(waiter) && here(*ticket)).collect();
+        for (ticket, waiter) in hopeless {
             self.pool.cancel(ticket);
             self.waiters.remove(&ticket);
+            if matches!(waiter, Waiter::Index(_)) {
+                self.index_line_failed();
+            }
         }
     }
 
