@@ -22,6 +22,9 @@ const LATE_S: u32 = 3;
 /// Sessions that see something new.
 const ROUNDS: u64 = 60;
 
+/// Sessions that read what only a replica shows.
+const SESSIONS: usize = 16;
+
 /// One thing that a session does; `{n}` is the new version.
 enum Step {
     Sql(&'static str),
@@ -369,25 +372,27 @@ fn what_only_a_replica_shows_is_not_lost_again() {
         stage.delay(0);
         stage.place.admin().unwrap().ensure_replicated().unwrap();
         stage.delay_one(2, LATE_S);
-        let mut client = stage.session(level);
+        // A session reads on one replica for a while: of so many some meet the one that is not late.
+        let mut clients: Vec<_> = (0..SESSIONS).map(|_| (stage.session(level), 0)).collect();
         primary.run("SET GLOBAL rpl_semi_sync_source_enabled=ON").unwrap();
         let mut writer = stage.node(0);
         std::thread::scope(|scope| {
             // Nobody acknowledges: it returns when that is no longer wanted.
             scope.spawn(move || writer.run(format!("UPDATE weir_fresh.t SET v={round}")).unwrap());
             let begin = Instant::now();
-            let mut highest = 0;
             while begin.elapsed() < Duration::from_millis(u64::from(LATE_S) * 1_000 / 2) {
-                let (seen, node) = read(&mut client, READ);
-                if seen < highest {
-                    lost.push(format!("{level}: {seen} on node {node} after {highest}"));
-                    break;
+                for (client, highest) in &mut clients {
+                    let (seen, node) = read(client, READ);
+                    if seen < *highest {
+                        lost.push(format!("{level}: {seen} on node {node} after {highest}"));
+                    }
+                    *highest = seen.max(*highest);
                 }
-                highest = seen;
                 std::thread::sleep(Duration::from_millis(2));
             }
             primary.run("SET GLOBAL rpl_semi_sync_source_enabled=OFF").unwrap();
-            assert_eq!(highest, round, "{level}: no replica showed what the primary held back");
+            let shown = clients.iter().filter(|(_, highest)| *highest == round).count();
+            assert!(shown > 0, "{level}: no replica showed what the primary held back");
         });
     }
     assert!(lost.is_empty(), "{}", lost.join("\n"));
