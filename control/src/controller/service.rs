@@ -139,7 +139,7 @@ impl Service {
 
 /// Whoever was primary may write until its lease is over.
 fn check_former(head: &Head, record: &Record, next: &Record) -> Result<(), Refusal> {
-    let (Phase::Interregnum { former }, Phase::Steady { primary }) = (&record.phase, &next.phase) else {
+    let (Phase::Interregnum { former, .. }, Phase::Steady { primary }) = (&record.phase, &next.phase) else {
         return Ok(());
     };
     if former == primary {

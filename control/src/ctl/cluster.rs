@@ -38,6 +38,7 @@ pub struct TopologyView {
     phase: &'static str,
     primary: Option<String>,
     former_primary: Option<String>,
+    heir: Option<String>,
     lease_ms: u32,
     members: Vec<MemberView>,
     promoted_gtid_executed: String,
@@ -201,17 +202,20 @@ impl Edit {
 
 impl TopologyView {
     fn of(record: &Record) -> TopologyView {
-        let (phase, primary, former_primary) = match record.phase.clone() {
-            Phase::Forming => ("forming", None, None),
-            Phase::Steady { primary } => ("steady", Some(primary), None),
-            Phase::Interregnum { former } => ("interregnum", None, Some(former)),
+        let phase = match &record.phase {
+            Phase::Forming => "forming",
+            Phase::Steady { .. } => "steady",
+            Phase::Handover { .. } => "handover",
+            Phase::Interregnum { .. } => "interregnum",
         };
+        let owned = |name: Option<&str>| name.map(ToString::to_string);
         TopologyView {
             cluster: record.cluster.clone(),
             epoch: record.epoch.number(),
             phase,
-            primary,
-            former_primary,
+            primary: owned(record.primary()),
+            former_primary: owned(record.former()),
+            heir: owned(record.heir()),
             lease_ms: record.lease_ms,
             members: record.members.iter().map(|(name, member)| MemberView::of(name, member)).collect(),
             promoted_gtid_executed: record.promoted_gtid_executed.clone(),
@@ -227,8 +231,9 @@ impl TopologyView {
             (None, Some(former)) => format!("no primary, formerly {former}"),
             (None, None) => "no primary yet".to_string(),
         };
+        let heir = self.heir.as_ref().map_or(String::new(), |heir| format!(", to be followed by {heir}"));
         let mut out = format!(
-            "cluster {}, epoch {}, {}, {primary}, leases of {} ms\nlast change: {}, by {}\n",
+            "cluster {}, epoch {}, {}, {primary}{heir}, leases of {} ms\nlast change: {}, by {}\n",
             self.cluster,
             self.epoch,
             self.phase,
