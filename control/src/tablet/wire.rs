@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is read from a tablet is checked: a set or a state that can't be read ends the stream, it is not guessed.
 
-use super::word::Word;
+use super::word::{Care, Word};
 use crate::client::ServerError;
 use crate::grpc::proto;
 use crate::monitor::dialect::version_number;
@@ -44,6 +44,9 @@ impl Writer {
             role: role(word.role) as i32,
             serving: word.is_serving(),
             epoch: word.epoch,
+            settled: word.care.settled,
+            trouble: word.care.trouble.clone(),
+            extra: word.care.extra.to_string(),
             facts: word.facts.as_deref().filter(|_| !is_same).map(facts),
             facts_as_before: is_same,
             executed: Some(executed),
@@ -96,6 +99,7 @@ impl Reader {
                 _ => Role::Unknown,
             },
             epoch: word.epoch,
+            care: Care { settled: word.settled, trouble: word.trouble, extra: Arc::new(set(&word.extra)?) },
             facts: self.facts.clone(),
             executed,
         })

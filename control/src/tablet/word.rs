@@ -22,9 +22,22 @@ pub struct Word {
     pub role: Role,
     /// 0: nobody has told of a topology.
     pub epoch: u64,
+    /// What its steward has made of that.
+    pub care: Care,
     /// The last look's; its own executed set may be older than the word's.
     pub facts: Option<Arc<Facts>>,
     pub executed: Arc<GtidSet>,
+}
+
+/// How far the steward has brought the server to what the topology wants of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Care {
+    /// The highest epoch whose demands the server was seen to fulfil, by a look after the last deed; 0: none.
+    pub settled: u64,
+    /// What it tries to do and cannot; empty when all is well.
+    pub trouble: String,
+    /// Transactions of its own, that the primary never had.
+    pub extra: Arc<GtidSet>,
 }
 
 impl Word {
@@ -39,6 +52,7 @@ impl Word {
             is_lasting: false,
             role: Role::Unknown,
             epoch: 0,
+            care: Care::default(),
             facts: None,
             executed: Arc::default(),
         }
