@@ -1,7 +1,8 @@
 //! `weir ctl`: asks a gate over gRPC and prints what it says, as tables for people or JSON for machines.
-//! What it asks controllers is in `cluster`.
+//! What it asks controllers is in `cluster` and `failover`.
 
 pub mod cluster;
+pub mod failover;
 
 use crate::grpc;
 use crate::grpc::tls::{ClientTls, TlsFiles};

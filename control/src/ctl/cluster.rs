@@ -129,6 +129,38 @@ pub fn forget(ask: &Ask, member: &str) -> Result<TopologyView, String> {
     })
 }
 
+/// Takes a replica out of reads. Transactions that are open there end by themselves.
+pub fn drain(ask: &Ask, member: &str) -> Result<TopologyView, String> {
+    change(ask, &format!("'{member}' is drained"), |record| {
+        if record.primary() == Some(member) {
+            return Err(format!("'{member}' is the primary: move its role first with weir ctl switchover"));
+        }
+        let known = record.members.get_mut(member).ok_or_else(|| no_member(member))?;
+        match known.state {
+            MemberState::Diverged => Err(format!("'{member}' has diverged, and gets no traffic anyway")),
+            MemberState::Active | MemberState::Drained => {
+                known.state = MemberState::Drained;
+                Ok(())
+            }
+        }
+    })
+}
+
+pub fn restore(ask: &Ask, member: &str) -> Result<TopologyView, String> {
+    change(ask, &format!("'{member}' is in service again"), |record| {
+        let known = record.members.get_mut(member).ok_or_else(|| no_member(member))?;
+        match known.state {
+            MemberState::Diverged => Err(format!(
+                "'{member}' has transactions that the primary never had: give it a copy of the primary's data; it comes back by itself"
+            )),
+            MemberState::Active | MemberState::Drained => {
+                known.state = MemberState::Active;
+                Ok(())
+            }
+        }
+    })
+}
+
 fn no_member(name: &str) -> String {
     format!("there is no member '{name}': 'weir ctl topology' shows them")
 }
@@ -163,7 +195,7 @@ async fn read(controllers: &mut Controllers) -> Result<Record, String> {
     wire::from_proto(reply.topology.ok_or(NOTHING)?)
 }
 
-fn run<T>(ask: &Ask, work: impl AsyncFnOnce(&mut Controllers) -> Result<T, String>) -> Result<T, String> {
+pub(super) fn run<T>(ask: &Ask, work: impl AsyncFnOnce(&mut Controllers) -> Result<T, String>) -> Result<T, String> {
     let tls = ClientTls::load(&ask.tls)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
@@ -171,7 +203,7 @@ fn run<T>(ask: &Ask, work: impl AsyncFnOnce(&mut Controllers) -> Result<T, Strin
     runtime.block_on(work(&mut controllers))
 }
 
-fn said(status: Status) -> String {
+pub(super) fn said(status: Status) -> String {
     match status.code() {
         Code::Unavailable | Code::DeadlineExceeded => {
             format!("no controller answers ({}): name them with --controller HOST:PORT,…", status.message())
@@ -274,7 +306,7 @@ impl MemberView {
 impl RegisteredView {
     fn of(registered: proto::Registered) -> RegisteredView {
         let proto::Registered { name, address, grpc, lease_left_ms, presence } = registered;
-        let proto::Presence { role, serving, why, epoch_seen, server_uuid, version } = presence.unwrap_or_default();
+        let proto::Presence { role, serving, why, epoch_seen, server_uuid, version, .. } = presence.unwrap_or_default();
         RegisteredView { name, address, grpc, lease_left_ms, role, serving, why, epoch_seen, server_uuid, version }
     }
 }

@@ -37,6 +37,7 @@ fn word(set: &str) -> Word {
     Word {
         standing: Standing::ServerRestarted,
         role: Role::Replica,
+        care: Care { settled: 7, trouble: "no".to_string(), extra: Arc::new(GtidSet::parse(set.as_bytes()).unwrap()) },
         facts: Some(Arc::new(facts)),
         executed,
         ..Word::new("one", None)
