@@ -10,7 +10,7 @@ use super::standing::Standing;
 use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
 use std::sync::Arc;
-use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
+use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Mandate, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
 
 pub struct Topology {
@@ -26,6 +26,7 @@ pub struct Topology {
     ordained: Option<Ordained>,
     /// What the last snapshot said.
     told: Vec<Told>,
+    told_mandate: Mandate,
 }
 
 struct Entry {
@@ -52,6 +53,10 @@ pub struct Ordained {
     pub epoch: u64,
     /// None: nobody, on purpose.
     pub primary: Option<String>,
+    /// Another is about to follow it.
+    pub is_ending: bool,
+    /// Nobody is primary since the role is being moved, and not since the primary was lost.
+    pub is_planned: bool,
 }
 
 /// The part of a view that cores act on.
@@ -89,6 +94,7 @@ impl Topology {
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
             ordained: None,
             told: Vec::new(),
+            told_mandate: Mandate::default(),
         }
     }
 
@@ -246,11 +252,11 @@ impl Topology {
     /// The next snapshot, if it would say something new.
     pub fn news(&mut self) -> Option<Arc<Snapshot>> {
         let told: Vec<Told> = self.entries.iter().map(|entry| entry.told(&self.settings)).collect();
-        let face = self.face_now();
-        if self.generation > 0 && told == self.told && face == self.face {
+        let (face, mandate) = (self.face_now(), self.mandate());
+        if self.generation > 0 && told == self.told && face == self.face && mandate == self.told_mandate {
             return None;
         }
-        (self.told, self.face) = (told, face);
+        (self.told, self.face, self.told_mandate) = (told, face, mandate);
         self.generation += 1;
         Some(Arc::new(self.snapshot()))
     }
@@ -262,6 +268,21 @@ impl Topology {
             settings: self.settings.clone(),
             keys: self.keys.clone(),
             face: self.face.clone(),
+            mandate: self.mandate(),
+        }
+    }
+
+    /// The controllers' word, in the cores' terms.
+    fn mandate(&self) -> Mandate {
+        let Some(ordained) = &self.ordained else { return Mandate::default() };
+        let name = ordained.primary.as_deref();
+        let at = self.entries.iter().position(|entry| !entry.is_gone && Some(&*entry.config.name) == name);
+        Mandate {
+            epoch: ordained.epoch,
+            holder: at.map(|at| BackendId(at as u16)),
+            uuid: at.and_then(|at| self.entries[at].uuid_bytes()),
+            is_ending: ordained.is_ending,
+            is_planned: ordained.is_planned,
         }
     }
 
@@ -361,6 +382,12 @@ impl Entry {
 
     fn version(&self) -> &str {
         self.facts.as_ref().map_or("unknown", |facts| &facts.version)
+    }
+
+    /// Of the server that is there, or of the one that should be.
+    fn uuid_bytes(&self) -> Option<[u8; 16]> {
+        let text = self.facts.as_ref().map(|facts| &facts.server_uuid).or(self.uuid.as_ref())?;
+        Some(GtidSet::parse(format!("{text}:1").as_bytes()).ok()?.iter().next()?.0.uuid)
     }
 
     /// What the server says by itself, and what is odd about it.
