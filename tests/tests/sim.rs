@@ -9,8 +9,9 @@ use weir_tests::sim::plan::{Mode, Plan};
 use weir_tests::sim::{check, run};
 
 /// Seeds that once showed a mistake: dials without end for a KILL of an account that is let in no more; an insert id lost
-/// when the gate asked its own question as another user; a server without GTIDs, whose word covers nothing.
-const KNOWN_SEEDS: [u64; 3] = [1_795_648_320_003, 1_795_652_133_014, 1_795_652_390_006];
+/// when the gate asked its own question as another user; a server without GTIDs, whose word covers nothing; long
+/// data on a replica whose execute writes, and pieces of it that came when one before them had failed.
+const KNOWN_SEEDS: [u64; 6] = [1_795_648_320_003, 1_795_652_133_014, 1_795_652_390_006, 1052, 1081, 1087];
 
 /// Seeds from `first` on until the time is up; at least one. Every failure's report, up to three.
 fn run_seeds(mode: Mode, first: u64, count: u64, within: Duration) {

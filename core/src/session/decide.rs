@@ -17,7 +17,7 @@ use crate::session::{Body, InsertId, Phase, Request, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::Role;
 use std::rc::Rc;
-use weir_net::command::query_text;
+use weir_net::command::{Command, query_text};
 use weir_net::flags::{Capabilities, Status};
 use weir_net::packet::HEADER_BYTES;
 use weir_planner::{Asks, Effects, Plan, Route, Target};
@@ -188,7 +188,11 @@ impl Engine {
         if asks.intersects(ABOUT_PREVIOUS) {
             return self.previous_statement_is_known(session, request);
         }
-        if keeps_diagnostics(request.command) {
+        // Long data is of no use where its execute may not run: what a replica knew of the previous statement is given up.
+        let on_replica = self.sessions[session]
+            .lease
+            .is_some_and(|link| self.snapshot.backend(self.links[link].backend).role == Role::Replica);
+        if keeps_diagnostics(request.command) && !(request.command == Command::StmtSendLongData && on_replica) {
             return Ok(());
         }
         let s = &mut self.sessions[session];
