@@ -15,6 +15,7 @@ use crate::controller::roll::Registration;
 use crate::grpc::tls::ClientTls;
 use crate::monitor::Topology;
 use crate::monitor::topology::Ordained;
+use crate::status::ClusterPicture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ pub struct Cluster {
     told: Told,
     news: watch::Receiver<Option<Arc<Record>>>,
     roster: Roster,
+    /// Of the gate itself.
+    lease: watch::Sender<Lease>,
 }
 
 impl Cluster {
@@ -37,7 +40,8 @@ impl Cluster {
         let mut news = told.news();
         // A word that was kept is one to be handled.
         news.mark_changed();
-        Ok(Some(Cluster { controllers, tls, told, news, roster: Roster::default() }))
+        let lease = watch::channel(Lease::default()).0;
+        Ok(Some(Cluster { controllers, tls, told, news, roster: Roster::default(), lease }))
     }
 
     /// Waits for the next word; for ever when there is none.
@@ -62,7 +66,7 @@ impl Cluster {
                     topology.add(config, uuid);
                 }
                 Step::Remove { at } => topology.remove(at),
-                Step::Weight { at, weight } => topology.set_weight(at, weight),
+                Step::Terms { at, config } => topology.set_terms(at, &config),
                 Step::Pass { why } => tracing::warn!(event = "backend_passed_over", "{why}"),
             }
         }
@@ -75,6 +79,11 @@ impl Cluster {
         topology.ordain(Ordained { epoch: record.epoch.number(), primary });
     }
 
+    /// For operators: what was told last, and why no more comes.
+    pub fn picture(&self) -> ClusterPicture {
+        ClusterPicture { record: self.told.record(), why: self.lease.borrow().why.clone() }
+    }
+
     /// Tells the controllers of this gate.
     pub fn announce(&self, clients: String, grpc: String, desk: Desk, tasks: &mut JoinSet<()>) {
         let registration = Registration {
@@ -84,6 +93,7 @@ impl Cluster {
             grpc,
             zone: String::new(),
             tags: [].into(),
+            weight: None,
             presence: Presence {
                 role: "gate".to_string(),
                 is_serving: true,
@@ -93,7 +103,7 @@ impl Cluster {
         };
         let (sender, receiver) = watch::channel(registration);
         let controllers = Controllers::new(&self.controllers.addresses, self.tls.clone());
-        tasks.spawn(register(controllers, receiver, self.told.clone(), watch::channel(Lease::default()).0));
+        tasks.spawn(register(controllers, receiver, self.told.clone(), self.lease.clone()));
         tasks.spawn(async move {
             loop {
                 let is_ready = desk.is_ready();
