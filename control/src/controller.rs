@@ -3,7 +3,8 @@
 //! ```text
 //!   tablets, gates ── Register, Renew ──► roll, leases ─┐
 //!   weir ctl ──────── ProposeTopology ──────────────────┼─► head ── compare-and-swap ──► store (one file, or etcd)
-//!   tablets, gates ◄─ WatchTopology ◄───────────────────┘
+//!   tablets, gates ◄─ WatchTopology ◄───────────────────┤
+//!   tablets ───────── Watch ──────► failover ── moves ──┘
 //! ```
 //! Invariant: what is acknowledged is in the store. Of several controllers one leads, and it alone changes the record and
 //! gives leases; all of them tell it. Gates and tablets go on with their last word when no controller is there (S78).
@@ -19,6 +20,8 @@ pub mod leases;
 
 pub mod head;
 pub mod roll;
+
+pub mod failover;
 
 pub mod service;
 
@@ -62,13 +65,15 @@ async fn serve(config: ControllerConfig) -> Result<(), String> {
     let head = Head::new(store.clone(), &config.cluster, config.lease_ms);
     let mut tasks = JoinSet::new();
     tasks.spawn(head.clone().run());
+    let (shell, desk) = failover::Shell::new(head.clone(), config.failover.clone(), ClientTls::load(&config.tls)?);
+    tasks.spawn(shell.run());
     let tls = ServerTls::load(&config.tls)?;
     server::warn_about("the controller", address, tls.as_ref());
     let server = server::builder(tls.as_ref(), Loopback::Trusted, limits::CALLS_MAX)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     announce(address, &config);
     tokio::select! {
-        outcome = server.serve_with_incoming(service::server(head), incoming) => {
+        outcome = server.serve_with_incoming(service::server(head, desk), incoming) => {
             outcome.map_err(|error| format!("gRPC failed: {error}"))?;
         }
         () = ended() => {}

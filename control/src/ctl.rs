@@ -1,7 +1,8 @@
 //! `weir ctl`: asks a gate over gRPC and prints what it says, as tables for people or JSON for machines.
-//! What it asks controllers is in `cluster`, what it asks tablets in `tablets`.
+//! What it asks controllers is in `cluster` and `failover`, what it asks tablets in `tablets`.
 
 pub mod cluster;
+pub mod failover;
 pub mod tablets;
 
 use crate::grpc;

@@ -221,6 +221,7 @@ pub fn phase_name(phase: &Phase) -> &'static str {
     match phase {
         Phase::Forming => "forming",
         Phase::Steady { .. } => "steady",
+        Phase::Handover { .. } => "handover",
         Phase::Interregnum { .. } => "interregnum",
     }
 }

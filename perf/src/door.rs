@@ -51,9 +51,11 @@ impl Kind {
         !matches!(self, Self::Direct | Self::Relay | Self::Weir)
     }
 
-    /// Those that are compared if nobody says which: ours, and the peers that this machine has.
+    /// Those that are compared if nobody says which: ours, HAProxy, which is fetched if need be, and the peers that this
+    /// machine has.
     pub fn present() -> Vec<Self> {
-        (Self::ALL.into_iter()).filter(|kind| !kind.is_peer() || !on_path(kind.name()).is_empty()).collect()
+        let is_there = |kind: &Self| *kind == Self::HaProxy || !kind.is_peer() || !on_path(kind.name()).is_empty();
+        Self::ALL.into_iter().filter(is_there).collect()
     }
 }
 

@@ -35,16 +35,44 @@ pub fn weighted_random(candidates: &[Candidate], random: u64) -> Option<u16> {
 /// request to be placed (`outstanding + 1`) would starve the lighter one while there is little load.
 /// A difference below an eighth is none: with figures that are old, a small one would send half of the load over.
 pub fn two_choices(candidates: &[Candidate], measure: Measure, random: u64) -> Option<u16> {
-    let first = draw(candidates, None, random)?;
-    let Some(second) = draw(candidates, Some(first), scramble(random)) else {
-        return Some(candidates[first].backend);
+    let (a, b) = match pair(candidates, random)? {
+        (only, None) => return Some(only.backend),
+        (a, Some(b)) => (a, b),
     };
-    let (a, b) = (&candidates[first], &candidates[second]);
     let (load_a, load_b) = match measure {
         Measure::PerWeight => (u64::from(a.load) * u64::from(b.weight), u64::from(b.load) * u64::from(a.weight)),
         Measure::Alone => (u64::from(a.load), u64::from(b.load)),
     };
     Some(if load_b.saturating_add(load_b / 8) < load_a { b.backend } else { a.backend })
+}
+
+/// Two different ones by weight; the second, if it has less load, with the probability `(a - b) / (a + b)` of their loads.
+///
+/// For figures that are a second old, or that the choice itself does not change at once: whoever takes the lesser of two then
+/// sends everything there until the next figure, which is a herd, and sends the other one nothing, which keeps its figure
+/// as it is. Here a replica with twice the load gets half as much as the other one; nobody gets nothing, and a choice made
+/// on an old figure is wrong by as little as the figure is. Equal loads leave the shares to the weights.
+pub fn soft_choice(candidates: &[Candidate], measure: Measure, random: u64) -> Option<u16> {
+    let (a, b) = match pair(candidates, random)? {
+        (only, None) => return Some(only.backend),
+        (a, Some(b)) => (a, b),
+    };
+    // As if one more ran there for each unit of weight: something beside nothing is not infinitely more.
+    let unit = a.weight.min(b.weight);
+    let load = |c: &Candidate| match measure {
+        Measure::PerWeight => f64::from(c.load) / f64::from(c.weight) + 1.0 / f64::from(unit),
+        Measure::Alone => f64::from(c.load) + 1.0,
+    };
+    let (load_a, load_b) = (load(a), load(b));
+    let point = scramble(scramble(random)) as f64 / u64::MAX as f64;
+    Some(if point * (load_a + load_b) < load_a - load_b { b.backend } else { a.backend })
+}
+
+/// The first draw, and the second one when there is another candidate.
+fn pair(candidates: &[Candidate], random: u64) -> Option<(&Candidate, Option<&Candidate>)> {
+    let first = draw(candidates, None, random)?;
+    let second = draw(candidates, Some(first), scramble(random));
+    Some((&candidates[first], second.map(|at| &candidates[at])))
 }
 
 /// The position of one candidate by weight, the one at `without` left out.

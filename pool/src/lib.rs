@@ -18,7 +18,7 @@ mod pool;
 mod shelf;
 mod slot;
 
-pub use choice::{Candidate, Measure, two_choices, weighted_random};
+pub use choice::{Candidate, Measure, soft_choice, two_choices, weighted_random};
 pub use limits::Limits;
 pub use line::{LineFull, Ticket};
 pub use pool::{Fit, Grant, Pool, Want};

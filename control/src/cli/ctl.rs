@@ -7,11 +7,13 @@ use crate::controller::limits;
 use crate::controller::record::Wanted;
 use crate::ctl;
 use crate::ctl::cluster::{self, Ask, Edit};
+use crate::ctl::failover;
 use crate::ctl::tablets;
 use crate::grpc::tls::TlsFiles;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Args)]
 pub struct CtlFlags {
@@ -85,6 +87,42 @@ enum CtlCommand {
         #[arg(long, value_name = "NAME=VALUE", value_parser = tag)]
         tag: Vec<(String, String)>,
     },
+    /// Move the primary's role to another member, while the primary is well.
+    Switchover {
+        #[command(flatten)]
+        whom: Whom,
+        /// The next primary; by default the replica that is nearest.
+        #[arg(long, value_name = "MEMBER")]
+        to: Option<String>,
+        /// How long open transactions may go on: 5s, 500ms.
+        #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+        drain_timeout: Duration,
+        /// Say whether it could be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Decide about a failover that waits.
+    Failover {
+        #[command(flatten)]
+        whom: Whom,
+        /// Choose among the replicas that are here, though others may hold transactions that were acknowledged.
+        #[arg(long, required = true)]
+        accept_loss: bool,
+    },
+    /// What happened while primaries moved, with times.
+    Events(Whom),
+    /// Give a replica no new reads: for maintenance.
+    Drain {
+        member: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Give a drained replica reads again.
+    Restore {
+        member: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
     /// Take a member out that is not the primary; its tablet, if it lives, comes back as a new one.
     Forget {
         member: String,
@@ -111,6 +149,16 @@ fn tag(text: &str) -> Result<(String, String), String> {
     Ok((name.to_string(), value.to_string()))
 }
 
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 1),
+        (None, Some(number)) => (number, 1_000),
+        (None, None) => return Err("write a time like 5s or 500ms".to_string()),
+    };
+    let ms = number.trim().parse::<u32>().ok().and_then(|number| number.checked_mul(unit));
+    ms.map(|ms| Duration::from_millis(u64::from(ms))).ok_or("write a time like 5s or 500ms".to_string())
+}
+
 pub fn run(flags: CtlFlags) -> ExitCode {
     let CtlFlags { command, tls, json } = flags;
     let tls = TlsFiles { cert: tls.tls_cert, key: tls.tls_key, ca: tls.tls_ca };
@@ -125,6 +173,24 @@ pub fn run(flags: CtlFlags) -> ExitCode {
             return changed(whom, tls, json, |ask| cluster::set(ask, &member, &edit));
         }
         CtlCommand::Forget { member, whom } => return changed(whom, tls, json, |ask| cluster::forget(ask, &member)),
+        CtlCommand::Drain { member, whom } => {
+            return changed(whom, tls, json, |ask| cluster::drain(ask, &member));
+        }
+        CtlCommand::Restore { member, whom } => {
+            return changed(whom, tls, json, |ask| cluster::restore(ask, &member));
+        }
+        CtlCommand::Switchover { whom, to, drain_timeout, dry_run } => {
+            let order = failover::Order { to, drain: drain_timeout, is_dry_run: dry_run };
+            let moved =
+                ask(whom, tls).and_then(|ask| failover::switchover(&ask, &order, &mut |line| println!("{line}")));
+            return print(moved, FAILED);
+        }
+        CtlCommand::Failover { whom, accept_loss: _ } => {
+            return print(ask(whom, tls).and_then(|ask| failover::accept_loss(&ask)), FAILED);
+        }
+        CtlCommand::Events(whom) => {
+            ask(whom, tls).and_then(|ask| show(failover::events(&ask)?, json, |all| failover::events_table(all)))
+        }
         CtlCommand::Topology(whom) => {
             ask(whom, tls).and_then(|ask| show(cluster::topology(&ask)?, json, cluster::TopologyView::table))
         }

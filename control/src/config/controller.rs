@@ -6,13 +6,14 @@
 use super::mistake::{Given, Mistakes, Place};
 use super::section::{Keys, Section, Typed};
 use super::{LogConfig, LogFormat, address};
-use crate::controller::limits;
+use crate::controller::{failover, limits};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
 use crate::store::etcd::limits as etcd;
 use clap::Args;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Everything that a controller needs to start.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub struct ControllerConfig {
     pub store: StoreConfig,
     /// Of a new cluster.
     pub lease_ms: u32,
+    pub failover: failover::Settings,
     pub tls: TlsFiles,
     pub log: LogConfig,
 }
@@ -74,6 +76,12 @@ pub struct ControllerFlags {
     /// How long a lease lasts, in a new cluster. [default: 5000]
     #[arg(long, value_name = "MS")]
     pub lease_ms: Option<String>,
+    /// Whether this controller moves the primary's role: on, or off where somebody else does. [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    pub failover: Option<String>,
+    /// How long a primary must be seen dead before another follows it. [default: 500]
+    #[arg(long, value_name = "MS")]
+    pub failover_detect_ms: Option<String>,
     /// The certificate's file (PEM, with its chain).
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -118,6 +126,20 @@ const KEYS: &Keys = &[
         "With etcd: how long a leadership lasts without renewal, 2 to 60; the next leader takes over after that.",
     ),
     ("lease_ms", "5000", "How long a lease lasts, 500 to 600000; for a new cluster, an old one keeps its own."),
+    ("failover", "\"on\"", "Whether this controller moves the primary's role; \"off\" where somebody else does."),
+    ("failover_detect_ms", "500", "How long a primary must be seen dead, 0 to 600000."),
+    ("failover_disk_full_ms", "5000", "How long a primary whose disk is full may hang, 0 to 600000."),
+    (
+        "failover_settle_ms",
+        "2000",
+        "How long replicas that are seen are waited for before one of the others is chosen.",
+    ),
+    (
+        "failover_fence_ms",
+        "3000",
+        "How long a primary that answers nobody is tried to be fenced, while its tablet lives.",
+    ),
+    ("failover_catch_up_ms", "10000", "Of a switchover: how long the next primary may take to get everything."),
     ("tls_cert", "\"\"", "The certificate's file (PEM, with its chain). Needs tls_key."),
     ("tls_key", "\"\"", "The file of its private key (PEM)."),
     ("tls_ca", "\"\"", "The authority whose certificates may change things (PEM). Without one only the loopback may."),
@@ -161,6 +183,8 @@ fn overlay(flags: &ControllerFlags, typed: &mut Typed) {
         ("etcd_tls_ca", "--etcd-tls-ca", path(&flags.etcd_tls_ca)),
         ("leader_s", "--leader-s", flags.leader_s.clone()),
         ("lease_ms", "--lease-ms", flags.lease_ms.clone()),
+        ("failover", "--failover", flags.failover.clone()),
+        ("failover_detect_ms", "--failover-detect-ms", flags.failover_detect_ms.clone()),
         ("tls_cert", "--tls-cert", path(&flags.tls_cert)),
         ("tls_key", "--tls-key", path(&flags.tls_key)),
         ("tls_ca", "--tls-ca", path(&flags.tls_ca)),
@@ -181,6 +205,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<ControllerConfig, Mist
         advertise: None,
         store: StoreConfig::File(PathBuf::from("weir-controller.db")),
         lease_ms: 5_000,
+        failover: failover::Settings::default(),
         tls: TlsFiles::default(),
         log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
     };
@@ -214,11 +239,31 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<ControllerConfig, Mist
             None => mistakes.add(place, format!("lease_ms must be a whole number from {least} to {most}")),
         }
     }
+    judge_failover(&text, &mut config.failover, &mut mistakes);
     config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     super::tablet::judge_log(&text, &mut config.log, &mut mistakes);
     match mistakes.is_empty() {
         true => Ok(config),
         false => Err(mistakes),
+    }
+}
+
+fn judge_failover<'a>(
+    text: &dyn Fn(&str) -> Option<&'a Given<String>>,
+    settings: &mut failover::Settings,
+    mistakes: &mut Mistakes,
+) {
+    match text("failover").map(|given| (given.value.as_str(), &given.place)) {
+        None | Some(("on", _)) => {}
+        Some(("off", _)) => settings.is_on = false,
+        Some((_, place)) => mistakes.add(place, "failover must be \"on\" or \"off\""),
+    }
+    for (name, time) in settings.times() {
+        let Some(Given { value, place }) = text(name) else { continue };
+        match value.parse().ok().filter(|ms| *ms <= TIME_MS_MAX) {
+            Some(ms) => *time = Duration::from_millis(ms),
+            None => mistakes.add(place, format!("{name} must be a whole number of ms, from 0 to {TIME_MS_MAX}")),
+        }
     }
 }
 
@@ -295,6 +340,12 @@ pub fn print(config: &ControllerConfig) -> String {
                 print_store(name, default, &config.store)
             }
             "lease_ms" => config.lease_ms.to_string(),
+            "failover" => quoted(if config.failover.is_on { "on" } else { "off" }),
+            name if name.starts_with("failover_") => {
+                let mut settings = config.failover.clone();
+                let time = settings.times().into_iter().find(|(known, _)| *known == name);
+                time.map_or(String::new(), |(_, time)| time.as_millis().to_string())
+            }
             "tls_cert" => file(&config.tls.cert),
             "tls_key" => file(&config.tls.key),
             "tls_ca" => file(&config.tls.ca),
@@ -335,6 +386,9 @@ impl StoreConfig {
 
 /// The shortest one that survives a busy machine and a lost packet; etcd itself takes about a second to notice its end.
 const LEADER_S: u32 = 3;
+
+/// Ten minutes: whoever wants to wait longer moves roles by hand.
+const TIME_MS_MAX: u64 = 600_000;
 
 /// gRPC of a controller; a gate's own is 7307, a tablet's 7406.
 pub const LISTEN_PORT: u16 = 7506;

@@ -27,6 +27,8 @@ pub struct Presence {
     pub epoch_seen: u64,
     pub server_uuid: String,
     pub version: String,
+    /// Of a gate: the highest epoch of a handover for which nothing is open on the primary.
+    pub drained: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@
 //! between two primaries there always is an epoch in which nobody may write.
 //!
 //! ```text
-//!   Forming ──► Steady ──► Interregnum ──► Steady …        never back to Forming
+//!   Forming ──► Steady ──────────────► Interregnum ──► Steady …        never back to Forming
+//!                  ◄──► Handover ─────────►
 //! ```
 //! It knows nothing of stores, leases and protobuf.
 
@@ -37,9 +38,17 @@ pub enum Phase {
     Steady {
         primary: String,
     },
+    /// The primary is about to be followed by `heir`: it ends what is open, and gates begin nothing new on it.
+    Handover {
+        primary: String,
+        heir: String,
+    },
     /// No primary on purpose.
     Interregnum {
         former: String,
+        /// Of a planned move: replicas go on receiving, so that it has all. Without one the former primary may be alive and
+        /// unreachable: replicas take nothing from it any more, and so acknowledge nothing.
+        heir: Option<String>,
     },
 }
 
@@ -94,8 +103,25 @@ impl Record {
 
     pub fn primary(&self) -> Option<&str> {
         match &self.phase {
-            Phase::Steady { primary } => Some(primary),
+            Phase::Steady { primary } | Phase::Handover { primary, .. } => Some(primary),
             Phase::Forming | Phase::Interregnum { .. } => None,
+        }
+    }
+
+    /// Who is to follow, if that is known already.
+    pub fn heir(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Handover { heir, .. } => Some(heir),
+            Phase::Interregnum { heir, .. } => heir.as_deref(),
+            Phase::Forming | Phase::Steady { .. } => None,
+        }
+    }
+
+    /// Who may still believe to be primary.
+    pub fn former(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Interregnum { former, .. } => Some(former),
+            Phase::Forming | Phase::Steady { .. } | Phase::Handover { .. } => None,
         }
     }
 
@@ -120,13 +146,23 @@ impl Record {
                 return Err(why);
             }
         }
-        let Some(primary) = self.primary() else { return Ok(()) };
-        match self.members.get(primary) {
-            None => Err(format!("its primary '{primary}' is no member")),
+        if let Phase::Handover { primary, heir } = &self.phase
+            && primary == heir
+        {
+            return Err(format!("'{primary}' cannot follow itself"));
+        }
+        self.primary().into_iter().try_for_each(|name| self.check_fit("primary", name))?;
+        self.heir().into_iter().try_for_each(|name| self.check_fit("heir", name))
+    }
+
+    /// Whether it may be what it is called in this record.
+    fn check_fit(&self, what: &str, name: &str) -> Result<(), String> {
+        match self.members.get(name) {
+            None => Err(format!("its {what} '{name}' is no member")),
             Some(member) if member.wanted == Wanted::Replica => {
-                Err(format!("'{primary}' must not become primary: it is wanted as replica only"))
+                Err(format!("'{name}' must not become primary: it is wanted as replica only"))
             }
-            Some(member) if member.state == MemberState::Diverged => Err(format!("'{primary}' has diverged")),
+            Some(member) if member.state == MemberState::Diverged => Err(format!("'{name}' has diverged")),
             Some(_) => Ok(()),
         }
     }
@@ -143,20 +179,25 @@ impl Record {
         if next.lease_ms != self.lease_ms {
             return Err(format!("lease_ms never changes: it is {}", self.lease_ms));
         }
+        use Phase::{Forming, Handover, Interregnum, Steady};
         match (&self.phase, &next.phase) {
-            (Phase::Forming, Phase::Forming | Phase::Steady { .. }) => Ok(()),
-            (_, Phase::Forming) => Err("a cluster that has had a primary does not form again".to_string()),
-            (Phase::Forming, Phase::Interregnum { .. }) => Err("there was no primary to follow".to_string()),
-            (Phase::Steady { primary }, Phase::Steady { primary: next }) if primary != next => {
+            (Forming, Forming | Steady { .. }) => Ok(()),
+            (_, Forming) => Err("a cluster that has had a primary does not form again".to_string()),
+            (Forming, Handover { .. } | Interregnum { .. }) => Err("there was no primary to follow".to_string()),
+            (
+                Steady { primary } | Handover { primary, .. },
+                Steady { primary: next } | Handover { primary: next, .. },
+            ) if primary != next => {
                 Err(format!("between '{primary}' and '{next}' there must be an epoch without a primary"))
             }
-            (Phase::Steady { primary }, Phase::Interregnum { former }) if primary != former => {
+            (Steady { primary } | Handover { primary, .. }, Interregnum { former, .. }) if primary != former => {
                 Err(format!("the former primary is '{primary}', not '{former}'"))
             }
-            (Phase::Interregnum { former }, Phase::Interregnum { former: next }) if former != next => {
+            (Interregnum { former, .. }, Interregnum { former: next, .. }) if former != next => {
                 Err(format!("the former primary is '{former}', not '{next}'"))
             }
-            (Phase::Steady { .. } | Phase::Interregnum { .. }, _) => Ok(()),
+            (Interregnum { .. }, Handover { .. }) => Err("nobody has the primary's role to hand over".to_string()),
+            (Steady { .. } | Handover { .. } | Interregnum { .. }, _) => Ok(()),
         }
     }
 }
@@ -245,7 +286,11 @@ pub mod tests {
     }
 
     fn interregnum(former: &str) -> Phase {
-        Phase::Interregnum { former: former.to_string() }
+        Phase::Interregnum { former: former.to_string(), heir: None }
+    }
+
+    fn handover(primary: &str, heir: &str) -> Phase {
+        Phase::Handover { primary: primary.to_string(), heir: heir.to_string() }
     }
 
     #[test]
@@ -268,6 +313,21 @@ pub mod tests {
         check(interregnum("a"), steady("b"), "");
         check(interregnum("a"), steady("a"), "");
         check(interregnum("a"), interregnum("b"), "former primary is 'a'");
+        check(interregnum("a"), Phase::Interregnum { former: "a".to_string(), heir: Some("b".to_string()) }, "");
+        check(
+            interregnum("a"),
+            Phase::Interregnum { former: "a".to_string(), heir: Some("x".to_string()) },
+            "heir 'x'",
+        );
+        check(interregnum("a"), handover("a", "b"), "nobody has the primary's role");
+        check(Phase::Forming, handover("a", "b"), "no primary to follow");
+        check(steady("a"), handover("a", "b"), "");
+        check(steady("a"), handover("b", "a"), "an epoch without a primary");
+        check(steady("a"), handover("a", "a"), "cannot follow itself");
+        check(handover("a", "b"), steady("a"), "");
+        check(handover("a", "b"), steady("b"), "an epoch without a primary");
+        check(handover("a", "b"), interregnum("a"), "");
+        check(handover("a", "b"), interregnum("b"), "former primary is 'a'");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! half-done change behind.
 
 use super::epoch::Epoch;
+use super::failover::events::Parts;
+use super::failover::shell::{Ask, Desk, Entry, Progress};
 use super::head::{Head, Refusal, View};
 use super::leases::{Holder, Kind, Presence};
 use super::record::{Phase, Record};
@@ -16,7 +18,7 @@ use proto::controller_server::{Controller, ControllerServer};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
@@ -26,10 +28,11 @@ use tonic::{Code, Request, Response, Status};
 #[derive(Clone)]
 pub struct Service {
     head: Arc<Head>,
+    desk: Desk,
 }
 
-pub fn server(head: Arc<Head>) -> ControllerServer<Service> {
-    ControllerServer::new(Service { head })
+pub fn server(head: Arc<Head>, desk: Desk) -> ControllerServer<Service> {
+    ControllerServer::new(Service { head, desk })
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -127,6 +130,81 @@ impl Controller for Service {
         let peer = |peer: crate::store::Peer| proto::ControllerPeer { address: peer.address, leader: peer.is_leader };
         Ok(Response::new(proto::ListControllersReply { controllers: peers.into_iter().map(peer).collect() }))
     }
+
+    type SwitchoverStream = Pin<Box<dyn Stream<Item = Result<proto::SwitchoverProgress, Status>> + Send>>;
+
+    async fn switchover(&self, request: Request<proto::SwitchoverRequest>) -> Answer<Self::SwitchoverStream> {
+        self.head.check_leader(Instant::now()).map_err(status)?;
+        let by = caller(&request);
+        let proto::SwitchoverRequest { to, drain_ms, dry_run } = request.into_inner();
+        let (answer, answered) = oneshot::channel();
+        let (progress, steps) = mpsc::channel(STEPS_MAX);
+        let heir = (!to.is_empty()).then_some(to);
+        let drain = Duration::from_millis(u64::from(drain_ms));
+        let ask = Ask::Switchover { heir, drain, is_dry_run: dry_run, answer, progress };
+        self.desk.ask(ask).await;
+        let heir = answered.await.map_err(|_| status(Refusal::Starting))?.map_err(Status::invalid_argument)?;
+        tracing::info!(event = "switchover_ordered", by, heir, dry_run);
+        let first = match dry_run {
+            true => {
+                proto::SwitchoverProgress { text: format!("'{heir}' could follow now"), done: true, given_up: false }
+            }
+            false => proto::SwitchoverProgress { text: format!("'{heir}' is to follow"), ..Default::default() },
+        };
+        let (sender, receiver) = mpsc::channel(STEPS_MAX);
+        tokio::spawn(send_steps(first, steps, sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn accept_loss(&self, request: Request<proto::AcceptLossRequest>) -> Answer<proto::AcceptLossReply> {
+        self.head.check_leader(Instant::now()).map_err(status)?;
+        let (answer, answered) = oneshot::channel();
+        self.desk.ask(Ask::AcceptLoss { answer }).await;
+        answered.await.map_err(|_| status(Refusal::Starting))?.map_err(Status::invalid_argument)?;
+        tracing::warn!(event = "loss_accepted", by = caller(&request));
+        Ok(Response::new(proto::AcceptLossReply {}))
+    }
+
+    async fn list_events(&self, _: Request<proto::ListEventsRequest>) -> Answer<proto::ListEventsReply> {
+        self.head.check_leader(Instant::now()).map_err(status)?;
+        let event = |entry: Entry| proto::FailoverEvent {
+            unix_ms: entry.unix_ms,
+            epoch: entry.epoch,
+            kind: entry.kind.to_string(),
+            text: entry.text,
+            parts: entry.parts.map(|Parts { detect_ms, fence_ms, choose_ms, open_ms }| proto::FailoverParts {
+                detect_ms,
+                fence_ms,
+                choose_ms,
+                open_ms,
+            }),
+        };
+        Ok(Response::new(proto::ListEventsReply { events: self.desk.entries().into_iter().map(event).collect() }))
+    }
+}
+
+/// The steps of a switchover, to its end or as far as its caller listens.
+async fn send_steps(
+    first: proto::SwitchoverProgress,
+    mut steps: mpsc::Receiver<Progress>,
+    sender: mpsc::Sender<Result<proto::SwitchoverProgress, Status>>,
+) {
+    let is_last = first.done;
+    if sender.send(Ok(first)).await.is_err() || is_last {
+        return;
+    }
+    while let Some(step) = steps.recv().await {
+        let (text, done, given_up) = match step {
+            Progress::Step(text) => (text, false, false),
+            Progress::Done(text) => (text, true, false),
+            Progress::GivenUp(text) => (text, true, true),
+        };
+        if sender.send(Ok(proto::SwitchoverProgress { text, done, given_up })).await.is_err() || done {
+            return;
+        }
+    }
+    let lost = "this controller leads no longer: see weir ctl topology for what came of it";
+    let _ = sender.send(Err(Status::unavailable(lost))).await;
 }
 
 impl Service {
@@ -140,7 +218,7 @@ impl Service {
 
 /// Whoever was primary may write until its lease is over.
 fn check_former(head: &Head, record: &Record, next: &Record) -> Result<(), Refusal> {
-    let (Phase::Interregnum { former }, Phase::Steady { primary }) = (&record.phase, &next.phase) else {
+    let (Phase::Interregnum { former, .. }, Phase::Steady { primary }) = (&record.phase, &next.phase) else {
         return Ok(());
     };
     if former == primary {
@@ -204,18 +282,20 @@ fn kind(kind: proto::ClientKind) -> Result<Kind, Status> {
 }
 
 fn presence(presence: Option<proto::Presence>) -> Presence {
-    let proto::Presence { role, serving, why, epoch_seen, server_uuid, version } = presence.unwrap_or_default();
-    Presence { role, is_serving: serving, why, epoch_seen, server_uuid, version }
+    let proto::Presence { role, serving, why, epoch_seen, server_uuid, version, drained } =
+        presence.unwrap_or_default();
+    Presence { role, is_serving: serving, why, epoch_seen, server_uuid, version, drained }
 }
 
 fn registered((name, holder, left): (&str, &Holder, Duration)) -> proto::Registered {
-    let Presence { role, is_serving: serving, why, epoch_seen, server_uuid, version } = holder.presence.clone();
+    let Presence { role, is_serving: serving, why, epoch_seen, server_uuid, version, drained } =
+        holder.presence.clone();
     proto::Registered {
         name: name.to_string(),
         address: holder.address.clone(),
         grpc: holder.grpc.clone(),
         lease_left_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
-        presence: Some(proto::Presence { role, serving, why, epoch_seen, server_uuid, version }),
+        presence: Some(proto::Presence { role, serving, why, epoch_seen, server_uuid, version, drained }),
     }
 }
 
@@ -242,6 +322,9 @@ fn status(refusal: Refusal) -> Status {
         Refusal::Store(StoreError::Unknown(_)) => Status::unknown(text),
     }
 }
+
+/// Steps of a switchover that its caller has not taken yet.
+const STEPS_MAX: usize = 64;
 
 /// Metadata of a refusal: the leader's address.
 pub const LEADER: &str = "weir-leader";

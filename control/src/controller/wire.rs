@@ -18,17 +18,20 @@ pub fn decode(bytes: &[u8]) -> Result<Record, String> {
 }
 
 pub fn to_proto(record: &Record) -> proto::Topology {
-    let (phase, primary, former_primary) = match &record.phase {
-        Phase::Forming => (proto::TopologyPhase::Forming, String::new(), String::new()),
-        Phase::Steady { primary } => (proto::TopologyPhase::Steady, primary.clone(), String::new()),
-        Phase::Interregnum { former } => (proto::TopologyPhase::Interregnum, String::new(), former.clone()),
+    let phase = match &record.phase {
+        Phase::Forming => proto::TopologyPhase::Forming,
+        Phase::Steady { .. } => proto::TopologyPhase::Steady,
+        Phase::Handover { .. } => proto::TopologyPhase::Handover,
+        Phase::Interregnum { .. } => proto::TopologyPhase::Interregnum,
     };
+    let text = |name: Option<&str>| name.unwrap_or_default().to_string();
     proto::Topology {
         cluster: record.cluster.clone(),
         epoch: record.epoch.number(),
         phase: phase.into(),
-        primary,
-        former_primary,
+        primary: text(record.primary()),
+        former_primary: text(record.former()),
+        heir: text(record.heir()),
         promoted_gtid_executed: record.promoted_gtid_executed.clone(),
         lease_ms: record.lease_ms,
         members: record.members.iter().map(|(name, member)| member_to_proto(name, member)).collect(),
@@ -40,11 +43,16 @@ pub fn to_proto(record: &Record) -> proto::Topology {
 
 /// Also checks it: whatever comes from a wire or a disk may be wrong.
 pub fn from_proto(topology: proto::Topology) -> Result<Record, String> {
+    let (primary, heir) = (topology.primary.clone(), topology.heir.clone());
     let phase = match topology.phase() {
         proto::TopologyPhase::Unspecified => return Err("its phase is none that this version knows".to_string()),
         proto::TopologyPhase::Forming => Phase::Forming,
-        proto::TopologyPhase::Steady => Phase::Steady { primary: topology.primary.clone() },
-        proto::TopologyPhase::Interregnum => Phase::Interregnum { former: topology.former_primary.clone() },
+        proto::TopologyPhase::Steady => Phase::Steady { primary },
+        proto::TopologyPhase::Handover => Phase::Handover { primary, heir },
+        proto::TopologyPhase::Interregnum => {
+            let heir = (!heir.is_empty()).then_some(heir);
+            Phase::Interregnum { former: topology.former_primary.clone(), heir }
+        }
     };
     if topology.members.len() > limits::MEMBERS_MAX {
         return Err(format!("it has {} members: {} at most", topology.members.len(), limits::MEMBERS_MAX));
@@ -120,9 +128,14 @@ mod tests {
 
     #[test]
     fn a_record_survives_the_wire() {
-        for phase in
-            [Phase::Forming, Phase::Steady { primary: "a".to_string() }, Phase::Interregnum { former: "a".to_string() }]
-        {
+        let (a, b) = ("a".to_string(), "b".to_string());
+        for phase in [
+            Phase::Forming,
+            Phase::Steady { primary: a.clone() },
+            Phase::Handover { primary: a.clone(), heir: b.clone() },
+            Phase::Interregnum { former: a.clone(), heir: None },
+            Phase::Interregnum { former: a.clone(), heir: Some(b.clone()) },
+        ] {
             let mut record = record(9, phase);
             record.promoted_gtid_executed = "3aecbfe0-e779-11f1-be4c-02fc00000001:1-5".to_string();
             let tags = [("disk".to_string(), "nvme".to_string())].into();

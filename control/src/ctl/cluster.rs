@@ -39,6 +39,7 @@ pub struct TopologyView {
     phase: &'static str,
     primary: Option<String>,
     former_primary: Option<String>,
+    heir: Option<String>,
     lease_ms: u32,
     members: Vec<MemberView>,
     promoted_gtid_executed: String,
@@ -121,6 +122,38 @@ pub fn forget(ask: &Ask, member: &str) -> Result<TopologyView, String> {
     })
 }
 
+/// Takes a replica out of reads. Transactions that are open there end by themselves.
+pub fn drain(ask: &Ask, member: &str) -> Result<TopologyView, String> {
+    change(ask, &format!("'{member}' is drained"), |record| {
+        if record.primary() == Some(member) {
+            return Err(format!("'{member}' is the primary: move its role first with weir ctl switchover"));
+        }
+        let known = record.members.get_mut(member).ok_or_else(|| no_member(member))?;
+        match known.state {
+            MemberState::Diverged => Err(format!("'{member}' has diverged, and gets no traffic anyway")),
+            MemberState::Active | MemberState::Drained => {
+                known.state = MemberState::Drained;
+                Ok(())
+            }
+        }
+    })
+}
+
+pub fn restore(ask: &Ask, member: &str) -> Result<TopologyView, String> {
+    change(ask, &format!("'{member}' is in service again"), |record| {
+        let known = record.members.get_mut(member).ok_or_else(|| no_member(member))?;
+        match known.state {
+            MemberState::Diverged => Err(format!(
+                "'{member}' has transactions that the primary never had: give it a copy of the primary's data; it comes back by itself"
+            )),
+            MemberState::Active | MemberState::Drained => {
+                known.state = MemberState::Active;
+                Ok(())
+            }
+        }
+    })
+}
+
 fn no_member(name: &str) -> String {
     format!("there is no member '{name}': 'weir ctl topology' shows them")
 }
@@ -194,17 +227,14 @@ impl Edit {
 
 impl TopologyView {
     fn of(record: &Record) -> TopologyView {
-        let (primary, former_primary) = match record.phase.clone() {
-            Phase::Forming => (None, None),
-            Phase::Steady { primary } => (Some(primary), None),
-            Phase::Interregnum { former } => (None, Some(former)),
-        };
+        let owned = |name: Option<&str>| name.map(ToString::to_string);
         TopologyView {
             cluster: record.cluster.clone(),
             epoch: record.epoch.number(),
             phase: phase_name(&record.phase),
-            primary,
-            former_primary,
+            primary: owned(record.primary()),
+            former_primary: owned(record.former()),
+            heir: owned(record.heir()),
             lease_ms: record.lease_ms,
             members: record.members.iter().map(|(name, member)| MemberView::of(name, member)).collect(),
             promoted_gtid_executed: record.promoted_gtid_executed.clone(),
@@ -220,8 +250,9 @@ impl TopologyView {
             (None, Some(former)) => format!("no primary, formerly {former}"),
             (None, None) => "no primary yet".to_string(),
         };
+        let heir = self.heir.as_ref().map_or(String::new(), |heir| format!(", to be followed by {heir}"));
         let mut out = format!(
-            "cluster {}, epoch {}, {}, {primary}, leases of {} ms\nlast change: {}, by {}\n",
+            "cluster {}, epoch {}, {}, {primary}{heir}, leases of {} ms\nlast change: {}, by {}\n",
             self.cluster,
             self.epoch,
             self.phase,
@@ -262,7 +293,7 @@ impl MemberView {
 impl RegisteredView {
     fn of(registered: proto::Registered) -> RegisteredView {
         let proto::Registered { name, address, grpc, lease_left_ms, presence } = registered;
-        let proto::Presence { role, serving, why, epoch_seen, server_uuid, version } = presence.unwrap_or_default();
+        let proto::Presence { role, serving, why, epoch_seen, server_uuid, version, .. } = presence.unwrap_or_default();
         RegisteredView { name, address, grpc, lease_left_ms, role, serving, why, epoch_seen, server_uuid, version }
     }
 }

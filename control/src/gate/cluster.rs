@@ -70,13 +70,11 @@ impl Cluster {
                 Step::Pass { why } => tracing::warn!(event = "backend_passed_over", "{why}"),
             }
         }
-        let primary = match &record.phase {
+        if record.phase == Phase::Forming {
             // Nobody has decided yet: the servers' own evidence does.
-            Phase::Forming => return,
-            Phase::Steady { primary } => Some(primary.clone()),
-            Phase::Interregnum { .. } => None,
-        };
-        topology.ordain(Ordained { epoch: record.epoch.number(), primary });
+            return;
+        }
+        topology.ordain(Ordained { epoch: record.epoch.number(), primary: record.primary().map(ToString::to_string) });
     }
 
     /// For operators: what was told last, and why no more comes.

@@ -35,6 +35,9 @@ pub const METHODS: &[(&str, Class)] = &[
     ("/weir.v1.Controller/ListTablets", Class::Read),
     ("/weir.v1.Controller/ListGates", Class::Read),
     ("/weir.v1.Controller/ListControllers", Class::Read),
+    ("/weir.v1.Controller/Switchover", Class::Change),
+    ("/weir.v1.Controller/AcceptLoss", Class::Change),
+    ("/weir.v1.Controller/ListEvents", Class::Read),
 ];
 
 /// Whether a call from this machine proves by itself that its caller may change things.

@@ -14,6 +14,7 @@ use crate::grpc::tls::{ClientTls, connect};
 use crate::monitor::{Facts, Fault, Sight, Standing};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tonic::Streaming;
 
 pub struct Follower {
     pub backend: usize,
@@ -43,28 +44,15 @@ impl Follower {
 
     /// Follows one stream to its end; says why it ended.
     async fn follow(&self, heard: &mut bool) -> String {
-        let channel = match connect(&self.tablet, self.tls.as_ref(), self.silent).await {
-            Ok(channel) => channel,
-            Err(error) => return error,
+        let mut words = match Words::open(&self.tablet, self.tls.as_ref(), self.silent).await {
+            Ok(words) => words,
+            Err(why) => return why,
         };
-        let mut client = proto::tablet_client::TabletClient::new(channel);
-        let asked = tokio::time::timeout(self.silent, client.watch(proto::TabletWatchRequest {})).await;
-        let mut words = match asked {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return status.message().to_string(),
-            Err(_) => return "it does not answer".to_string(),
-        };
-        let (mut reader, mut before) = (Reader::default(), None);
+        let mut before = None;
         loop {
-            let word = match tokio::time::timeout(self.silent, words.message()).await {
-                Ok(Ok(Some(word))) => word,
-                Ok(Ok(None)) => return "it ended the stream".to_string(),
-                Ok(Err(status)) => return status.message().to_string(),
-                Err(_) => return format!("no word for {} ms", self.silent.as_millis()),
-            };
-            let word = match reader.read(word) {
+            let word = match words.next().await {
                 Ok(word) => word,
-                Err(unreadable) => return format!("it sent {}", unreadable.0),
+                Err(why) => return why,
             };
             *heard = true;
             for sight in sights(self.backend, before.as_ref(), &word) {
@@ -74,6 +62,37 @@ impl Follower {
             }
             before = Some(word);
         }
+    }
+}
+
+/// One stream of a tablet's words.
+pub struct Words {
+    stream: Streaming<proto::TabletWord>,
+    reader: Reader,
+    silent: Duration,
+}
+
+impl Words {
+    /// Err: why there is none. `silent`: see [`Follower::silent`].
+    pub async fn open(tablet: &str, tls: Option<&ClientTls>, silent: Duration) -> Result<Words, String> {
+        let channel = connect(tablet, tls, silent).await?;
+        let mut client = proto::tablet_client::TabletClient::new(channel);
+        match tokio::time::timeout(silent, client.watch(proto::TabletWatchRequest {})).await {
+            Ok(Ok(response)) => Ok(Words { stream: response.into_inner(), reader: Reader::default(), silent }),
+            Ok(Err(status)) => Err(status.message().to_string()),
+            Err(_) => Err("it does not answer".to_string()),
+        }
+    }
+
+    /// Err: why the stream has ended.
+    pub async fn next(&mut self) -> Result<Word, String> {
+        let word = match tokio::time::timeout(self.silent, self.stream.message()).await {
+            Ok(Ok(Some(word))) => word,
+            Ok(Ok(None)) => return Err("it ended the stream".to_string()),
+            Ok(Err(status)) => return Err(status.message().to_string()),
+            Err(_) => return Err(format!("no word for {} ms", self.silent.as_millis())),
+        };
+        self.reader.read(word).map_err(|unreadable| format!("it sent {}", unreadable.0))
     }
 }
 

@@ -77,8 +77,8 @@ impl Membership {
         match &self.record {
             Some(record) if record.members.contains_key(&self.name) => match &record.phase {
                 Phase::Forming => Duty::Unknown,
-                Phase::Steady { primary } if *primary == self.name => Duty::Primary,
-                Phase::Steady { .. } | Phase::Interregnum { .. } => Duty::Replica,
+                Phase::Steady { primary } | Phase::Handover { primary, .. } if *primary == self.name => Duty::Primary,
+                Phase::Steady { .. } | Phase::Handover { .. } | Phase::Interregnum { .. } => Duty::Replica,
             },
             Some(_) | None => Duty::Unknown,
         }
@@ -144,7 +144,10 @@ mod tests {
         check("a", steady(), Duty::Primary, true);
         check("b", steady(), Duty::Replica, false);
         check("stranger", steady(), Duty::Unknown, false);
-        check("a", Phase::Interregnum { former: "a".to_string() }, Duty::Replica, false);
+        let handover = || Phase::Handover { primary: "a".to_string(), heir: "b".to_string() };
+        check("a", handover(), Duty::Primary, true);
+        check("b", handover(), Duty::Replica, false);
+        check("a", Phase::Interregnum { former: "a".to_string(), heir: None }, Duty::Replica, false);
         assert_eq!((Membership::new("a").duty(), Membership::new("a").epoch()), (Duty::Unknown, 0));
     }
 }

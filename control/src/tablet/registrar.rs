@@ -140,10 +140,10 @@ impl Registrar {
             role: role_name(word.role).to_string(),
             is_serving: word.is_serving(),
             why: word.why.clone(),
-            // The register task knows it best.
-            epoch_seen: 0,
             server_uuid: facts.map(|facts| facts.server_uuid.clone()).unwrap_or_default(),
             version: facts.map(|facts| facts.version.clone()).unwrap_or_default(),
+            // The register task knows best what was seen, and only gates are drained.
+            ..Presence::default()
         };
         Ok(Registration {
             kind: Kind::Tablet,

@@ -3,7 +3,7 @@
 //! Invariant: what is read from a tablet is checked: a set or a state that can't be read ends the stream, it is not guessed.
 
 use super::membership::Enrolment;
-use super::word::Word;
+use super::word::{Care, Word};
 use crate::client::ServerError;
 use crate::grpc::proto;
 use crate::monitor::dialect::version_number;
@@ -48,6 +48,9 @@ impl Writer {
             primary: word.primary.clone(),
             enrolment: enrolment(word.enrolment) as i32,
             enrolment_why: word.enrolment_why.clone(),
+            settled: word.care.settled,
+            trouble: word.care.trouble.clone(),
+            extra: word.care.extra.to_string(),
             facts: word.facts.as_deref().filter(|_| !is_same).map(facts),
             facts_as_before: is_same,
             executed: Some(executed),
@@ -107,6 +110,7 @@ impl Reader {
                 _ => Enrolment::Alone,
             },
             enrolment_why: word.enrolment_why,
+            care: Care { settled: word.settled, trouble: word.trouble, extra: Arc::new(set(&word.extra)?) },
             facts: self.facts.clone(),
             executed,
         })

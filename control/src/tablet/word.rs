@@ -28,9 +28,22 @@ pub struct Word {
     pub primary: String,
     pub enrolment: Enrolment,
     pub enrolment_why: String,
+    /// What its steward has made of that.
+    pub care: Care,
     /// The last look's; its own executed set may be older than the word's.
     pub facts: Option<Arc<Facts>>,
     pub executed: Arc<GtidSet>,
+}
+
+/// How far the steward has brought the server to what the topology wants of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Care {
+    /// The highest epoch whose demands the server was seen to fulfil, by a look after the last deed; 0: none.
+    pub settled: u64,
+    /// What it tries to do and cannot; empty when all is well.
+    pub trouble: String,
+    /// Transactions of its own, that the primary never had.
+    pub extra: Arc<GtidSet>,
 }
 
 impl Word {
@@ -48,6 +61,7 @@ impl Word {
             primary: String::new(),
             enrolment: Enrolment::Alone,
             enrolment_why: String::new(),
+            care: Care::default(),
             facts: None,
             executed: Arc::default(),
         }

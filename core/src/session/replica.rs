@@ -18,7 +18,7 @@ use crate::session::{Request, Session};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, BackendView, Balance, Health, Role};
 use weir_planner::{Consistency, Effects, Kind, Reason, Route, Target};
-use weir_pool::{Candidate, Measure, two_choices, weighted_random};
+use weir_pool::{Candidate, Measure, soft_choice, two_choices, weighted_random};
 
 /// Where a request of a session without a connection goes, or what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,12 +142,14 @@ impl Engine {
         let chosen = match balance {
             _ if stays.is_some() => stays.map(|(on, _)| on.0),
             Balance::Random => weighted_random(fit, random),
-            Balance::LeastOutstanding
-            | Balance::LeastQps
+            // Known to the request.
+            Balance::LeastOutstanding => two_choices(fit, Measure::PerWeight, random),
+            // As of the last second, or the last report.
+            Balance::LeastQps
             | Balance::LeastGlobalQps
             | Balance::LeastMysqlConnectedConnections
-            | Balance::LeastMysqlRunningConnections => two_choices(fit, Measure::PerWeight, random),
-            Balance::LeastRt | Balance::LeastBehindPrimary => two_choices(fit, Measure::Alone, random),
+            | Balance::LeastMysqlRunningConnections => soft_choice(fit, Measure::PerWeight, random),
+            Balance::LeastRt | Balance::LeastBehindPrimary => soft_choice(fit, Measure::Alone, random),
         };
         match chosen {
             Some(backend) => {

@@ -25,6 +25,14 @@ fn alone(candidates: &[Candidate], random: u64) -> Option<u16> {
     two_choices(candidates, Measure::Alone, random)
 }
 
+fn soft(candidates: &[Candidate], random: u64) -> Option<u16> {
+    soft_choice(candidates, Measure::PerWeight, random)
+}
+
+fn soft_alone(candidates: &[Candidate], random: u64) -> Option<u16> {
+    soft_choice(candidates, Measure::Alone, random)
+}
+
 /// How often each candidate is chosen in 100,000 draws, in percent.
 fn shares(choose: fn(&[Candidate], u64) -> Option<u16>, of: &[(u32, u32)]) -> Vec<f64> {
     let candidates = candidates(of);
@@ -71,8 +79,43 @@ fn times_are_compared_alone_and_small_differences_are_none() {
 }
 
 #[test]
+fn a_soft_choice_leans_and_starves_nobody() {
+    assert_near(&shares(soft, &[(1, 0), (2, 0), (7, 0)]), &[10.0, 20.0, 70.0], 0.6);
+    assert_near(&shares(soft, &[(1, 3), (2, 6), (7, 21)]), &[10.0, 20.0, 70.0], 0.6);
+    assert_near(&shares(soft, &[(1, 99), (1, 99)]), &[50.0, 50.0], 0.6);
+    assert_near(&shares(soft, &[(1, 199), (1, 99)]), &[33.3, 66.7], 0.6);
+    assert_near(&shares(soft_alone, &[(1, 199), (1, 99)]), &[33.3, 66.7], 0.6);
+    assert_near(&shares(soft, &[(1, 0), (1, 9)]), &[90.9, 9.1], 0.6);
+    assert_near(&shares(soft, &[(1, u32::MAX), (1, u32::MAX)]), &[50.0, 50.0], 0.6);
+}
+
+/// The rate that each choice is made on is one that was counted in the second before: what herds then swings.
+#[test]
+fn a_soft_choice_does_not_swing_on_old_figures() {
+    let peak = |choose: fn(&[Candidate], u64) -> Option<u16>| {
+        let mut all = candidates(&[(1, 0), (1, 0), (1, 0)]);
+        let mut highest = 0;
+        let mut randoms = randoms(100_000);
+        for second in 0..100 {
+            let mut counts = [0u32; 3];
+            for random in randoms.by_ref().take(1_000) {
+                counts[usize::from(choose(&all, random).unwrap())] += 1;
+            }
+            all.iter_mut().zip(counts).for_each(|(candidate, count)| candidate.load = count);
+            if second > 5 {
+                highest = highest.max(*counts.iter().max().unwrap());
+            }
+        }
+        highest
+    };
+    let (soft, hard) = (peak(soft), peak(per_weight));
+    assert!(soft < 420, "a third is 333, the peak was {soft}");
+    assert!(hard > 550, "the comparison that this one replaces no longer swings: {hard}");
+}
+
+#[test]
 fn nobody_and_nothing() {
-    for choose in [weighted_random, per_weight] {
+    for choose in [weighted_random, per_weight, soft] {
         assert_eq!(choose(&[], 7), None);
         for random in randoms(1000).chain([0, u64::MAX]) {
             assert_eq!(choose(&candidates(&[(0, 0), (0, 0)]), random), None);

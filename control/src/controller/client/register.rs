@@ -147,8 +147,8 @@ fn kind(kind: Kind) -> proto::ClientKind {
 }
 
 fn presence(presence: &Presence, told: &Told) -> proto::Presence {
-    let Presence { role, is_serving, why, server_uuid, version, .. } = presence.clone();
-    proto::Presence { role, serving: is_serving, why, epoch_seen: told.epoch().number(), server_uuid, version }
+    let Presence { role, is_serving, why, server_uuid, version, drained, .. } = presence.clone();
+    proto::Presence { role, serving: is_serving, why, epoch_seen: told.epoch().number(), server_uuid, version, drained }
 }
 
 fn said(status: &Status) -> String {

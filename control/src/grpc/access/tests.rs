@@ -1,6 +1,6 @@
 use super::*;
 use crate::controller::head::Head;
-use crate::controller::service;
+use crate::controller::{failover, service};
 use crate::grpc::server;
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles, connect};
 use crate::store::Memory;
@@ -89,7 +89,8 @@ async fn serve(tls: Option<&ServerTls>, loopback: Loopback) -> String {
     let head = Head::new(Arc::new(Memory::new()), "main", 5_000);
     tokio::spawn(head.clone().run());
     let server = server::builder(tls, loopback, 64).unwrap();
-    tokio::spawn(server.serve_with_incoming(service::server(head), TcpIncoming::from(listener)));
+    let (_, desk) = failover::Shell::new(head.clone(), failover::Settings::default(), None);
+    tokio::spawn(server.serve_with_incoming(service::server(head, desk), TcpIncoming::from(listener)));
     address
 }
 

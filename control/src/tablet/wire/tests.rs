@@ -41,6 +41,7 @@ fn word(set: &str) -> Word {
         primary: "two".to_string(),
         enrolment: Enrolment::NotRegistered,
         enrolment_why: "nobody answers".to_string(),
+        care: Care { settled: 7, trouble: "no".to_string(), extra: Arc::new(GtidSet::parse(set.as_bytes()).unwrap()) },
         facts: Some(Arc::new(facts)),
         executed,
         ..Word::new("one", None)

@@ -1,0 +1,28 @@
+//! Failover: how the primary's role moves, planned or not. Runs in the controller that leads.
+//!
+//! ```text
+//!   tablets' streams ─► scouts ─┐
+//!   gates' and tablets' leases ─┼─► Sight ─► Coordinator::step ─► Move ─► head.change (compare-and-swap) ─► everybody
+//!   weir ctl switchover ────────┘            (pure; its state is the record's phase and how long it has lasted)
+//!
+//!   failover     Steady ─ dead ─────────────────────► Interregnum ─ fenced, chosen ─► Steady{chosen}
+//!   switchover   Steady ─► Handover ─ gates drained ─► Interregnum{heir} ─ caught up ─► Steady{heir}
+//! ```
+//! Invariant: the record is what is wanted, and the tablets' stewards bring their servers there; nothing is ordered that the
+//! record does not say. So a controller that dies in the middle is followed by one that finds all it needs in the
+//! record. A new primary is named only when the former one is fenced, and is sure to have stopped taking writes.
+
+pub mod sight;
+
+pub mod choice;
+pub mod verdict;
+
+pub mod coordinator;
+
+pub mod events;
+
+pub mod scout;
+pub mod shell;
+
+pub use coordinator::Settings;
+pub use shell::Shell;

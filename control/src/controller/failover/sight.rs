@@ -1,0 +1,166 @@
+//! The sight: all that the leading controller knows at one moment, for the coordinator to judge.
+//!
+//! Invariant: it is a value. What a tablet has not said since its stream broke is its last word, and `is_live` says so.
+
+use crate::controller::record::{Member, Record};
+use crate::monitor::Standing;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use weir_net::gtid::GtidSet;
+
+#[derive(Clone, Debug)]
+pub struct Sight {
+    pub record: Arc<Record>,
+    pub members: BTreeMap<String, MemberSight>,
+    pub gates: Vec<GateSight>,
+}
+
+/// One member as its tablet tells of it.
+#[derive(Clone, Debug)]
+pub struct MemberSight {
+    /// Its tablet's stream is alive.
+    pub is_live: bool,
+    pub standing: Standing,
+    /// Since when it has stood so, or the stream has been dead; by our clock.
+    pub since: Instant,
+    /// How long its tablet's lease must still be taken as held.
+    pub lease_left: Duration,
+    /// The server takes writes, by its own evidence.
+    pub is_writable: bool,
+    /// The server's uuid at the last look.
+    pub server_uuid: String,
+    /// The highest epoch that its tablet has heard of.
+    pub heard: u64,
+    /// The highest epoch whose demands its steward has seen fulfilled.
+    pub settled: u64,
+    /// What its steward failed to do; empty when all is well.
+    pub trouble: String,
+    pub executed: Arc<GtidSet>,
+    /// Of all its sources, executed or not.
+    pub received: Arc<GtidSet>,
+    /// When `received` last grew.
+    pub received_at: Instant,
+    pub receiver: Receiving,
+    pub applier_runs: bool,
+    pub version_number: u32,
+    pub disk_full: bool,
+    /// Its commits wait for an acknowledgement.
+    pub semi_sync_on: bool,
+    /// Replicas that acknowledge to it.
+    pub semi_sync_clients: u32,
+    /// What it has executed and the primary never had.
+    pub extra: Arc<GtidSet>,
+}
+
+/// Where a member receives from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receiving {
+    /// From nobody.
+    Nothing,
+    /// Connected to the server with this uuid.
+    From(String),
+    /// It tries to reach it.
+    Seeking(String),
+    /// It was told to stop.
+    Stopped(String),
+}
+
+/// One gate as it tells of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateSight {
+    pub name: String,
+    pub epoch_seen: u64,
+    /// The highest epoch of a handover for which nothing is open on the primary any more.
+    pub drained: u64,
+}
+
+impl Sight {
+    pub fn epoch(&self) -> u64 {
+        self.record.epoch.number()
+    }
+
+    pub fn member(&self, name: &str) -> Option<&MemberSight> {
+        self.members.get(name)
+    }
+
+    /// The other members that can be seen and stand well.
+    pub fn others<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a Member, &'a MemberSight)> {
+        let all = self.record.members.iter().filter(move |(other, _)| *other != name);
+        all.filter_map(|(other, member)| Some((other.as_str(), member, self.members.get(other)?)))
+            .filter(|(_, _, sight)| sight.is_sound())
+    }
+}
+
+impl MemberSight {
+    /// It is seen, and its server works.
+    pub fn is_sound(&self) -> bool {
+        self.is_live && self.standing.is_sound()
+    }
+
+    pub fn receives_from(&self, uuid: &str) -> bool {
+        matches!(&self.receiver, Receiving::From(from) if from == uuid)
+    }
+
+    /// It follows this server, connected or not.
+    pub fn follows(&self, uuid: &str) -> bool {
+        match &self.receiver {
+            Receiving::From(of) | Receiving::Seeking(of) | Receiving::Stopped(of) => of == uuid,
+            Receiving::Nothing => false,
+        }
+    }
+
+    /// All that it will have when it has applied what it received.
+    pub fn has(&self) -> GtidSet {
+        let mut has = (*self.executed).clone();
+        has.merge(&self.received);
+        has
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A member that is well: a replica of `source`, with transactions 1 to `last` of uuid 1.
+    pub fn replica(now: Instant, source: u64, last: u64) -> MemberSight {
+        MemberSight {
+            is_live: true,
+            standing: Standing::Serving,
+            since: now,
+            lease_left: Duration::from_millis(5_000),
+            is_writable: false,
+            server_uuid: String::new(),
+            heard: 0,
+            settled: 0,
+            trouble: String::new(),
+            executed: Arc::new(set(1, last)),
+            received: Arc::new(set(1, last)),
+            received_at: now,
+            receiver: Receiving::From(uuid(source)),
+            applier_runs: true,
+            version_number: 90_704,
+            disk_full: false,
+            semi_sync_on: false,
+            semi_sync_clients: 0,
+            extra: Arc::default(),
+        }
+    }
+
+    pub fn primary(now: Instant, last: u64) -> MemberSight {
+        MemberSight { is_writable: true, receiver: Receiving::Nothing, ..replica(now, 1, last) }
+    }
+
+    pub fn uuid(number: u64) -> String {
+        format!("uuid-{number}")
+    }
+
+    /// Transactions 1 to `last` of one source.
+    pub fn set(source: u64, last: u64) -> GtidSet {
+        match last {
+            0 => GtidSet::default(),
+            last => GtidSet::parse(format!("3aecbfe0-e779-11f1-be4c-02fc0000000{source}:1-{last}").as_bytes()).unwrap(),
+        }
+    }
+}
