@@ -5,7 +5,7 @@
 
 use super::{Table, duration};
 use crate::controller::client::{Client, Controllers, Repeat};
-use crate::controller::record::{Member, MemberState, Phase, Record, Wanted};
+use crate::controller::record::{Member, MemberState, Record, Wanted};
 use crate::controller::{limits, wire};
 use crate::grpc::proto;
 use crate::grpc::tls::{ClientTls, TlsFiles};
@@ -335,6 +335,7 @@ const NOTHING: &str = "the controller answered without a topology";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::record::Phase;
     use crate::controller::record::tests::record;
 
     #[test]

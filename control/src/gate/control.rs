@@ -160,6 +160,12 @@ impl Control {
                     self.crew.nudge(usize::from(backend.0));
                 }
                 ControlMail::Drained => self.handle_drained(core),
+                ControlMail::HandedOver { epoch } => {
+                    let cores = self.running.cores();
+                    if let Some(cluster) = &mut self.cluster {
+                        cluster.handle_handed_over(core, cores, epoch);
+                    }
+                }
                 ControlMail::Log { level, event, detail } => match level {
                     Level::Info => tracing::info!(event, core, "{detail}"),
                     Level::Warn => tracing::warn!(event, core, "{detail}"),

@@ -3,6 +3,10 @@
 //! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
+pub mod ordained;
+
+pub use ordained::Ordained;
+
 use super::evidence;
 use super::facts::{Facts, Member};
 use super::fault::Fault;
@@ -11,7 +15,7 @@ use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
 use crate::controller::record::Wanted;
 use std::sync::Arc;
-use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
+use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Mandate, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
 
 pub struct Topology {
@@ -27,6 +31,7 @@ pub struct Topology {
     ordained: Option<Ordained>,
     /// What the last snapshot said.
     told: Vec<Told>,
+    told_mandate: Mandate,
 }
 
 struct Entry {
@@ -45,14 +50,6 @@ struct Entry {
     /// What keeps it from its role or from reads; empty when all is well.
     note: String,
     lag_ms: Option<u32>,
-}
-
-/// The controllers' word about the primary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ordained {
-    pub epoch: u64,
-    /// None: nobody, on purpose.
-    pub primary: Option<String>,
 }
 
 /// The part of a view that cores act on.
@@ -91,6 +88,7 @@ impl Topology {
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
             ordained: None,
             told: Vec::new(),
+            told_mandate: Mandate::default(),
         }
     }
 
@@ -253,11 +251,11 @@ impl Topology {
     /// The next snapshot, if it would say something new.
     pub fn news(&mut self) -> Option<Arc<Snapshot>> {
         let told: Vec<Told> = self.entries.iter().map(|entry| entry.told(&self.settings)).collect();
-        let face = self.face_now();
-        if self.generation > 0 && told == self.told && face == self.face {
+        let (face, mandate) = (self.face_now(), self.mandate());
+        if self.generation > 0 && told == self.told && face == self.face && mandate == self.told_mandate {
             return None;
         }
-        (self.told, self.face) = (told, face);
+        (self.told, self.face, self.told_mandate) = (told, face, mandate);
         self.generation += 1;
         Some(Arc::new(self.snapshot()))
     }
@@ -269,6 +267,21 @@ impl Topology {
             settings: self.settings.clone(),
             keys: self.keys.clone(),
             face: self.face.clone(),
+            mandate: self.mandate(),
+        }
+    }
+
+    /// The controllers' word, in the cores' terms.
+    fn mandate(&self) -> Mandate {
+        let Some(ordained) = &self.ordained else { return Mandate::default() };
+        let name = ordained.primary.as_deref();
+        let at = self.entries.iter().position(|entry| !entry.is_gone && Some(&*entry.config.name) == name);
+        Mandate {
+            epoch: ordained.epoch,
+            holder: at.map(|at| BackendId(at as u16)),
+            uuid: at.and_then(|at| self.entries[at].uuid_bytes()),
+            is_ending: ordained.is_ending,
+            is_planned: ordained.is_planned,
         }
     }
 
@@ -332,20 +345,6 @@ impl Topology {
     }
 }
 
-impl Ordained {
-    /// Of a server that is a primary by its own evidence.
-    fn judge(&self, name: &str) -> (Role, String) {
-        let epoch = self.epoch;
-        match &self.primary {
-            Some(primary) if primary == name => (Role::Primary, String::new()),
-            Some(primary) => {
-                (Role::Unknown, format!("is writable, but in epoch {epoch} the controllers name {primary} as primary"))
-            }
-            None => (Role::Unknown, format!("is writable, but in epoch {epoch} nobody is primary")),
-        }
-    }
-}
-
 impl Entry {
     fn new(config: BackendConfig, uuid: Option<String>) -> Entry {
         Entry {
@@ -368,6 +367,12 @@ impl Entry {
 
     fn version(&self) -> &str {
         self.facts.as_ref().map_or("unknown", |facts| &facts.version)
+    }
+
+    /// Of the server that is there, or of the one that should be.
+    fn uuid_bytes(&self) -> Option<[u8; 16]> {
+        let text = self.facts.as_ref().map(|facts| &facts.server_uuid).or(self.uuid.as_ref())?;
+        Some(GtidSet::parse(format!("{text}:1").as_bytes()).ok()?.iter().next()?.0.uuid)
     }
 
     /// What the server says by itself, and what is odd about it.

@@ -288,7 +288,12 @@ fn the_ordained_primary_is_the_only_one() {
     let mut topology = topology(&[None, None]);
     let names: Vec<String> = topology.views().into_iter().map(|view| view.name).collect();
     let roles = |topology: &Topology| topology.views().iter().map(|view| view.role).collect::<Vec<_>>();
-    let ordained = |epoch, at: Option<usize>| Ordained { epoch, primary: at.map(|at: usize| names[at].clone()) };
+    let ordained = |epoch, at: Option<usize>| Ordained {
+        epoch,
+        primary: at.map(|at: usize| names[at].clone()),
+        is_ending: false,
+        is_planned: false,
+    };
     topology.ordain(ordained(1, Some(1)));
     look(&mut topology, 0, 0, primary(5));
     look(&mut topology, 0, 1, replica(5, 5));
