@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use weir_core::mail::{ControlMail, Mail};
 use weir_core::snapshot::{
-    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Role, Settings, Snapshot,
+    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Mandate, Role, Settings, Snapshot,
 };
 use weir_net::gtid::{GtidSet, Sid};
 
 use crate::sim::agenda::MS;
+use crate::sim::fault::Fault;
 use crate::sim::plan::Plan;
 use crate::sim::random::Random;
 use crate::sim::scene::Scene;
@@ -30,6 +31,9 @@ pub struct Control {
     pub drained: usize,
     /// Nothing is used any more: the end of the run.
     ending: bool,
+    mandate: Mandate,
+    /// By core: the last epoch for which nothing was open on the primary.
+    handed_over: Vec<u64>,
 }
 
 impl Control {
@@ -58,6 +62,12 @@ impl Control {
             reports_seen: 0,
             drained: 0,
             ending: false,
+            mandate: if plan.faults.iter().any(|planned| matches!(planned.fault, Fault::Move { .. })) {
+                Mandate { epoch: 1, holder: Some(BackendId(0)), uuid: Some(UUID), ..Mandate::default() }
+            } else {
+                Mandate::default()
+            },
+            handed_over: vec![0; usize::from(plan.cores)],
         }
     }
 
@@ -75,13 +85,13 @@ impl Control {
             settings: self.settings.clone(),
             keys: self.keys.clone(),
             face: Face { version: "9.7.4-weir".to_string(), charset: 255, native_password: false },
-            mandate: Default::default(),
+            mandate: self.mandate.clone(),
         })
     }
 
     fn view(&self, scene: &Scene, server: &Server) -> BackendView {
         let mut executed = GtidSet::new();
-        let applied = if server.store.replica { server.applied } else { scene.log.len() };
+        let applied = if server.store.replica { server.store.applied } else { scene.log.len() };
         if applied > 0 {
             executed.add(Sid::of(UUID), 1, applied as u64);
         }
@@ -139,12 +149,31 @@ impl Control {
                 self.drained += 1;
                 false
             }
-            ControlMail::HandedOver { .. } => false,
+            ControlMail::HandedOver { epoch } => {
+                self.handed_over[core] = epoch;
+                false
+            }
             ControlMail::Log { level, event, detail } => {
                 scene.tell(|| format!("core {core} logs {level:?} {event}: {detail}"));
                 false
             }
         }
+    }
+
+    /// The next epoch.
+    pub fn mandate(&mut self, holder: Option<usize>, is_ending: bool, is_planned: bool) {
+        self.mandate = Mandate {
+            epoch: self.mandate.epoch + 1,
+            holder: holder.map(|server| BackendId(server as u16)),
+            uuid: holder.map(|_| UUID),
+            is_ending,
+            is_planned,
+        };
+    }
+
+    /// Nothing is open on the primary that is about to be followed.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over.iter().all(|epoch| *epoch >= self.mandate.epoch)
     }
 
     pub fn ask_report(&mut self) -> Mail {
