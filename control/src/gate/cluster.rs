@@ -15,6 +15,7 @@ use crate::controller::roll::Registration;
 use crate::grpc::tls::ClientTls;
 use crate::monitor::Topology;
 use crate::monitor::topology::Ordained;
+use crate::status::ClusterPicture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ pub struct Cluster {
     told: Told,
     news: watch::Receiver<Option<Arc<Record>>>,
     roster: Roster,
+    /// Of the gate itself.
+    lease: watch::Sender<Lease>,
     /// The epoch of the last handover for which nothing is open on the primary, and who is told of it.
     drained: watch::Sender<u64>,
     /// By core: the same.
@@ -47,6 +50,7 @@ impl Cluster {
             told,
             news,
             roster: Roster::default(),
+            lease: watch::channel(Lease::default()).0,
             drained: watch::channel(0).0,
             drained_by: Vec::new(),
         }))
@@ -74,7 +78,7 @@ impl Cluster {
                     topology.add(config, uuid);
                 }
                 Step::Remove { at } => topology.remove(at),
-                Step::Weight { at, weight } => topology.set_weight(at, weight),
+                Step::Terms { at, config } => topology.set_terms(at, &config),
                 Step::Pass { why } => tracing::warn!(event = "backend_passed_over", "{why}"),
             }
         }
@@ -100,6 +104,11 @@ impl Cluster {
         self.drained.send_if_modified(|drained| std::mem::replace(drained, all) != all);
     }
 
+    /// For operators: what was told last, and why no more comes.
+    pub fn picture(&self) -> ClusterPicture {
+        ClusterPicture { record: self.told.record(), why: self.lease.borrow().why.clone() }
+    }
+
     /// Tells the controllers of this gate.
     pub fn announce(&self, clients: String, grpc: String, desk: Desk, tasks: &mut JoinSet<()>) {
         let registration = Registration {
@@ -109,6 +118,7 @@ impl Cluster {
             grpc,
             zone: String::new(),
             tags: [].into(),
+            weight: None,
             presence: Presence {
                 role: "gate".to_string(),
                 is_serving: true,
@@ -118,7 +128,7 @@ impl Cluster {
         };
         let (sender, receiver) = watch::channel(registration);
         let controllers = Controllers::new(&self.controllers.addresses, self.tls.clone());
-        tasks.spawn(register(controllers, receiver, self.told.clone(), watch::channel(Lease::default()).0));
+        tasks.spawn(register(controllers, receiver, self.told.clone(), self.lease.clone()));
         let mut drained = self.drained.subscribe();
         tasks.spawn(async move {
             loop {

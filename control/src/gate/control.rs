@@ -258,6 +258,7 @@ impl Control {
             backends: views.map(|(at, view)| (view, self.topology.note(at).to_string())).collect(),
             read_write_splitting: self.read_write_splitting,
             replica_lag_ms_max: self.replica_lag_ms_max,
+            cluster: self.cluster.as_ref().map(Cluster::picture),
             reports,
         }
     }

@@ -3,12 +3,17 @@
 //! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
+pub mod ordained;
+
+pub use ordained::Ordained;
+
 use super::evidence;
 use super::facts::{Facts, Member};
 use super::fault::Fault;
 use super::standing::Standing;
 use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
+use crate::controller::record::Wanted;
 use std::sync::Arc;
 use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Mandate, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
@@ -47,18 +52,6 @@ struct Entry {
     lag_ms: Option<u32>,
 }
 
-/// The controllers' word about the primary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ordained {
-    pub epoch: u64,
-    /// None: nobody, on purpose.
-    pub primary: Option<String>,
-    /// Another is about to follow it.
-    pub is_ending: bool,
-    /// Nobody is primary since the role is being moved, and not since the primary was lost.
-    pub is_planned: bool,
-}
-
 /// The part of a view that cores act on.
 #[derive(PartialEq)]
 struct Told {
@@ -67,6 +60,7 @@ struct Told {
     address: Address,
     takes_reads: bool,
     weight: u32,
+    zone: String,
     executed: Arc<GtidSet>,
     read_only: bool,
     version: String,
@@ -112,9 +106,12 @@ impl Topology {
         self.judge_roles();
     }
 
-    pub fn set_weight(&mut self, backend: usize, weight: u32) {
+    /// Weight, zone and what it may become are from now on those of `config`.
+    pub fn set_terms(&mut self, backend: usize, config: &BackendConfig) {
         if let Some(entry) = self.entries.get_mut(backend) {
-            entry.config.weight = weight;
+            (entry.config.weight, entry.config.wanted) = (config.weight, config.wanted);
+            entry.config.zone.clone_from(&config.zone);
+            self.judge_roles();
         }
     }
 
@@ -201,8 +198,7 @@ impl Topology {
 
     fn judge_roles(&mut self) {
         let pinned = self.entries.iter().position(|entry| entry.config.role == Some(Role::Primary));
-        let candidates: Vec<usize> =
-            (0..self.entries.len()).filter(|at| self.entries[*at].evidence().0 == Role::Primary).collect();
+        let candidates: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].is_candidate()).collect();
         let ordained = self.ordained.clone();
         let names: Vec<String> = candidates.iter().map(|at| self.entries[*at].config.name.clone()).collect();
         for (at, entry) in self.entries.iter_mut().enumerate() {
@@ -216,6 +212,9 @@ impl Topology {
                 (Some(role), _) => (role, entry.pinned_note(role)),
                 (None, Role::Primary) if pinned.is_some_and(|pinned| pinned != at) => {
                     (Role::Unknown, "is writable, but another backend is pinned as primary".to_string())
+                }
+                (None, Role::Primary) if entry.config.wanted == Wanted::Replica => {
+                    (Role::Unknown, "is writable, but wanted as replica only: make it read-only".to_string())
                 }
                 (None, Role::Primary) if ordained.is_some() => {
                     ordained.as_ref().map_or((role, note), |ordained| ordained.judge(&entry.config.name))
@@ -346,20 +345,6 @@ impl Topology {
     }
 }
 
-impl Ordained {
-    /// Of a server that is a primary by its own evidence.
-    fn judge(&self, name: &str) -> (Role, String) {
-        let epoch = self.epoch;
-        match &self.primary {
-            Some(primary) if primary == name => (Role::Primary, String::new()),
-            Some(primary) => {
-                (Role::Unknown, format!("is writable, but in epoch {epoch} the controllers name {primary} as primary"))
-            }
-            None => (Role::Unknown, format!("is writable, but in epoch {epoch} nobody is primary")),
-        }
-    }
-}
-
 impl Entry {
     fn new(config: BackendConfig, uuid: Option<String>) -> Entry {
         Entry {
@@ -399,6 +384,10 @@ impl Entry {
         evidence::role(facts)
     }
 
+    fn is_candidate(&self) -> bool {
+        self.config.wanted == Wanted::Any && self.evidence().0 == Role::Primary
+    }
+
     fn pinned_note(&self, role: Role) -> String {
         let Some(facts) = &self.facts else { return String::new() };
         match role {
@@ -414,6 +403,7 @@ impl Entry {
         Told {
             takes_reads: view.lag_ms.is_some_and(|lag| lag <= settings.replica_lag_ms_max),
             weight: view.weight,
+            zone: view.zone,
             role: view.role,
             health: view.health,
             address: view.address,
