@@ -43,9 +43,8 @@ fn fixed_seeds() {
 /// Seeds that once showed a mistake: dials without end for a KILL of an account that is let in no more.
 #[test]
 fn seeds_that_once_failed() {
-    for seed in [1_795_648_320_003] {
-        run_seeds(Mode::Gate, seed, 1, Duration::from_secs(60));
-    }
+    const SEEDS: &[u64] = &[1_795_648_320_003];
+    SEEDS.iter().for_each(|seed| run_seeds(Mode::Gate, *seed, 1, Duration::from_secs(60)));
 }
 
 /// Other seeds in every run: the first one is printed, and every failing one.
