@@ -24,6 +24,8 @@ pub struct Picture {
     pub backends: Vec<(BackendView, String)>,
     pub read_write_splitting: bool,
     pub replica_lag_ms_max: u32,
+    /// What the control thread counts itself: name, value, explanation.
+    pub own: Vec<(&'static str, u64, &'static str)>,
     /// At most one per core.
     pub reports: Vec<Report>,
 }
@@ -126,7 +128,12 @@ impl Picture {
                 .map(|((view, note), share)| backend(view, note, share))
                 .collect(),
             pools: self.reports.iter().flat_map(pools).collect(),
-            counters: counters.each().into_iter().map(|(name, value, _)| (name.to_string(), value)).collect(),
+            counters: counters
+                .each()
+                .into_iter()
+                .chain(self.own.iter().copied())
+                .map(|(name, value, _)| (name.to_string(), value))
+                .collect(),
             latencies: LATENCIES.iter().map(|(name, _, pick)| self.latency(name, *pick)).collect(),
             pins: self.reports.iter().flat_map(pins).collect(),
         }
@@ -291,6 +298,7 @@ pub mod tests {
             ],
             read_write_splitting: true,
             replica_lag_ms_max: 10,
+            own: vec![("query_log_lines", 5, "Lines.")],
             reports: vec![report(0), report(2)],
         }
     }
@@ -299,6 +307,7 @@ pub mod tests {
     fn reports_are_summed_and_missing_ones_named() {
         let status = picture().status();
         assert_eq!((status.cores, status.cores_silent.as_slice()), (3, &[1][..]));
+        assert_eq!(status.counters["query_log_lines"], 5);
         assert_eq!((status.counters["commands"], status.pools.len(), status.pins.len()), (20, 2, 2));
         let backend = &status.latencies[1];
         assert_eq!((backend.name.as_str(), backend.count), ("backend", 2));

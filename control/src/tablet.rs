@@ -14,11 +14,11 @@ pub mod hub;
 pub mod wire;
 
 pub mod admin;
-pub mod permissions;
 pub mod service;
 
 pub mod follower;
 
+use crate::acl::Permissions;
 use crate::client::Options;
 use crate::config::tablet::TabletConfig;
 use crate::grpc::access::Loopback;
@@ -27,7 +27,6 @@ use crate::grpc::tls::ServerTls;
 use crate::monitor::{Sight, Watcher};
 use admin::Admin;
 use hub::Hub;
-use permissions::Permissions;
 use service::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 //! Invariant: `backends[i].id == BackendId(i)`, and a backend's index never changes while the gate runs
 //! (a removed one stays with `Health::Gone`), so that cores may keep indices.
 
+use crate::permissions::Permissions;
+use crate::querylog::QueryLogSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -154,6 +156,7 @@ pub struct Settings {
     pub drain_ms_max: u64,
     /// Waiting time of reads for a replica to reach what the session needs; then the primary answers.
     pub read_after_write_ms_max: u64,
+    pub query_log: QueryLogSettings,
 }
 
 impl Default for Settings {
@@ -180,6 +183,7 @@ impl Default for Settings {
             statements_per_connection_max: 512,
             drain_ms_max: 10_000,
             read_after_write_ms_max: 20,
+            query_log: QueryLogSettings::default(),
         }
     }
 }
@@ -205,6 +209,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     pub keys: Keys,
     pub face: Face,
+    /// None: MySQL's own grants alone count.
+    pub permissions: Option<Permissions>,
 }
 
 impl Snapshot {

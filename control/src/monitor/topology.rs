@@ -10,6 +10,7 @@ use super::standing::Standing;
 use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
 use std::sync::Arc;
+use weir_core::permissions::Permissions;
 use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
 
@@ -24,6 +25,9 @@ pub struct Topology {
     face: Face,
     /// Who may be primary, if somebody decides that.
     ordained: Option<Ordained>,
+    permissions: Option<Permissions>,
+    /// Something else than a backend has changed.
+    is_changed: bool,
     /// What the last snapshot said.
     told: Vec<Told>,
 }
@@ -88,6 +92,8 @@ impl Topology {
             keys,
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
             ordained: None,
+            permissions: None,
+            is_changed: false,
             told: Vec::new(),
         }
     }
@@ -104,6 +110,11 @@ impl Topology {
     pub fn ordain(&mut self, ordained: Ordained) {
         self.ordained = Some(ordained);
         self.judge_roles();
+    }
+
+    /// What the gate's users may do from the next snapshot on.
+    pub fn permit(&mut self, permissions: Option<Permissions>) {
+        (self.permissions, self.is_changed) = (permissions, true);
     }
 
     pub fn set_weight(&mut self, backend: usize, weight: u32) {
@@ -247,7 +258,8 @@ impl Topology {
     pub fn news(&mut self) -> Option<Arc<Snapshot>> {
         let told: Vec<Told> = self.entries.iter().map(|entry| entry.told(&self.settings)).collect();
         let face = self.face_now();
-        if self.generation > 0 && told == self.told && face == self.face {
+        let is_changed = std::mem::take(&mut self.is_changed);
+        if self.generation > 0 && told == self.told && face == self.face && !is_changed {
             return None;
         }
         (self.told, self.face) = (told, face);
@@ -262,6 +274,7 @@ impl Topology {
             settings: self.settings.clone(),
             keys: self.keys.clone(),
             face: self.face.clone(),
+            permissions: self.permissions.clone(),
         }
     }
 

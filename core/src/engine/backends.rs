@@ -147,6 +147,7 @@ impl Engine {
             bare: false,
             spoiled: false,
             deadline: Default::default(),
+            forwarded: 0,
             captured: Vec::new(),
         });
         self.wires[wire].owner = crate::wire::Owner::Backend(link);
