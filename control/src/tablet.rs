@@ -17,11 +17,11 @@ pub mod registrar;
 pub mod wire;
 
 pub mod admin;
-pub mod permissions;
 pub mod service;
 
 pub mod follower;
 
+use crate::acl::Permissions;
 use crate::client::Options;
 use crate::config::tablet::TabletConfig;
 use crate::grpc::access::Loopback;
@@ -30,7 +30,6 @@ use crate::grpc::tls::ServerTls;
 use crate::monitor::{Sight, Watcher};
 use admin::Admin;
 use hub::Hub;
-use permissions::Permissions;
 use registrar::Registrar;
 use service::Service;
 use std::net::SocketAddr;

@@ -41,7 +41,15 @@ impl Engine {
         if let Some(why) = crate::session::decide::unanswerable(&plan).filter(|_| !local) {
             return self.refuse(session, request, &why);
         }
-        let request = self.with_ids(session, request, &plan);
+        if self.snapshot.permissions.is_some() {
+            plan.tables(&sql, &facts);
+            let schema = self.sessions[session].schema;
+            if let Some(why) = self.forbidden(session, &plan, schema) {
+                return self.refuse(session, request, &why);
+            }
+        }
+        let log = self.log_prepare(session, &sql);
+        let request = Request { log, ..self.with_ids(session, request, &plan) };
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
         let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
         self.decide(session, Request { route, plan: Some(plan), ..request });
@@ -63,7 +71,16 @@ impl Engine {
         let id = s.statement_next;
         s.statements.insert(
             id,
-            Statement { text, plan, params: ok.params, types: None, busy: Busy::No, alone: false, failed: None },
+            Statement {
+                text,
+                plan,
+                facts: s.facts,
+                params: ok.params,
+                types: None,
+                busy: Busy::No,
+                alone: false,
+                failed: None,
+            },
         );
         id
     }
@@ -110,6 +127,10 @@ impl Engine {
             }
             return self.answer(session, request, &err);
         }
+        if let Some(why) = self.execute_forbidden(session, id) {
+            return self.refuse(session, request, &why);
+        }
+        let log = self.log_execute(session, &request, id);
         if request.body == Body::Whole && self.opens_cursor(session) {
             self.set_apart(session, id);
         }
@@ -122,7 +143,7 @@ impl Engine {
             Route::Any => Route::Any,
             _ => Route::Primary,
         };
-        self.decide(session, Request { route, plan: Some(plan), statement: Some(id), ..request });
+        self.decide(session, Request { route, plan: Some(plan), statement: Some(id), log, ..request });
     }
 
     fn opens_cursor(&self, session: Key<Session>) -> bool {

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use weir_core::mail::{ControlMail, Mail};
+use weir_core::permissions::Permissions;
+use weir_core::querylog::QueryLogSettings;
 use weir_core::snapshot::{
     Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Mandate, Role, Settings, Snapshot,
 };
@@ -29,6 +31,8 @@ pub struct Control {
     pub reports_asked: u64,
     pub reports_seen: u64,
     pub drained: usize,
+    pub logged: u64,
+    permissions: Option<Permissions>,
     /// Nothing is used any more: the end of the run.
     ending: bool,
     mandate: Mandate,
@@ -51,16 +55,19 @@ impl Control {
             split_read_only_transactions: random.chance(50),
             consistency: if plan.rules.eventual { Consistency::Eventual } else { Consistency::Session },
             statements_per_connection_max: *random.pick(&[2, 512]),
+            query_log: QueryLogSettings { sample: plan.budget % 3, slow_ms: 5_000, shows_literals: true },
             ..Settings::default()
         };
         Control {
             generation: 0,
             settings: Arc::new(settings),
+            permissions: (plan.budget % 2 == 1).then(|| Permissions { rules: Arc::default(), version: 1 }),
             keys: Keys { tls: None, rsa: Arc::new(rsa_key().clone()) },
             alarms: vec![0; plan.servers.len()],
             reports_asked: 0,
             reports_seen: 0,
             drained: 0,
+            logged: 0,
             ending: false,
             mandate: if plan.faults.iter().any(|planned| matches!(planned.fault, Fault::Move { .. })) {
                 Mandate { epoch: 1, holder: Some(BackendId(0)), uuid: Some(UUID), ..Mandate::default() }
@@ -84,6 +91,8 @@ impl Control {
             backends,
             settings: self.settings.clone(),
             keys: self.keys.clone(),
+            // They allow everything: whether they are there must make no difference.
+            permissions: self.permissions.clone(),
             face: Face { version: "9.7.4-weir".to_string(), charset: 255, native_password: false },
             mandate: self.mandate.clone(),
         })
@@ -144,6 +153,13 @@ impl Control {
             ControlMail::Suspect { backend, why } => {
                 scene.tell(|| format!("core {core} suspects {backend:?}: {why}"));
                 true
+            }
+            ControlMail::Statement(event) => {
+                if usize::from(event.core) != core || event.statement.is_empty() {
+                    scene.oracle.violate(format!("core {core} logs {event:?}"));
+                }
+                self.logged += 1;
+                false
             }
             ControlMail::Drained => {
                 self.drained += 1;
