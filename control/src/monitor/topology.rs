@@ -290,13 +290,7 @@ impl Topology {
         let Some(ordained) = &self.ordained else { return Mandate::default() };
         let name = ordained.primary.as_deref();
         let at = self.entries.iter().position(|entry| !entry.is_gone && Some(&*entry.config.name) == name);
-        Mandate {
-            epoch: ordained.epoch,
-            holder: at.map(|at| BackendId(at as u16)),
-            uuid: at.and_then(|at| self.entries[at].uuid_bytes()),
-            is_ending: ordained.is_ending,
-            is_planned: ordained.is_planned,
-        }
+        ordained.mandate(at.map(|at| (BackendId(at as u16), self.entries[at].uuid_bytes())))
     }
 
     pub fn generation(&self) -> u64 {
