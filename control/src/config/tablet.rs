@@ -6,7 +6,8 @@
 use super::controller::{Side, judge_tls};
 use super::mistake::{Given, Mistakes, Place, suggestion};
 use super::section::{Section, Typed};
-use super::{LogConfig, LogFormat, MONITOR_USER, address};
+pub use super::steward::{Manage, SemiSyncWish, StewardConfig};
+use super::{LogConfig, LogFormat, MONITOR_USER, address, steward};
 use crate::grpc::tls::TlsFiles;
 use clap::Args;
 use std::fmt::Write;
@@ -32,6 +33,7 @@ pub struct TabletConfig {
     pub timeout_ms: u64,
     /// The file of table permissions.
     pub permissions: Option<PathBuf>,
+    pub steward: StewardConfig,
     /// For gRPC.
     pub tls: TlsFiles,
     pub log: LogConfig,
@@ -93,7 +95,7 @@ pub struct TabletFlags {
 }
 
 /// Name, default and meaning of each key.
-const KEYS: [(&str, &str, &str); 17] = [
+const KEYS: [(&str, &str, &str); 22] = [
     ("server", "\"127.0.0.1:3306\"", "The MySQL server: \"host:port\" or \"unix:/path\"."),
     ("listen", "\"127.0.0.1:7406\"", "Where gates and controllers ask, over gRPC."),
     ("advertise", "\"\"", "Where gates reach the server; by default server if that is TCP, else its report_host."),
@@ -106,6 +108,11 @@ const KEYS: [(&str, &str, &str); 17] = [
     ("interval_ms", "250", "Between two looks at the server, 10 to 60000."),
     ("timeout_ms", "2000", "A server that takes longer to answer is silent, 50 to 60000."),
     ("permissions", "\"\"", "The file of table permissions, TOML or JSON."),
+    steward::KEYS[0],
+    steward::KEYS[1],
+    steward::KEYS[2],
+    steward::KEYS[3],
+    steward::KEYS[4],
     ("tls_cert", "\"\"", "The certificate's file for gRPC (PEM, with its chain). Needs tls_key."),
     ("tls_key", "\"\"", "The file of its private key (PEM)."),
     ("tls_ca", "\"\"", "The authority whose certificates may change things (PEM). Without one only the loopback may."),
@@ -113,7 +120,15 @@ const KEYS: [(&str, &str, &str); 17] = [
     ("log_format", "\"text\"", "\"text\" for people, \"json\" for machines."),
 ];
 
-const PATHS: [&str; 6] = ["password_file", "admin_password_file", "permissions", "tls_cert", "tls_key", "tls_ca"];
+const PATHS: [&str; 7] = [
+    "password_file",
+    "admin_password_file",
+    "replication_password_file",
+    "permissions",
+    "tls_cert",
+    "tls_key",
+    "tls_ca",
+];
 
 const SECTION: Section = Section { name: "tablet", keys: &KEYS, paths: &PATHS };
 
@@ -132,6 +147,7 @@ impl TabletConfig {
             interval_ms: 250,
             timeout_ms: 2_000,
             permissions: None,
+            steward: StewardConfig::default(),
             tls: TlsFiles::default(),
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
         }
@@ -237,6 +253,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
             mistakes.0.extend(found.0);
         }
     }
+    config.steward = steward::judge(&text, &mut mistakes);
     config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     judge_log(&text, &mut config.log, &mut mistakes);
     match mistakes.is_empty() {
@@ -262,7 +279,7 @@ pub fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut
     }
 }
 
-fn first_line(file: &Given<String>, mistakes: &mut Mistakes) -> Secret {
+pub fn first_line(file: &Given<String>, mistakes: &mut Mistakes) -> Secret {
     match std::fs::read_to_string(&file.value) {
         Ok(text) => Secret::from(text.lines().next().unwrap_or_default().as_bytes()),
         Err(error) => {
@@ -297,7 +314,7 @@ pub fn print(config: &TabletConfig) -> String {
             "tls_ca" => file(&config.tls.ca),
             "log" => quoted(&config.log.filter),
             "log_format" => quoted(if config.log.format == LogFormat::Json { "json" } else { "text" }),
-            _ => default.to_string(),
+            _ => steward::print(&config.steward, name).unwrap_or_else(|| default.to_string()),
         };
         let mark = if value == default { "# " } else { "" };
         let _ = writeln!(out, "# {doc}\n{mark}{name} = {value}");

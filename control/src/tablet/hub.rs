@@ -2,7 +2,7 @@
 //!
 //! Invariant: there is one word at a time; who reads slowly skips words and then reads the newest. Nobody is waited for.
 
-use super::word::Word;
+use super::word::{Care, Word};
 use crate::monitor::Sight;
 use tokio::sync::watch;
 
@@ -47,6 +47,11 @@ impl Hub {
             is_taken
         });
         is_taken
+    }
+
+    /// From the steward.
+    pub fn handle_care(&self, care: Care) {
+        self.word.send_if_modified(|word| word.handle_care(care));
     }
 
     pub fn word(&self) -> Word {
