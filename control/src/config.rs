@@ -25,6 +25,7 @@ pub mod typed;
 pub use flags::GateFlags;
 pub use mistake::{Mistake, Mistakes, Place};
 
+use crate::controller::record::Wanted;
 use crate::grpc::tls::TlsFiles;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -87,6 +88,8 @@ pub struct BackendConfig {
     pub role: Option<Role>,
     /// The `host:port` of the tablet that tells of it, and where it is; None: the gate looks at it itself.
     pub tablet: Option<String>,
+    /// What operators let it become, as controllers tell it.
+    pub wanted: Wanted,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +178,7 @@ impl BackendConfig {
             zone: String::new(),
             role: None,
             tablet: None,
+            wanted: Wanted::Any,
         }
     }
 
@@ -199,6 +203,9 @@ pub fn load(flags: &GateFlags, environment: &dyn Fn(&str) -> Option<String>) -> 
 
 /// HTTP; gRPC is on the next one.
 pub const ADMIN_PORT: u16 = 7306;
+
+/// More than anyone runs.
+pub const CONTROLLERS_MAX: usize = 16;
 
 /// The account that looks at the backends, unless another is named.
 pub const MONITOR_USER: &str = "weir";

@@ -1,12 +1,13 @@
 //! `weir ctl`: asks a gate over gRPC and prints what it says, as tables for people or JSON for machines.
-//! What it asks controllers is in `cluster` and `failover`.
+//! What it asks controllers is in `cluster` and `failover`, what it asks tablets in `tablets`.
 
 pub mod cluster;
 pub mod failover;
+pub mod tablets;
 
 use crate::grpc;
 use crate::grpc::tls::{ClientTls, TlsFiles};
-use crate::status::{GateStatus, PoolStatus};
+use crate::status::{BackendStatus, ClusterStatus, GateStatus, PoolStatus};
 use std::collections::BTreeMap;
 
 /// `address`: the gate's gRPC address, `host:port`.
@@ -61,20 +62,33 @@ fn summary(status: &GateStatus) -> String {
         let cores: Vec<String> = status.cores_silent.iter().map(u32::to_string).collect();
         out += &format!("no answer in time from core {}: their numbers are missing below\n", cores.join(", "));
     }
+    if let Some(cluster) = &status.cluster {
+        out += &cluster_line(cluster);
+    }
     out
 }
 
+fn cluster_line(cluster: &ClusterStatus) -> String {
+    let ClusterStatus { name, epoch, phase, primary, why } = cluster;
+    let word = match (phase.is_empty(), primary.is_empty()) {
+        (true, _) => "no word from controllers yet".to_string(),
+        (false, true) => format!("cluster {name}: epoch {epoch}, {phase}, no primary"),
+        (false, false) => format!("cluster {name}: epoch {epoch}, {phase}, primary {primary}"),
+    };
+    match why.is_empty() {
+        true => format!("{word}\n"),
+        false => format!("{word}; no controllers at the moment, the last word holds: {why}\n"),
+    }
+}
+
 fn backends(status: &GateStatus) -> String {
-    let mut table = Table::new(&["BACKEND", "ROLE", "HEALTH", "LAG", "READS", "VERSION", "NOTE"]);
+    let mut table = Table::new(&["BACKEND", "ADDRESS", "ROLE", "WANTED", "HEALTH", "LAG", "READS", "VERSION", "NOTE"]);
     for backend in &status.backends {
-        let lag = match (backend.role.as_str(), backend.lag_ms) {
-            ("replica", Some(lag)) => format!("{lag} ms"),
-            ("replica", None) => "unknown".to_string(),
-            _ => "-".to_string(),
-        };
+        let lag = short_lag(&backend.role, backend.lag_ms.map(u64::from));
         let share = format!("{:.1}%", f64::from(backend.read_share_permille) / 10.0);
-        let row = [&backend.name, &backend.role, &backend.health, &lag, &share, &backend.version, &backend.note];
-        table.add(row.map(String::as_str));
+        let BackendStatus { name, address, role, health, version, note, .. } = backend;
+        let wanted = if backend.wanted.is_empty() { "-" } else { &backend.wanted };
+        table.add([name, address, role, wanted, health, &lag, &share, version, note]);
     }
     table.print()
 }
@@ -120,6 +134,15 @@ fn pins(status: &GateStatus) -> String {
         table.add([&id, &pin.user, &pin.backend, &pin.reason, &age, &pin.statement]);
     }
     table.print()
+}
+
+/// Of a replica.
+fn short_lag(role: &str, lag_ms: Option<u64>) -> String {
+    match (role, lag_ms) {
+        ("replica", Some(lag)) => format!("{lag} ms"),
+        ("replica", None) => "unknown".to_string(),
+        _ => "-".to_string(),
+    }
 }
 
 fn short_time(ns: u64) -> String {
@@ -178,11 +201,21 @@ mod tests {
     fn tables_show_what_matters() {
         let mut status = crate::status::tests::picture().status();
         status.backends[1].note = "odd\u{1b}[2J".to_string();
+        status.backends[0].wanted = "primary".to_string();
+        status.backends[1].wanted = "any".to_string();
+        status.cluster = Some(ClusterStatus {
+            name: "main".to_string(),
+            epoch: 7,
+            phase: "steady".to_string(),
+            primary: "b0".to_string(),
+            why: "they are silent".to_string(),
+        });
         let text = tables(&status);
         for expected in [
             "on 3 cores, ready, up 1 min 1 s, topology 9",
             "no answer in time from core 1",
-            "b1       replica  up      5 ms  33.3%  9.7.4    odd?[2J",
+            "b1       127.0.0.1:1001  replica  any      up      5 ms  33.3%  9.7.4    odd?[2J",
+            "cluster main: epoch 7, steady, primary b0; no controllers at the moment, the last word holds: they are silent",
             "b0    4     2     2       0        10     0",
             "backend  2      999.4 us",
             "77      app   b0       lock    1 s  SELECT GET_LOCK",

@@ -1,9 +1,12 @@
 //! `weir demo`: a whole cluster on this machine, a gate before it, some traffic, and a screen that shows who answers.
 //!
-//! Invariant: everything that it starts ends with it, also when it is killed. Servers are real mysqld processes, the
-//! gate is this same program in a process of its own, and all that the screen shows was asked of the servers
-//! themselves, not of the gate.
+//! Invariant: everything that it starts ends with it, also when it is killed. Servers are real mysqld processes; controller,
+//! tablets and gate are this same program in processes of their own, so that each can be killed; what the screen shows of the
+//! servers was asked of the servers themselves, not of the gate.
 
+mod process;
+
+mod fleet;
 mod gate;
 mod screen;
 mod session;
@@ -18,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::lab::client::Login;
-use crate::lab::{Cluster, ClusterOptions, LabError, Mysql, Progress, cache, client, fault, fetch, ports, template};
+use crate::lab::{Cluster, ClusterOptions, LabError, Mysql, Progress, cache, client, fault, fetch, ports};
+use fleet::Fleet;
 use gate::Gate;
 use screen::Screen;
 use traffic::Traffic;
@@ -28,7 +32,7 @@ use watch::Watch;
 pub struct DemoOptions {
     /// The server program, or `None` to find or fetch one.
     pub mysqld: Option<PathBuf>,
-    /// The gate's program, or `None` for this very one.
+    /// The program of gate, controller and tablets, or `None` for this very one.
     pub gate: Option<PathBuf>,
     /// Where the gate listens on 127.0.0.1.
     pub port: u16,
@@ -62,8 +66,8 @@ impl Default for DemoOptions {
 #[derive(Debug)]
 pub enum DemoError {
     Lab(LabError),
-    /// The gate did not start, or ended, with the last lines that it wrote.
-    Gate {
+    /// Gate, controller or tablet did not start, or ended, with the last lines that it wrote.
+    Process {
         what: String,
         log: PathBuf,
         lines: Vec<String>,
@@ -80,7 +84,7 @@ impl fmt::Display for DemoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DemoError::Lab(error) => error.fmt(f),
-            DemoError::Gate { what, log, lines } => fault::write_with_log(f, what, log, lines),
+            DemoError::Process { what, log, lines } => fault::write_with_log(f, what, log, lines),
         }
     }
 }
@@ -110,18 +114,27 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     if signal::came() {
         return Ok(());
     }
+    let program = process::program(options.gate.as_deref())?;
+    news.tell(Progress::step("starting the controller and the tablets"));
+    let mut fleet = Fleet::start(&program, &cluster)?;
     news.tell(Progress::step("starting the gate"));
-    let gate = Gate::start(options.gate.as_deref(), &cluster, port)?;
+    let gate = Gate::start(&program, cluster.dir(), fleet.address(), port)?;
     let login = shop::login(gate.port());
     news.tell(Progress::step("loading the shop through the gate"));
     shop::load(&mysql, &login)?;
     cluster.ensure_all_caught_up()?;
     news.end();
-    print!("{}", connection_help(&cluster, &gate, &login));
-    show(options, &cluster, &gate, &login)
+    print!("{}{}", connection_help(&cluster, &gate, &login), fleet_help(&program, &fleet, &gate));
+    show(options, &cluster, &mut fleet, &gate, &login)
 }
 
-fn show(options: &DemoOptions, cluster: &Cluster, gate: &Gate, login: &Login) -> Result<(), DemoError> {
+fn show(
+    options: &DemoOptions,
+    cluster: &Cluster,
+    fleet: &mut Fleet,
+    gate: &Gate,
+    login: &Login,
+) -> Result<(), DemoError> {
     let started = Instant::now();
     let deadline = options.seconds.map(|seconds| started + Duration::from_secs(seconds));
     let traffic = Traffic::start(cluster.mysql(), login, options.rate_max);
@@ -132,15 +145,18 @@ fn show(options: &DemoOptions, cluster: &Cluster, gate: &Gate, login: &Login) ->
         while Instant::now() < next {
             if signal::came() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 drop(traffic);
-                println!("\nStopping the gate and the servers.");
+                println!("\nStopping the gate, the tablets, the controller and the servers.");
                 gate.stop();
+                fleet.stop();
                 return Ok(());
             }
             gate.check()?;
+            fleet.tend(Instant::now())?;
             std::thread::sleep(Duration::from_millis(50));
         }
         next += Duration::from_secs(1);
-        screen.draw(started.elapsed(), &watch.look(cluster), &traffic.tally());
+        let control = fleet.line(Instant::now());
+        screen.draw(started.elapsed(), &watch.look(cluster), &traffic.tally(), &control);
     }
 }
 
@@ -150,7 +166,6 @@ fn connection_help(cluster: &Cluster, gate: &Gate, login: &Login) -> String {
     let program = if is_on_path { Path::new("mysql") } else { &mysql.client };
     let command = client::command(mysql, login);
     let arguments: Vec<String> = command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let monitor = template::MONITOR;
     let mut text = format!(
         "\nThe gate listens on 127.0.0.1:{}; user {}, password {}, database {}:\n\n    {} {} {}\n\n",
         gate.port(),
@@ -165,7 +180,31 @@ fn connection_help(cluster: &Cluster, gate: &Gate, login: &Login) -> String {
         text += &format!("Behind it: {name} {} (process {}, ", node.address(), node.pid().unwrap_or(0));
         text += &format!("root by --socket={}, log {})\n", node.socket().display(), node.error_log().display());
     }
-    text + &format!("The gate watches them as {}; its log is {}.\n\n", monitor.0, gate.log().display())
+    text + &format!("The gate's log is {}.\n", gate.log().display())
+}
+
+fn fleet_help(program: &Path, fleet: &Fleet, gate: &Gate) -> String {
+    let mut text = String::new();
+    for (name, pid, log) in fleet.members() {
+        text += &format!("Beside them: {name} (process {pid}, log {})\n", log.display());
+    }
+    let (controller, grpc, http) = (fleet.address(), gate.grpc(), gate.http());
+    let weir = shown(program);
+    text + &format!(
+        "Kill tablets or the controller with kill -9: the gate goes on, and they are back after ten seconds. What they say:\n\n    \
+         {weir} ctl topology --controller {controller}\n    \
+         {weir} ctl tablets --controller {controller}\n    \
+         {weir} ctl status --addr {grpc}                  # and http://127.0.0.1:{http}/metrics\n\n"
+    )
+}
+
+/// As short as a shell takes it from here.
+fn shown(program: &Path) -> String {
+    if fetch::on_path("weir").first().is_some_and(|found| found == program) {
+        return "weir".to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    program.strip_prefix(here).unwrap_or(program).display().to_string()
 }
 
 /// Tells what goes on before there is a screen: a line that is written over at a terminal, lines elsewhere.

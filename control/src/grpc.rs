@@ -7,7 +7,7 @@ pub mod server;
 pub mod tls;
 
 use crate::gate::desk::Desk;
-use crate::status::{BackendStatus, GateStatus, Latency, PinStatus, PoolStatus};
+use crate::status::{BackendStatus, ClusterStatus, GateStatus, Latency, PinStatus, PoolStatus};
 use proto::gate_server::{Gate, GateServer};
 use server::Guarded;
 use tls::{ClientTls, connect};
@@ -66,6 +66,7 @@ impl From<GateStatus> for proto::StatusReply {
             listen: status.listen,
             cores: status.cores,
             cores_silent: status.cores_silent,
+            cluster: status.cluster.map(Into::into),
             backends: status.backends.into_iter().map(Into::into).collect(),
             pools: status.pools.into_iter().map(Into::into).collect(),
             counters: status.counters.into_iter().map(|(name, value)| proto::Counter { name, value }).collect(),
@@ -86,6 +87,7 @@ impl From<proto::StatusReply> for GateStatus {
             listen: reply.listen,
             cores: reply.cores,
             cores_silent: reply.cores_silent,
+            cluster: reply.cluster.map(Into::into),
             backends: reply.backends.into_iter().map(Into::into).collect(),
             pools: reply.pools.into_iter().map(Into::into).collect(),
             counters: reply.counters.into_iter().map(|counter| (counter.name, counter.value)).collect(),
@@ -112,7 +114,8 @@ macro_rules! twins {
 }
 
 twins!(BackendStatus, Backend: name, address, role, health, lag_ms, weight, version, read_only, gtid_executed, note,
-    read_share_permille);
+    read_share_permille, zone, wanted);
+twins!(ClusterStatus, ClusterWord: name, epoch, phase, primary, why);
 twins!(PoolStatus, Pool: core, backend, quota, open, idle, leased, waiting, commands);
 twins!(Latency, Latency: name, count, p50_ns, p99_ns, p999_ns, max_ns, sum_ns);
 twins!(PinStatus, Pin: core, connection_id, user, backend, reason, statement, age_ms);
@@ -128,7 +131,9 @@ mod tests {
 
     #[test]
     fn a_status_survives_the_wire() {
-        let status = crate::status::tests::picture().status();
+        let mut status = crate::status::tests::picture().status();
+        status.cluster = Some(ClusterStatus { epoch: 7, primary: "b0".to_string(), ..ClusterStatus::default() });
+        status.backends[1].wanted = "replica".to_string();
         let reply: proto::StatusReply = status.clone().into();
         let bytes = prost::Message::encode_to_vec(&reply);
         let again: proto::StatusReply = prost::Message::decode(bytes.as_slice()).unwrap();

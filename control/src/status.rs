@@ -4,10 +4,12 @@
 //! No statement's parameters, no password and no row is in either.
 
 use crate::config::address;
+use crate::controller::record::{Phase, Record, Wanted};
 use crate::monitor::topology::role_name;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use weir_core::snapshot::{BackendView, Health, Role};
 use weir_core::stats::{Counters, Report, latency_histogram};
 
@@ -24,8 +26,19 @@ pub struct Picture {
     pub backends: Vec<(BackendView, String)>,
     pub read_write_splitting: bool,
     pub replica_lag_ms_max: u32,
+    /// None: no controllers are named.
+    pub cluster: Option<ClusterPicture>,
     /// At most one per core.
     pub reports: Vec<Report>,
+}
+
+/// What controllers have told.
+#[derive(Clone, Debug)]
+pub struct ClusterPicture {
+    /// The last word, which holds until the next.
+    pub record: Option<Arc<Record>>,
+    /// Why no controller takes our registration now; empty when one does.
+    pub why: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -38,11 +51,24 @@ pub struct GateStatus {
     pub listen: Vec<String>,
     pub cores: u32,
     pub cores_silent: Vec<u32>,
+    pub cluster: Option<ClusterStatus>,
     pub backends: Vec<BackendStatus>,
     pub pools: Vec<PoolStatus>,
     pub counters: BTreeMap<String, u64>,
     pub latencies: Vec<Latency>,
     pub pins: Vec<PinStatus>,
+}
+
+/// The controllers' last word.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ClusterStatus {
+    pub name: String,
+    pub epoch: u64,
+    pub phase: String,
+    /// Empty: there is none.
+    pub primary: String,
+    /// Why there are no controllers at the moment; empty when there are.
+    pub why: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -59,6 +85,9 @@ pub struct BackendStatus {
     pub note: String,
     /// Of the reads that may go to a replica, the share that this one is offered, in thousandths.
     pub read_share_permille: u32,
+    pub zone: String,
+    /// By the controllers: primary, any or replica; empty without them.
+    pub wanted: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -119,17 +148,26 @@ impl Picture {
             listen: self.listen.clone(),
             cores: self.cores as u32,
             cores_silent: (0..self.cores as u32).filter(|core| !answered(core)).collect(),
+            cluster: self.cluster.as_ref().map(ClusterPicture::status),
             backends: self
                 .backends
                 .iter()
                 .zip(shares)
-                .map(|((view, note), share)| backend(view, note, share))
+                .map(|((view, note), share)| BackendStatus {
+                    wanted: self.wanted(&view.name).to_string(),
+                    ..backend(view, note, share)
+                })
                 .collect(),
             pools: self.reports.iter().flat_map(pools).collect(),
             counters: counters.each().into_iter().map(|(name, value, _)| (name.to_string(), value)).collect(),
             latencies: LATENCIES.iter().map(|(name, _, pick)| self.latency(name, *pick)).collect(),
             pins: self.reports.iter().flat_map(pins).collect(),
         }
+    }
+
+    fn wanted(&self, name: &str) -> &'static str {
+        let record = self.cluster.as_ref().and_then(|cluster| cluster.record.as_deref());
+        record.map_or("", |record| wanted_name(record, name))
     }
 
     /// By weight among the replicas that may get reads; the primary's if there are none.
@@ -165,6 +203,39 @@ impl Picture {
     }
 }
 
+impl ClusterPicture {
+    fn status(&self) -> ClusterStatus {
+        let why = self.why.clone();
+        let Some(record) = &self.record else { return ClusterStatus { why, ..ClusterStatus::default() } };
+        ClusterStatus {
+            name: record.cluster.clone(),
+            epoch: record.epoch.number(),
+            phase: phase_name(&record.phase).to_string(),
+            primary: record.primary().unwrap_or_default().to_string(),
+            why,
+        }
+    }
+}
+
+pub fn phase_name(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Forming => "forming",
+        Phase::Steady { .. } => "steady",
+        Phase::Handover { .. } => "handover",
+        Phase::Interregnum { .. } => "interregnum",
+    }
+}
+
+/// What the record wants of a member; empty for who is none.
+pub fn wanted_name(record: &Record, member: &str) -> &'static str {
+    match record.members.get(member) {
+        Some(_) if record.primary() == Some(member) => "primary",
+        Some(member) if member.wanted == Wanted::Replica => "replica",
+        Some(_) => "any",
+        None => "",
+    }
+}
+
 /// As exact as the histogram's buckets.
 pub fn sum_ns(histogram: &Histogram<u64>) -> u64 {
     if histogram.is_empty() { 0 } else { (histogram.mean() * histogram.len() as f64) as u64 }
@@ -191,6 +262,8 @@ fn backend(view: &BackendView, note: &str, share: u32) -> BackendStatus {
         gtid_executed: view.executed.to_string(),
         note: note.to_string(),
         read_share_permille: share,
+        zone: view.zone.clone(),
+        wanted: String::new(),
     }
 }
 
@@ -222,7 +295,7 @@ fn pins(report: &Report) -> impl Iterator<Item = PinStatus> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use std::sync::Arc;
+    use crate::controller::record::tests::{member, record};
     use weir_core::snapshot::{Address, BackendId};
     use weir_core::stats::{PinReport, PoolReport};
 
@@ -291,6 +364,7 @@ pub mod tests {
             ],
             read_write_splitting: true,
             replica_lag_ms_max: 10,
+            cluster: None,
             reports: vec![report(0), report(2)],
         }
     }
@@ -303,6 +377,22 @@ pub mod tests {
         let backend = &status.latencies[1];
         assert_eq!((backend.name.as_str(), backend.count), ("backend", 2));
         assert!((990_000..1_010_000).contains(&backend.p50_ns) && (1_980_000..2_020_000).contains(&backend.sum_ns));
+    }
+
+    #[test]
+    fn the_controllers_word_is_told_beside_each_backend() {
+        let mut record = record(7, Phase::Steady { primary: "b0".to_string() });
+        for (at, wanted) in [(0, Wanted::Any), (1, Wanted::Replica)] {
+            let member = crate::controller::record::Member { wanted, ..member(at + 5) };
+            record.members.insert(format!("b{at}"), member);
+        }
+        let cluster = Some(ClusterPicture { record: Some(Arc::new(record)), why: "nobody answers".to_string() });
+        let status = Picture { cluster, ..picture() }.status();
+        let wanted: Vec<&str> = status.backends.iter().map(|backend| backend.wanted.as_str()).collect();
+        assert_eq!(wanted, ["primary", "replica", ""]);
+        let cluster = status.cluster.unwrap();
+        assert_eq!((cluster.epoch, cluster.phase.as_str(), cluster.primary.as_str()), (7, "steady", "b0"));
+        assert_eq!((cluster.name.as_str(), cluster.why.as_str()), ("main", "nobody answers"));
     }
 
     #[test]

@@ -4,14 +4,17 @@
 //!   mysqld ◄── Watcher (look, stream) ── Sight ──► Hub: the one Word ──► Watch streams of gates and controllers
 //!      ▲                                                   Service: Execute, Kill, ReloadPermissions ─┐
 //!      ├──────────────────────── Admin, an account of its own ◄── Caller who may ─────────────────────┘
-//!      └── Hands ◄── Steward ◄── record, lease
+//!      └── Hands ◄── Steward ◄── lease, topology ─┐
+//!   controllers ◄────────────────────────── Registrar ──► Membership ──► Hub
 //! ```
 //! Invariant: it starts whether or not its server can be reached, and lives on through all that happens to it; what it
 //! finds is a state on the stream, never an end of the process. It is one thread.
 
+pub mod membership;
 pub mod word;
 
 pub mod hub;
+pub mod registrar;
 pub mod wire;
 
 pub mod hands;
@@ -36,6 +39,7 @@ use hands::fence::LastResort;
 use hands::{Account, Hands};
 use hub::Hub;
 use permissions::Permissions;
+use registrar::Registrar;
 use service::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -143,9 +147,11 @@ async fn serve(
     let address = listener.local_addr().map_err(cannot)?;
     let permissions = Permissions::open(config.permissions.as_deref())?;
     let hub = Hub::new(word::Word::new(&config.name, config.advertise.as_ref()));
+    let mut registrar = Registrar::start(&config, address)?;
     let mut tasks = JoinSet::new();
     let (sender, mut sights) = mpsc::channel(SIGHTS_MAX);
     let watcher = watcher(&config, sender);
+    let guide = guide.or_else(|| registrar.as_ref().map(Registrar::guide));
     if let Some(steward) = guide.and_then(|guide| steward(&config, &hub, &watcher, guide)) {
         tasks.spawn(steward.run());
     }
@@ -164,11 +170,30 @@ async fn serve(
         tokio::select! {
             () = &mut end => break,
             outcome = &mut server => return outcome,
-            Some(sight) = sights.recv() => hub.handle_sight(sight),
+            Some(sight) = sights.recv() => {
+                let is_look = matches!(sight, Sight::Look { .. });
+                hub.handle_sight(sight);
+                // Executed sets come by the thousand, and are nothing to announce.
+                if let Some(registrar) = registrar.as_mut().filter(|_| is_look) {
+                    registrar.handle_word(&hub.word());
+                    advance(registrar, &hub);
+                }
+            }
+            () = Registrar::changed(&mut registrar) => {
+                if let Some(registrar) = &mut registrar {
+                    advance(registrar, &hub);
+                }
+            }
         }
     }
     tracing::info!(event = "tablet_ended", "the tablet has ended");
     Ok(())
+}
+
+/// Here lease, topology and role are known together.
+fn advance(registrar: &mut Registrar, hub: &Hub) {
+    let now = Instant::now();
+    hub.handle_membership(now, registrar.advance(now));
 }
 
 async fn serve_grpc(server: Guarded, service: Service, listener: TcpListener) -> Result<(), String> {

@@ -31,6 +31,16 @@ impl Board {
         self.version.fetch_add(1, Ordering::Release);
     }
 
+    /// Takes off what a new primary, whose uuid is `own`, does not have and did not write (S64).
+    pub fn forget_lost(&self, executed: &GtidSet, own: [u8; 16]) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = lost(&written, executed, own);
+        if !lost.is_empty() {
+            written.subtract(&lost);
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// All that is on the board now.
     pub fn written(&self, glance: &mut Glance) -> Arc<GtidSet> {
         let version = self.version.load(Ordering::Acquire);
@@ -41,6 +51,13 @@ impl Board {
         }
         glance.written.clone()
     }
+}
+
+/// What of `set` is neither executed nor from the server `own`.
+pub fn lost(set: &GtidSet, executed: &GtidSet, own: [u8; 16]) -> GtidSet {
+    let mut lost = set.clone();
+    lost.subtract(executed);
+    lost.without_server(own)
 }
 
 #[cfg(test)]
@@ -57,5 +74,16 @@ mod tests {
         assert_eq!(*board.written(&mut one), set);
         assert_eq!(*board.written(&mut other), set);
         assert!(Arc::ptr_eq(&board.written(&mut one), &board.written(&mut one)));
+    }
+
+    #[test]
+    fn what_a_new_primary_lacks_is_forgotten_and_what_it_writes_is_not() {
+        let parse = |text: &str| GtidSet::parse(text.as_bytes()).unwrap();
+        let (old, new) = ("3e11fa47-71ca-11e1-9e33-c80aa9429562", "3e11fa47-71ca-11e1-9e33-c80aa9429563");
+        let own: [u8; 16] = *b"\x3e\x11\xfa\x47\x71\xca\x11\xe1\x9e\x33\xc8\x0a\xa9\x42\x95\x63";
+        let board = Board::default();
+        board.note(&parse(&format!("{old}:1-9,{new}:1-2")));
+        board.forget_lost(&parse(&format!("{old}:1-7")), own);
+        assert_eq!(*board.written(&mut Glance::default()), parse(&format!("{old}:1-7,{new}:1-2")));
     }
 }

@@ -35,6 +35,7 @@ use weir_pool::{Pool, Ticket};
 mod backends;
 mod classes;
 mod index;
+pub(crate) mod moves;
 mod post;
 mod report;
 mod turn;
@@ -108,8 +109,9 @@ pub struct Engine {
     /// The link behind each of the pool's slots.
     pub(crate) slot_links: FxHashMap<u32, Key<Link>>,
     pub(crate) waiters: FxHashMap<Ticket, Waiter>,
-    /// Sessions that wait until there is a primary, in order.
-    pub(crate) primaryless: VecDeque<Key<Session>>,
+    /// Sessions that wait until there is a primary.
+    pub(crate) buffer: moves::Buffer,
+    pub(crate) moves: moves::Moves,
     /// Sessions that wait for a replica to catch up; stale entries are passed over.
     pub(crate) streamers: VecDeque<Key<Session>>,
     pub(crate) index: index::Index,
@@ -171,7 +173,8 @@ impl Engine {
             pool: Pool::new(0, backends::pool_limits(settings)),
             slot_links: FxHashMap::default(),
             waiters: FxHashMap::default(),
-            primaryless: VecDeque::new(),
+            buffer: Default::default(),
+            moves: Default::default(),
             streamers: VecDeque::new(),
             index: Default::default(),
             board: options.board,

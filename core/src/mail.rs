@@ -53,6 +53,10 @@ pub enum ControlMail {
     },
     /// All sessions have ended after a drain.
     Drained,
+    /// Nothing of this core's is open on the primary whose mandate ends with this epoch.
+    HandedOver {
+        epoch: u64,
+    },
     /// Something that operators should read: structured, rate-limited by the engine.
     Log {
         level: Level,

@@ -34,6 +34,7 @@ pub mod trackers;
 pub mod verify;
 pub mod wishes;
 
+use crate::board::lost;
 use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
@@ -157,6 +158,23 @@ impl Freshness {
     pub fn is_met_by(&self, executed: &Arc<GtidSet>) -> bool {
         let saw_it = self.seen.as_ref().is_none_or(|seen| Arc::ptr_eq(seen, executed) || executed.contains(seen));
         saw_it && (self.needs.is_empty() || executed.contains(&self.needs))
+    }
+
+    /// Gives up what a new primary, whose uuid is `own`, does not have and did not write: it can never arrive (S64).
+    /// Returns it.
+    pub fn forget_lost(&mut self, executed: &GtidSet, own: [u8; 16]) -> GtidSet {
+        let mut all = lost(&self.needs, executed, own);
+        self.needs.subtract(&all);
+        if let Some(seen) = &self.seen {
+            let lost = lost(seen, executed, own);
+            if !lost.is_empty() {
+                let mut left = (**seen).clone();
+                left.subtract(&lost);
+                self.seen = Some(Arc::new(left));
+                all.merge(&lost);
+            }
+        }
+        all
     }
 
     /// A read goes to this replica, which has this much at least.

@@ -152,6 +152,15 @@ pub struct Settings {
     pub statements_per_connection_max: u32,
     /// At a drain: how long open transactions may go on.
     pub drain_ms_max: u64,
+    /// Statements for the primary wait while there is none (S74).
+    pub buffer: bool,
+    /// Statements that may wait so, per core, and their bytes.
+    pub buffer_size: u32,
+    pub buffer_bytes_max: usize,
+    /// How long one may wait.
+    pub buffer_window_ms: u64,
+    /// How long they may wait after the primary was lost: then they fail at once.
+    pub buffer_failover_ms_max: u64,
     /// Waiting time of reads for a replica to reach what the session needs; then the primary answers.
     pub read_after_write_ms_max: u64,
 }
@@ -179,6 +188,11 @@ impl Default for Settings {
             replica_lag_ms_max: 10_000,
             statements_per_connection_max: 512,
             drain_ms_max: 10_000,
+            buffer: true,
+            buffer_size: 10_000,
+            buffer_bytes_max: 64 << 20,
+            buffer_window_ms: 10_000,
+            buffer_failover_ms_max: 20_000,
             read_after_write_ms_max: 20,
         }
     }
@@ -197,6 +211,20 @@ impl std::fmt::Debug for Keys {
     }
 }
 
+/// Who is to be primary, by somebody's decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mandate {
+    /// Of the topology; 0: nobody decides, and the servers' own evidence alone counts.
+    pub epoch: u64,
+    pub holder: Option<BackendId>,
+    /// The holder's server; None while it is not known.
+    pub uuid: Option<[u8; 16]>,
+    /// Another is about to follow the holder: nothing new is to begin there.
+    pub is_ending: bool,
+    /// Without a holder: the move is planned, and what still runs on the former one ends by itself.
+    pub is_planned: bool,
+}
+
 /// One state of the world. Later ones have a larger `generation`.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -205,6 +233,7 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     pub keys: Keys,
     pub face: Face,
+    pub mandate: Mandate,
 }
 
 impl Snapshot {

@@ -102,6 +102,12 @@ impl GtidSet {
         });
     }
 
+    /// What servers other than this one have written, under whatever tag.
+    pub fn without_server(mut self, uuid: [u8; 16]) -> Self {
+        self.sources.retain(|(sid, _)| sid.uuid != uuid);
+        self
+    }
+
     /// True when every transaction of `other` is in this set.
     pub fn contains(&self, other: &Self) -> bool {
         let mut ours = self.sources.iter();

@@ -2,15 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
 use weir_control::client::Client;
-use weir_control::config::tablet::TabletConfig;
+use weir_control::config::tablet::{MembershipConfig, TabletConfig};
 use weir_control::config::{Config, ControllersConfig};
-use weir_control::controller::client::{Controllers, Lease, Told, register};
-use weir_control::controller::leases::{Kind, Presence};
-use weir_control::controller::roll::Registration;
 use weir_control::ctl;
 use weir_control::ctl::cluster::{self, Ask, Edit};
+use weir_control::ctl::tablets::{self, TabletView};
 use weir_control::gate::{self, GateHandle};
 use weir_control::grpc::tls::TlsFiles;
 use weir_control::lab::ports;
@@ -18,6 +15,7 @@ use weir_control::lab::template::{MONITOR, REPLICATION};
 use weir_control::status::BackendStatus;
 use weir_control::tablet::{self, TabletHandle};
 use weir_tests::keep::process::{Controller, folder, text};
+use weir_tests::keep::tablet::Tablet;
 use weir_tests::real::lone::Lone;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_weir-under-test");
@@ -39,8 +37,8 @@ fn a_gate_is_told_of_its_backends_and_goes_on_alone() {
     let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
     controller.start();
     runtime().block_on(controller.wait(LIMIT));
-    let tablets = [("m1", &source), ("m2", &replica)].map(|(name, lone)| Member::start(name, lone, &controller));
     let controllers = vec![controller.address()];
+    let tablets = [("m1", &source), ("m2", &replica)].map(|(name, lone)| member(name, lone, &controllers));
     let cache = Some(folder.join("word"));
     let start = || {
         let mut config = Config::local(&[], "nobody", "nothing");
@@ -60,9 +58,9 @@ fn a_gate_is_told_of_its_backends_and_goes_on_alone() {
         until(what, || table().contains(wanted).then_some(()).ok_or_else(table));
     };
     seen("a primary", &|| cluster::topology(&ask).unwrap().table(), "primary m1");
-    seen("a tablet", &|| cluster::registered_table("TABLET", &cluster::tablets(&ask).unwrap()), "m2");
+    seen("a tablet", &|| tablets::table(&tablets::tablets(&ask).unwrap()), "m2");
     let address = gate.address().unwrap().to_string();
-    seen("the gate", &|| cluster::registered_table("GATE", &cluster::gates(&ask).unwrap()), &address);
+    seen("the gate", &|| cluster::gates_table(&cluster::gates(&ask).unwrap()), &address);
     cluster::set(&ask, "m2", &Edit { weight: Some(7), ..Edit::default() }).unwrap();
     shown(&gate, "a new weight", |all| all[1].weight == 7);
     let refused = cluster::forget(&ask, "m1").err().unwrap();
@@ -90,49 +88,149 @@ fn a_gate_is_told_of_its_backends_and_goes_on_alone() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// A tablet, registered as `weir tablet` does it.
-struct Member {
-    _tablet: TabletHandle,
-    /// Dropped: it is not registered any more.
-    _end: oneshot::Sender<()>,
+/// Controllers that come late, die, return and lose their store; tablets that die, return, join and clash: each state is
+/// told and left by itself, and the gate goes on through all of it (S78).
+#[test]
+fn the_fleet_goes_on_without_any_part_of_it() {
+    let (source, replica) = (Lone::start(63, "").unwrap(), Lone::start(64, "").unwrap());
+    source
+        .sql(&[
+            "CREATE DATABASE weir_fleet",
+            "CREATE TABLE weir_fleet.t (id INT PRIMARY KEY, v INT)",
+            "INSERT INTO weir_fleet.t VALUES (1, 0)",
+            "GRANT ALL ON weir_fleet.* TO app",
+        ])
+        .unwrap();
+    replicate(&replica, &source);
+    let folder = folder("fleet");
+    let store = folder.join("store.db");
+    let args = ["--store".to_owned(), text(&store), "--lease-ms".to_owned(), "1000".to_owned()];
+    let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
+    let (controllers, cache) = (controller.address(), text(&folder.join("m1")));
+    let with = |name: &str, lone: &Lone, more: &[&str]| {
+        let args = [&["--controller", controllers.as_str()][..], more].concat();
+        Tablet::new(PROGRAM, name, &lone.server().address(), &args)
+    };
+    let (mut one, mut two) = (with("m1", &source, &["--controller-cache", &cache]), with("m2", &replica, &[]));
+    let ask = Ask { controllers: vec![controllers.clone()], tls: TlsFiles::default() };
+
+    // No controller is there yet.
+    [&mut one, &mut two].into_iter().for_each(Tablet::start);
+    let waits = |view: &TabletView| view.enrolment == "not registered" && !view.enrolment_why.is_empty();
+    told(&one, "waiting", |view| view.state == "serving" && waits(view));
+    controller.start();
+    let registered = |view: &TabletView| view.enrolment == "registered" && view.enrolment_why.is_empty();
+    [&one, &two]
+        .into_iter()
+        .for_each(|tablet| told(tablet, "registered", |view| registered(view) && view.primary == "m1"));
+
+    let mut config = Config::local(&[], "nobody", "nothing");
+    config.controllers = Some(ControllersConfig { addresses: vec![controllers.clone()], cache: None });
+    config.cores.truncate(1);
+    let gate = gate::start(config).unwrap_or_else(|error| panic!("{error}"));
+    let is_whole = |all: &[BackendStatus]| roles(all) == ["m1 primary", "m2 replica"] && all[1].lag_ms == Some(0);
+    shown(&gate, "both by role", is_whole);
+    let mut client = connect(&gate);
+    let mut v = 0;
+    let mut goes_on = |why: &str| {
+        v += 1;
+        client.run(format!("UPDATE weir_fleet.t SET v={v}")).unwrap_or_else(|error| panic!("{why}: {error}"));
+        let seen = client.cell("SELECT v FROM weir_fleet.t").unwrap_or_else(|error| panic!("{why}: {error}"));
+        assert_eq!(seen, Some(v.to_string()), "{why}");
+    };
+    goes_on("all are there");
+
+    // A tablet is killed: its server keeps its role and gets no reads; its lease ends. It comes back at the same place.
+    two.kill9();
+    shown(&gate, "m2 unknown", |all| roles(all) == ["m1 primary", "m2 replica"] && all[1].lag_ms.is_none());
+    goes_on("a tablet is gone");
+    listed(&ask, "m2 without a lease", |all| all[1].lease_left_ms == Some(0) && all[1].state == "silent");
+    two.start();
+    shown(&gate, "m2 back", is_whole);
+    listed(&ask, "m2 with a lease", |all| all[1].lease_left_ms != Some(0) && all[1].wanted == "any");
+
+    // The controller is killed and comes back: leases end and are given again, and nothing else has changed.
+    let before = cluster::json(&cluster::topology(&ask).unwrap()).unwrap();
+    controller.kill9();
+    told(&one, "lease over", |view| waits(view) && view.primary == "m1");
+    goes_on("the controller is gone");
+    controller.start();
+    [&one, &two].into_iter().for_each(|tablet| told(tablet, "registered again", registered));
+    assert_eq!(cluster::json(&cluster::topology(&ask).unwrap()).unwrap(), before);
+
+    // A third one joins the rotation, and nobody has told the gate.
+    let third = Lone::start(65, "").unwrap();
+    replicate(&third, &source);
+    let mut three = with("m3", &third, &["--zone", "z", "--weight", "300"]);
+    three.start();
+    shown(&gate, "a third one", |all| {
+        let share = |at: usize| (all[at].weight, all[at].zone.as_str(), all[at].read_share_permille);
+        all.len() == 3 && share(1) == (100, "", 250) && share(2) == (300, "z", 750)
+    });
+    // The server itself tells that reads arrive.
+    let mut root = third.root().unwrap();
+    let count = "SELECT COALESCE(SUM(COUNT_STAR), 0) FROM performance_schema.events_statements_summary_by_digest \
+                 WHERE DIGEST_TEXT LIKE 'SELECT `v` FROM `weir_fleet`%'";
+    until("a read on the third", || {
+        connect(&gate).cell("SELECT v FROM weir_fleet.t").unwrap();
+        let count = root.cell(count).unwrap().unwrap();
+        if count != "0" { Ok(()) } else { Err(count) }
+    });
+    clashes(&with, &replica, &third, &ask);
+
+    // A controller with an empty store tells of another past: nobody believes it.
+    controller.kill9();
+    std::fs::remove_file(&store).unwrap();
+    controller.start();
+    [&one, &two]
+        .into_iter()
+        .for_each(|tablet| told(tablet, "suspicious", |view| view.enrolment_why.contains("another past")));
+    goes_on("the controller tells of another past");
+
+    // Nobody is left who could tell anything, for longer than any lease.
+    controller.kill9();
+    [&mut one, &mut two, &mut three].into_iter().for_each(Tablet::kill9);
+    shown(&gate, "nobody told of", |all| {
+        roles(all) == ["m1 primary", "m2 replica", "m3 replica"] && all[1..].iter().all(|one| one.lag_ms.is_none())
+    });
+    std::thread::sleep(Duration::from_secs(4));
+    goes_on("all are gone");
+    let cluster = ctl::status(&gate.addresses().grpc.unwrap().to_string()).unwrap().cluster.unwrap();
+    assert_eq!((cluster.primary.as_str(), cluster.why.is_empty()), ("m1", false), "{cluster:?}");
+    assert_eq!(connect(&gate).cell("SELECT COUNT(*) FROM weir_fleet.t").unwrap().as_deref(), Some("1"));
+
+    // The first tablet finds the last word in its file, and holds no lease by it.
+    one.start();
+    told(&one, "the kept word", |view| waits(view) && view.primary == "m1" && view.epoch == cluster.epoch);
+    drop((client, gate));
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
-impl Member {
-    fn start(name: &str, lone: &Lone, controller: &Controller) -> Member {
-        let mut config = TabletConfig::local(&lone.address(), MONITOR.0, MONITOR.1);
-        config.name = name.to_owned();
-        let tablet = tablet::start(config).unwrap_or_else(|error| panic!("{error}"));
-        let role = until("a role", || {
-            let word = tablet.word();
-            let facts = word.facts.as_ref().filter(|_| word.is_serving()).ok_or_else(|| "no facts".to_owned())?;
-            let role = if facts.is_replicating() { "replica" } else { "primary" };
-            Ok::<_, String>((role, facts.server_uuid.clone()))
-        });
-        let presence =
-            Presence { role: role.0.to_owned(), is_serving: true, server_uuid: role.1, ..Presence::default() };
-        let registration = Registration {
-            kind: Kind::Tablet,
-            name: name.to_owned(),
-            address: lone.server().address(),
-            grpc: tablet.address().to_string(),
-            zone: String::new(),
-            tags: [].into(),
-            presence,
-        };
-        let controllers = Controllers::new(&[controller.address()], None);
-        let told = Told::open(None).unwrap();
-        let (end, ended) = oneshot::channel::<()>();
-        std::thread::spawn(move || {
-            let (_sender, receiver) = watch::channel(registration);
-            runtime().block_on(async {
-                tokio::select! {
-                    () = register(controllers, receiver, told, watch::channel(Lease::default()).0) => {}
-                    _ = ended => {}
-                }
-            });
-        });
-        Member { _tablet: tablet, _end: end }
+/// Two tablets of one name, two names of one server: the second is told what is wrong, and the first has its place.
+fn clashes(with: &dyn Fn(&str, &Lone, &[&str]) -> Tablet, replica: &Lone, third: &Lone, ask: &Ask) {
+    let before = cluster::json(&cluster::topology(ask).unwrap()).unwrap();
+    let mut namesake = with("m2", third, &[]);
+    let mut copy = with("copy", replica, &["--advertise", "127.0.0.1:1"]);
+    let mut alias = with("alias", replica, &[]);
+    for (tablet, expected) in [
+        (&mut namesake, format!("another one of this name is alive, for {}", replica.server().address())),
+        (&mut copy, "'copy' and 'm2' are the same server, with the uuid".to_owned()),
+        (&mut alias, "'alias' and 'm2' are the same server, at".to_owned()),
+    ] {
+        tablet.start();
+        told(tablet, &expected, |view| view.why.contains(&expected));
     }
+    assert_eq!(cluster::json(&cluster::topology(ask).unwrap()).unwrap(), before);
+    listed(ask, "the three", |all| all.iter().map(|one| one.name.as_str()).eq(["m1", "m2", "m3"]));
+}
+
+/// In this process.
+fn member(name: &str, lone: &Lone, controllers: &[String]) -> TabletHandle {
+    let mut config = TabletConfig::local(&lone.address(), MONITOR.0, MONITOR.1);
+    let controllers = ControllersConfig { addresses: controllers.to_vec(), cache: None };
+    let membership = MembershipConfig { controllers, advertise_grpc: None, zone: String::new(), weight: 100 };
+    (config.name, config.membership) = (name.to_owned(), Some(membership));
+    tablet::start(config).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -164,7 +262,21 @@ fn shown(gate: &GateHandle, what: &str, holds: impl Fn(&[BackendStatus]) -> bool
     });
 }
 
-fn until<T, E: std::fmt::Display>(what: &str, look: impl Fn() -> Result<T, E>) -> T {
+fn told(tablet: &Tablet, what: &str, holds: impl Fn(&TabletView) -> bool) {
+    until(what, || {
+        let view = tablet.view()?;
+        if holds(&view) { Ok(()) } else { Err(format!("{view:?}")) }
+    });
+}
+
+fn listed(ask: &Ask, what: &str, holds: impl Fn(&[TabletView]) -> bool) {
+    until(what, || {
+        let all = tablets::tablets(ask)?;
+        if holds(&all) { Ok(()) } else { Err(format!("{all:?}")) }
+    });
+}
+
+fn until<T, E: std::fmt::Display>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {
         match look() {

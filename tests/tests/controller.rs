@@ -139,6 +139,7 @@ fn tablet(name: &str, role: &str) -> Registration {
         grpc: format!("{name}:7406"),
         zone: String::new(),
         tags: [].into(),
+        weight: None,
         presence,
     }
 }

@@ -2,11 +2,13 @@
 
 use super::{FAILED, UNREACHABLE, WRONG_USE, fail};
 use crate::config::controller::LISTEN_PORT;
-use crate::config::{self, address};
+use crate::config::{self, CONTROLLERS_MAX, address};
+use crate::controller::limits;
 use crate::controller::record::Wanted;
 use crate::ctl;
 use crate::ctl::cluster::{self, Ask, Edit};
 use crate::ctl::failover;
+use crate::ctl::tablets;
 use crate::grpc::tls::TlsFiles;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -55,8 +57,14 @@ enum CtlCommand {
     },
     /// The cluster's record: epoch, primary, members.
     Topology(Whom),
-    /// The tablets, their leases and what they say.
-    Tablets(Whom),
+    /// The tablets: their leases, what they say of their servers, and why one is not registered.
+    Tablets {
+        #[command(flatten)]
+        whom: Whom,
+        /// Ask these tablets themselves, HOST:PORT,HOST:PORT: also those that no controller knows.
+        #[arg(long, value_name = "LIST", conflicts_with = "controller")]
+        tablet: Option<String>,
+    },
     /// The gates, as they announce themselves.
     Gates(Whom),
     /// The controllers, and which of them leads.
@@ -186,10 +194,14 @@ pub fn run(flags: CtlFlags) -> ExitCode {
         CtlCommand::Topology(whom) => {
             ask(whom, tls).and_then(|ask| show(cluster::topology(&ask)?, json, cluster::TopologyView::table))
         }
-        CtlCommand::Tablets(whom) => ask(whom, tls)
-            .and_then(|ask| show(cluster::tablets(&ask)?, json, |all| cluster::registered_table("TABLET", all))),
-        CtlCommand::Gates(whom) => ask(whom, tls)
-            .and_then(|ask| show(cluster::gates(&ask)?, json, |all| cluster::registered_table("GATE", all))),
+        CtlCommand::Tablets { tablet: Some(list), .. } => address::list(&list, limits::MEMBERS_MAX)
+            .and_then(|list| show(tablets::asked_directly(&list, &tls)?, json, |all| tablets::table(all))),
+        CtlCommand::Tablets { whom, tablet: None } => {
+            ask(whom, tls).and_then(|ask| show(tablets::tablets(&ask)?, json, |all| tablets::table(all)))
+        }
+        CtlCommand::Gates(whom) => {
+            ask(whom, tls).and_then(|ask| show(cluster::gates(&ask)?, json, |all| cluster::gates_table(all)))
+        }
         CtlCommand::Controllers(whom) => ask(whom, tls)
             .and_then(|ask| show(cluster::controllers(&ask)?, json, |peers| cluster::controllers_table(peers))),
     };
@@ -224,6 +236,3 @@ fn print(shown: Result<String, String>, code: u8) -> ExitCode {
         Err(text) => fail(code, &text),
     }
 }
-
-/// More than anyone runs.
-const CONTROLLERS_MAX: usize = 16;

@@ -5,7 +5,7 @@ use crate::config::cores;
 use crate::config::keys::{Key, Kind};
 use crate::config::mistake::{Given, Mistakes, Place, suggestion};
 use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
-use crate::config::{BackendConfig, Config, ControllersConfig, Tls};
+use crate::config::{BackendConfig, CONTROLLERS_MAX, Config, ControllersConfig, Tls};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -361,8 +361,6 @@ fn port_after(address: SocketAddr) -> Option<SocketAddr> {
 
 /// A backend's number has 16 bits, and every core has a pool for each: far more than anyone has.
 const BACKENDS_MAX: usize = 256;
-/// More than anyone runs.
-const CONTROLLERS_MAX: usize = 16;
 const WEIGHT_MAX: u32 = 10_000;
 /// It stands in every metric and table.
 const NAME_BYTES_MAX: usize = 64;

@@ -72,6 +72,9 @@ pub fn judge<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, mistakes: &mu
     choose(text, "manage", &MANAGE, &mut config.manage, mistakes);
     choose(text, "fence_kill", &FENCE_KILL, &mut config.fence_kill, mistakes);
     choose(text, "semi_sync", &SEMI_SYNC, &mut config.semi_sync, mistakes);
+    if let (Manage::On, None, Some(Given { place, .. })) = (config.manage, text("controllers"), text("manage")) {
+        mistakes.add(place, "manage = \"on\" needs a topology to follow: name the controllers");
+    }
     if let Some(Given { value, .. }) = text("replication_user") {
         config.replication_user.clone_from(value);
     }
@@ -134,3 +137,51 @@ const SEMI_SYNC: [(&str, SemiSyncWish); 3] =
 
 /// `SOURCE_PASSWORD`.
 const PASSWORD_BYTES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn judged(given: &[(&'static str, &str)]) -> (StewardConfig, Vec<String>) {
+        let place = Place::WholeFile("t.toml".into());
+        let typed: BTreeMap<&str, Given<String>> =
+            given.iter().map(|(name, value)| (*name, Given::new((*value).to_string(), place.clone()))).collect();
+        let mut mistakes = Mistakes::default();
+        let config = judge(&|name| typed.get(name).filter(|given| !given.value.is_empty()), &mut mistakes);
+        (config, mistakes.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn words_are_understood_and_printed() {
+        let given = [
+            ("manage", "on"),
+            ("controllers", "c:1"),
+            ("fence_kill", "on"),
+            ("semi_sync", "off"),
+            ("replication_user", "r"),
+        ];
+        let (config, mistakes) = judged(&given);
+        assert_eq!((config.manage, config.fence_kill, config.semi_sync), (Manage::On, true, SemiSyncWish::Off));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        for (name, value) in given.iter().filter(|(name, _)| *name != "controllers") {
+            assert_eq!(print(&config, name), Some(format!("\"{value}\"")));
+        }
+        for (name, default, _) in KEYS.iter().filter(|(name, ..)| *name != "replication_password_file") {
+            assert_eq!(print(&StewardConfig::default(), name).as_deref(), Some(*default));
+        }
+    }
+
+    #[test]
+    fn mistakes_say_what_to_do() {
+        let check = |given: &[(&'static str, &str)], expected: &str| {
+            let (_, mistakes) = judged(given);
+            assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{mistakes:?}, not {expected}");
+        };
+        check(&[("manage", "yes")], "manage cannot be 'yes'");
+        check(&[("manage", "on")], "name the controllers");
+        check(&[("semi_sync", "of")], "did you mean 'off'");
+        check(&[("replication_password_file", "x")], "without replication_user");
+        check(&[("replication_user", "r"), ("replication_password_file", "/none/such")], "cannot be read");
+    }
+}

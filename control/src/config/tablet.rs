@@ -7,7 +7,8 @@ use super::controller::{Side, judge_tls};
 use super::mistake::{Given, Mistakes, Place, suggestion};
 use super::section::{Section, Typed};
 pub use super::steward::{Manage, SemiSyncWish, StewardConfig};
-use super::{LogConfig, LogFormat, MONITOR_USER, address, steward};
+use super::{CONTROLLERS_MAX, ControllersConfig, LogConfig, LogFormat, MONITOR_USER, address, steward};
+use crate::controller::limits;
 use crate::grpc::tls::TlsFiles;
 use clap::Args;
 use std::fmt::Write;
@@ -34,9 +35,22 @@ pub struct TabletConfig {
     /// The file of table permissions.
     pub permissions: Option<PathBuf>,
     pub steward: StewardConfig,
-    /// For gRPC.
+    /// None: it stands alone.
+    pub membership: Option<MembershipConfig>,
+    /// For gRPC: as a server, and with an authority towards controllers too.
     pub tls: TlsFiles,
     pub log: LogConfig,
+}
+
+/// With which controllers it registers, and as what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembershipConfig {
+    pub controllers: ControllersConfig,
+    /// `host:port` where gates and controllers reach it; None: `listen`.
+    pub advertise_grpc: Option<String>,
+    /// Of a new member, as the weight: later the record's word counts.
+    pub zone: String,
+    pub weight: u32,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -53,7 +67,7 @@ pub struct TabletFlags {
     /// Where gates reach the server. [default: --server if that is TCP, else the server's report_host]
     #[arg(long, value_name = "ADDR")]
     pub advertise: Option<String>,
-    /// What gates call it. [default: the server's address]
+    /// What gates and controllers call it. [default: --advertise, else the server's address]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// The account that looks at the server. [default: weir]
@@ -71,6 +85,21 @@ pub struct TabletFlags {
     /// The file of table permissions (TOML or JSON).
     #[arg(long, value_name = "FILE")]
     pub permissions: Option<PathBuf>,
+    /// The controllers, HOST:PORT,HOST:PORT: it registers with them and follows their topology.
+    #[arg(long, value_name = "LIST")]
+    pub controller: Option<String>,
+    /// A file that keeps their last word, for a start without them.
+    #[arg(long, value_name = "FILE")]
+    pub controller_cache: Option<PathBuf>,
+    /// Where gates reach this agent. [default: --listen, or its port at the server's address]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise_grpc: Option<String>,
+    /// Its zone, for a new member; later 'weir ctl set' says it.
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// Its share of reads, for a new member; later 'weir ctl set' says it. [default: 100]
+    #[arg(long, value_name = "N")]
+    pub weight: Option<String>,
     /// The certificate's file for gRPC (PEM, with its chain).
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -95,11 +124,11 @@ pub struct TabletFlags {
 }
 
 /// Name, default and meaning of each key.
-const KEYS: [(&str, &str, &str); 22] = [
+const KEYS: [(&str, &str, &str); 27] = [
     ("server", "\"127.0.0.1:3306\"", "The MySQL server: \"host:port\" or \"unix:/path\"."),
     ("listen", "\"127.0.0.1:7406\"", "Where gates and controllers ask, over gRPC."),
     ("advertise", "\"\"", "Where gates reach the server; by default server if that is TCP, else its report_host."),
-    ("name", "\"\"", "What gates call it; by default the server's address."),
+    ("name", "\"\"", "What gates and controllers call it; by default advertise, else the server's address."),
     ("user", "\"weir\"", "The account that looks. It needs REPLICATION CLIENT and SELECT on performance_schema."),
     ("password", "\"\"", "Its password. Better in password_file or in the environment (WEIR_MONITOR_PASSWORD)."),
     ("password_file", "\"\"", "A file whose first line is the password."),
@@ -113,18 +142,36 @@ const KEYS: [(&str, &str, &str); 22] = [
     steward::KEYS[2],
     steward::KEYS[3],
     steward::KEYS[4],
+    (
+        "controllers",
+        "\"\"",
+        "The controllers, \"host:port,host:port\": it registers with them. Empty: it stands alone.",
+    ),
+    ("controllers_cache", "\"\"", "A file that keeps the controllers' last word, for a start without them."),
+    (
+        "advertise_grpc",
+        "\"\"",
+        "Where gates reach this agent, \"host:port\"; by default listen, or its port at the server's address.",
+    ),
+    ("zone", "\"\"", "Its zone, for a new member; later 'weir ctl set' says it."),
+    ("weight", "100", "Its share of reads, for a new member; later 'weir ctl set' says it."),
     ("tls_cert", "\"\"", "The certificate's file for gRPC (PEM, with its chain). Needs tls_key."),
     ("tls_key", "\"\"", "The file of its private key (PEM)."),
-    ("tls_ca", "\"\"", "The authority whose certificates may change things (PEM). Without one only the loopback may."),
+    (
+        "tls_ca",
+        "\"\"",
+        "The authority whose certificates may change things (PEM), also of controllers. Without one only the loopback may.",
+    ),
     ("log", "\"info\"", "off, error, warn, info, debug or trace; also per part."),
     ("log_format", "\"text\"", "\"text\" for people, \"json\" for machines."),
 ];
 
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "password_file",
     "admin_password_file",
     "replication_password_file",
     "permissions",
+    "controllers_cache",
     "tls_cert",
     "tls_key",
     "tls_ca",
@@ -148,6 +195,7 @@ impl TabletConfig {
             timeout_ms: 2_000,
             permissions: None,
             steward: StewardConfig::default(),
+            membership: None,
             tls: TlsFiles::default(),
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
         }
@@ -183,6 +231,11 @@ fn overlay(flags: &TabletFlags, typed: &mut Typed) {
         ("admin_user", "--admin-user", flags.admin_user.clone()),
         ("admin_password_file", "--admin-password-file", path(&flags.admin_password_file)),
         ("permissions", "--permissions", path(&flags.permissions)),
+        ("controllers", "--controller", flags.controller.clone()),
+        ("controllers_cache", "--controller-cache", path(&flags.controller_cache)),
+        ("advertise_grpc", "--advertise-grpc", flags.advertise_grpc.clone()),
+        ("zone", "--zone", flags.zone.clone()),
+        ("weight", "--weight", flags.weight.clone()),
         ("tls_cert", "--tls-cert", path(&flags.tls_cert)),
         ("tls_key", "--tls-key", path(&flags.tls_key)),
         ("tls_ca", "--tls-ca", path(&flags.tls_ca)),
@@ -216,6 +269,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     if let Some(Given { value, place }) = text("advertise")
         && let Some(advertise) = mistakes.keep(place, address::backend(value))
     {
+        config.name.clone_from(value);
         config.advertise = Some(advertise);
     }
     if let Some(Given { value, .. }) = text("name") {
@@ -254,12 +308,57 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
         }
     }
     config.steward = steward::judge(&text, &mut mistakes);
+    judge_membership(&text, &mut config, &mut mistakes);
     config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     judge_log(&text, &mut config.log, &mut mistakes);
     match mistakes.is_empty() {
         true => Ok(config),
         false => Err(mistakes),
     }
+}
+
+fn judge_membership<'a>(
+    text: &dyn Fn(&str) -> Option<&'a Given<String>>,
+    config: &mut TabletConfig,
+    mistakes: &mut Mistakes,
+) {
+    let Some(controllers) = text("controllers") else {
+        for name in ["controllers_cache", "advertise_grpc", "zone", "weight"] {
+            // Its default may be written down.
+            let given = text(name).filter(|given| name != "weight" || given.value != WEIGHT.to_string());
+            if let Some(Given { place, .. }) = given {
+                mistakes.add(place, format!("{name} is for controllers, and there are none: name them in controllers"));
+            }
+        }
+        return;
+    };
+    let addresses = mistakes.keep(&controllers.place, address::list(&controllers.value, CONTROLLERS_MAX));
+    let cache = text("controllers_cache").map(|given| PathBuf::from(&given.value));
+    let mut membership = MembershipConfig {
+        controllers: ControllersConfig { addresses: addresses.unwrap_or_default(), cache },
+        advertise_grpc: None,
+        zone: text("zone").map(|given| given.value.clone()).unwrap_or_default(),
+        weight: WEIGHT,
+    };
+    if let Some(Given { value, place }) = text("advertise_grpc")
+        && mistakes.keep(place, address::host_and_port(value)).is_some()
+    {
+        membership.advertise_grpc = Some(value.clone());
+    }
+    if let Some(Given { value, place }) = text("weight") {
+        match value.parse().ok().filter(|weight| (0..=limits::WEIGHT_MAX).contains(weight)) {
+            Some(weight) => membership.weight = weight,
+            None => mistakes.add(place, format!("weight must be a whole number from 0 to {}", limits::WEIGHT_MAX)),
+        }
+    }
+    for (name, value) in [("name", &config.name), ("zone", &membership.zone)] {
+        if value.len() > limits::NAME_BYTES_MAX || value.contains(char::is_control) {
+            let place = text(name).map_or(Place::Missing, |given| given.place.clone());
+            let most = limits::NAME_BYTES_MAX;
+            mistakes.add(&place, format!("{name} must have {most} bytes at most, and no control characters"));
+        }
+    }
+    config.membership = Some(membership);
 }
 
 pub fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut LogConfig, mistakes: &mut Mistakes) {
@@ -298,6 +397,7 @@ pub fn print(config: &TabletConfig) -> String {
     let mut out = String::from(
         "# The configuration of this tablet. Lines that begin with '#' and a key show defaults.\n\n[tablet]\n",
     );
+    let member = config.membership.as_ref();
     for (name, default, doc) in KEYS {
         let value = match name {
             "server" => quoted(&address::show(&config.server)),
@@ -309,6 +409,11 @@ pub fn print(config: &TabletConfig) -> String {
             "interval_ms" => config.interval_ms.to_string(),
             "timeout_ms" => config.timeout_ms.to_string(),
             "permissions" => file(&config.permissions),
+            "controllers" => quoted(&member.map(|member| member.controllers.addresses.join(",")).unwrap_or_default()),
+            "controllers_cache" => file(&member.and_then(|member| member.controllers.cache.clone())),
+            "advertise_grpc" => quoted(&member.and_then(|member| member.advertise_grpc.clone()).unwrap_or_default()),
+            "zone" => quoted(member.map(|member| member.zone.as_str()).unwrap_or_default()),
+            "weight" => member.map_or(WEIGHT, |member| member.weight).to_string(),
             "tls_cert" => file(&config.tls.cert),
             "tls_key" => file(&config.tls.key),
             "tls_ca" => file(&config.tls.ca),
@@ -324,6 +429,9 @@ pub fn print(config: &TabletConfig) -> String {
 
 /// gRPC of a tablet; a gate's own is 7307.
 const LISTEN_PORT: u16 = 7406;
+
+/// Of a new member, as of a gate's backend.
+const WEIGHT: u32 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -344,8 +452,48 @@ mod tests {
         let again = judged(&printed).unwrap();
         assert_eq!(print(&again), printed);
         assert_eq!(again.advertise, Some(Address::Tcp("10.0.0.7:3306".parse().unwrap())));
+        assert_eq!((again.name.as_str(), &again.membership), ("10.0.0.7", &None));
         // Only the server knows where it is.
         assert_eq!(judged("[tablet]\nserver = \"unix:/run/m.sock\"\n").unwrap().advertise, None);
+    }
+
+    #[test]
+    fn a_member_is_understood_and_printed_so_that_it_can_be_read_again() {
+        let text = "[tablet]\nadvertise = \"10.0.0.7\"\nname = \"db1\"\ncontrollers = \"c1:7506, c2:7506\"\n\
+                    controllers_cache = \"word\"\nadvertise_grpc = \"db1:7406\"\nzone = \"a\"\nweight = 50\n";
+        let config = judged(text).unwrap();
+        let member = config.membership.clone().unwrap();
+        assert_eq!(member.controllers.addresses, ["c1:7506", "c2:7506"]);
+        assert_eq!(
+            (member.advertise_grpc.as_deref(), member.zone.as_str(), member.weight),
+            (Some("db1:7406"), "a", 50)
+        );
+        let again = judged(&print(&config)).unwrap();
+        assert_eq!((again.membership, again.name.as_str()), (Some(member), "db1"));
+        let flags = TabletFlags {
+            controller: Some("c1:7506".to_string()),
+            weight: Some("0".to_string()),
+            ..TabletFlags::default()
+        };
+        let member = load(&flags, &|_| None).unwrap().membership.unwrap();
+        assert_eq!((member.weight, member.zone.as_str(), member.controllers.cache), (0, "", None));
+    }
+
+    #[test]
+    fn what_controllers_would_refuse_is_said_at_the_start() {
+        let long = "x".repeat(65);
+        for (text, expected) in [
+            ("zone = \"a\"\n", "t.toml:2:8: zone is for controllers"),
+            ("weight = 7\n", "t.toml:2:10: weight is for controllers"),
+            ("controllers = \"c1\"\n", "t.toml:2:15: 'c1' is no address"),
+            ("weight = 10_001\ncontrollers = \"c1:1\"\n", "t.toml:2:10: weight must be a whole number from 0"),
+            ("advertise_grpc = \"db1\"\ncontrollers = \"c1:1\"\n", "t.toml:2:18: 'db1' is no address"),
+            (&format!("name = \"{long}\"\ncontrollers = \"c1:1\"\n"), "t.toml:2:8: name must have 64 bytes at most"),
+        ] {
+            let found = judged(&format!("[tablet]\n{text}")).unwrap_err().0;
+            assert_eq!(found.len(), 1, "{text}");
+            assert!(found[0].to_string().starts_with(expected), "{}\n{expected}", found[0]);
+        }
     }
 
     #[test]

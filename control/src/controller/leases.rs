@@ -59,6 +59,13 @@ pub enum LeaseError {
     Full,
 }
 
+/// A lease that was just given, and what its name had before.
+#[derive(Debug)]
+pub struct Given {
+    pub id: u64,
+    before: Option<Holder>,
+}
+
 impl Leases {
     /// The book of a leadership that began at `since`. `seed`: ids of an earlier one mean nothing here.
     pub fn new(since: Instant, lease_ms: u32, seed: u64) -> Leases {
@@ -70,20 +77,23 @@ impl Leases {
         self.since
     }
 
-    /// Gives a lease. The same server or gate may come again before its old lease has ended: it was restarted.
+    /// Gives a lease. A name that lives is given again only to who is at the same place (it was restarted), or shows the
+    /// lease that holds (`former_id`: it has moved). A server's uuid proves nothing: two tablets beside copies of one server
+    /// would take the name from each other for ever.
     pub fn register(
         &mut self,
         now: Instant,
         (kind, name): (Kind, &str),
         (address, grpc): (&str, &str),
         presence: Presence,
-    ) -> Result<u64, LeaseError> {
+        former_id: u64,
+    ) -> Result<Given, LeaseError> {
         self.forget(now);
         let key = (kind, name.to_string());
         if let Some(holder) = self.holders.get(&key) {
-            let is_same = holder.address == address
-                || (!presence.server_uuid.is_empty() && holder.presence.server_uuid == presence.server_uuid);
-            if !is_same && now < holder.until {
+            // A gate's gRPC port may be another at each start.
+            let is_same = holder.address == address && (kind == Kind::Gate || holder.grpc == grpc);
+            if !is_same && holder.id != former_id && now < holder.until {
                 return Err(LeaseError::NameTaken { address: holder.address.clone() });
             }
         } else if self.count(kind) >= most(kind) {
@@ -92,8 +102,24 @@ impl Leases {
         self.last_id = self.last_id.wrapping_add(1).max(1);
         let until = now + self.with_grace();
         let holder = Holder { address: address.to_string(), grpc: grpc.to_string(), presence, id: self.last_id, until };
-        self.holders.insert(key, holder);
-        Ok(self.last_id)
+        let before = self.holders.insert(key, holder);
+        Ok(Given { id: self.last_id, before })
+    }
+
+    /// Takes a lease back of which nobody was told. What the name had before holds on: whoever has that counts on it.
+    pub fn take_back(&mut self, kind: Kind, name: &str, given: Given) {
+        let key = (kind, name.to_string());
+        if self.holders.get(&key).is_some_and(|holder| holder.id == given.id) {
+            match given.before {
+                Some(before) => self.holders.insert(key, before),
+                None => self.holders.remove(&key),
+            };
+        }
+    }
+
+    /// This leadership has given it a lease, not too long ago.
+    pub fn knows(&self, kind: Kind, name: &str) -> bool {
+        self.holders.contains_key(&(kind, name.to_string()))
     }
 
     /// Prolongs a lease, also one that has just ended: nothing was given away meanwhile, or its id would be another.
@@ -171,7 +197,7 @@ mod tests {
     fn a_lease_is_over_later_here_than_for_its_holder() {
         let start = Instant::now();
         let mut leases = Leases::new(start - ms(60_000), 1_000, 0);
-        let id = leases.register(start, (Kind::Tablet, "a"), ("db1:1", ""), presence("u")).unwrap();
+        let id = leases.register(start, (Kind::Tablet, "a"), ("db1:1", ""), presence("u"), 0).unwrap().id;
         assert_eq!(leases.left(start, Kind::Tablet, "a"), ms(1_050));
         leases.renew(start + ms(700), Kind::Tablet, "a", id, presence("u")).unwrap();
         assert_eq!(leases.left(start + ms(1_000), Kind::Tablet, "a"), ms(750));
@@ -195,16 +221,44 @@ mod tests {
     fn a_name_has_one_owner_at_a_time() {
         let start = Instant::now();
         let mut leases = Leases::new(start, 1_000, 0);
-        let first = leases.register(start, (Kind::Tablet, "a"), ("db1:1", ""), presence("u")).unwrap();
-        // The same server comes back, by address or by uuid.
-        let second = leases.register(start, (Kind::Tablet, "a"), ("db1:1", ""), presence("v")).unwrap();
+        let mut ask = |at: u64, place: (&str, &str), uuid: &str, former_id: u64| {
+            let given = leases
+                .register(start + ms(at), (Kind::Tablet, "a"), place, presence(uuid), former_id)
+                .map(|given| given.id);
+            given.map_err(|error| match error {
+                LeaseError::NameTaken { address } => address,
+                other => format!("{other:?}"),
+            })
+        };
+        let first = ask(0, ("db1:1", "t1:1"), "u", 0).unwrap();
+        // The same tablet was restarted, beside whatever server.
+        let second = ask(0, ("db1:1", "t1:1"), "v", 0).unwrap();
         assert!(second != first);
-        leases.register(start, (Kind::Tablet, "a"), ("db2:1", ""), presence("v")).unwrap();
-        assert_eq!(leases.renew(start, Kind::Tablet, "a", first, presence("u")), Err(LeaseError::Unknown));
-        let taken = leases.register(start, (Kind::Tablet, "a"), ("db3:1", ""), presence("w"));
-        assert_eq!(taken, Err(LeaseError::NameTaken { address: "db2:1".to_string() }));
-        assert!(leases.register(start, (Kind::Gate, "a"), ("db3:1", ""), presence("")).is_ok());
-        assert!(leases.register(start + ms(2_000), (Kind::Tablet, "a"), ("db3:1", ""), presence("w")).is_ok());
+        // It has moved, and shows its lease; an older one is none.
+        assert_eq!(ask(0, ("db2:1", "t1:1"), "v", first), Err("db1:1".to_string()));
+        let third = ask(0, ("db2:1", "t1:1"), "v", second).unwrap();
+        // A copy of the server, and a second tablet beside the same one.
+        assert_eq!(ask(0, ("db3:1", "t3:1"), "v", 0), Err("db2:1".to_string()));
+        assert_eq!(ask(0, ("db2:1", "t2:1"), "v", 0), Err("db2:1".to_string()));
+        assert!(ask(2_000, ("db3:1", "t3:1"), "w", 0).is_ok());
+        assert_eq!(leases.renew(start, Kind::Tablet, "a", third, presence("u")), Err(LeaseError::Unknown));
+        assert!(leases.register(start, (Kind::Gate, "a"), ("g:1", "g:2"), presence(""), 0).is_ok());
+        assert!(leases.register(start, (Kind::Gate, "a"), ("g:1", "g:3"), presence(""), 0).is_ok());
+    }
+
+    #[test]
+    fn a_lease_that_is_taken_back_shortens_none_that_somebody_holds() {
+        let start = Instant::now();
+        let mut leases = Leases::new(start - ms(60_000), 1_000, 0);
+        let place = ("db1:1", "t1:1");
+        let first = leases.register(start, (Kind::Tablet, "a"), place, presence("u"), 0).unwrap();
+        let second = leases.register(start + ms(500), (Kind::Tablet, "a"), place, presence("v"), 0).unwrap();
+        leases.take_back(Kind::Tablet, "a", second);
+        assert_eq!(leases.left(start + ms(500), Kind::Tablet, "a"), ms(550));
+        leases.renew(start + ms(500), Kind::Tablet, "a", first.id, presence("u")).unwrap();
+        let new = leases.register(start, (Kind::Tablet, "b"), ("db2:1", "t2:1"), presence("v"), 0).unwrap();
+        leases.take_back(Kind::Tablet, "b", new);
+        assert!(!leases.knows(Kind::Tablet, "b") && leases.knows(Kind::Tablet, "a"));
     }
 
     #[test]
@@ -212,10 +266,11 @@ mod tests {
         let start = Instant::now();
         let mut leases = Leases::new(start, 1_000, 0);
         for at in 0..limits::GATES_MAX {
-            leases.register(start, (Kind::Gate, &at.to_string()), ("g:1", ""), presence("")).unwrap();
+            leases.register(start, (Kind::Gate, &at.to_string()), ("g:1", ""), presence(""), 0).unwrap();
         }
-        assert_eq!(leases.register(start, (Kind::Gate, "x"), ("g:1", ""), presence("")), Err(LeaseError::Full));
+        let full = leases.register(start, (Kind::Gate, "x"), ("g:1", ""), presence(""), 0);
+        assert_eq!(full.err(), Some(LeaseError::Full));
         let later = start + limits::LISTED_AFTER * 2;
-        assert!(leases.register(later, (Kind::Gate, "x"), ("g:1", ""), presence("")).is_ok());
+        assert!(leases.register(later, (Kind::Gate, "x"), ("g:1", ""), presence(""), 0).is_ok());
     }
 }

@@ -140,8 +140,10 @@ impl Record {
         for (name, member) in &self.members {
             member.check(name)?;
             let mut others = self.members.iter().filter(|(other, _)| *other != name);
-            if let Some((other, _)) = others.find(|(_, other)| member.is_same_server(other)) {
-                return Err(format!("'{name}' and '{other}' are the same server"));
+            if let Some(why) =
+                others.find_map(|(other, of)| member.clash(of).map(|why| format!("'{name}' and '{other}' {why}")))
+            {
+                return Err(why);
             }
         }
         if let Phase::Handover { primary, heir } = &self.phase
@@ -223,8 +225,22 @@ impl Member {
             .try_for_each(|text| check_bytes(&format!("a tag of '{name}'"), text, limits::TAG_BYTES_MAX))
     }
 
-    fn is_same_server(&self, other: &Member) -> bool {
-        self.address == other.address || (!self.server_uuid.is_empty() && self.server_uuid == other.server_uuid)
+    /// What two members may not share.
+    fn clash(&self, other: &Member) -> Option<String> {
+        let old = "if one is an old name, 'weir ctl forget' takes it out";
+        if self.address == other.address {
+            return Some(format!("are the same server, at {}: {old}", self.address));
+        }
+        if !self.server_uuid.is_empty() && self.server_uuid == other.server_uuid {
+            let (uuid, here, there) = (&self.server_uuid, &self.address, &other.address);
+            return Some(format!(
+                "are the same server, with the uuid {uuid}, at {here} and {there}: if one is a copy of the other, remove \
+                 auto.cnf from the copy's data folder and restart it; {old}"
+            ));
+        }
+        let is_one_tablet = !self.tablet.is_empty() && self.tablet == other.tablet;
+        is_one_tablet
+            .then(|| format!("have one tablet, at {}: let each advertise its own (--advertise-grpc)", self.tablet))
     }
 }
 
@@ -337,7 +353,8 @@ pub mod tests {
         };
         check(|a| a.address.clear(), "no address");
         check(|a| a.address = "db2:3306".to_string(), "the same server");
-        check(|a| a.server_uuid = "uuid-2".to_string(), "the same server");
+        check(|a| a.server_uuid = "uuid-2".to_string(), "the same server, with the uuid uuid-2");
+        check(|a| a.tablet = "db2:7406".to_string(), "one tablet, at db2:7406");
         check(|a| a.weight = 10_001, "weight of 'a'");
         check(|a| a.zone = "x\u{1b}".to_string(), "control characters");
         check(|a| a.note = "x".repeat(100_000), "at most");

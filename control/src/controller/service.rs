@@ -62,10 +62,11 @@ impl Controller for Service {
             grpc: request.grpc,
             zone: request.zone,
             tags: request.tags,
+            weight: request.weight,
             presence: presence(request.presence),
         };
-        let head = self.head.clone();
-        let (lease_id, record) = alone(async move { roll::register(&head, &registration).await }).await?;
+        let (head, former_id) = (self.head.clone(), request.lease_id);
+        let (lease_id, record) = alone(async move { roll::register(&head, &registration, former_id).await }).await?;
         let topology = Some(wire::to_proto(&record));
         Ok(Response::new(proto::RegisterReply { lease_id, lease_ms: record.lease_ms, topology }))
     }

@@ -1,14 +1,15 @@
-//! `weir ctl topology|tablets|gates|controllers|set|forget`: asks the controllers, and changes the record for operators.
+//! `weir ctl topology|gates|controllers|set|forget`: asks the controllers, and changes the record for operators.
 //!
 //! A change is read, edited and proposed with the epoch that was read; when another one came first it is tried again on
 //! the new record, since each edit says what it wants of one member and nothing about the rest.
 
 use super::{Table, duration};
 use crate::controller::client::{Client, Controllers, Repeat};
-use crate::controller::record::{Member, MemberState, Phase, Record, Wanted};
+use crate::controller::record::{Member, MemberState, Record, Wanted};
 use crate::controller::{limits, wire};
 use crate::grpc::proto;
 use crate::grpc::tls::{ClientTls, TlsFiles};
+use crate::status::phase_name;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tonic::{Code, Request, Status};
@@ -83,14 +84,6 @@ pub struct PeerView {
 
 pub fn topology(ask: &Ask) -> Result<TopologyView, String> {
     run(ask, async |controllers| Ok(TopologyView::of(&read(controllers).await?)))
-}
-
-pub fn tablets(ask: &Ask) -> Result<Vec<RegisteredView>, String> {
-    run(ask, async |controllers| {
-        let call = |mut client: Client, request: Request<_>| async move { client.list_tablets(request).await };
-        let reply = controllers.ask(Repeat::Safe, proto::ListTabletsRequest {}, call).await.map_err(said)?;
-        Ok(reply.tablets.into_iter().map(RegisteredView::of).collect())
-    })
 }
 
 pub fn gates(ask: &Ask) -> Result<Vec<RegisteredView>, String> {
@@ -189,7 +182,7 @@ fn change(ask: &Ask, reason: &str, edit: impl Fn(&mut Record) -> Result<(), Stri
     })
 }
 
-async fn read(controllers: &mut Controllers) -> Result<Record, String> {
+pub(super) async fn read(controllers: &mut Controllers) -> Result<Record, String> {
     let call = |mut client: Client, request: Request<_>| async move { client.get_topology(request).await };
     let reply = controllers.ask(Repeat::Safe, proto::GetTopologyRequest {}, call).await.map_err(said)?;
     wire::from_proto(reply.topology.ok_or(NOTHING)?)
@@ -234,17 +227,11 @@ impl Edit {
 
 impl TopologyView {
     fn of(record: &Record) -> TopologyView {
-        let phase = match &record.phase {
-            Phase::Forming => "forming",
-            Phase::Steady { .. } => "steady",
-            Phase::Handover { .. } => "handover",
-            Phase::Interregnum { .. } => "interregnum",
-        };
         let owned = |name: Option<&str>| name.map(ToString::to_string);
         TopologyView {
             cluster: record.cluster.clone(),
             epoch: record.epoch.number(),
-            phase,
+            phase: phase_name(&record.phase),
             primary: owned(record.primary()),
             former_primary: owned(record.former()),
             heir: owned(record.heir()),
@@ -311,15 +298,19 @@ impl RegisteredView {
     }
 }
 
-/// `what`: TABLET or GATE.
-pub fn registered_table(what: &'static str, all: &[RegisteredView]) -> String {
-    let mut table = Table::new(&[what, "ADDRESS", "GRPC", "LEASE", "ROLE", "SERVING", "EPOCH", "VERSION", "WHY"]);
+/// What is left of one.
+pub(super) fn lease(left_ms: u32) -> String {
+    match left_ms {
+        0 => "none".to_string(),
+        left if left < limits::LEASE_MS_MIN => format!("{left} ms"),
+        left => duration(u64::from(left)),
+    }
+}
+
+pub fn gates_table(all: &[RegisteredView]) -> String {
+    let mut table = Table::new(&["GATE", "ADDRESS", "GRPC", "LEASE", "ROLE", "SERVING", "EPOCH", "VERSION", "WHY"]);
     for one in all {
-        let lease = match one.lease_left_ms {
-            0 => "none".to_string(),
-            left if left < limits::LEASE_MS_MIN => format!("{left} ms"),
-            left => duration(u64::from(left)),
-        };
+        let lease = lease(one.lease_left_ms);
         let (serving, epoch) = (if one.serving { "yes" } else { "no" }, one.epoch_seen.to_string());
         table.add([&one.name, &one.address, &one.grpc, &lease, &one.role, serving, &epoch, &one.version, &one.why]);
     }
@@ -344,6 +335,7 @@ const NOTHING: &str = "the controller answered without a topology";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::record::Phase;
     use crate::controller::record::tests::record;
 
     #[test]

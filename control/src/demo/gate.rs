@@ -1,46 +1,43 @@
-//! The demo's gate: `weir gate` in a process of its own.
+//! The demo's gate: `weir gate` in a process of its own, which finds its backends through the controller.
 //!
-//! Invariant: it dies with us. It counts as started when it greets a client, which it can only do with a backend.
+//! Invariant: it counts as started when it greets a client, which it can only do with a backend.
 
-use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::DemoError;
-use crate::lab::child::Child;
+use super::process::{Process, Recipe};
+use crate::config::ADMIN_PORT;
+use crate::lab::limits;
 use crate::lab::ports::Port;
-use crate::lab::{Cluster, LabError, limits, template};
 
 #[derive(Debug)]
 pub struct Gate {
-    child: Child,
+    process: Process,
     port: Port,
+    http: Port,
+    grpc: Port,
     log: PathBuf,
 }
 
 impl Gate {
-    pub fn start(program: Option<&Path>, cluster: &Cluster, port: Port) -> Result<Gate, DemoError> {
-        let program = match program {
-            Some(program) => program.to_owned(),
-            None => std::env::current_exe().map_err(|source| LabError::Io {
-                doing: "finding this program's own file".to_owned(),
-                path: PathBuf::from("/proc/self/exe"),
-                source,
-            })?,
+    /// `controller`: where the demo's one is asked.
+    pub fn start(program: &Path, dir: &Path, controller: &str, port: Port) -> Result<Gate, DemoError> {
+        let (http, grpc) = (Port::preferred(ADMIN_PORT)?, Port::preferred(ADMIN_PORT + 1)?);
+        let log = dir.join("gate.log");
+        // Of an earlier demo in the same folder; one that can't be removed is written to.
+        let _ = std::fs::remove_file(&log);
+        let recipe = Recipe {
+            name: "The gate".to_owned(),
+            program: program.to_owned(),
+            arguments: arguments([&port, &http, &grpc].map(Port::number), controller),
+            environment: Vec::new(),
+            log: log.clone(),
         };
-        let log = cluster.dir().join("gate.log");
-        let io = |path: &Path, source| LabError::Io { doing: "starting the gate".into(), path: path.into(), source };
-        let output = fs::File::create(&log).map_err(|e| io(&log, e))?;
-        let copy = output.try_clone().map_err(|e| io(&log, e))?;
-        let mut command = Command::new(&program);
-        command.args(arguments(port.number(), &cluster.backends()));
-        command.stdin(Stdio::null()).stdout(output).stderr(copy);
-        let child = Child::spawn(command).map_err(|e| io(&program, e))?;
-        let gate = Gate { child, port, log };
+        let gate = Gate { process: Process::start(&recipe)?, port, http, grpc, log };
         gate.wait_ready()?;
         Ok(gate)
     }
@@ -49,20 +46,27 @@ impl Gate {
         self.port.number()
     }
 
+    /// Metrics and status.
+    pub fn http(&self) -> u16 {
+        self.http.number()
+    }
+
+    /// For `weir ctl`.
+    pub fn grpc(&self) -> String {
+        format!("127.0.0.1:{}", self.grpc.number())
+    }
+
     pub fn log(&self) -> &Path {
         &self.log
     }
 
     pub fn stop(&self) {
-        self.child.stop(STOP_WAIT);
+        self.process.stop(STOP_WAIT);
     }
 
     /// An error once it has ended.
     pub fn check(&self) -> Result<(), DemoError> {
-        match self.child.ended() {
-            None => Ok(()),
-            Some(status) => Err(self.failed(format!("The gate ended ({status})"))),
-        }
+        self.process.check()
     }
 
     fn wait_ready(&self) -> Result<(), DemoError> {
@@ -74,27 +78,16 @@ impl Gate {
             }
             thread::sleep(limits::LOOK_PAUSE);
         }
-        Err(self.failed(format!("The gate greeted nobody within {} s", READY_WAIT.as_secs())))
-    }
-
-    fn failed(&self, what: String) -> DemoError {
-        let bytes = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let from = lines.len().saturating_sub(limits::LOG_LINES_SHOWN);
-        DemoError::Gate { what, log: self.log.clone(), lines: lines.into_iter().skip(from).collect() }
+        Err(self.process.failed(&format!("greeted nobody within {} s", READY_WAIT.as_secs())))
     }
 }
 
-fn arguments(port: u16, backends: &[String]) -> Vec<String> {
-    let (user, password) = template::MONITOR;
-    let mut arguments = vec!["gate".to_owned(), "--listen".to_owned(), format!("127.0.0.1:{port}")];
-    for backend in backends {
-        arguments.extend(["--backend".to_owned(), backend.clone()]);
-    }
-    let monitor = ["--monitor-user", user, "--monitor-password", password];
-    arguments.extend(monitor.map(str::to_owned));
-    arguments
+fn arguments([port, http, grpc]: [u16; 3], controller: &str) -> Vec<String> {
+    let local = |port: u16| format!("127.0.0.1:{port}");
+    let [listen, admin, grpc] = [port, http, grpc].map(local);
+    let arguments = ["gate", "--listen", &listen, "--admin-listen", &admin, "--grpc-listen", &grpc];
+    let controller = ["--controller", controller];
+    arguments.into_iter().chain(controller).map(str::to_owned).collect()
 }
 
 /// Protocol version 10 in the first packet, see "Protocol::HandshakeV10". An error packet there means: not yet.
@@ -118,10 +111,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gate_is_told_of_every_backend_and_its_monitor() {
-        let backends = ["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()];
-        let expected = "gate --listen 127.0.0.1:15306 --backend 127.0.0.1:1 --backend 127.0.0.1:2 \
-                        --monitor-user weir_monitor --monitor-password weir_monitor";
-        assert_eq!(arguments(15_306, &backends).join(" "), expected);
+    fn the_gate_is_told_of_the_controller_and_of_nothing_behind_it() {
+        let expected = "gate --listen 127.0.0.1:15306 --admin-listen 127.0.0.1:7306 --grpc-listen 127.0.0.1:7307 \
+                        --controller 127.0.0.1:7506";
+        assert_eq!(arguments([15_306, 7306, 7307], "127.0.0.1:7506").join(" "), expected);
     }
 }

@@ -17,9 +17,10 @@ impl Screen {
         Screen { is_terminal, lines_drawn: 0 }
     }
 
-    pub fn draw(&mut self, elapsed: Duration, sights: &[Sight], tally: &Tally) {
+    /// `control`: controller and tablets in one line.
+    pub fn draw(&mut self, elapsed: Duration, sights: &[Sight], tally: &Tally, control: &str) {
         let text = if self.is_terminal {
-            let lines = table(elapsed, sights, tally);
+            let lines = table(elapsed, sights, tally, control);
             let up = match self.lines_drawn {
                 0 => String::new(),
                 count => format!("\x1b[{count}A"),
@@ -27,7 +28,7 @@ impl Screen {
             self.lines_drawn = lines.len();
             lines.iter().fold(up, |text, line| text + "\x1b[2K" + line + "\n")
         } else {
-            line(elapsed, sights, tally) + "\n"
+            line(elapsed, sights, tally, control) + "\n"
         };
         // A reader that is gone ends the demo by SIGPIPE or not at all; there is nothing to do about it here.
         let mut out = std::io::stdout().lock();
@@ -35,7 +36,7 @@ impl Screen {
     }
 }
 
-fn table(elapsed: Duration, sights: &[Sight], tally: &Tally) -> Vec<String> {
+fn table(elapsed: Duration, sights: &[Sight], tally: &Tally, control: &str) -> Vec<String> {
     let all: u64 = sights.iter().filter_map(|sight| sight.facts.as_ref()).map(|facts| facts.reads).sum();
     let mut lines = vec![format!(
         "{:<17} {:<8} {:>8} {:>6} {:>9} {:>9} {:>12}",
@@ -56,6 +57,7 @@ fn table(elapsed: Duration, sights: &[Sight], tally: &Tally) -> Vec<String> {
         });
     }
     lines.push(summary(elapsed, tally));
+    lines.push(control.to_owned());
     lines.push(match tally.errors {
         0 => "Ctrl-C stops everything.".to_owned(),
         _ => format!("Last error: {}", tally.last_error.chars().take(WIDTH).collect::<String>()),
@@ -63,7 +65,7 @@ fn table(elapsed: Duration, sights: &[Sight], tally: &Tally) -> Vec<String> {
     lines
 }
 
-fn line(elapsed: Duration, sights: &[Sight], tally: &Tally) -> String {
+fn line(elapsed: Duration, sights: &[Sight], tally: &Tally, control: &str) -> String {
     let all: u64 = sights.iter().filter_map(|sight| sight.facts.as_ref()).map(|facts| facts.reads).sum();
     let mut text = summary(elapsed, tally);
     for Sight { address, facts } in sights {
@@ -75,6 +77,7 @@ fn line(elapsed: Duration, sights: &[Sight], tally: &Tally) -> String {
             }
         };
     }
+    text = text + " | " + control;
     if tally.errors > 0 {
         let _ = write!(text, " | last error: {}", tally.last_error);
     }
@@ -128,20 +131,20 @@ mod tests {
     #[test]
     fn the_table_tells_shares_lag_and_who_is_down() {
         let tally = Tally { reads: 10, read_us: 20_000, ..Tally::default() };
-        let lines = table(Duration::from_secs(3), &sights(), &tally);
+        let lines = table(Duration::from_secs(3), &sights(), &tally, "controller up");
         assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>().join(" "), "127.0.0.1:1 primary 20 25% 5 - 2");
         assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>().join(" "), "127.0.0.1:2 replica 60 75% 5 1.5 ms 2");
         assert!(lines[3].ends_with("down"));
         assert_eq!(lines[4], "3 s: 10 reads (2.0 ms each), 0 writes read back by their session, 0 stale, 0 errors");
-        assert_eq!(lines.len(), 6);
+        assert_eq!((lines[5].as_str(), lines.len()), ("controller up", 7));
     }
 
     #[test]
     fn a_line_holds_it_all_and_the_last_error() {
         let tally = Tally { errors: 1, last_error: "ERROR 2013".to_owned(), ..Tally::default() };
-        let text = line(Duration::ZERO, &sights(), &tally);
+        let text = line(Duration::ZERO, &sights(), &tally, "controller up");
         assert!(text.contains("| 127.0.0.1:2 replica reads 60 (75%) writes 5 lag 1.5 ms |"), "{text}");
-        assert!(text.ends_with("| last error: ERROR 2013") && !text.contains('\n'), "{text}");
+        assert!(text.ends_with("| controller up | last error: ERROR 2013") && !text.contains('\n'), "{text}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::controller::roll::Registration;
 use crate::grpc::tls::ClientTls;
 use crate::monitor::Topology;
 use crate::monitor::topology::Ordained;
+use crate::status::ClusterPicture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,6 +27,12 @@ pub struct Cluster {
     told: Told,
     news: watch::Receiver<Option<Arc<Record>>>,
     roster: Roster,
+    /// Of the gate itself.
+    lease: watch::Sender<Lease>,
+    /// The epoch of the last handover for which nothing is open on the primary, and who is told of it.
+    drained: watch::Sender<u64>,
+    /// By core: the same.
+    drained_by: Vec<u64>,
 }
 
 impl Cluster {
@@ -37,7 +44,16 @@ impl Cluster {
         let mut news = told.news();
         // A word that was kept is one to be handled.
         news.mark_changed();
-        Ok(Some(Cluster { controllers, tls, told, news, roster: Roster::default() }))
+        Ok(Some(Cluster {
+            controllers,
+            tls,
+            told,
+            news,
+            roster: Roster::default(),
+            lease: watch::channel(Lease::default()).0,
+            drained: watch::channel(0).0,
+            drained_by: Vec::new(),
+        }))
     }
 
     /// Waits for the next word; for ever when there is none.
@@ -62,7 +78,7 @@ impl Cluster {
                     topology.add(config, uuid);
                 }
                 Step::Remove { at } => topology.remove(at),
-                Step::Weight { at, weight } => topology.set_weight(at, weight),
+                Step::Terms { at, config } => topology.set_terms(at, &config),
                 Step::Pass { why } => tracing::warn!(event = "backend_passed_over", "{why}"),
             }
         }
@@ -70,7 +86,27 @@ impl Cluster {
             // Nobody has decided yet: the servers' own evidence does.
             return;
         }
-        topology.ordain(Ordained { epoch: record.epoch.number(), primary: record.primary().map(ToString::to_string) });
+        topology.ordain(Ordained {
+            epoch: record.epoch.number(),
+            primary: record.primary().map(ToString::to_string),
+            is_ending: matches!(record.phase, Phase::Handover { .. }),
+            is_planned: record.heir().is_some(),
+        });
+    }
+
+    /// One core has nothing open on the primary any more. When that holds for all, the controllers hear of it.
+    pub fn handle_handed_over(&mut self, core: usize, cores: usize, epoch: u64) {
+        self.drained_by.resize(cores, 0);
+        if let Some(drained) = self.drained_by.get_mut(core) {
+            *drained = epoch;
+        }
+        let all = self.drained_by.iter().copied().min().unwrap_or(0);
+        self.drained.send_if_modified(|drained| std::mem::replace(drained, all) != all);
+    }
+
+    /// For operators: what was told last, and why no more comes.
+    pub fn picture(&self) -> ClusterPicture {
+        ClusterPicture { record: self.told.record(), why: self.lease.borrow().why.clone() }
     }
 
     /// Tells the controllers of this gate.
@@ -82,6 +118,7 @@ impl Cluster {
             grpc,
             zone: String::new(),
             tags: [].into(),
+            weight: None,
             presence: Presence {
                 role: "gate".to_string(),
                 is_serving: true,
@@ -91,14 +128,21 @@ impl Cluster {
         };
         let (sender, receiver) = watch::channel(registration);
         let controllers = Controllers::new(&self.controllers.addresses, self.tls.clone());
-        tasks.spawn(register(controllers, receiver, self.told.clone(), watch::channel(Lease::default()).0));
+        tasks.spawn(register(controllers, receiver, self.told.clone(), self.lease.clone()));
+        let mut drained = self.drained.subscribe();
         tasks.spawn(async move {
             loop {
-                let is_ready = desk.is_ready();
+                let (is_ready, epoch) = (desk.is_ready(), *drained.borrow_and_update());
                 sender.send_if_modified(|registration| {
-                    std::mem::replace(&mut registration.presence.is_serving, is_ready) != is_ready
+                    let presence = &mut registration.presence;
+                    let is_news = presence.is_serving != is_ready || presence.drained != epoch;
+                    (presence.is_serving, presence.drained) = (is_ready, epoch);
+                    is_news
                 });
-                tokio::time::sleep(PRESENCE_PAUSE).await;
+                tokio::select! {
+                    () = tokio::time::sleep(PRESENCE_PAUSE) => {}
+                    changed = drained.changed() => if changed.is_err() { return },
+                }
             }
         });
     }

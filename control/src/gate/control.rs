@@ -160,6 +160,12 @@ impl Control {
                     self.crew.nudge(usize::from(backend.0));
                 }
                 ControlMail::Drained => self.handle_drained(core),
+                ControlMail::HandedOver { epoch } => {
+                    let cores = self.running.cores();
+                    if let Some(cluster) = &mut self.cluster {
+                        cluster.handle_handed_over(core, cores, epoch);
+                    }
+                }
                 ControlMail::Log { level, event, detail } => match level {
                     Level::Info => tracing::info!(event, core, "{detail}"),
                     Level::Warn => tracing::warn!(event, core, "{detail}"),
@@ -252,6 +258,7 @@ impl Control {
             backends: views.map(|(at, view)| (view, self.topology.note(at).to_string())).collect(),
             read_write_splitting: self.read_write_splitting,
             replica_lag_ms_max: self.replica_lag_ms_max,
+            cluster: self.cluster.as_ref().map(Cluster::picture),
             reports,
         }
     }

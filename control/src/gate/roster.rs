@@ -6,6 +6,8 @@
 use crate::config::{BackendConfig, address};
 use crate::controller::record::{Member, MemberState, Record};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use weir_core::snapshot::Address;
 
 #[derive(Default)]
 pub struct Roster {
@@ -17,7 +19,7 @@ struct Known {
     /// What is watched: the tablet's address, or the server's own.
     place: String,
     uuid: String,
-    weight: u32,
+    config: BackendConfig,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +32,10 @@ pub enum Step {
     Remove {
         at: usize,
     },
-    Weight {
+    /// Weight, zone or what it may become.
+    Terms {
         at: usize,
-        weight: u32,
+        config: BackendConfig,
     },
     /// It cannot be used; why.
     Pass {
@@ -53,18 +56,19 @@ impl Roster {
             steps.push(Step::Remove { at: known.at });
         }
         for (name, member) in &record.members {
-            let weight = weight(member);
             if let Some(known) = self.members.get_mut(name) {
                 known.uuid.clone_from(&member.server_uuid);
-                if std::mem::replace(&mut known.weight, weight) != weight {
-                    steps.push(Step::Weight { at: known.at, weight });
+                let config = with_terms(known.config.clone(), member);
+                if config != known.config {
+                    known.config = config.clone();
+                    steps.push(Step::Terms { at: known.at, config });
                 }
                 continue;
             }
             match backend(name, member) {
                 Ok(config) => {
                     let (place, server) = (place(member).to_string(), member.server_uuid.clone());
-                    let known = Known { at: next, place, uuid: server, weight };
+                    let known = Known { at: next, place, uuid: server, config: config.clone() };
                     let uuid = (!member.server_uuid.is_empty()).then(|| member.server_uuid.clone());
                     steps.push(Step::Add { config, uuid });
                     self.members.insert(name.clone(), known);
@@ -87,11 +91,25 @@ fn is_another(known: &Known, member: &Member) -> bool {
 }
 
 fn backend(name: &str, member: &Member) -> Result<BackendConfig, String> {
-    let config = match member.tablet.is_empty() {
-        false => BackendConfig::behind(&member.tablet),
-        true => BackendConfig::at(&address::backend(&member.address)?),
+    let config = match (member.tablet.is_empty(), known_address(&member.address)) {
+        (true, _) => BackendConfig::at(&address::backend(&member.address)?),
+        // Its tablet will say it again, or a newer one.
+        (false, Some(address)) => BackendConfig { address, ..BackendConfig::behind(&member.tablet) },
+        (false, None) => BackendConfig::behind(&member.tablet),
     };
-    Ok(BackendConfig { name: name.to_string(), weight: weight(member), ..config })
+    Ok(with_terms(BackendConfig { name: name.to_string(), ..config }, member))
+}
+
+/// Without asking anybody for a name's address.
+fn known_address(text: &str) -> Option<Address> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) => Some(Address::Tcp(address)),
+        Err(_) => address::backend(text).ok().filter(|_| text.starts_with("unix:")),
+    }
+}
+
+fn with_terms(config: BackendConfig, member: &Member) -> BackendConfig {
+    BackendConfig { weight: weight(member), zone: member.zone.clone(), wanted: member.wanted, ..config }
 }
 
 /// One that is drained or has diverged gets no reads.
@@ -105,8 +123,8 @@ fn weight(member: &Member) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::record::Phase;
     use crate::controller::record::tests::{member, record};
+    use crate::controller::record::{Phase, Wanted};
 
     #[test]
     fn members_come_go_move_and_change_their_weight() {
@@ -123,9 +141,16 @@ mod tests {
         assert_eq!(all, ["a behind Some(\"db1:7406\")", "b behind Some(\"db2:7406\")"]);
         assert_eq!(roster.advance(&record, 7), []);
         record.members.get_mut("b").unwrap().weight = 7;
-        assert_eq!(roster.advance(&record, 7), [Step::Weight { at: 6, weight: 7 }]);
+        let terms = |steps: Vec<Step>| match steps.as_slice() {
+            [Step::Terms { at, config }] => (*at, config.weight, config.zone.clone(), config.wanted),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(terms(roster.advance(&record, 7)), (6, 7, String::new(), Wanted::Any));
         record.members.get_mut("b").unwrap().state = MemberState::Drained;
-        assert_eq!(roster.advance(&record, 7), [Step::Weight { at: 6, weight: 0 }]);
+        assert_eq!(terms(roster.advance(&record, 7)), (6, 0, String::new(), Wanted::Any));
+        record.members.get_mut("b").unwrap().zone = "z".to_string();
+        record.members.get_mut("b").unwrap().wanted = Wanted::Replica;
+        assert_eq!(terms(roster.advance(&record, 7)), (6, 0, "z".to_string(), Wanted::Replica));
         record.members.get_mut("a").unwrap().tablet = "elsewhere:7406".to_string();
         let steps = roster.advance(&record, 7);
         assert_eq!((&steps[0], steps.len()), (&Step::Remove { at: 5 }, 2));

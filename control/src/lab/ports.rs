@@ -31,6 +31,16 @@ impl Port {
         let lock = Lock::attempt(&lock_path(&cache::folder()?, number))?;
         Ok(Port { number, _lock: lock })
     }
+
+    /// This one, if nobody has it: people know it by heart. Else any free one.
+    pub fn preferred(number: u16) -> Result<Port, LabError> {
+        let lock = Lock::attempt(&lock_path(&cache::folder()?, number))?;
+        if lock.is_some() && is_bindable(number) {
+            return Ok(Port { number, _lock: lock });
+        }
+        let [port] = <[Port; 1]>::try_from(free(1)?).map_err(|_| LabError::NoPort { tried: 1 })?;
+        Ok(port)
+    }
 }
 
 /// So many free ports, for as long as they are kept.

@@ -3,14 +3,19 @@
 //! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
+pub mod ordained;
+
+pub use ordained::Ordained;
+
 use super::evidence;
 use super::facts::{Facts, Member};
 use super::fault::Fault;
 use super::standing::Standing;
 use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
+use crate::controller::record::Wanted;
 use std::sync::Arc;
-use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
+use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Mandate, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
 
 pub struct Topology {
@@ -26,6 +31,7 @@ pub struct Topology {
     ordained: Option<Ordained>,
     /// What the last snapshot said.
     told: Vec<Told>,
+    told_mandate: Mandate,
 }
 
 struct Entry {
@@ -46,14 +52,6 @@ struct Entry {
     lag_ms: Option<u32>,
 }
 
-/// The controllers' word about the primary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ordained {
-    pub epoch: u64,
-    /// None: nobody, on purpose.
-    pub primary: Option<String>,
-}
-
 /// The part of a view that cores act on.
 #[derive(PartialEq)]
 struct Told {
@@ -62,6 +60,7 @@ struct Told {
     address: Address,
     takes_reads: bool,
     weight: u32,
+    zone: String,
     executed: Arc<GtidSet>,
     read_only: bool,
     version: String,
@@ -89,6 +88,7 @@ impl Topology {
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
             ordained: None,
             told: Vec::new(),
+            told_mandate: Mandate::default(),
         }
     }
 
@@ -106,9 +106,12 @@ impl Topology {
         self.judge_roles();
     }
 
-    pub fn set_weight(&mut self, backend: usize, weight: u32) {
+    /// Weight, zone and what it may become are from now on those of `config`.
+    pub fn set_terms(&mut self, backend: usize, config: &BackendConfig) {
         if let Some(entry) = self.entries.get_mut(backend) {
-            entry.config.weight = weight;
+            (entry.config.weight, entry.config.wanted) = (config.weight, config.wanted);
+            entry.config.zone.clone_from(&config.zone);
+            self.judge_roles();
         }
     }
 
@@ -195,8 +198,7 @@ impl Topology {
 
     fn judge_roles(&mut self) {
         let pinned = self.entries.iter().position(|entry| entry.config.role == Some(Role::Primary));
-        let candidates: Vec<usize> =
-            (0..self.entries.len()).filter(|at| self.entries[*at].evidence().0 == Role::Primary).collect();
+        let candidates: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].is_candidate()).collect();
         let ordained = self.ordained.clone();
         let names: Vec<String> = candidates.iter().map(|at| self.entries[*at].config.name.clone()).collect();
         for (at, entry) in self.entries.iter_mut().enumerate() {
@@ -210,6 +212,9 @@ impl Topology {
                 (Some(role), _) => (role, entry.pinned_note(role)),
                 (None, Role::Primary) if pinned.is_some_and(|pinned| pinned != at) => {
                     (Role::Unknown, "is writable, but another backend is pinned as primary".to_string())
+                }
+                (None, Role::Primary) if entry.config.wanted == Wanted::Replica => {
+                    (Role::Unknown, "is writable, but wanted as replica only: make it read-only".to_string())
                 }
                 (None, Role::Primary) if ordained.is_some() => {
                     ordained.as_ref().map_or((role, note), |ordained| ordained.judge(&entry.config.name))
@@ -246,11 +251,11 @@ impl Topology {
     /// The next snapshot, if it would say something new.
     pub fn news(&mut self) -> Option<Arc<Snapshot>> {
         let told: Vec<Told> = self.entries.iter().map(|entry| entry.told(&self.settings)).collect();
-        let face = self.face_now();
-        if self.generation > 0 && told == self.told && face == self.face {
+        let (face, mandate) = (self.face_now(), self.mandate());
+        if self.generation > 0 && told == self.told && face == self.face && mandate == self.told_mandate {
             return None;
         }
-        (self.told, self.face) = (told, face);
+        (self.told, self.face, self.told_mandate) = (told, face, mandate);
         self.generation += 1;
         Some(Arc::new(self.snapshot()))
     }
@@ -262,6 +267,21 @@ impl Topology {
             settings: self.settings.clone(),
             keys: self.keys.clone(),
             face: self.face.clone(),
+            mandate: self.mandate(),
+        }
+    }
+
+    /// The controllers' word, in the cores' terms.
+    fn mandate(&self) -> Mandate {
+        let Some(ordained) = &self.ordained else { return Mandate::default() };
+        let name = ordained.primary.as_deref();
+        let at = self.entries.iter().position(|entry| !entry.is_gone && Some(&*entry.config.name) == name);
+        Mandate {
+            epoch: ordained.epoch,
+            holder: at.map(|at| BackendId(at as u16)),
+            uuid: at.and_then(|at| self.entries[at].uuid_bytes()),
+            is_ending: ordained.is_ending,
+            is_planned: ordained.is_planned,
         }
     }
 
@@ -325,20 +345,6 @@ impl Topology {
     }
 }
 
-impl Ordained {
-    /// Of a server that is a primary by its own evidence.
-    fn judge(&self, name: &str) -> (Role, String) {
-        let epoch = self.epoch;
-        match &self.primary {
-            Some(primary) if primary == name => (Role::Primary, String::new()),
-            Some(primary) => {
-                (Role::Unknown, format!("is writable, but in epoch {epoch} the controllers name {primary} as primary"))
-            }
-            None => (Role::Unknown, format!("is writable, but in epoch {epoch} nobody is primary")),
-        }
-    }
-}
-
 impl Entry {
     fn new(config: BackendConfig, uuid: Option<String>) -> Entry {
         Entry {
@@ -363,6 +369,12 @@ impl Entry {
         self.facts.as_ref().map_or("unknown", |facts| &facts.version)
     }
 
+    /// Of the server that is there, or of the one that should be.
+    fn uuid_bytes(&self) -> Option<[u8; 16]> {
+        let text = self.facts.as_ref().map(|facts| &facts.server_uuid).or(self.uuid.as_ref())?;
+        Some(GtidSet::parse(format!("{text}:1").as_bytes()).ok()?.iter().next()?.0.uuid)
+    }
+
     /// What the server says by itself, and what is odd about it.
     fn evidence(&self) -> (Role, String) {
         let Some(facts) = &self.facts else { return (Role::Unknown, String::new()) };
@@ -370,6 +382,10 @@ impl Entry {
             return (Role::Unknown, "is another server than the one that was discovered there".to_string());
         }
         evidence::role(facts)
+    }
+
+    fn is_candidate(&self) -> bool {
+        self.config.wanted == Wanted::Any && self.evidence().0 == Role::Primary
     }
 
     fn pinned_note(&self, role: Role) -> String {
@@ -387,6 +403,7 @@ impl Entry {
         Told {
             takes_reads: view.lag_ms.is_some_and(|lag| lag <= settings.replica_lag_ms_max),
             weight: view.weight,
+            zone: view.zone,
             role: view.role,
             health: view.health,
             address: view.address,

@@ -2,9 +2,11 @@
 //!
 //! Invariant: there is one word at a time; who reads slowly skips words and then reads the newest. Nobody is waited for.
 
+use super::membership::{Enrolment, Membership};
 use super::word::{Care, Word};
 use crate::monitor::Sight;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 #[derive(Clone)]
 pub struct Hub {
@@ -39,14 +41,22 @@ impl Hub {
         }
     }
 
-    /// False: an older one than was heard of. From the controller.
-    pub fn raise_epoch(&self, epoch: u64) -> bool {
-        let mut is_taken = false;
+    pub fn handle_membership(&self, now: Instant, membership: &Membership) {
+        let mut before = None;
         self.word.send_if_modified(|word| {
-            is_taken = word.raise_epoch(epoch);
-            is_taken
+            before = Some((word.enrolment, word.primary.clone()));
+            word.enrol(now, membership)
         });
-        is_taken
+        let Some((enrolment, primary)) = before else { return };
+        if enrolment == Enrolment::Registered && membership.enrolment(now) == Enrolment::NotRegistered {
+            let why = membership.why();
+            tracing::warn!(event = "lease_over", epoch = membership.epoch(), "the lease is over: {why}");
+        }
+        if membership.primary().unwrap_or_default() != primary {
+            let (duty, epoch) = (membership.duty().name(), membership.epoch());
+            let primary = membership.primary().unwrap_or("nobody");
+            tracing::info!(event = "duty", duty, epoch, primary, "the topology names {primary} as primary");
+        }
     }
 
     /// From the steward.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is read from a tablet is checked: a set or a state that can't be read ends the stream, it is not guessed.
 
+use super::membership::Enrolment;
 use super::word::{Care, Word};
 use crate::client::ServerError;
 use crate::grpc::proto;
@@ -44,6 +45,9 @@ impl Writer {
             role: role(word.role) as i32,
             serving: word.is_serving(),
             epoch: word.epoch,
+            primary: word.primary.clone(),
+            enrolment: enrolment(word.enrolment) as i32,
+            enrolment_why: word.enrolment_why.clone(),
             settled: word.care.settled,
             trouble: word.care.trouble.clone(),
             extra: word.care.extra.to_string(),
@@ -99,6 +103,13 @@ impl Reader {
                 _ => Role::Unknown,
             },
             epoch: word.epoch,
+            primary: word.primary,
+            enrolment: match proto::TabletEnrolment::try_from(word.enrolment) {
+                Ok(proto::TabletEnrolment::Registered) => Enrolment::Registered,
+                Ok(proto::TabletEnrolment::NotRegistered) => Enrolment::NotRegistered,
+                _ => Enrolment::Alone,
+            },
+            enrolment_why: word.enrolment_why,
             care: Care { settled: word.settled, trouble: word.trouble, extra: Arc::new(set(&word.extra)?) },
             facts: self.facts.clone(),
             executed,
@@ -124,6 +135,14 @@ fn state(standing: Standing) -> proto::TabletState {
 
 fn standing(state: i32) -> Option<Standing> {
     STATES.iter().find(|(_, theirs)| *theirs as i32 == state).map(|(ours, _)| *ours)
+}
+
+fn enrolment(enrolment: Enrolment) -> proto::TabletEnrolment {
+    match enrolment {
+        Enrolment::Alone => proto::TabletEnrolment::Alone,
+        Enrolment::Registered => proto::TabletEnrolment::Registered,
+        Enrolment::NotRegistered => proto::TabletEnrolment::NotRegistered,
+    }
 }
 
 fn role(role: Role) -> proto::TabletRole {

@@ -3,9 +3,11 @@
 //! Invariant: `executed` is what the server last showed, also while it can't be looked at; `sequence` grows with every
 //! change.
 
+use super::membership::{Enrolment, Membership};
 use crate::config::address;
 use crate::monitor::{Facts, Sight, Standing, evidence};
 use std::sync::Arc;
+use tokio::time::Instant;
 use weir_core::snapshot::{Address, Role};
 use weir_net::gtid::GtidSet;
 
@@ -22,6 +24,10 @@ pub struct Word {
     pub role: Role,
     /// 0: nobody has told of a topology.
     pub epoch: u64,
+    /// Whom that topology names; empty: nobody.
+    pub primary: String,
+    pub enrolment: Enrolment,
+    pub enrolment_why: String,
     /// What its steward has made of that.
     pub care: Care,
     /// The last look's; its own executed set may be older than the word's.
@@ -54,6 +60,9 @@ impl Word {
             is_lasting: false,
             role: Role::Unknown,
             epoch: 0,
+            primary: String::new(),
+            enrolment: Enrolment::Alone,
+            enrolment_why: String::new(),
             care: Care::default(),
             facts: None,
             executed: Arc::default(),
@@ -114,14 +123,21 @@ impl Word {
         }
     }
 
-    /// False if the epoch is older than one that was heard of: then nothing changes (S75).
-    pub fn raise_epoch(&mut self, epoch: u64) -> bool {
-        let is_new = epoch >= self.epoch;
-        if is_new {
-            self.epoch = epoch;
-            self.sequence += 1;
+    /// True if the word is another one now.
+    pub fn enrol(&mut self, now: Instant, membership: &Membership) -> bool {
+        let (epoch, primary) = (membership.epoch(), membership.primary().unwrap_or_default());
+        let (enrolment, why) = (membership.enrolment(now), membership.why());
+        // The guard in front of the membership lets no older epoch pass (S75).
+        assert!(epoch >= self.epoch, "epoch {epoch} after {}", self.epoch);
+        let is_same = (epoch, primary) == (self.epoch, &self.primary)
+            && (enrolment, why) == (self.enrolment, &self.enrolment_why);
+        if is_same {
+            return false;
         }
-        is_new
+        (self.epoch, self.primary) = (epoch, primary.to_string());
+        (self.enrolment, self.enrolment_why) = (enrolment, why.to_string());
+        self.sequence += 1;
+        true
     }
 }
 
@@ -144,9 +160,20 @@ mod tests {
     }
 
     #[test]
-    fn older_epochs_are_refused() {
-        let mut word = Word::new("one", None);
-        assert!(word.raise_epoch(5) && word.raise_epoch(5) && !word.raise_epoch(4));
-        assert_eq!(word.epoch, 5);
+    fn a_membership_is_told_when_it_is_another() {
+        use crate::controller::client::Lease;
+        use crate::controller::record::Phase;
+        use crate::controller::record::tests::record;
+        let (mut word, now) = (Word::new("a", None), Instant::now());
+        let mut membership = Membership::new("a");
+        assert!(!word.enrol(now, &membership));
+        membership.lease = Some(Lease { until: None, why: "why".to_string() });
+        membership.record = Some(Arc::new(record(7, Phase::Steady { primary: "b".to_string() })));
+        assert!(word.enrol(now, &membership) && !word.enrol(now, &membership));
+        assert_eq!((word.epoch, word.primary.as_str()), (7, "b"));
+        assert_eq!((word.enrolment, word.enrolment_why.as_str()), (Enrolment::NotRegistered, "why"));
+        membership.lease = Some(Lease { until: Some(now + std::time::Duration::from_secs(1)), why: String::new() });
+        assert!(word.enrol(now, &membership));
+        assert_eq!((word.enrolment, word.enrolment_why.as_str()), (Enrolment::Registered, ""));
     }
 }

@@ -73,9 +73,8 @@ impl Engine {
                 self.decide_anew(session);
             }
         }
-        if snapshot.primary().is_some() {
-            self.runnable.extend(self.primaryless.drain(..));
-        }
+        self.adopt_mandate(&before.mandate);
+        self.release_buffer();
         if self.sweep.at == crate::time::Instant::NEVER {
             self.timers.set(&mut self.sweep, self.now.plus_ms(SWEEP_MS), TimerOwner::Core);
         }
@@ -250,6 +249,7 @@ impl Engine {
             self.questioners.retain(|(at, key)| sessions.get(*key).is_some_and(|s| s.rests_for_questions(*at)));
         }
         self.end_partings();
+        self.moves_due();
         if self.states.is_full() {
             self.sweep_states();
         }
@@ -303,12 +303,6 @@ impl Engine {
                 "replicas are out of line with the others",
                 format!("{ejected} get no reads for a while"),
             );
-        }
-    }
-
-    pub(crate) fn waits_for_primary(&mut self, session: Key<crate::session::Session>) {
-        if !self.primaryless.contains(&session) {
-            self.primaryless.push_back(session);
         }
     }
 }

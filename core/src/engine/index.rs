@@ -25,6 +25,8 @@ pub(crate) struct Index {
     waiting: Vec<Key<Session>>,
     asked: Vec<Key<Session>>,
     stage: Stage,
+    /// Whose connection is asked.
+    account: AccountId,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -76,11 +78,20 @@ impl Engine {
         l.phase = LinkPhase::Leased;
         l.lessee = Some(Lessee::Index);
         self.index.stage = Stage::On(link);
-        let schema = l.schema;
-        if l.account == account || self.accounts.find(account).is_none() {
+        self.index.account = account;
+        self.prepare_index(link);
+    }
+
+    /// Makes the connection one of the account, or asks on it.
+    pub(crate) fn prepare_index(&mut self, link: Key<Link>) {
+        let account = self.index.account;
+        let schema = self.links[link].schema;
+        if self.links[link].account == account || self.accounts.find(account).is_none() {
             return self.ask_index(link);
         }
-        self.change_user(link, account, schema);
+        if !self.keep_insert_id(link, None) {
+            self.change_user(link, account, schema);
+        }
     }
 
     pub(crate) fn ask_index(&mut self, link: Key<Link>) {

@@ -102,14 +102,22 @@ impl Engine {
         let l = &mut self.links[link];
         l.phase = LinkPhase::Leased;
         l.lessee = Some(Lessee::Kill(errand));
-        if l.account != errand.account {
-            if self.accounts.find(errand.account).is_none() {
-                l.lessee = None;
-                return self.to_pool(link);
-            }
-            return self.change_user(link, errand.account, SchemaId(0));
+        self.prepare_kill(link, errand);
+    }
+
+    /// Makes the connection one of the account, or kills with it.
+    pub(crate) fn prepare_kill(&mut self, link: Key<Link>, errand: Errand) {
+        let l = &mut self.links[link];
+        if l.account == errand.account {
+            return self.send_kill(link, errand);
         }
-        self.send_kill(link, errand);
+        if self.accounts.find(errand.account).is_none() {
+            l.lessee = None;
+            return self.to_pool(link);
+        }
+        if !self.keep_insert_id(link, None) {
+            self.change_user(link, errand.account, SchemaId(0));
+        }
     }
 
     pub(crate) fn send_kill(&mut self, link: Key<Link>, errand: Errand) {

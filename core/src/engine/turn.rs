@@ -32,6 +32,7 @@ impl Engine {
             }
             break;
         }
+        self.tell_handed_over();
         self.move_quota();
         self.flush_touched();
         self.tell_drained();

@@ -329,11 +329,14 @@ impl Engine {
     }
 
     fn go_on(&mut self, link: Key<Link>) {
-        if let Some(Lessee::Session(session)) = self.links[link].lessee {
-            match self.sessions.get(session).map(|s| &s.phase) {
+        match self.links[link].lessee {
+            Some(Lessee::Session(session)) => match self.sessions.get(session).map(|s| &s.phase) {
                 Some(crate::session::Phase::Verify(_)) => self.verify_on(session, link),
                 _ => self.proceed(session),
-            }
+            },
+            Some(Lessee::Index) => self.prepare_index(link),
+            Some(Lessee::Kill(errand)) => self.prepare_kill(link, errand),
+            None => {}
         }
     }
 

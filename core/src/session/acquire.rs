@@ -150,7 +150,7 @@ impl Engine {
         self.counters.waits_failed += 1;
         let why = match *wait {
             Wait::Primary | Wait::Stream | Wait::Index => {
-                self.primaryless.retain(|other| *other != session);
+                self.buffer.remove(session);
                 Refusal::NoPrimary { waited_ms }
             }
             Wait::Line(ticket) => {

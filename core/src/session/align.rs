@@ -48,10 +48,10 @@ impl Engine {
             if !self.links[link].expects.is_empty() && self.awaits(link) {
                 return;
             }
-            if s.account != self.links[link].account && self.keep_insert_id(link, session) {
+            if s.account != self.links[link].account && self.keep_insert_id(link, Some(session)) {
                 return;
             }
-            self.keep_insert_id(link, session);
+            self.keep_insert_id(link, Some(session));
             let Some(s) = self.sessions.get(session) else { return };
             let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
             let missing = self.missing_statement(session, request, link);
@@ -108,13 +108,13 @@ impl Engine {
     }
 
     /// Asks for the insert id of the session that used this connection last, if it is known here alone and the
-    /// connection now goes to another. True when the question is under way.
-    pub(crate) fn keep_insert_id(&mut self, link: Key<Link>, next: Key<Session>) -> bool {
+    /// connection now goes to another, or to the gate itself. True when the question is under way.
+    pub(crate) fn keep_insert_id(&mut self, link: Key<Link>, next: Option<Key<Session>>) -> bool {
         let asked = |e: &Expect| matches!(e.purpose, Purpose::InsertId(_));
         if self.links[link].expects.iter().any(asked) {
             return true;
         }
-        let Some(owner) = self.links[link].last_session.filter(|owner| *owner != next) else { return false };
+        let Some(owner) = self.links[link].last_session.filter(|owner| Some(*owner) != next) else { return false };
         let known_here = |s: &Session| matches!(s.insert_id, InsertId::OnLink { link: on, .. } if on == link);
         if !self.sessions.get(owner).is_some_and(known_here) {
             return false;

@@ -123,21 +123,25 @@ impl Engine {
             return;
         };
         let place = self.place_for(session, &request);
-        let deadline = match place {
-            To::Stream | To::Index => self.stream_deadline(session, &request),
-            _ => request.since.plus_ms(self.snapshot.settings.wait_ms_max),
-        };
+        let stream_deadline = self.stream_deadline(session, &request);
+        let (since, len) = (request.since, request.len);
         let index_deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
         self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
         match place {
             To::Backend(backend) => self.acquire(session, backend),
-            To::NoPrimary => {
-                self.waits_for_primary(session);
-                self.arm_session(session, deadline);
-            }
+            To::NoPrimary => match self.may_buffer(since, len) {
+                Ok(deadline) => {
+                    self.waits_for_primary(session);
+                    self.arm_session(session, deadline);
+                }
+                Err(why) => {
+                    let waited_ms = self.now.since_ms(since);
+                    self.refuse_request(session, &Refusal::Unbuffered { why, waited_ms });
+                }
+            },
             To::Stream => {
                 self.counters.reads_waited += 1;
-                self.wait_for(session, Wait::Stream, deadline);
+                self.wait_for(session, Wait::Stream, stream_deadline);
                 self.streamers.push_back(session);
             }
             To::Index => {

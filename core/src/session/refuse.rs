@@ -1,5 +1,6 @@
 //! The one place where what went wrong becomes what the client sees: code, SQLSTATE and a sentence that says what to do.
 
+use crate::engine::moves::Unbuffered;
 use weir_net::outcome::ErrPacket;
 
 /// Why the gate itself answers with an error. What a backend says is passed on instead, untouched.
@@ -27,6 +28,11 @@ pub enum Refusal {
         waiting: u32,
     },
     NoPrimary {
+        waited_ms: u64,
+    },
+    /// There is none, and this statement may not wait for one (S74).
+    Unbuffered {
+        why: Unbuffered,
         waited_ms: u64,
     },
     BackendLost {
@@ -101,6 +107,17 @@ impl Refusal {
                 b"HY000",
                 format!("No primary is up: waited {waited_ms} ms; nothing was sent, so it is safe to retry (--read-only)"),
             ),
+            R::Unbuffered { why, waited_ms } => {
+                let why = match why {
+                    Unbuffered::Off => "statements don't wait for one here (enable_buffer)".to_string(),
+                    Unbuffered::Full => "too many statements wait for one already (buffer_size, buffer_bytes_max)".to_string(),
+                    Unbuffered::TooLong => {
+                        format!("there has been none for too long (buffer_max_failover_duration_ms), waited {waited_ms} ms")
+                    }
+                };
+                let what = "nothing was sent, so it is safe to retry (--read-only)";
+                (1290, b"HY000", format!("No primary is up, and {why}; {what}"))
+            }
             R::BackendLost { backend } => {
                 (2013, b"HY000", format!("Lost connection to {backend} during a query that changes nothing; retry it"))
             }
@@ -186,6 +203,7 @@ mod tests {
             Refusal::LineFull { backend: text(), limit: 2 },
             Refusal::WaitTimeout { backend: text(), waited_ms: 3, quota: 4, waiting: 5 },
             Refusal::NoPrimary { waited_ms: 6 },
+            Refusal::Unbuffered { why: Unbuffered::TooLong, waited_ms: 6 },
             Refusal::BackendLost { backend: text() },
             Refusal::UnknownOutcome { backend: text() },
             Refusal::TransactionLost { backend: text() },

@@ -8,6 +8,8 @@ use crate::link::{Lessee, Link};
 use crate::session::pins::{Reasons, first_words};
 use crate::session::prepared::Busy;
 use crate::session::previous::keeps_diagnostics;
+use crate::session::refuse::Refusal;
+use crate::session::settle::is_read_only;
 use crate::session::{Body, Feed, InsertId, Phase, Progress, Session};
 use crate::slots::Key;
 use crate::state::NAMES_COLLATION;
@@ -275,7 +277,9 @@ impl Engine {
     }
 
     fn judge_err(&mut self, session: Key<Session>, link: Key<Link>, packet: &mut Vec<u8>) -> Verdict {
-        let code = ErrPacket::decode(&packet[HEADER_BYTES..]).map_or(0, |e| e.code);
+        let error = ErrPacket::decode(&packet[HEADER_BYTES..]).ok();
+        let code = error.as_ref().map_or(0, |e| e.code);
+        let refused = error.is_some_and(|e| is_read_only(e.code, e.message));
         let Phase::Relaying(request) = &mut self.sessions[session].phase else { return Verdict::AsItIs };
         request.outcome.error = Some(code);
         request.outcome.warnings = 1;
@@ -288,8 +292,16 @@ impl Engine {
             return Verdict::Changed;
         }
         let unanswered = request.progress == Progress::Sent && request.body == Body::Whole;
-        if unanswered && self.may_send_again(session, link, code) {
+        if unanswered && self.may_send_again(session, link, code, refused) {
             return Verdict::Swallowed;
+        }
+        if refused && self.transaction_is_void(session, link) {
+            let backend = self.snapshot.backend(self.links[link].backend).name.clone();
+            let why = Refusal::TransactionLost { backend }.payload();
+            packet.truncate(HEADER_BYTES);
+            packet[..3].copy_from_slice(&(why.len() as u32).to_le_bytes()[..3]);
+            packet.extend_from_slice(&why);
+            return Verdict::Changed;
         }
         Verdict::AsItIs
     }

@@ -38,8 +38,9 @@ impl Engine {
             let s = &self.sessions[session];
             let needs_index =
                 level == Consistency::Global || (level != Consistency::Eventual && s.freshness.saw_primary);
-            if needs_index && request.index.is_none() && self.snapshot.primary().is_some() && self.has_replicas() {
-                return Place::Index;
+            if needs_index && request.index.is_none() && self.has_replicas() {
+                // While there is no primary nobody can say what a replica lacks.
+                return if self.snapshot.primary().is_some() { Place::Index } else { Place::NoPrimary };
             }
             match self.replica_for(session, request, level, balance) {
                 Found::Replica(backend) => return Place::Backend(backend),
@@ -48,7 +49,7 @@ impl Engine {
                 Found::Nobody => {}
             }
         }
-        self.snapshot.primary().map_or(Place::NoPrimary, Place::Backend)
+        self.open_primary().map_or(Place::NoPrimary, Place::Backend)
     }
 
     fn has_replicas(&self) -> bool {
@@ -137,7 +138,8 @@ impl Engine {
         let reads_on = freshness.reads_on.filter(|_| strict);
         let fit = self.preferred(&mut candidates[..count]);
         let stays = reads_on.filter(|(on, since)| {
-            self.now.since_ms(*since) < SAME_REPLICA_MS && fit.iter().any(|candidate| candidate.backend == on.0)
+            (self.now.since_ms(*since) < SAME_REPLICA_MS || snapshot.primary().is_none())
+                && fit.iter().any(|candidate| candidate.backend == on.0)
         });
         let chosen = match balance {
             _ if stays.is_some() => stays.map(|(on, _)| on.0),
@@ -155,8 +157,8 @@ impl Engine {
             Some(backend) => {
                 let view = snapshot.backend(BackendId(backend));
                 let moves = reads_on.is_some_and(|(on, _)| on != view.id);
-                if moves && request.index.is_none() && snapshot.primary().is_some() {
-                    return Found::Unsure;
+                if moves && request.index.is_none() {
+                    return if snapshot.primary().is_some() { Found::Unsure } else { Found::Nobody };
                 }
                 let now = self.now;
                 if strict {

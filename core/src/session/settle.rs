@@ -22,6 +22,17 @@ use weir_net::flags::Status;
 use weir_net::scan::ReplyKind;
 use weir_planner::{Asks, Effects, Kind};
 
+/// The server refused a write since it takes none: nothing of it ran. Other options share the number 1290.
+pub(crate) fn is_read_only(code: u16, message: &[u8]) -> bool {
+    let says = |text: &[u8]| message.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text));
+    match code {
+        1290 => says(b"--read-only") || says(b"--super-read-only"),
+        1836 => true,
+        3100 => says(b"before_commit"),
+        _ => false,
+    }
+}
+
 impl Engine {
     /// The reply to the client's own command has ended.
     pub(crate) fn client_reply_ended(&mut self, link: Key<Link>) {
@@ -231,10 +242,21 @@ impl Engine {
     }
 
     /// Whether a command that this error refused can be sent again: the server did not run it (S70).
-    pub(crate) fn may_send_again(&mut self, session: Key<Session>, link: Key<Link>, code: u16) -> bool {
+    pub(crate) fn may_send_again(&self, session: Key<Session>, link: Key<Link>, code: u16, is_read_only: bool) -> bool {
         let s = &self.sessions[session];
         let Phase::Relaying(request) = &s.phase else { return false };
-        if request.kept.is_empty() || request.resends >= crate::limits::RESENDS_MAX {
+        if request.kept.is_empty() {
+            return false;
+        }
+        if is_read_only {
+            // Refused before it ran; of a procedure, or of what nobody understands, a part may have run. How often is
+            // bounded by the time that a statement may wait for a primary.
+            let simple = request.plan.as_ref().is_some_and(|p| !p.effects.intersects(Effects::CALL | Effects::UNKNOWN));
+            let free = s.pins.reasons().without(Reasons::SOFT).is_empty()
+                && !self.links[link].status.contains(Status::IN_TRANS);
+            return free && simple && Some(self.links[link].backend) == self.snapshot.primary();
+        }
+        if request.resends >= crate::limits::RESENDS_MAX {
             return false;
         }
         match code {
@@ -252,13 +274,45 @@ impl Engine {
         }
     }
 
+    /// A transaction whose write was refused as read-only, on what we took for the primary: it can't be committed there, and
+    /// its client is told to begin again (S73). True: so it is, and it ends with its connection.
+    pub(crate) fn transaction_is_void(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
+        let l = &self.links[link];
+        let s = &self.sessions[session];
+        let backend = l.backend;
+        if !l.status.contains(Status::IN_TRANS)
+            || l.status.contains(Status::IN_TRANS_READONLY)
+            || Some(backend) != self.snapshot.primary()
+            || !s.pins.reasons().without(Reasons::SOFT).is_empty()
+        {
+            return false;
+        }
+        self.primary_refused(backend);
+        self.links[link].spoiled = true;
+        self.links[link].status = self.links[link].status.minus(Status::IN_TRANS);
+        if let Phase::Relaying(request) = &mut self.sessions[session].phase {
+            request.outcome.error = Some(1213);
+        }
+        self.forget_server_state(session);
+        true
+    }
+
     /// Sends a command again: on the held connection when there is a reason to hold it, else wherever it fits now.
     fn send_again(&mut self, session: Key<Session>, mut request: Request) {
         let code = request.outcome.error.take().unwrap_or(0);
         request.outcome = Default::default();
+        let link = self.sessions[session].lease;
+        if let (1290 | 1836 | 3100, Some(link)) = (code, link) {
+            let backend = self.links[link].backend;
+            self.primary_refused(backend);
+            self.counters.writes_resent += 1;
+            self.sessions[session].lease = None;
+            self.links[link].lessee = None;
+            self.drop_link(link);
+            return self.decide(session, request);
+        }
         request.resends += 1;
         request.since = self.now;
-        let link = self.sessions[session].lease;
         if code == 1615 {
             if let (Some(link), Some(id)) = (link, request.statement)
                 && let Some(statement) = self.sessions[session].statements.get(&id)

@@ -9,7 +9,7 @@ use crate::mail::{CoreId, Mail};
 use crate::session::farewell::Parting;
 use crate::session::{Phase, Session, Verify, VerifyCause};
 use crate::slots::Key;
-use crate::snapshot::{BackendId, Health};
+use crate::snapshot::{BackendId, BackendView, Health, Role};
 use crate::state::SchemaId;
 use weir_net::flags::Status;
 use weir_net::outcome::OkPacket;
@@ -23,7 +23,7 @@ impl Engine {
         self.sessions[session].phase = Phase::Verify(Verify { seq, fast, cause, claimed_at, ticket: None });
         let Some(backend) = self.judge() else {
             // Nobody can say: the login waits, as statements do (S74), as long as a login may take.
-            self.primaryless.push_back(session);
+            self.waits_for_primary(session);
             return;
         };
         self.acquire(session, backend);
@@ -31,8 +31,10 @@ impl Engine {
 
     /// The backend that is asked whether a login is right: the primary, else any that is up.
     fn judge(&self) -> Option<BackendId> {
-        let up = || self.snapshot.backends.iter().find(|b| b.health == Health::Up).map(|b| b.id);
-        self.snapshot.primary().or_else(up)
+        let up = |b: &&BackendView| b.health == Health::Up;
+        let find = |fits: &dyn Fn(&&BackendView) -> bool| self.snapshot.backends.iter().find(|b| up(b) && fits(b));
+        let other = || find(&|b| b.role != Role::Unknown).or_else(|| find(&|_| true)).map(|b| b.id);
+        self.open_primary().or_else(other)
     }
 
     /// The session that verifies has a connection: fresh for this claim, or to be made so.
@@ -41,7 +43,7 @@ impl Engine {
         verify.ticket = None;
         let claimed_at = verify.claimed_at;
         let (account, schema) = (self.sessions[session].account, self.sessions[session].schema);
-        if self.keep_insert_id(link, session) {
+        if self.keep_insert_id(link, Some(session)) {
             return;
         }
         let l = &self.links[link];

@@ -75,6 +75,7 @@ impl Control {
             settings: self.settings.clone(),
             keys: self.keys.clone(),
             face: Face { version: "9.7.4-weir".to_string(), charset: 255, native_password: false },
+            mandate: Default::default(),
         })
     }
 
@@ -138,6 +139,7 @@ impl Control {
                 self.drained += 1;
                 false
             }
+            ControlMail::HandedOver { .. } => false,
             ControlMail::Log { level, event, detail } => {
                 scene.tell(|| format!("core {core} logs {level:?} {event}: {detail}"));
                 false

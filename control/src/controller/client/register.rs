@@ -45,8 +45,10 @@ pub async fn register(
         let outcome = once(&mut controllers, &now, &told, &mut held).await;
         let rest = match outcome {
             Ok(lasts) => {
-                if !lease.borrow().why.is_empty() {
-                    tracing::info!(event = "lease_held", name = now.name, "the lease is held again");
+                let is_news = lease.borrow().until.is_none() || !lease.borrow().why.is_empty();
+                if is_news {
+                    let (name, epoch) = (&now.name, told.epoch().number());
+                    tracing::info!(event = "lease_held", name, epoch, "registered with the controllers");
                 }
                 lease.send_replace(Lease { until: Some(began + lasts), why: String::new() });
                 // A third of them may be late before anything is lost. A call takes no longer than that either.
@@ -57,7 +59,7 @@ pub async fn register(
             Err(why) => {
                 lease.send_modify(|lease| {
                     if lease.why != why {
-                        tracing::warn!(event = "lease_not_prolonged", name = now.name, "{why}");
+                        tracing::warn!(event = "lease_not_prolonged", name = now.name, "not registered: {why}");
                         lease.why = why;
                     }
                 });
@@ -97,7 +99,6 @@ async fn once(
             Err(status) => return Err(said(&status)),
         }
     }
-    *held = None;
     let question = proto::RegisterRequest {
         kind: kind(registration.kind).into(),
         name: registration.name.clone(),
@@ -105,6 +106,8 @@ async fn once(
         grpc: registration.grpc.clone(),
         zone: registration.zone.clone(),
         tags: registration.tags.clone(),
+        weight: registration.weight,
+        lease_id: held.as_ref().map_or(0, |held| held.id),
         presence: Some(presence(&registration.presence, told)),
     };
     let call = |mut client: Client, request: Request<_>| async move { client.register(request).await };
@@ -130,7 +133,7 @@ fn admit(told: &Told, topology: Option<proto::Topology>, lease_ms: u32) -> Resul
     if let Some(topology) = topology {
         let record = wire::from_proto(topology).map_err(|why| format!("the controller's topology is wrong: {why}"))?;
         if !told.admit(record) {
-            return Err("the controller tells of another past".to_string());
+            return Err(PAST.to_string());
         }
     }
     Ok(Duration::from_millis(u64::from(lease_ms)))
@@ -157,6 +160,9 @@ fn jitter(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(0_u8) % 201;
     pause * (900 + random as u32) / 1_000
 }
+
+const PAST: &str = "the controller tells of another past: it leads by an old or an empty store; give it the newest copy, or, \
+                    if the cluster is to begin anew, restart tablets and gates without the topology that they kept";
 
 #[cfg(test)]
 mod tests {

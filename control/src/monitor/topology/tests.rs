@@ -288,7 +288,12 @@ fn the_ordained_primary_is_the_only_one() {
     let mut topology = topology(&[None, None]);
     let names: Vec<String> = topology.views().into_iter().map(|view| view.name).collect();
     let roles = |topology: &Topology| topology.views().iter().map(|view| view.role).collect::<Vec<_>>();
-    let ordained = |epoch, at: Option<usize>| Ordained { epoch, primary: at.map(|at: usize| names[at].clone()) };
+    let ordained = |epoch, at: Option<usize>| Ordained {
+        epoch,
+        primary: at.map(|at: usize| names[at].clone()),
+        is_ending: false,
+        is_planned: false,
+    };
     topology.ordain(ordained(1, Some(1)));
     look(&mut topology, 0, 0, primary(5));
     look(&mut topology, 0, 1, replica(5, 5));
@@ -304,10 +309,25 @@ fn the_ordained_primary_is_the_only_one() {
 }
 
 #[test]
-fn a_changed_weight_is_news() {
+fn changed_terms_are_news() {
     let mut topology = topology(&[None]);
     look(&mut topology, 0, 0, primary(5));
     assert!(topology.news().is_some() && topology.news().is_none());
-    topology.set_weight(0, 7);
+    let config = BackendConfig::at(&topology.views()[0].address);
+    topology.set_terms(0, &BackendConfig { weight: 7, ..config.clone() });
     assert_eq!(topology.news().unwrap().backends[0].weight, 7);
+    topology.set_terms(0, &BackendConfig { weight: 7, zone: "z".to_string(), ..config });
+    assert_eq!(topology.news().unwrap().backends[0].zone, "z");
+}
+
+#[test]
+fn who_is_wanted_as_replica_only_is_no_primary_and_makes_no_conflict() {
+    let mut topology = topology(&[None, None]);
+    look(&mut topology, 0, 0, primary(5));
+    look(&mut topology, 0, 1, primary(5));
+    assert_eq!(roles(&topology).iter().map(|(role, _)| *role).collect::<Vec<_>>(), [Role::Unknown, Role::Unknown]);
+    let config = BackendConfig::at(&topology.views()[1].address);
+    topology.set_terms(1, &BackendConfig { wanted: Wanted::Replica, ..config });
+    assert_eq!(roles(&topology).iter().map(|(role, _)| *role).collect::<Vec<_>>(), [Role::Primary, Role::Unknown]);
+    assert!(topology.note(1).contains("replica only"), "{}", topology.note(1));
 }

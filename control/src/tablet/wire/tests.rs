@@ -37,6 +37,10 @@ fn word(set: &str) -> Word {
     Word {
         standing: Standing::ServerRestarted,
         role: Role::Replica,
+        epoch: 7,
+        primary: "two".to_string(),
+        enrolment: Enrolment::NotRegistered,
+        enrolment_why: "nobody answers".to_string(),
         care: Care { settled: 7, trouble: "no".to_string(), extra: Arc::new(GtidSet::parse(set.as_bytes()).unwrap()) },
         facts: Some(Arc::new(facts)),
         executed,

@@ -88,6 +88,7 @@ impl Outside {
             settings: self.settings.clone(),
             keys: Keys { tls: Some(tls::server_config()), rsa: Arc::new(proof::rsa_key().clone()) },
             face: Face { version: "9.7.4-weir".to_owned(), charset: 255, native_password: false },
+            mandate: Default::default(),
         })
     }
 
