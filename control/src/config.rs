@@ -18,6 +18,7 @@ mod meaning;
 pub mod mistake;
 pub mod print;
 pub mod section;
+pub mod steward;
 pub mod tablet;
 pub mod typed;
 

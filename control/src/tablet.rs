@@ -3,8 +3,9 @@
 //! ```text
 //!   mysqld ◄── Watcher (look, stream) ── Sight ──► Hub: the one Word ──► Watch streams of gates and controllers
 //!      ▲                                                   Service: Execute, Kill, ReloadPermissions ─┐
-//!      └──────────────────────── Admin, an account of its own ◄── Caller who may ─────────────────────┘
-//!   controllers ◄── Registrar: lease, topology ──► Membership ──► Hub
+//!      ├──────────────────────── Admin, an account of its own ◄── Caller who may ─────────────────────┘
+//!      └── Hands ◄── Steward ◄── lease, topology ─┐
+//!   controllers ◄────────────────────────── Registrar ──► Membership ──► Hub
 //! ```
 //! Invariant: it starts whether or not its server can be reached, and lives on through all that happens to it; what it
 //! finds is a state on the stream, never an end of the process. It is one thread.
@@ -16,6 +17,9 @@ pub mod hub;
 pub mod registrar;
 pub mod wire;
 
+pub mod hands;
+pub mod steward;
+
 pub mod admin;
 pub mod service;
 
@@ -23,12 +27,16 @@ pub mod follower;
 
 use crate::acl::Permissions;
 use crate::client::Options;
-use crate::config::tablet::TabletConfig;
+use crate::config::tablet::{Manage, StewardConfig, TabletConfig};
+use crate::controller::client::Lease;
+use crate::controller::record::Record;
 use crate::grpc::access::Loopback;
 use crate::grpc::server::{self, Guarded};
 use crate::grpc::tls::ServerTls;
 use crate::monitor::{Sight, Watcher};
 use admin::Admin;
+use hands::fence::LastResort;
+use hands::{Account, Hands};
 use hub::Hub;
 use registrar::Registrar;
 use service::Service;
@@ -37,6 +45,7 @@ use std::sync::Arc;
 use std::sync::mpsc as thread_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use steward::{Setup, Steward};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -60,8 +69,14 @@ pub fn run(config: TabletConfig) -> Result<(), String> {
                 _ = interrupt.recv() => {}
             }
         };
-        serve(config, end, &mut |_, _| {}).await
+        serve(config, None, end, &mut |_, _| {}).await
     })
+}
+
+/// What a steward goes by: the record as it was told, and this tablet's lease.
+pub struct Guide {
+    pub record: watch::Receiver<Option<Arc<Record>>>,
+    pub lease: watch::Receiver<Lease>,
 }
 
 /// A tablet inside this process, on a thread of its own. Dropping it ends it.
@@ -74,6 +89,11 @@ pub struct TabletHandle {
 
 /// Returns when it serves.
 pub fn start(config: TabletConfig) -> Result<TabletHandle, String> {
+    start_guided(config, None)
+}
+
+/// As if controllers had said what the guide says.
+pub fn start_guided(config: TabletConfig, guide: Option<Guide>) -> Result<TabletHandle, String> {
     let (end, ended) = oneshot::channel::<()>();
     let (told, telling) = thread_channel::channel();
     let body = move || {
@@ -82,7 +102,7 @@ pub fn start(config: TabletConfig) -> Result<TabletHandle, String> {
             // Whoever held the tablet has dropped it.
             let _ = ended.await;
         };
-        runtime()?.block_on(serve(config, end, &mut tell))
+        runtime()?.block_on(serve(config, guide, end, &mut tell))
     };
     let thread = std::thread::Builder::new().name("weir-tablet".to_string()).spawn(body);
     let thread = thread.map_err(|error| format!("the tablet's thread cannot start: {error}"))?;
@@ -117,6 +137,7 @@ impl Drop for TabletHandle {
 
 async fn serve(
     config: TabletConfig,
+    guide: Option<Guide>,
     end: impl Future<Output = ()>,
     started: &mut dyn FnMut(SocketAddr, &Hub),
 ) -> Result<(), String> {
@@ -128,7 +149,12 @@ async fn serve(
     let mut registrar = Registrar::start(&config, address)?;
     let mut tasks = JoinSet::new();
     let (sender, mut sights) = mpsc::channel(SIGHTS_MAX);
-    tasks.spawn(watcher(&config, sender).run());
+    let watcher = watcher(&config, sender);
+    let guide = guide.or_else(|| registrar.as_ref().map(Registrar::guide));
+    if let Some(steward) = guide.and_then(|guide| steward(&config, &hub, &watcher, guide)) {
+        tasks.spawn(steward.run());
+    }
+    tasks.spawn(watcher.run());
     tasks.spawn(permissions.clone().watch());
     let admin = Admin { options: options(&config, &config.admin_user, &config.admin_password, "weir-tablet-admin") };
     let service = Service { hub: hub.clone(), admin, permissions };
@@ -175,12 +201,43 @@ async fn serve_grpc(server: Guarded, service: Service, listener: TcpListener) ->
     outcome.map_err(|error| format!("gRPC failed: {error}"))
 }
 
+/// None: nobody manages the server.
+fn steward(config: &TabletConfig, hub: &Hub, watcher: &Watcher, guide: Guide) -> Option<Steward> {
+    let StewardConfig { manage, semi_sync, fence_kill, .. } = config.steward;
+    let is_on = match manage {
+        Manage::On => true,
+        Manage::Off => false,
+        Manage::Auto => config.admin_user != config.user,
+    };
+    if !is_on {
+        tracing::info!(event = "not_managed", "the server is only looked at: its role is moved by others (see manage)");
+        return None;
+    }
+    let account = Account {
+        user: config.steward.replication_user.clone(),
+        password: config.steward.replication_password.clone(),
+    };
+    let admin = plain_options(config, &config.admin_user, &config.admin_password);
+    let replication = Some(account).filter(|account| !account.user.is_empty());
+    Some(Steward::new(Setup {
+        name: config.name.clone(),
+        hands: Hands::new(&config.server, admin, &config.user, replication),
+        record: guide.record,
+        lease: guide.lease,
+        hub: hub.clone(),
+        nudge: watcher.nudge.clone(),
+        semi_sync,
+        last_resort: if fence_kill { LastResort::KillProcess } else { LastResort::None },
+        timeout: Duration::from_millis(config.timeout_ms),
+    }))
+}
+
 fn watcher(config: &TabletConfig, sights: mpsc::Sender<Sight>) -> Watcher {
     // Nobody knows better than the server whom it follows.
     let (_, source) = watch::channel(None);
     Watcher {
         backend: 0,
-        options: options(config, &config.user, &config.password, "weir-tablet"),
+        options: options(config, &config.user, &config.password, hands::WATCHER),
         interval: Duration::from_millis(config.interval_ms),
         sights,
         nudge: Arc::new(Notify::new()),
@@ -193,11 +250,12 @@ fn watcher(config: &TabletConfig, sights: mpsc::Sender<Sight>) -> Watcher {
 }
 
 fn options(config: &TabletConfig, user: &str, password: &Secret, program: &str) -> Options {
+    plain_options(config, user, password).attribute("program_name", program)
+}
+
+fn plain_options(config: &TabletConfig, user: &str, password: &Secret) -> Options {
     let server: &Address = &config.server;
-    let mut options = Options::address(server)
-        .user(user)
-        .attribute("program_name", program)
-        .timeout(Some(Duration::from_millis(config.timeout_ms)));
+    let mut options = Options::address(server).user(user).timeout(Some(Duration::from_millis(config.timeout_ms)));
     options.password = password.clone();
     options
 }

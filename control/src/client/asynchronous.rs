@@ -31,8 +31,8 @@ struct Wire {
     allowance: usize,
 }
 
-trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
 impl AsyncClient {
     pub async fn connect(options: &Options) -> Result<AsyncClient, ClientError> {

@@ -6,7 +6,8 @@
 use super::controller::{Side, judge_tls};
 use super::mistake::{Given, Mistakes, Place, suggestion};
 use super::section::{Section, Typed};
-use super::{CONTROLLERS_MAX, ControllersConfig, LogConfig, LogFormat, MONITOR_USER, address};
+pub use super::steward::{Manage, SemiSyncWish, StewardConfig};
+use super::{CONTROLLERS_MAX, ControllersConfig, LogConfig, LogFormat, MONITOR_USER, address, steward};
 use crate::controller::limits;
 use crate::grpc::tls::TlsFiles;
 use clap::Args;
@@ -33,6 +34,7 @@ pub struct TabletConfig {
     pub timeout_ms: u64,
     /// The file of table permissions.
     pub permissions: Option<PathBuf>,
+    pub steward: StewardConfig,
     /// None: it stands alone.
     pub membership: Option<MembershipConfig>,
     /// For gRPC: as a server, and with an authority towards controllers too.
@@ -122,7 +124,7 @@ pub struct TabletFlags {
 }
 
 /// Name, default and meaning of each key.
-const KEYS: [(&str, &str, &str); 22] = [
+const KEYS: [(&str, &str, &str); 27] = [
     ("server", "\"127.0.0.1:3306\"", "The MySQL server: \"host:port\" or \"unix:/path\"."),
     ("listen", "\"127.0.0.1:7406\"", "Where gates and controllers ask, over gRPC."),
     ("advertise", "\"\"", "Where gates reach the server; by default server if that is TCP, else its report_host."),
@@ -135,6 +137,11 @@ const KEYS: [(&str, &str, &str); 22] = [
     ("interval_ms", "250", "Between two looks at the server, 10 to 60000."),
     ("timeout_ms", "2000", "A server that takes longer to answer is silent, 50 to 60000."),
     ("permissions", "\"\"", "The file of table permissions, TOML or JSON."),
+    steward::KEYS[0],
+    steward::KEYS[1],
+    steward::KEYS[2],
+    steward::KEYS[3],
+    steward::KEYS[4],
     (
         "controllers",
         "\"\"",
@@ -159,8 +166,16 @@ const KEYS: [(&str, &str, &str); 22] = [
     ("log_format", "\"text\"", "\"text\" for people, \"json\" for machines."),
 ];
 
-const PATHS: [&str; 7] =
-    ["password_file", "admin_password_file", "permissions", "controllers_cache", "tls_cert", "tls_key", "tls_ca"];
+const PATHS: [&str; 8] = [
+    "password_file",
+    "admin_password_file",
+    "replication_password_file",
+    "permissions",
+    "controllers_cache",
+    "tls_cert",
+    "tls_key",
+    "tls_ca",
+];
 
 const SECTION: Section = Section { name: "tablet", keys: &KEYS, paths: &PATHS };
 
@@ -179,6 +194,7 @@ impl TabletConfig {
             interval_ms: 250,
             timeout_ms: 2_000,
             permissions: None,
+            steward: StewardConfig::default(),
             membership: None,
             tls: TlsFiles::default(),
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
@@ -291,6 +307,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
             mistakes.0.extend(found.0);
         }
     }
+    config.steward = steward::judge(&text, &mut mistakes);
     judge_membership(&text, &mut config, &mut mistakes);
     config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     judge_log(&text, &mut config.log, &mut mistakes);
@@ -361,7 +378,7 @@ pub fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut
     }
 }
 
-fn first_line(file: &Given<String>, mistakes: &mut Mistakes) -> Secret {
+pub fn first_line(file: &Given<String>, mistakes: &mut Mistakes) -> Secret {
     match std::fs::read_to_string(&file.value) {
         Ok(text) => Secret::from(text.lines().next().unwrap_or_default().as_bytes()),
         Err(error) => {
@@ -402,7 +419,7 @@ pub fn print(config: &TabletConfig) -> String {
             "tls_ca" => file(&config.tls.ca),
             "log" => quoted(&config.log.filter),
             "log_format" => quoted(if config.log.format == LogFormat::Json { "json" } else { "text" }),
-            _ => default.to_string(),
+            _ => steward::print(&config.steward, name).unwrap_or_else(|| default.to_string()),
         };
         let mark = if value == default { "# " } else { "" };
         let _ = writeln!(out, "# {doc}\n{mark}{name} = {value}");

@@ -3,7 +3,7 @@
 //! Invariant: there is one word at a time; who reads slowly skips words and then reads the newest. Nobody is waited for.
 
 use super::membership::{Enrolment, Membership};
-use super::word::Word;
+use super::word::{Care, Word};
 use crate::monitor::Sight;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -57,6 +57,11 @@ impl Hub {
             let primary = membership.primary().unwrap_or("nobody");
             tracing::info!(event = "duty", duty, epoch, primary, "the topology names {primary} as primary");
         }
+    }
+
+    /// From the steward.
+    pub fn handle_care(&self, care: Care) {
+        self.word.send_if_modified(|word| word.handle_care(care));
     }
 
     pub fn word(&self) -> Word {

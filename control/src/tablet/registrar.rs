@@ -7,6 +7,7 @@
 //! Invariant: controllers may be gone, started later or be others tomorrow; nothing of it ends the tablet, and each state is
 //! left by itself when its reason is gone. What is announced is what the server last showed.
 
+use super::Guide;
 use super::membership::{Enrolment, Membership};
 use super::word::Word;
 use crate::config::address;
@@ -64,6 +65,11 @@ impl Registrar {
             enrolment: Enrolment::NotRegistered,
             tasks,
         }))
+    }
+
+    /// For the steward: all that is told from now on.
+    pub fn guide(&self) -> Guide {
+        Guide { record: self.told.news(), lease: self.leases.clone() }
     }
 
     /// What the server shows now is announced, at once when it is another thing than before.

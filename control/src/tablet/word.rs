@@ -46,6 +46,8 @@ pub struct Care {
     pub extra: Arc<GtidSet>,
 }
 
+pub type Mark = (Standing, Role, Option<bool>);
+
 impl Word {
     pub fn new(name: &str, address: Option<&Address>) -> Word {
         Word {
@@ -65,6 +67,22 @@ impl Word {
             facts: None,
             executed: Arc::default(),
         }
+    }
+
+    /// What a steward looks at its server again for.
+    pub fn mark(&self) -> Mark {
+        (self.standing, self.role, self.facts.as_ref().map(|facts| facts.read_only))
+    }
+
+    /// True if the word is another one now. What is settled is never unsaid: it was so.
+    pub fn handle_care(&mut self, care: Care) -> bool {
+        let care = Care { settled: care.settled.max(self.care.settled), ..care };
+        let is_new = self.care != care;
+        if is_new {
+            self.care = care;
+            self.sequence += 1;
+        }
+        is_new
     }
 
     pub fn is_serving(&self) -> bool {
