@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use trouble::Trouble;
+use trouble::{Again, Trouble};
 use verdict::{Case, Deed, Own, Verdict, margin, next_deed, suspect};
 use weir_net::gtid::GtidSet;
 
@@ -147,8 +147,13 @@ impl Steward {
         until.checked_sub(margin(record.lease_ms)).unwrap_or(until)
     }
 
-    /// Looks at the server, but no longer than until a fence may be due.
+    /// Looks at the server, but no longer than until a fence may be due. When it is due, it is not looked at: a server that
+    /// hangs would take the fence's time.
     async fn see(&mut self, record: &Record) {
+        let is_tried = !self.trouble.why(&Deed::Fence { why: String::new() }).is_empty();
+        if Instant::now() >= self.fence_at(record) && self.may_be_writable() && !is_tried {
+            return;
+        }
         let left = self.fence_at(record).saturating_duration_since(Instant::now());
         let limit = if left.is_zero() { self.setup.timeout } else { self.setup.timeout.min(left) }.max(LOOK_MIN);
         let outcome = match tokio::time::timeout(limit, self.view(limit)).await {
@@ -182,6 +187,14 @@ impl Steward {
         };
     }
 
+    fn may_be_writable(&self) -> bool {
+        match &self.own {
+            Own::Seen(view) => !view.super_read_only,
+            Own::Silent { may_be_writable, .. } => *may_be_writable,
+            Own::Stopped(_) => false,
+        }
+    }
+
     async fn view(&mut self, limit: Duration) -> Result<Own, ClientError> {
         if self.is_unsure {
             self.setup.hands.end_works().await?;
@@ -198,7 +211,11 @@ impl Steward {
     async fn perform(&mut self, record: &Arc<Record>, deed: Deed) {
         let began = Instant::now();
         let ended = match &deed {
-            Deed::Fence { .. } => Ended::Done(self.carry_out(record, &deed).await),
+            Deed::Fence { .. } => {
+                // A server takes one connection beyond its limit, and we may have it.
+                self.look = None;
+                Ended::Done(self.carry_out(record, &deed).await)
+            }
             _ => {
                 let (mut news, fence_at) = (self.setup.record.clone(), self.fence_at(record));
                 // A lease that is over already limits only what takes a lease.
@@ -237,18 +254,23 @@ impl Steward {
                         "{name}: {why}"
                     );
                 }
+                let again = if matches!(obstacle, Obstacle::NotYet(_)) { Again::Soon } else { Again::Later };
                 match obstacle {
                     Obstacle::Diverged(extra) => self.extra = extra,
                     Obstacle::Client(_) => self.is_unsure = true,
                     Obstacle::NotYet(_) | Obstacle::Needs(_) => {}
                 }
-                self.trouble.handle_failure(now, &deed, why);
+                self.trouble.handle_failure(now, &deed, why, again);
             }
         }
     }
 
     fn handle_done(&mut self, record: &Record, deed: &Deed) {
         match (deed, &self.own) {
+            (Deed::Fence { .. }, _) => {
+                self.own = Own::Silent { why: "it has just been fenced".to_string(), may_be_writable: false };
+                self.is_unsure = false;
+            }
             // The primary has all of it.
             (Deed::Follow(_) | Deed::Compare(_), Own::Seen(view)) => {
                 (self.extra, self.cleared) = (GtidSet::new(), suspect(record, &view.executed));

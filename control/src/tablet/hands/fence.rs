@@ -62,9 +62,9 @@ impl Hands {
 
     /// Tries until it is so.
     async fn fence_by_statement(&self) -> Result<Fenced, Obstacle> {
-        let (mut setter, mut killer) = (self.connect(FENCE).await?, self.connect(FENCE).await?);
+        let (mut killer, mut cut) = (self.connect_when_full(None).await?, 0);
+        let mut setter = self.connect_when_full(Some(&mut killer)).await?;
         let own = [&setter, &killer].map(|client| u64::from(client.session().connection_id));
-        let mut cut = 0;
         loop {
             self.end_older(&mut killer, own).await?;
             let let_go;
@@ -80,6 +80,22 @@ impl Hands {
                 [on, executed] if on == "1" && !has_rival => return Ok(Fenced { executed: Some(set(executed)?), cut }),
                 _ => tokio::time::sleep(PAUSE).await,
             }
+        }
+    }
+
+    /// A server whose connections are all taken has one more for an admin account; with that one, others are made free.
+    async fn connect_when_full(&self, mut killer: Option<&mut AsyncClient>) -> Result<AsyncClient, ClientError> {
+        loop {
+            match self.connect(FENCE).await {
+                Err(error) if error.code() == Some(TOO_MANY_CONNECTIONS) => {}
+                outcome => return outcome,
+            }
+            if let Some(killer) = &mut killer {
+                let own = u64::from(killer.session().connection_id);
+                let rows = sessions::list(killer).await?;
+                self.cut(killer, &rows, [own; 2]).await?;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -173,11 +189,13 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// A connection that was killed is gone within a millisecond.
 const OLDER_PAUSE: Duration = Duration::from_millis(2);
 
+const TOO_MANY_CONNECTIONS: u16 = 1040;
+
 /// Above every limit of a fence.
 const SET_LIMIT: Duration = Duration::from_secs(3_600);
 
 /// Of a fence's limit, what the server gets to do it by itself when its process may be killed.
-const ASKED_PERMILLE: u32 = 600;
+const ASKED_PERMILLE: u32 = 500;
 
 /// A process that was killed is gone within this; it is waited for even when the limit is over.
 const GONE_MIN: Duration = Duration::from_millis(500);

@@ -18,6 +18,7 @@ pub struct Source {
 pub(super) struct Peer {
     pub executed: GtidSet,
     pub purged: GtidSet,
+    pub is_read_only: bool,
     /// It offers TLS.
     pub has_tls: bool,
 }
@@ -34,7 +35,7 @@ impl Source {
 impl Hands {
     /// Asks a source that is about to be followed, and whether this server may follow it.
     pub(super) async fn judge(&self, source: &Source, own: &View) -> Result<Peer, Obstacle> {
-        let peer = self.peer(source).await?;
+        let peer = self.primary(source).await?;
         let extra = extra(&own.executed, &peer.executed);
         if !extra.is_empty() {
             return Err(Obstacle::Diverged(extra));
@@ -50,8 +51,17 @@ impl Hands {
 
     /// Whether that one has all that this server has executed.
     pub async fn compare(&self, source: &Source, own: &View) -> Result<(), Obstacle> {
-        let extra = extra(&own.executed, &self.peer(source).await?.executed);
+        let extra = extra(&own.executed, &self.primary(source).await?.executed);
         if extra.is_empty() { Ok(()) } else { Err(Obstacle::Diverged(extra)) }
+    }
+
+    /// One that is not writable yet may have to apply what it received: what it has executed says nothing.
+    async fn primary(&self, source: &Source) -> Result<Peer, Obstacle> {
+        let peer = self.peer(source).await?;
+        match peer.is_read_only {
+            true => Err(Obstacle::NotYet(format!("'{}' is not writable yet", source.name))),
+            false => Ok(peer),
+        }
     }
 
     async fn peer(&self, source: &Source) -> Result<Peer, Obstacle> {
@@ -66,14 +76,15 @@ impl Hands {
             Err(ClientError::Tls(_)) => (AsyncClient::connect(&options).await.map_err(at)?, false),
             Err(error) => return Err(at(error)),
         };
-        let question = "SELECT @@GLOBAL.server_uuid; SELECT @@GLOBAL.gtid_executed; SELECT @@GLOBAL.gtid_purged";
+        let question = "SELECT @@GLOBAL.server_uuid; SELECT @@GLOBAL.gtid_executed; SELECT @@GLOBAL.gtid_purged; \
+                        SELECT @@GLOBAL.read_only + @@GLOBAL.super_read_only";
         let reply = ask(&mut client, question).await.map_err(at)?;
-        let [uuid, executed, purged] = <[String; 3]>::try_from(cells(&reply)).unwrap_or_default();
+        let [uuid, executed, purged, read_only] = <[String; 4]>::try_from(cells(&reply)).unwrap_or_default();
         if !source.uuid.is_empty() && uuid != source.uuid {
             let (host, port, wanted) = (&source.host, source.port, &source.uuid);
             return Err(Obstacle::NotYet(format!("{host}:{port} is {uuid}, and '{}' is {wanted}", source.name)));
         }
-        Ok(Peer { executed: set(&executed)?, purged: set(&purged)?, has_tls })
+        Ok(Peer { executed: set(&executed)?, purged: set(&purged)?, is_read_only: read_only != "0", has_tls })
     }
 }
 

@@ -19,6 +19,15 @@ struct Last {
     why: String,
 }
 
+/// What a failure says about the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// Another server, or this one, is not so far yet.
+    Soon,
+    /// Somebody must change something.
+    Later,
+}
+
 impl Trouble {
     pub fn handle_success(&mut self, now: Instant, deed: &Deed) {
         let count = self.count(now, deed);
@@ -28,9 +37,10 @@ impl Trouble {
         self.last = Some(Last { deed: deed.clone(), count: count + 1, done: now, rests_until: now + rest, why });
     }
 
-    pub fn handle_failure(&mut self, now: Instant, deed: &Deed, why: String) {
+    pub fn handle_failure(&mut self, now: Instant, deed: &Deed, why: String, again: Again) {
         let count = self.count(now, deed);
-        let rests_until = now + pause(deed, count);
+        let most = if again == Again::Soon { SOON_PAUSE_MAX } else { PAUSE_MAX };
+        let rests_until = now + pause(deed, count).min(most);
         self.last = Some(Last { deed: deed.clone(), count: count + 1, done: now, rests_until, why });
     }
 
@@ -63,6 +73,7 @@ fn pause(deed: &Deed, count: u32) -> Duration {
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+const SOON_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// A server that must not be writable and is: the next attempt finds it as soon as it answers again.
 const FENCE_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// What has held for so long is no trouble any more.
@@ -77,7 +88,7 @@ mod tests {
         let (mut trouble, mut now) = (Trouble::default(), Instant::now());
         let mut rests = Vec::new();
         for _ in 0..9 {
-            trouble.handle_failure(now, &Deed::Persist, "no".to_string());
+            trouble.handle_failure(now, &Deed::Persist, "no".to_string(), Again::Later);
             let (until, why) = trouble.rest(now, &Deed::Persist).unwrap();
             assert_eq!((why, trouble.rest(now, &Deed::Apply)), ("no", None));
             rests.push((until - now).as_millis());
@@ -99,7 +110,7 @@ mod tests {
         trouble.handle_success(now + FORGOTTEN_AFTER, &Deed::Receive);
         assert_eq!(trouble.rest(now + FORGOTTEN_AFTER, &Deed::Receive), None);
         for _ in 0..20 {
-            trouble.handle_failure(now, &Deed::Fence { why: String::new() }, String::new());
+            trouble.handle_failure(now, &Deed::Fence { why: String::new() }, String::new(), Again::Later);
         }
         let (until, _) = trouble.rest(now, &Deed::Fence { why: "another".to_string() }).unwrap();
         assert_eq!(until - now, FENCE_PAUSE_MAX);

@@ -2,6 +2,7 @@ use super::*;
 use crate::controller::record::Member;
 use crate::controller::record::tests::record as of_two;
 use crate::tablet::hands::view::Channel;
+use crate::tablet::steward::trouble::Again;
 
 const A: &str = "10000000-0000-1000-8000-000000000001";
 const B: &str = "10000000-0000-1000-8000-000000000002";
@@ -318,7 +319,8 @@ fn what_the_primary_has_not_keeps_a_server_out() {
     // Nobody replicates it until it is tried again; then it is as settled as it can be.
     let tried = |deed: Deed| {
         let mut trouble = Trouble::default();
-        (0..9).for_each(|_| trouble.handle_failure(Instant::now(), &deed, "it has executed 1".to_string()));
+        (0..9)
+            .for_each(|_| trouble.handle_failure(Instant::now(), &deed, "it has executed 1".to_string(), Again::Later));
         trouble
     };
     let source = Source::new("b", "b:3306", B).unwrap();
@@ -359,7 +361,7 @@ fn a_server_that_is_not_seen_is_fenced_if_it_may_be_writable() {
 #[test]
 fn what_fails_rests_and_says_why() {
     let mut trouble = Trouble::default();
-    trouble.handle_failure(Instant::now(), &Deed::Apply, "a duplicate key".to_string());
+    trouble.handle_failure(Instant::now(), &Deed::Apply, "a duplicate key".to_string(), Again::Later);
     let resting = Given { trouble: trouble.clone(), ..given("b", steady("b")) };
     let found = verdict(&resting, Own::Seen(Box::new(stopped(replica(A, 9)))));
     assert!(matches!(&found, Verdict::Resting { deed: Deed::Apply, why, .. } if why == "a duplicate key"), "{found:?}");
@@ -367,7 +369,7 @@ fn what_fails_rests_and_says_why() {
     check(Given { trouble, ..given("b", steady("a")) }, writable(), "fence");
     // What cannot be persisted keeps nothing else from being done, and is told.
     let mut trouble = Trouble::default();
-    trouble.handle_failure(Instant::now(), &Deed::Persist, "denied".to_string());
+    trouble.handle_failure(Instant::now(), &Deed::Persist, "denied".to_string(), Again::Later);
     let given = || Given { trouble: trouble.clone(), ..given("b", steady("a")) };
     check(given(), with(read_only(), |view| view.is_persisted = false), "follow a");
     let found = verdict(&given(), Own::Seen(Box::new(with(replica(A, 9), |view| view.is_persisted = false))));
