@@ -1,8 +1,8 @@
-//! Table permissions: which users may read, write and change which tables, beside MySQL's own grants and never instead
-//! of them.
+//! Table permissions as files: into the [`Rules`] that the cores obey, and which file holds now.
 //!
 //! ```toml
 //! unlisted = "allow"                   # tables that no group names: "allow" (usual) or "deny"
+//! exempt = ["root"]                    # for these users none of it counts
 //! [[groups]]
 //! name = "orders"
 //! tables = ["shop.orders", "shop.item%", "log.%"]
@@ -10,12 +10,10 @@
 //! writers = ["web"]                    # may read too
 //! admins = ["owner"]                   # may do everything
 //! ```
-//! Invariant: a table belongs to one group at most: to the one that names it, else to the one with the longest prefix. So
-//! a group for one table is not widened by a group for its schema. Names are compared byte by byte, as MySQL does on Linux
-//! with `lower_case_table_names = 0`.
-//! It knows no SQL: which tables a statement touches is the planner's word.
+//! What the rules mean is `weir_core::permissions`'.
 
 pub mod file;
-pub mod rules;
+pub mod permissions;
 
-pub use rules::{Access, Denied, Rules, Table};
+pub use permissions::Permissions;
+pub use weir_core::permissions::Rules;

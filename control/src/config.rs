@@ -54,6 +54,9 @@ pub struct Config {
     pub monitor: MonitorConfig,
     pub settings: Settings,
     pub log: LogConfig,
+    /// The file of table permissions; None: MySQL's grants alone count.
+    pub permissions: Option<PathBuf>,
+    pub query_log: QueryLogConfig,
 }
 
 /// Where the gate's certificate comes from.
@@ -121,6 +124,19 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryLogConfig {
+    /// None: off.
+    pub file: Option<PathBuf>,
+    /// One of so many statements; 0: none but the slow ones.
+    pub sample: u32,
+    /// 0: none is slow.
+    pub slow_ms: u64,
+    pub shows_literals: bool,
+    pub bytes_max: u64,
+    pub files_kept: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
@@ -141,6 +157,15 @@ impl Config {
             backends: Vec::new(),
             controllers: None,
             grpc_tls: TlsFiles::default(),
+            permissions: None,
+            query_log: QueryLogConfig {
+                file: None,
+                sample: 0,
+                slow_ms: 1_000,
+                shows_literals: false,
+                bytes_max: 100 << 20,
+                files_kept: 5,
+            },
             monitor: MonitorConfig {
                 user: MONITOR_USER.to_string(),
                 password: Secret::empty(),

@@ -45,7 +45,7 @@ fn summary(status: &GateStatus) -> String {
     let counter = |name: &str| status.counters.get(name).copied().unwrap_or(0);
     let mut out = format!(
         "weir {} on {} cores, {state}, up {}, topology {}\nclients come in at {}\n\
-         sessions: {} open, {} waiting, {} pinned; commands: {} primary, {} replica, {} by the gate\n",
+         sessions: {} open, {} waiting, {} pinned; commands: {} primary, {} replica, {} by the gate, {} denied\n",
         status.version,
         status.cores,
         duration(status.uptime_ms),
@@ -57,6 +57,7 @@ fn summary(status: &GateStatus) -> String {
         counter("commands_primary"),
         counter("commands_replica"),
         counter("commands_local"),
+        counter("commands_denied"),
     );
     if !status.cores_silent.is_empty() {
         let cores: Vec<String> = status.cores_silent.iter().map(u32::to_string).collect();

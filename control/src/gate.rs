@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod control;
 pub mod crew;
 pub mod desk;
+pub mod files;
 pub mod gather;
 pub mod keys;
 pub mod roster;
@@ -24,6 +25,7 @@ use cluster::Cluster;
 use control::{Control, Inputs, Order};
 use crew::Crew;
 use desk::Desk;
+use files::Files;
 use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -45,6 +47,8 @@ use weir_core::snapshot::Snapshot;
 #[derive(Debug)]
 pub enum GateError {
     Keys(String),
+    /// Table permissions or the query log.
+    Files(String),
     /// Every backend with its reason.
     NoBackend(Vec<(String, String)>),
     Start(StartError),
@@ -60,7 +64,7 @@ pub enum GateError {
 impl fmt::Display for GateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            GateError::Keys(text) => f.write_str(text),
+            GateError::Keys(text) | GateError::Files(text) => f.write_str(text),
             GateError::NoBackend(reasons) => {
                 f.write_str("no backend can be reached; correct what keeps each away:")?;
                 reasons.iter().try_for_each(|(name, why)| write!(f, "\n  {name}: {why}"))
@@ -151,6 +155,11 @@ impl GateHandle {
         let _ = self.orders.send(Order::Drain);
     }
 
+    /// Reads the permissions now and opens the query log anew. What a SIGHUP does.
+    pub fn reload(&self) {
+        let _ = self.orders.send(Order::Reload);
+    }
+
     /// Waits until a drain has ended, or ends the gate if none was asked for.
     pub fn stop(mut self) {
         self.end();
@@ -172,7 +181,7 @@ impl Drop for GateHandle {
 }
 
 async fn serve(
-    config: Config,
+    mut config: Config,
     orders: mpsc::UnboundedReceiver<Order>,
     started: &mut dyn FnMut(&Addresses),
 ) -> Result<(), GateError> {
@@ -180,8 +189,11 @@ async fn serve(
     let admin = bind(config.admin_listen, "admin_listen (HTTP)", config.admin_is_optional).await?;
     let grpc = bind(config.grpc_listen, "grpc_listen", config.admin_is_optional).await?;
     let began = Instant::now();
-    let mut topology = Topology::new(&config, keys);
     let mut tasks = JoinSet::new();
+    let files = Files::open(&config, &mut tasks).map_err(GateError::Files)?;
+    config.settings.query_log = files::wanted(&config);
+    let mut topology = Topology::new(&config, keys);
+    topology.permit(files.held());
     let (server_tls, client_tls) = grpc_tls(&config).map_err(GateError::Keys)?;
     let (mut crew, mut sights) = Crew::start(&config, client_tls.clone());
     let mut cluster = Cluster::start(&config, client_tls, &mut tasks).map_err(GateError::Keys)?;
@@ -207,7 +219,7 @@ async fn serve(
         let grpc = addresses.grpc.map(|grpc| grpc.to_string()).unwrap_or_default();
         cluster.announce(clients, grpc, desk.clone(), &mut tasks);
     }
-    let control = Control::new(&config, running, topology, desk, crew, cluster, began);
+    let control = Control::new(&config, running, topology, desk, (crew, cluster), files, began);
     control.run(Inputs { sights, asks, orders }).await.map_err(GateError::Machine)
 }
 
@@ -340,18 +352,21 @@ fn announce(addresses: &Addresses) {
 }
 
 async fn forward_signals(orders: mpsc::UnboundedSender<Order>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
         tracing::error!(event = "signals_failed", "signals can't be caught: SIGTERM will end the gate without a drain");
         return;
     };
-    for order in [Order::Drain, Order::Stop] {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if orders.send(order).is_err() {
-            return;
+    let mut ends = [Order::Drain, Order::Stop].into_iter();
+    loop {
+        let order = tokio::select! {
+            _ = terminate.recv() => ends.next(),
+            _ = interrupt.recv() => ends.next(),
+            _ = hangup.recv() => Some(Order::Reload),
+        };
+        match order {
+            Some(order) if orders.send(order).is_ok() => {}
+            _ => return,
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Picture {
     pub replica_lag_ms_max: u32,
     /// None: no controllers are named.
     pub cluster: Option<ClusterPicture>,
+    /// What the control thread counts itself: name, value, explanation.
+    pub own: Vec<(&'static str, u64, &'static str)>,
     /// At most one per core.
     pub reports: Vec<Report>,
 }
@@ -159,7 +161,12 @@ impl Picture {
                 })
                 .collect(),
             pools: self.reports.iter().flat_map(pools).collect(),
-            counters: counters.each().into_iter().map(|(name, value, _)| (name.to_string(), value)).collect(),
+            counters: counters
+                .each()
+                .into_iter()
+                .chain(self.own.iter().copied())
+                .map(|(name, value, _)| (name.to_string(), value))
+                .collect(),
             latencies: LATENCIES.iter().map(|(name, _, pick)| self.latency(name, *pick)).collect(),
             pins: self.reports.iter().flat_map(pins).collect(),
         }
@@ -365,6 +372,7 @@ pub mod tests {
             read_write_splitting: true,
             replica_lag_ms_max: 10,
             cluster: None,
+            own: vec![("query_log_lines", 5, "Lines.")],
             reports: vec![report(0), report(2)],
         }
     }
@@ -373,6 +381,7 @@ pub mod tests {
     fn reports_are_summed_and_missing_ones_named() {
         let status = picture().status();
         assert_eq!((status.cores, status.cores_silent.as_slice()), (3, &[1][..]));
+        assert_eq!(status.counters["query_log_lines"], 5);
         assert_eq!((status.counters["commands"], status.pools.len(), status.pins.len()), (20, 2, 2));
         let backend = &status.latencies[1];
         assert_eq!((backend.name.as_str(), backend.count), ("backend", 2));

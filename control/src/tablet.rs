@@ -21,11 +21,11 @@ pub mod hands;
 pub mod steward;
 
 pub mod admin;
-pub mod permissions;
 pub mod service;
 
 pub mod follower;
 
+use crate::acl::Permissions;
 use crate::client::Options;
 use crate::config::tablet::{Manage, StewardConfig, TabletConfig};
 use crate::controller::client::Lease;
@@ -38,7 +38,6 @@ use admin::Admin;
 use hands::fence::LastResort;
 use hands::{Account, Hands};
 use hub::Hub;
-use permissions::Permissions;
 use registrar::Registrar;
 use service::Service;
 use std::net::SocketAddr;

@@ -13,6 +13,7 @@ use crate::block::{Blocks, Chunk};
 use crate::board::{Board, Glance};
 use crate::link::{Errand, Link};
 use crate::mail::{ControlMail, CoreId, Mail};
+use crate::querylog::Sampler;
 use crate::session::account::{AccountId, Accounts};
 use crate::session::prepared::Texts;
 use crate::session::{Peer, Session};
@@ -133,6 +134,7 @@ pub struct Engine {
     pub(crate) touched: Vec<Key<Wire>>,
     /// Sessions to go on with in this turn.
     pub(crate) runnable: VecDeque<Key<Session>>,
+    pub(crate) sampler: Sampler,
     pub(crate) timers: Timers,
     pub(crate) sweep: Deadline,
     pub(crate) dial_pause: FxHashMap<BackendId, Instant>,
@@ -191,6 +193,7 @@ impl Engine {
             actions: VecDeque::new(),
             touched: Vec::new(),
             runnable: VecDeque::new(),
+            sampler: Sampler::default(),
             timers: Timers::default(),
             sweep: Deadline::default(),
             dial_pause: FxHashMap::default(),

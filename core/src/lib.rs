@@ -9,6 +9,8 @@ pub mod engine;
 pub mod limits;
 pub mod link;
 pub mod mail;
+pub mod permissions;
+pub mod querylog;
 pub mod queue;
 pub mod session;
 pub mod slots;

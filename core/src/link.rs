@@ -69,6 +69,8 @@ pub struct Link {
     /// Something holds on it that not even a reset removes: it is closed instead of shared.
     pub spoiled: bool,
     pub deadline: Deadline,
+    /// Bytes of the reply under way that have gone to the client.
+    pub forwarded: u64,
     /// What the reply to one of the gate's own statements has brought so far.
     pub captured: Vec<u8>,
 }

@@ -1,5 +1,6 @@
 //! What cores say to each other and to the control thread: values, never shared memory.
 
+use crate::querylog::QueryEvent;
 use crate::snapshot::{BackendId, Snapshot};
 use crate::stats::Report;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub enum ControlMail {
         backend: BackendId,
         why: &'static str,
     },
+    /// A statement that the query log wants.
+    Statement(Box<QueryEvent>),
     /// All sessions have ended after a drain.
     Drained,
     /// Nothing of this core's is open on the primary whose mandate ends with this epoch.

@@ -22,6 +22,8 @@ pub mod greet;
 pub mod ids;
 pub mod listing;
 pub mod local;
+pub mod logged;
+pub mod permit;
 pub mod pins;
 pub mod prepared;
 pub mod previous;
@@ -82,6 +84,8 @@ pub struct Session {
     /// Flags of the last OK or EOF that the client was shown.
     pub status: Status,
     pub facts: Facts,
+    /// `NO_BACKSLASH_ESCAPES` is the server's default, to which a reset leads back.
+    pub escapes_off_by_default: bool,
     /// Bytes from the client that no command has used up yet.
     pub inbound: Queue,
     pub phase: Phase,
@@ -342,6 +346,8 @@ pub struct Request {
     pub primary_only: bool,
     pub progress: Progress,
     pub outcome: Outcome,
+    /// What the query log may want of it; None while the log is off.
+    pub log: Option<Box<crate::querylog::Draft>>,
 }
 
 impl Request {
@@ -365,6 +371,8 @@ pub struct Outcome {
     pub last_affected: u64,
     /// Rows of the last result, if it had rows.
     pub rows: Option<u64>,
+    /// Rows of all results.
+    pub all_rows: u64,
     pub insert_id: u64,
     /// A GTID came with it.
     pub gtid: bool,

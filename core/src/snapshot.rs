@@ -3,6 +3,8 @@
 //! Invariant: `backends[i].id == BackendId(i)`, and a backend's index never changes while the gate runs
 //! (a removed one stays with `Health::Gone`), so that cores may keep indices.
 
+use crate::permissions::Permissions;
+use crate::querylog::QueryLogSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -163,6 +165,7 @@ pub struct Settings {
     pub buffer_failover_ms_max: u64,
     /// Waiting time of reads for a replica to reach what the session needs; then the primary answers.
     pub read_after_write_ms_max: u64,
+    pub query_log: QueryLogSettings,
 }
 
 impl Default for Settings {
@@ -194,6 +197,7 @@ impl Default for Settings {
             buffer_window_ms: 10_000,
             buffer_failover_ms_max: 20_000,
             read_after_write_ms_max: 20,
+            query_log: QueryLogSettings::default(),
         }
     }
 }
@@ -234,6 +238,8 @@ pub struct Snapshot {
     pub keys: Keys,
     pub face: Face,
     pub mandate: Mandate,
+    /// None: MySQL's own grants alone count.
+    pub permissions: Option<Permissions>,
 }
 
 impl Snapshot {

@@ -27,6 +27,8 @@ counters! {
     #[doc = "Commands sent to a replica."] commands_replica,
     #[doc = "Commands answered by the gate itself."] commands_local,
     #[doc = "Commands answered with an error made by the gate."] commands_refused,
+    #[doc = "Commands refused by table permissions."] commands_denied,
+    #[doc = "Statements told to the query log, as slow or as a sample."] statements_logged,
     #[doc = "Statements planned from the cache."] plans_cached,
     #[doc = "Statements planned by the lexer."] plans_made,
     #[doc = "Commands that waited in line for a connection."] waits,

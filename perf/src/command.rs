@@ -14,7 +14,7 @@ use crate::load::{self, LoadOptions, Question};
 use crate::null::NullBackend;
 use crate::relay::Relay;
 use crate::table::{Table, number};
-use crate::{compare, consistency, correctness, memory, meter, policies, spread};
+use crate::{compare, consistency, correctness, memory, meter, moves, policies, spread};
 
 pub fn run(mut arguments: Arguments) -> ExitCode {
     let done = match arguments.command().as_deref() {
@@ -27,6 +27,7 @@ pub fn run(mut arguments: Arguments) -> ExitCode {
         Some("sysbench") => correctness::run(arguments),
         Some("consistency") => consistency::run(arguments),
         Some("policies") => policies::run(arguments),
+        Some("moves") => moves::run(arguments),
         Some("help") => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -145,6 +146,8 @@ usage: weir-perf COMMAND [--name value …]
             [--side-rows N] [--load-threads N] [--connections-per-backend N] [--cores N] [--weir FILE] [--json FILE]
   policies  [--policies RANDOM,LEAST_RT,…] [--time S] [--after S] [--slow-ms N] [--rate N] [--sessions N]
             [--by session|config] [--cores N] [--weir FILE]
+  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice] [--durability semi-sync|async]
+            [--workers N] [--pause S] [--cores N] [--weir FILE]
 
 A backend of somebody else's (ADDR) also takes --user, --password, --monitor-user, --monitor-password, --mysqld-pid.
 ";

@@ -192,7 +192,7 @@ fn peer(kind: Kind, listen: SocketAddr, backend: &Backend, folder: &Path) -> Res
 }
 
 /// The gate's program: beside this one, or built there.
-fn weir_program() -> Result<PathBuf, Fault> {
+pub fn weir_program() -> Result<PathBuf, Fault> {
     let own = std::env::current_exe().map_err(|error| Fault::io("finding this program", error))?;
     let folder = own.parent().unwrap_or(Path::new("."));
     let program = folder.join("weir");

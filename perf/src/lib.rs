@@ -24,6 +24,8 @@ pub mod consistency;
 
 pub mod policies;
 
+pub mod moves;
+
 pub mod correctness;
 
 pub mod door;

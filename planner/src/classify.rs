@@ -13,6 +13,7 @@ use crate::facts::Facts;
 use crate::lexer::TokenKind;
 use crate::plan::{Assign, IdSpan, Kind, Local, Plan, Route};
 use crate::reason::Reason;
+use crate::tables::Memo;
 use crate::word::kw;
 
 mod account;
@@ -255,6 +256,7 @@ impl Draft {
             listing: self.listing.filter(|_| statements == 1),
             dropped: if statements == 1 { self.dropped } else { 0 },
             locks: if self.nameless_lock { Box::default() } else { self.locks.into() },
+            memo: Memo::default(),
         }
     }
 }

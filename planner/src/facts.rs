@@ -35,9 +35,11 @@ impl Default for Facts {
 /// How bytes group into characters, as far as it can change what is a quote, a backslash or a space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Charset {
-    /// UTF-8 of any width, ASCII, and the EUC sets: no byte of a character beyond ASCII looks like ASCII punctuation.
+    /// UTF-8 of any width and ASCII: no byte of a character beyond ASCII looks like ASCII punctuation.
     #[default]
     Utf8,
+    /// The EUC sets (`ujis`, `euckr`, `gb2312`): cut as UTF-8 is, with other letters.
+    Euc,
     /// One byte, one character (`latin1`, `cp1251`, …): nothing to group, but some byte above 0x7f is a space.
     Single,
     Gbk,
@@ -54,11 +56,25 @@ impl Charset {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         match name {
             _ if is("utf8mb4") || is("utf8mb3") || is("utf8") || is("ascii") || is("binary") => Charset::Utf8,
-            _ if is("ujis") || is("eucjpms") || is("euckr") || is("gb2312") => Charset::Utf8,
+            _ if is("ujis") || is("eucjpms") || is("euckr") || is("gb2312") => Charset::Euc,
             _ if is("gbk") => Charset::Gbk,
             _ if is("big5") => Charset::Big5,
             _ if is("sjis") || is("cp932") => Charset::Sjis,
             _ if is("gb18030") => Charset::Gb18030,
+            _ => Charset::Single,
+        }
+    }
+
+    /// The same for the number of a collation, as a login has it.
+    pub fn of_collation(id: u8) -> Charset {
+        match id {
+            1 | 84 => Charset::Big5,
+            13 | 88 | 95 | 96 => Charset::Sjis,
+            28 | 87 => Charset::Gbk,
+            248..=250 => Charset::Gb18030,
+            12 | 19 | 24 | 85 | 86 | 91 | 97 | 98 => Charset::Euc,
+            // 0 is what a client says that wants the server's own.
+            0 | 11 | 33 | 45 | 46 | 63 | 65 | 76 | 83 | 192..=247 | 251..=255 => Charset::Utf8,
             _ => Charset::Single,
         }
     }
@@ -80,6 +96,9 @@ mod tests {
         assert_eq!(Charset::of_name("UTF8MB4"), Charset::Utf8);
         assert_eq!(Charset::of_name("cp932"), Charset::Sjis);
         assert_eq!(Charset::of_name("latin1"), Charset::Single);
+        assert_eq!(Charset::of_name("ujis"), Charset::Euc);
+        let collations = [(8, Charset::Single), (28, Charset::Gbk), (45, Charset::Utf8), (255, Charset::Utf8)];
+        assert!(collations.iter().all(|(id, set)| Charset::of_collation(*id) == *set));
         assert!(schema_is_system(b"MySQL") && schema_is_system(b"sys") && !schema_is_system(b"system"));
     }
 }

@@ -90,6 +90,8 @@ pub(crate) struct Lexer<'a> {
     pub(crate) doubt: bool,
     /// A byte beyond ASCII outside of quotes in a single-byte character set.
     pub(crate) odd_bytes: bool,
+    /// A comment names a version later than 8.0: of several servers some may run it.
+    pub(crate) dated: bool,
 }
 
 impl<'a> Lexer<'a> {
@@ -103,6 +105,7 @@ impl<'a> Lexer<'a> {
             hint: None,
             doubt: false,
             odd_bytes: false,
+            dated: false,
         }
     }
 
@@ -240,7 +243,7 @@ impl<'a> Lexer<'a> {
     #[inline]
     fn skip_char(&mut self, first: u8) {
         let len = match self.facts.charset {
-            Charset::Utf8 | Charset::Single => 1,
+            Charset::Utf8 | Charset::Euc | Charset::Single => 1,
             set => char_bytes(set, first, self.peek(1), self.peek(2), self.peek(3)),
         };
         self.skip(len);
@@ -340,7 +343,7 @@ impl<'a> Lexer<'a> {
     fn quoted(&mut self, quote: u8) -> TokenKind {
         self.skip(1);
         let escapes = !self.facts.no_backslash_escapes;
-        let grouped = !matches!(self.facts.charset, Charset::Utf8 | Charset::Single);
+        let grouped = !matches!(self.facts.charset, Charset::Utf8 | Charset::Euc | Charset::Single);
         while let Some(byte) = self.peek(0) {
             if byte == quote {
                 self.skip(1);

@@ -22,6 +22,7 @@
 
 mod cache;
 mod classify;
+#[macro_use]
 mod effects;
 mod facts;
 mod functions;
@@ -31,6 +32,7 @@ pub mod limits;
 mod plan;
 mod reason;
 mod redact;
+pub mod tables;
 pub mod tree;
 pub mod variables;
 mod word;
@@ -43,6 +45,7 @@ pub use hint::{Consistency, Hint, Target};
 pub use plan::{Assign, IdSpan, Kind, Local, Plan, Route, Scope};
 pub use reason::Reason;
 pub use redact::redact;
+pub use tables::{Access, TableUse, Unknown, Uses, tables};
 pub use variables::{Carry, VariableKind, carry, variable_has_wrong_default, variable_is_replayable};
 
 #[cfg(test)]

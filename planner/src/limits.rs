@@ -21,5 +21,11 @@ pub const ASSIGNED_VALUE_BYTES_MAX: usize = 1024;
 /// Bytes of a text that `tree` parses: `sqlparser` needs up to 5 ms for a list of 10,000 values.
 pub const PARSED_TEXT_BYTES_MAX: usize = 16 * 1024;
 
+/// Tables that a text may name before they are not known. The server joins 61 at most.
+pub const TABLES_MAX: usize = 512;
+
+/// Levels of parentheses that are followed to find tables; generated conditions stay below.
+pub const TABLE_LEVELS_MAX: usize = 256;
+
 /// Levels of nesting that `tree` lets the parser follow: what people write stays below, and what is deeper gives no tree.
 pub const PARSED_DEPTH_MAX: usize = 64;

@@ -1,8 +1,10 @@
 //! The plan of one command text: where it may run, what it does, what it asks for.
 
 use crate::effects::{Asks, Effects};
+use crate::facts::Facts;
 use crate::hint::{Hint, Target};
 use crate::reason::Reason;
+use crate::tables::{Memo, Unknown, Uses, tables};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -28,6 +30,26 @@ pub struct Plan {
     pub dropped: u16,
     /// The names of the locks that `GET_LOCK` is called for, as written; empty when one is no literal.
     pub locks: Box<[Box<[u8]>]>,
+    /// The tables of the text, once somebody has asked for them.
+    pub memo: Memo,
+}
+
+impl Plan {
+    /// The tables of the text that this is the plan of, under the same facts. Read at the first call, then remembered.
+    pub fn tables(&self, sql: &[u8], facts: &Facts) -> &Result<Uses, Unknown> {
+        self.memo.uses(|| self.may_be_known().and_then(|()| tables(sql, facts)))
+    }
+
+    /// Err: it does what no text tells the tables of.
+    fn may_be_known(&self) -> Result<(), Unknown> {
+        if self.effects.contains(Effects::UNKNOWN_FUNCTION) {
+            return Err(Unknown("it calls a stored function, which may use any table"));
+        }
+        if self.effects.contains(Effects::UNKNOWN) {
+            return Err(Unknown("the gate does not understand it"));
+        }
+        Ok(())
+    }
 }
 
 /// A call of `CONNECTION_ID()` in the text.

@@ -8,7 +8,7 @@ use crate::{Asks, Charset, Effects, Facts, Local, Plan, plan};
 use std::fmt::Write;
 
 mod broken;
-mod cases;
+pub(crate) mod cases;
 
 /// A plan in the words of the case files, without its reason.
 fn shown(plan: &Plan) -> String {

@@ -189,7 +189,9 @@ fn the_documented_grants_are_enough() {
 /// The text of a refusal is the server's own, for each kind of access that one statement shows.
 #[test]
 fn refusals_are_worded_as_by_the_server() {
-    use weir_control::acl::{Access, Denied, Table, file};
+    use weir_control::acl::file;
+    use weir_core::permissions::{Denied, Table};
+    use weir_planner::Access;
     let lone = Lone::start(53, "log-bin-trust-function-creators=ON\n").unwrap();
     lone.sql(&SCHEMA).unwrap();
     // A right on another table: without any on the schema the server says 1044 to some of these.
@@ -207,26 +209,26 @@ fn refusals_are_worded_as_by_the_server() {
     let rules = "unlisted = \"deny\"";
     let rules = file::read_text(std::path::Path::new("acl.toml"), rules).unwrap();
     let cases = [
-        (Access::Select, "SELECT * FROM weir_agent.t"),
-        (Access::Insert, "INSERT INTO weir_agent.t VALUES (9, 9)"),
-        (Access::Update, "UPDATE weir_agent.t SET v=1"),
-        (Access::Delete, "DELETE FROM weir_agent.t"),
-        (Access::Create, "CREATE TABLE weir_agent.t2 (id INT)"),
-        (Access::Alter, "ALTER TABLE weir_agent.t ADD COLUMN w INT"),
-        (Access::Drop, "DROP TABLE weir_agent.t"),
-        (Access::Index, "CREATE INDEX i ON weir_agent.t (v)"),
-        (Access::CreateView, "CREATE VIEW weir_agent.w AS SELECT * FROM weir_agent.other"),
-        (Access::References, "CREATE TABLE weir_agent.other2 (id INT, FOREIGN KEY (id) REFERENCES weir_agent.t (id))"),
-        (Access::Trigger, "CREATE TRIGGER weir_agent.g BEFORE INSERT ON weir_agent.t FOR EACH ROW SET @x=1"),
+        (Access::SELECT, "SELECT * FROM weir_agent.t"),
+        (Access::INSERT, "INSERT INTO weir_agent.t VALUES (9, 9)"),
+        (Access::UPDATE, "UPDATE weir_agent.t SET v=1"),
+        (Access::DELETE, "DELETE FROM weir_agent.t"),
+        (Access::CREATE, "CREATE TABLE weir_agent.t2 (id INT)"),
+        (Access::ALTER, "ALTER TABLE weir_agent.t ADD COLUMN w INT"),
+        (Access::DROP, "DROP TABLE weir_agent.t"),
+        (Access::INDEX, "CREATE INDEX i ON weir_agent.t (v)"),
+        (Access::CREATE_VIEW, "CREATE VIEW weir_agent.w AS SELECT * FROM weir_agent.other"),
+        (Access::REFERENCES, "CREATE TABLE weir_agent.other2 (id INT, FOREIGN KEY (id) REFERENCES weir_agent.t (id))"),
+        (Access::TRIGGER, "CREATE TRIGGER weir_agent.g BEFORE INSERT ON weir_agent.t FOR EACH ROW SET @x=1"),
     ];
     for (access, statement) in cases {
         let said = poor.run(statement).unwrap_err();
         let name = match access {
-            Access::Create => "t2",
-            Access::CreateView => "w",
+            Access::CREATE => "t2",
+            Access::CREATE_VIEW => "w",
             _ => "t",
         };
-        let ours = rules.check(user, "localhost", &[Table { schema: "weir_agent", name }], access).unwrap_err();
+        let ours = rules.check(user, "localhost", &Table { schema: "weir_agent", name }, access).unwrap_err();
         let weir_control::client::ClientError::Server(said) = said else { panic!("{statement}: {said}") };
         assert_eq!((said.code, said.state.as_str()), (Denied::CODE, Denied::STATE), "{statement}: {said}");
         assert_eq!(said.message, ours.message, "{statement}");

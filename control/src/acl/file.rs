@@ -3,12 +3,12 @@
 //! JSON is read when the name ends with `.json`; its mistakes are told by where they are in the tree, because its values
 //! have no lines.
 
-use super::rules::{EVERYBODY, Group, Pattern, Rules};
 use crate::config::mistake::{Lines, Mistakes, Place, suggestion};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
+use weir_core::permissions::{EVERYBODY, Group, Pattern, Rules};
 
 pub fn read(path: &Path) -> Result<Rules, Mistakes> {
     match std::fs::read_to_string(path) {
@@ -80,12 +80,17 @@ impl Walk<'_> {
         for (key, value) in root {
             match key.get_ref().as_ref() {
                 "unlisted" => {}
+                "exempt" => {
+                    let users = self.users("exempt", value.span(), value.get_ref());
+                    self.rules.exempt(users);
+                }
                 "groups" => match value.get_ref().as_array() {
                     Some(groups) => groups.iter().for_each(|group| self.group(group.span(), group.get_ref())),
                     None => self.wrong(value.span(), "'groups' is a list: write [[groups]] above each".to_string()),
                 },
                 other => {
-                    let text = format!("there is no key '{other}'; {}", suggestion(other, ["unlisted", "groups"]));
+                    let text =
+                        format!("there is no key '{other}'; {}", suggestion(other, ["unlisted", "exempt", "groups"]));
                     self.wrong(key.span(), text);
                 }
             }
@@ -246,8 +251,10 @@ name = \"three\"
 
     #[test]
     fn json_says_the_same() {
-        let text = r#"{"unlisted": "deny", "groups": [{"name": "g", "tables": ["s.%"], "readers": ["r"]}]}"#;
-        let toml = "unlisted = \"deny\"\n[[groups]]\nname = \"g\"\ntables = [\"s.%\"]\nreaders = [\"r\"]\n";
+        let text =
+            r#"{"unlisted": "deny", "exempt": ["a"], "groups": [{"name": "g", "tables": ["s.%"], "readers": ["r"]}]}"#;
+        let toml =
+            "unlisted = \"deny\"\nexempt = [\"a\"]\n[[groups]]\nname = \"g\"\ntables = [\"s.%\"]\nreaders = [\"r\"]\n";
         assert_eq!(read_text(Path::new("a.json"), text), read_text(Path::new("a.toml"), toml));
         assert!(mistakes("a.json", "{\"groups\": [}")[0].starts_with("a.json:1:13: "));
         assert!(

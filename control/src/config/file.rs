@@ -110,6 +110,8 @@ impl Walk<'_> {
             ("gate", "tls_dir") => self.typed.tls_dir = self.path(key, value),
             ("gate", "controllers") => self.typed.controllers = self.text(key, value),
             ("gate", "controllers_cache") => self.typed.controllers_cache = self.path(key, value),
+            ("gate", "permissions") => self.typed.permissions = self.path(key, value),
+            ("query_log", "file") => self.typed.query_log = self.path(key, value),
             ("gate", "grpc_tls_cert") => self.typed.grpc_tls_cert = self.path(key, value),
             ("gate", "grpc_tls_key") => self.typed.grpc_tls_key = self.path(key, value),
             ("gate", "grpc_tls_ca") => self.typed.grpc_tls_ca = self.path(key, value),

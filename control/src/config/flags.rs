@@ -26,6 +26,12 @@ pub struct GateFlags {
     /// A file for their last word, for a start without them.
     #[arg(long, value_name = "FILE")]
     pub controller_cache: Option<PathBuf>,
+    /// A file of table permissions: who may read, write and change which tables; read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub permissions: Option<PathBuf>,
+    /// A file for slow and sampled statements, one JSON line each; see [query_log].
+    #[arg(long, value_name = "FILE")]
+    pub query_log: Option<PathBuf>,
     /// Replicas that a backend names (SHOW REPLICAS) become backends.
     #[arg(long)]
     pub discover: bool,
@@ -125,6 +131,8 @@ impl GateFlags {
         put(&mut typed.log, &self.log, "--log");
         put(&mut typed.controllers, &self.controller, "--controller");
         put(&mut typed.controllers_cache, &self.controller_cache, "--controller-cache");
+        put(&mut typed.permissions, &self.permissions, "--permissions");
+        put(&mut typed.query_log, &self.query_log, "--query-log");
         put(&mut typed.grpc_tls_cert, &self.grpc_tls_cert, "--grpc-tls-cert");
         put(&mut typed.grpc_tls_key, &self.grpc_tls_key, "--grpc-tls-key");
         put(&mut typed.grpc_tls_ca, &self.grpc_tls_ca, "--grpc-tls-ca");

@@ -48,7 +48,7 @@ pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// In the order in which they are printed. `backends` is a list of tables.
-pub const SECTIONS: [&str; 7] = ["gate", "backends", "monitor", "pool", "routing", "limits", "log"];
+pub const SECTIONS: [&str; 8] = ["gate", "backends", "monitor", "pool", "routing", "limits", "log", "query_log"];
 
 macro_rules! number {
     ($section:literal, $name:literal, $min:expr, $max:expr, $($field:ident).+ : $int:ty, $doc:literal) => {
@@ -127,6 +127,11 @@ pub const KEYS: &[Key] = &[
         "gate",
         "grpc_tls_ca",
         "The authority that signs the others' certificates (PEM); with it tablets and controllers are asked by TLS."
+    ),
+    own!(
+        "gate",
+        "permissions",
+        "A file of table permissions (TOML or JSON), read again when it changes: who may read, write and change which tables, beside MySQL's own grants."
     ),
     number!("gate", "blocks_per_core", 64, 1 << 20, memory.blocks_per_core: usize, "Blocks of memory for bytes under way, per core."),
     number!("gate", "block_bytes", 4 << 10, 1 << 20, memory.block_bytes: usize, "Bytes of each."),
@@ -262,4 +267,19 @@ pub const KEYS: &[Key] = &[
             },
         },
     },
+    own!("query_log", "file", "A file for statements, one JSON line each; without it there is no query log."),
+    number!("query_log", "sample", 0, u32::MAX as u64, query_log.sample: u32, "One of so many statements is logged; 0: none but the slow ones."),
+    number!("query_log", "slow_ms", 0, MS_MAX, query_log.slow_ms: u64, "A statement that takes so long is always logged; 0: none is slow."),
+    Key {
+        section: "query_log",
+        name: "literals",
+        doc: "\"redacted\": '?' for each literal and no parameters; \"shown\": as they are, but never in statements about passwords.",
+        kind: Kind::Word {
+            words: &["redacted", "shown"],
+            read: |config| if config.query_log.shows_literals { "shown" } else { "redacted" },
+            write: |config, word| config.query_log.shows_literals = word == "shown",
+        },
+    },
+    number!("query_log", "bytes_max", 64 << 10, 1 << 40, query_log.bytes_max: u64, "The file is rotated before it grows beyond this."),
+    number!("query_log", "files_kept", 0, 1_000, query_log.files_kept: u32, "Rotated files that are kept: file.1, file.2, …"),
 ];

@@ -8,7 +8,7 @@ use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
 use crate::config::{BackendConfig, CONTROLLERS_MAX, Config, ControllersConfig, Tls};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use weir_core::drive::ListenAddress;
 use weir_core::snapshot::Role;
 use weir_net::secret::Secret;
@@ -25,6 +25,7 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     judge.log(&typed);
     judge.controllers(&typed);
     judge.grpc_tls(&typed);
+    judge.files(&typed);
     judge.backends(&typed.backends);
     judge.across(&typed);
     match judge.mistakes.is_empty() {
@@ -228,6 +229,24 @@ impl Judge {
             _ => ServerTls::load(&self.config.grpc_tls).map(drop),
         };
         self.mistakes.keep(&place, outcome);
+    }
+
+    /// Table permissions and the query log; an empty name is none.
+    fn files(&mut self, typed: &Typed) {
+        let named = |given: &Option<Given<PathBuf>>| given.clone().filter(|given| !given.value.as_os_str().is_empty());
+        if let Some(Given { value, place }) = named(&typed.permissions) {
+            if let Err(found) = crate::acl::file::read(&value) {
+                found.0.iter().for_each(|mistake| self.mistakes.add(&place, mistake.to_string()));
+            }
+            self.config.permissions = Some(value);
+        }
+        self.config.query_log.file = named(&typed.query_log).map(|given| given.value);
+        // Its usual values may stand there without one.
+        let is_usual = self.config.query_log == Config::defaults(Vec::new()).query_log;
+        let set = typed.plain.iter().rev().find(|(key, _)| key.section == "query_log");
+        if let (None, false, Some((_, given))) = (&self.config.query_log.file, is_usual, set) {
+            self.mistakes.add(&given.place, "there is no query log to be set up: name its file in [query_log]");
+        }
     }
 
     fn backends(&mut self, typed: &[TypedBackend]) {

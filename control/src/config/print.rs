@@ -82,6 +82,8 @@ fn show_own(name: &str, config: &Config) -> String {
         "tls_dir" => file(|tls| if let Tls::Folder(folder) = tls { Some(folder) } else { None }),
         "controllers" => text(&config.controllers.as_ref().map(|all| all.addresses.join(",")).unwrap_or_default()),
         "controllers_cache" => path(config.controllers.as_ref().and_then(|all| all.cache.as_ref())),
+        "permissions" => path(config.permissions.as_ref()),
+        "file" => path(config.query_log.file.as_ref()),
         "grpc_tls_cert" => path(config.grpc_tls.cert.as_ref()),
         "grpc_tls_key" => path(config.grpc_tls.key.as_ref()),
         "grpc_tls_ca" => path(config.grpc_tls.ca.as_ref()),

@@ -222,6 +222,20 @@ fn tablets_stand_for_backends_and_contradict_an_address() {
 }
 
 #[test]
+fn permissions_and_the_query_log_are_files() {
+    let backend = "[[backends]]\naddress = \"127.0.0.1\"\n";
+    let text = "[query_log]\nfile = \"q.log\"\nsample = 10\nliterals = \"shown\"\n";
+    let config = judged(&format!("{backend}{text}"), &GateFlags::default()).unwrap();
+    assert!(config.query_log.file.as_ref().unwrap().ends_with("q.log"));
+    assert_eq!((config.query_log.sample, config.query_log.slow_ms, config.query_log.shows_literals), (10, 1_000, true));
+    assert!(print::print(&config).contains("q.log\"\n") && print::print(&config).contains("\nsample = 10\n"));
+    let found = mistakes(&format!("{backend}[query_log]\nsample = 10\n"));
+    assert!(found[0].starts_with("w.toml:4:10: there is no query log"), "{found:?}");
+    let found = mistakes(&format!("{backend}[gate]\npermissions = \"/nowhere/acl.toml\"\n"));
+    assert!(found[0].starts_with("w.toml:4:15: /nowhere/acl.toml: cannot be read"), "{found:?}");
+}
+
+#[test]
 fn controllers_stand_for_backends() {
     let flags = GateFlags { controller: Some("c1:7506,127.0.0.1:7506".to_string()), ..GateFlags::default() };
     let config = judged("[gate]\ncontrollers_cache = \"word\"\n", &flags).unwrap();

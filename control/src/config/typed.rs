@@ -17,6 +17,8 @@ pub struct Typed {
     pub backends: Vec<TypedBackend>,
     pub controllers: Option<Given<String>>,
     pub controllers_cache: Option<Given<PathBuf>>,
+    pub permissions: Option<Given<PathBuf>>,
+    pub query_log: Option<Given<PathBuf>>,
     pub grpc_tls_cert: Option<Given<PathBuf>>,
     pub grpc_tls_key: Option<Given<PathBuf>>,
     pub grpc_tls_ca: Option<Given<PathBuf>>,

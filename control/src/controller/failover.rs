@@ -12,9 +12,12 @@
 //! record does not say. So a controller that dies in the middle is followed by one that finds all it needs in the
 //! record. A new primary is named only when the former one is fenced, and is sure to have stopped taking writes.
 
+pub mod settings;
+
 pub mod sight;
 
 pub mod choice;
+pub mod order;
 pub mod verdict;
 
 pub mod coordinator;
@@ -24,5 +27,5 @@ pub mod events;
 pub mod scout;
 pub mod shell;
 
-pub use coordinator::Settings;
+pub use settings::Settings;
 pub use shell::Shell;

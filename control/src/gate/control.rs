@@ -6,6 +6,7 @@
 use super::cluster::Cluster;
 use super::crew::Crew;
 use super::desk::{Ask, Desk};
+use super::files::Files;
 use super::gather::{Gather, Gathered};
 use crate::config::{BackendConfig, Config, address};
 use crate::monitor::discover::Replica;
@@ -24,6 +25,7 @@ use weir_core::mail::{ControlMail, Level, Mail};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     Drain,
+    Reload,
     Stop,
     StopUnlessDraining,
 }
@@ -40,6 +42,7 @@ pub struct Control {
     desk: Desk,
     crew: Crew,
     cluster: Option<Cluster>,
+    files: Files,
     /// What discovery could not use, so that it is told once.
     passed_over: Vec<String>,
     began: Instant,
@@ -67,8 +70,8 @@ impl Control {
         running: Running,
         topology: Topology,
         desk: Desk,
-        crew: Crew,
-        cluster: Option<Cluster>,
+        (crew, cluster): (Crew, Option<Cluster>),
+        files: Files,
         began: Instant,
     ) -> Control {
         desk.set_ready(topology.is_usable());
@@ -79,6 +82,7 @@ impl Control {
             desk,
             crew,
             cluster,
+            files,
             passed_over: Vec::new(),
             began,
             read_write_splitting: config.settings.read_write_splitting,
@@ -111,6 +115,10 @@ impl Control {
                 }
                 () = Cluster::changed(&mut self.cluster) => {
                     self.handle_cluster();
+                    self.publish();
+                }
+                () = self.files.changed() => {
+                    self.topology.permit(self.files.held());
                     self.publish();
                 }
                 Some(ask) = inputs.asks.recv() => self.handle_ask(ask),
@@ -159,6 +167,7 @@ impl Control {
                     tracing::debug!(event = "backend_suspected", core, backend = backend.0, why);
                     self.crew.nudge(usize::from(backend.0));
                 }
+                ControlMail::Statement(event) => self.files.log(&event),
                 ControlMail::Drained => self.handle_drained(core),
                 ControlMail::HandedOver { epoch } => {
                     let cores = self.running.cores();
@@ -259,6 +268,7 @@ impl Control {
             read_write_splitting: self.read_write_splitting,
             replica_lag_ms_max: self.replica_lag_ms_max,
             cluster: self.cluster.as_ref().map(Cluster::picture),
+            own: self.files.counters(self.running.inbox().statements_dropped()),
             reports,
         }
     }
@@ -266,6 +276,7 @@ impl Control {
     fn handle_order(&mut self, order: Order) {
         match (order, &self.life) {
             (Order::Drain, Life::Serving) => self.drain(),
+            (Order::Reload, _) => self.files.reload(),
             (Order::Drain, _) | (Order::StopUnlessDraining, Life::Draining { .. }) => {}
             (Order::Stop | Order::StopUnlessDraining, _) => self.life = Life::Over,
         }

@@ -13,6 +13,7 @@ pub fn render(picture: &Picture) -> String {
     let mut out = String::with_capacity(16 << 10);
     put_gate(&mut out, picture);
     put_counters(&mut out, picture);
+    put_own(&mut out, picture);
     put_backends(&mut out, picture);
     put_pools(&mut out, picture);
     put_latencies(&mut out, picture);
@@ -52,6 +53,15 @@ fn put_counters(out: &mut String, picture: &Picture) {
             let (_, value, _) = report.counters.each()[at];
             line(out, &name, &[("core", &report.core.to_string())], value);
         }
+    }
+}
+
+/// What the control thread counts itself.
+fn put_own(out: &mut String, picture: &Picture) {
+    for (name, value, help) in &picture.own {
+        let name = format!("weir_{name}_total");
+        head(out, &name, "counter", help);
+        line(out, &name, &[], value);
     }
 }
 

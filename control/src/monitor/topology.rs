@@ -15,6 +15,7 @@ use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
 use crate::controller::record::Wanted;
 use std::sync::Arc;
+use weir_core::permissions::Permissions;
 use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Mandate, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
 
@@ -29,6 +30,9 @@ pub struct Topology {
     face: Face,
     /// Who may be primary, if somebody decides that.
     ordained: Option<Ordained>,
+    permissions: Option<Permissions>,
+    /// Something else than a backend has changed.
+    is_changed: bool,
     /// What the last snapshot said.
     told: Vec<Told>,
     told_mandate: Mandate,
@@ -87,6 +91,8 @@ impl Topology {
             keys,
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
             ordained: None,
+            permissions: None,
+            is_changed: false,
             told: Vec::new(),
             told_mandate: Mandate::default(),
         }
@@ -104,6 +110,11 @@ impl Topology {
     pub fn ordain(&mut self, ordained: Ordained) {
         self.ordained = Some(ordained);
         self.judge_roles();
+    }
+
+    /// What the gate's users may do from the next snapshot on.
+    pub fn permit(&mut self, permissions: Option<Permissions>) {
+        (self.permissions, self.is_changed) = (permissions, true);
     }
 
     /// Weight, zone and what it may become are from now on those of `config`.
@@ -252,7 +263,9 @@ impl Topology {
     pub fn news(&mut self) -> Option<Arc<Snapshot>> {
         let told: Vec<Told> = self.entries.iter().map(|entry| entry.told(&self.settings)).collect();
         let (face, mandate) = (self.face_now(), self.mandate());
-        if self.generation > 0 && told == self.told && face == self.face && mandate == self.told_mandate {
+        let is_same = told == self.told && face == self.face && mandate == self.told_mandate;
+        let is_changed = std::mem::take(&mut self.is_changed) || !is_same;
+        if self.generation > 0 && !is_changed {
             return None;
         }
         (self.told, self.face, self.told_mandate) = (told, face, mandate);
@@ -267,6 +280,7 @@ impl Topology {
             settings: self.settings.clone(),
             keys: self.keys.clone(),
             face: self.face.clone(),
+            permissions: self.permissions.clone(),
             mandate: self.mandate(),
         }
     }
@@ -276,13 +290,7 @@ impl Topology {
         let Some(ordained) = &self.ordained else { return Mandate::default() };
         let name = ordained.primary.as_deref();
         let at = self.entries.iter().position(|entry| !entry.is_gone && Some(&*entry.config.name) == name);
-        Mandate {
-            epoch: ordained.epoch,
-            holder: at.map(|at| BackendId(at as u16)),
-            uuid: at.and_then(|at| self.entries[at].uuid_bytes()),
-            is_ending: ordained.is_ending,
-            is_planned: ordained.is_planned,
-        }
+        ordained.mandate(at.map(|at| (BackendId(at as u16), self.entries[at].uuid_bytes())))
     }
 
     pub fn generation(&self) -> u64 {

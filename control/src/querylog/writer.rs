@@ -1,6 +1,5 @@
 //! The writer: what is kept of the events, and the thread that writes them.
 
-use super::event::QueryEvent;
 use super::file::LogFile;
 use super::line::{self, Beside, Literals};
 use std::path::PathBuf;
@@ -9,14 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
+use weir_core::querylog::QueryEvent;
 
 #[derive(Clone, Debug)]
 pub struct QueryLogOptions {
     pub path: PathBuf,
-    /// One of so many statements; 0: none but the slow ones.
+    /// Of how many statements one was sampled.
     pub sample: u32,
-    /// A statement that took so long is always logged; 0: none is slow.
-    pub slow_ms: u64,
     pub literals: Literals,
     /// Rotated when the next line would pass it.
     pub bytes_max: u64,
@@ -27,8 +25,6 @@ pub struct QueryLogOptions {
 
 pub struct QueryLog {
     options: QueryLogOptions,
-    /// Of the statements that are not slow.
-    seen: u32,
     queue: Option<SyncSender<Order>>,
     counts: Arc<Counts>,
     thread: Option<JoinHandle<()>>,
@@ -68,28 +64,15 @@ impl QueryLog {
         };
         let thread = std::thread::Builder::new().name("weir-querylog".to_string()).spawn(body);
         let thread = thread.map_err(|error| format!("the query log's thread cannot start: {error}"))?;
-        Ok(QueryLog { options, seen: 0, queue: Some(queue), counts, thread: Some(thread) })
+        Ok(QueryLog { options, queue: Some(queue), counts, thread: Some(thread) })
     }
 
-    /// Never waits.
-    pub fn offer(&mut self, at: SystemTime, event: &QueryEvent) {
-        let is_slow = self.options.slow_ms > 0 && event.total_us() >= self.options.slow_ms.saturating_mul(1_000);
-        if !is_slow && !self.is_sampled() {
-            return;
-        }
-        let sampled_from = if is_slow { 1 } else { self.options.sample };
+    /// Never waits. The core has chosen it: it is slow, or a sample.
+    pub fn offer(&self, at: SystemTime, event: &QueryEvent) {
+        let sampled_from = if event.is_slow { 1 } else { self.options.sample };
         let dropped = self.counts.dropped.load(Ordering::Relaxed);
-        let line = line::write(event, self.options.literals, Beside { at, is_slow, sampled_from, dropped });
+        let line = line::write(event, self.options.literals, Beside { at, sampled_from, dropped });
         self.send(Order::Line(line));
-    }
-
-    /// Every n-th: cheap, and exact in the long run.
-    fn is_sampled(&mut self) -> bool {
-        if self.options.sample == 0 {
-            return false;
-        }
-        self.seen = (self.seen + 1) % self.options.sample;
-        self.seen == 0
     }
 
     /// After a rotation by somebody else.

@@ -4,8 +4,8 @@
 
 use super::admin::{self, Admin, Caller};
 use super::hub::Hub;
-use super::permissions::Permissions;
 use super::wire::{Writer, refusal};
+use crate::acl::Permissions;
 use crate::client::{ClientError, Reply};
 use crate::grpc::proto;
 use proto::tablet_server::{Tablet, TabletServer};

@@ -11,7 +11,7 @@ use crate::time::Instant;
 use crossbeam::queue::SegQueue;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How far the gate's life has come, for its cores. Only ever grows.
@@ -33,6 +33,9 @@ pub struct Exchange {
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     stage: AtomicU8,
     control: SegQueue<(usize, ControlMail)>,
+    /// Events of the query log among them, and those that found no room.
+    statements: AtomicUsize,
+    statements_dropped: AtomicU64,
     control_bell: Bell,
 }
 
@@ -58,6 +61,8 @@ impl Exchange {
             snapshot: Mutex::new(None),
             stage: AtomicU8::new(Stage::Serving as u8),
             control: SegQueue::new(),
+            statements: AtomicUsize::new(0),
+            statements_dropped: AtomicU64::new(0),
             control_bell: Bell::new(Wait::Poll)?,
         })
     }
@@ -124,8 +129,15 @@ impl Exchange {
         }
     }
 
-    /// From a core to the control thread.
+    /// From a core to the control thread. Of the query log's events only so many wait there; the others are counted.
     pub fn tell(&self, core: usize, mail: ControlMail) {
+        if matches!(mail, ControlMail::Statement(_)) {
+            if self.statements.load(Ordering::Relaxed) >= STATEMENTS_MAX {
+                self.statements_dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            self.statements.fetch_add(1, Ordering::Relaxed);
+        }
         self.control.push((core, mail));
         self.control_bell.ring();
     }
@@ -145,16 +157,58 @@ impl ControlInbox {
     /// The next mail and the core that it comes from. None also makes the descriptor unreadable until there is more:
     /// call it until None after each wake-up.
     pub fn try_recv(&self) -> Option<(usize, ControlMail)> {
-        if let Some(mail) = self.exchange.control.pop() {
-            return Some(mail);
+        self.pop().or_else(|| {
+            self.exchange.control_bell.hush();
+            self.pop()
+        })
+    }
+
+    fn pop(&self) -> Option<(usize, ControlMail)> {
+        let (core, mail) = self.exchange.control.pop()?;
+        if matches!(mail, ControlMail::Statement(_)) {
+            self.exchange.statements.fetch_sub(1, Ordering::Relaxed);
         }
-        self.exchange.control_bell.hush();
-        self.exchange.control.pop()
+        Some((core, mail))
+    }
+
+    /// Events of the query log that found no room since the start.
+    pub fn statements_dropped(&self) -> u64 {
+        self.exchange.statements_dropped.load(Ordering::Relaxed)
     }
 }
 
 impl AsRawFd for ControlInbox {
     fn as_raw_fd(&self) -> RawFd {
         self.exchange.control_bell.as_raw_fd()
+    }
+}
+
+/// Events of the query log that wait for the control thread, about 5 KiB each at most. Cores may pass it by one each.
+const STATEMENTS_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A control thread that takes nothing costs events, not memory; other mail always comes through.
+    #[test]
+    fn only_so_many_events_wait() {
+        let exchange = Arc::new(Exchange::new(1).unwrap());
+        let inbox = ControlInbox::new(exchange.clone());
+        let tell = || exchange.tell(0, ControlMail::Statement(Box::default()));
+        (0..STATEMENTS_MAX + 3).for_each(|_| tell());
+        exchange.tell(0, ControlMail::Drained);
+        assert_eq!(inbox.statements_dropped(), 3);
+        assert!(matches!(inbox.try_recv(), Some((0, ControlMail::Statement(_)))));
+        tell();
+        tell();
+        assert_eq!(inbox.statements_dropped(), 4);
+        let mut left = 0;
+        while inbox.try_recv().is_some() {
+            left += 1;
+        }
+        assert_eq!(left, STATEMENTS_MAX + 1);
+        tell();
+        assert_eq!(inbox.statements_dropped(), 4);
     }
 }

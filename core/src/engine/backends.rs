@@ -146,6 +146,7 @@ impl Engine {
             bare: false,
             spoiled: false,
             deadline: Default::default(),
+            forwarded: 0,
             captured: Vec::new(),
         });
         self.wires[wire].owner = crate::wire::Owner::Backend(link);
@@ -265,7 +266,11 @@ impl Engine {
             schemas.insert(schema);
             sets.insert(set);
         };
-        self.sessions.iter().for_each(|(_, s)| uses(s.schema, s.state));
+        for (_, s) in self.sessions.iter() {
+            uses(s.schema, s.state);
+            // Those with a text of their own have it from nowhere else.
+            s.statements.values().for_each(|statement| uses(statement.text.schema, statement.text.state));
+        }
         self.texts.homes().for_each(|(schema, set)| uses(schema, set));
         for (_, link) in self.links.iter() {
             uses(link.schema, link.state);

@@ -106,7 +106,9 @@ impl Engine {
     /// The answer: all that were asked for go on with it.
     pub(crate) fn index_answered(&mut self, link: Key<Link>) {
         let values = last_row(&std::mem::take(&mut self.links[link].captured));
-        let set = values.first().and_then(|text| GtidSet::parse(text).ok()).map(Arc::new);
+        let set = values.first().and_then(|text| GtidSet::parse(text).ok());
+        // Without GTIDs nobody can say what a replica lacks.
+        let set = set.filter(|set| !set.is_empty()).map(Arc::new);
         self.index.stage = Stage::Idle;
         self.links[link].lessee = None;
         self.arm_link(link, crate::time::Instant::NEVER);

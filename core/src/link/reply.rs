@@ -165,6 +165,7 @@ impl Engine {
             && let Some(wire) = self.client_wire(link)
         {
             let part = self.blocks.share(chunk, cursor.from..cursor.at);
+            self.links[link].forwarded += part.len() as u64;
             self.wires[wire].out.push(&mut self.blocks, part);
             self.touch(wire);
             let feeder = self.links[link].wire;
@@ -177,6 +178,7 @@ impl Engine {
     fn forward_held(&mut self, link: Key<Link>) {
         if let Some(wire) = self.client_wire(link) {
             let held = self.links[link].scan.held().to_vec();
+            self.links[link].forwarded += held.len() as u64;
             self.say(wire, &held);
             self.answering(link);
         }
@@ -185,6 +187,7 @@ impl Engine {
     /// A packet of the gate's making, in the reply's place and with its sequence number.
     pub(crate) fn to_client(&mut self, link: Key<Link>, packet: &[u8]) {
         if let Some(wire) = self.client_wire(link) {
+            self.links[link].forwarded += packet.len() as u64;
             self.say(wire, packet);
             self.answering(link);
         }

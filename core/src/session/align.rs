@@ -241,6 +241,7 @@ impl Engine {
         let l = &mut self.links[link];
         l.goes_on = l.undisturbed && l.last_session == Some(session);
         l.undisturbed = true;
+        l.forwarded = 0;
         l.last_session = Some(session);
         let eof_wanted = !self.sessions[session].caps.contains(weir_net::flags::Capabilities::DEPRECATE_EOF);
         if l.expects.len() == 1 {

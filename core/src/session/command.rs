@@ -94,6 +94,7 @@ impl Engine {
             primary_only: false,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
+            log: None,
         };
         if let (Some(why), false) = (lost, command == Command::Quit as u8) {
             return self.refuse(session, request, &why);
@@ -137,16 +138,18 @@ impl Engine {
             Command::SetOption => self.set_option(session, request),
             Command::InitDb => self.route_to(session, request, Route::Any),
             Command::ProcessKill => self.kill_command(session, request),
-            Command::FieldList
-            | Command::Statistics
-            | Command::ProcessInfo
-            | Command::Debug
-            | Command::Refresh
-            | Command::CreateDb
-            | Command::DropDb => self.route_to(session, request, Route::Primary),
-            Command::RegisterSlave | Command::BinlogDump | Command::BinlogDumpGtid => {
+            Command::Statistics | Command::ProcessInfo | Command::Debug | Command::Refresh => {
                 self.route_to(session, request, Route::Primary)
             }
+            Command::FieldList
+            | Command::CreateDb
+            | Command::DropDb
+            | Command::RegisterSlave
+            | Command::BinlogDump
+            | Command::BinlogDumpGtid => match self.command_forbidden(session, &request) {
+                Some(why) => self.refuse(session, request, &why),
+                None => self.route_to(session, request, Route::Primary),
+            },
             Command::Clone => self.refuse(session, request, &Refusal::CloneRefused),
             _ => self.refuse(session, request, &Refusal::UnknownCommand),
         }
@@ -204,6 +207,7 @@ impl Engine {
             return;
         }
         self.counters.commands_local += 1;
+        self.log_answered(session, &request, payload);
         if request.body != Body::Whole {
             // Its bytes are still to come, and would be taken for the next command: it ends here.
             self.say_packet(session, 1, payload);
@@ -223,12 +227,13 @@ impl Engine {
     /// Answers a command that was not sent anywhere with an error of the gate's own.
     pub(crate) fn refuse(&mut self, session: Key<Session>, request: Request, why: &Refusal) {
         self.counters.commands_refused += 1;
+        let payload = why.payload();
+        self.log_answered(session, &request, &payload);
         if request.body != Body::Whole {
             return self.part_with(session, 1, why);
         }
         let mut request = request;
         request.kept.clear(&mut self.blocks);
-        let payload = why.payload();
         if self.without_reply(session, &request, &payload) {
             return;
         }

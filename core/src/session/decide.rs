@@ -9,6 +9,8 @@
 use crate::engine::Engine;
 use crate::limits::STREAMED_TEXT_BYTES;
 use crate::link::Link;
+use crate::querylog::{Draft, STATEMENT_BYTES_MAX};
+use crate::session::permit::unknown_memo;
 use crate::session::pins::Reasons;
 use crate::session::previous::{ABOUT_PREVIOUS, Place, keeps_diagnostics};
 use crate::session::refuse::Refusal;
@@ -17,7 +19,7 @@ use crate::session::{Body, InsertId, Phase, Request, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::Role;
 use std::rc::Rc;
-use weir_net::command::query_text;
+use weir_net::command::{Command, query_text};
 use weir_net::flags::{Capabilities, Status};
 use weir_net::packet::HEADER_BYTES;
 use weir_planner::{Asks, Effects, Plan, Route, Target};
@@ -41,15 +43,19 @@ impl Engine {
     pub(crate) fn query(&mut self, session: Key<Session>, request: Request) {
         let mut copy = Vec::new();
         let planned = self.plan_query(session, &request, &mut copy);
-        let plan = match planned {
-            Ok(plan) => plan,
+        let (plan, log) = match planned {
+            Ok(planned) => planned,
             Err(what) => return self.refuse(session, request, &Refusal::MalformedCommand(what)),
         };
-        let request = Request { route: plan.route, plan: Some(plan.clone()), ..request };
+        let request = Request { route: plan.route, plan: Some(plan.clone()), log, ..request };
         if plan.route == Route::Local {
             return self.answer_locally(session, request, &plan);
         }
         if let Some(why) = unanswerable(&plan) {
+            return self.refuse(session, request, &why);
+        }
+        let schema = self.sessions[session].schema;
+        if let Some(why) = self.forbidden(session, &plan, schema) {
             return self.refuse(session, request, &why);
         }
         let request = self.with_ids(session, request, &plan);
@@ -61,7 +67,8 @@ impl Engine {
         session: Key<Session>,
         request: &Request,
         copy: &mut Vec<u8>,
-    ) -> Result<Rc<Plan>, &'static str> {
+    ) -> Result<(Rc<Plan>, Option<Box<Draft>>), &'static str> {
+        let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);
         if request.body != Body::Whole {
             // The planner sees the beginning only, and says so by not understanding it.
             let len = HEADER_BYTES + STREAMED_TEXT_BYTES;
@@ -70,7 +77,12 @@ impl Engine {
             plan.route = Route::Primary;
             plan.local = None;
             plan.effects = plan.effects | Effects::UNKNOWN | Effects::WRITES;
-            return Ok(Rc::new(plan));
+            plan.memo = unknown_memo();
+            let (settings, facts) = (self.snapshot.settings.query_log, self.sessions[session].facts);
+            let kept = if settings.is_on() { text.len().min(STATEMENT_BYTES_MAX + 1) } else { 0 };
+            let begin = text[..kept].to_vec();
+            let log = self.sampler.begin(&settings, self.now, "query", &begin, &facts, in_transaction);
+            return Ok((Rc::new(plan), log));
         }
         let caps = self.sessions[session].caps;
         let facts = self.sessions[session].facts;
@@ -89,7 +101,13 @@ impl Engine {
         } else {
             payload
         };
-        Ok(self.plans.plan(text, &facts))
+        let plan = self.plans.plan(text, &facts);
+        if self.snapshot.permissions.is_some() && plan.local.is_none() {
+            plan.tables(text, &facts);
+        }
+        let log =
+            self.sampler.begin(&self.snapshot.settings.query_log, self.now, "query", text, &facts, in_transaction);
+        Ok((plan, log))
     }
 
     /// Sends the request on its way: on the connection that the session holds, or to the backend that fits.
@@ -188,7 +206,11 @@ impl Engine {
         if asks.intersects(ABOUT_PREVIOUS) {
             return self.previous_statement_is_known(session, request);
         }
-        if keeps_diagnostics(request.command) {
+        // Long data is of no use where its execute may not run: what a replica knew of the previous statement is given up.
+        let on_replica = self.sessions[session]
+            .lease
+            .is_some_and(|link| self.snapshot.backend(self.links[link].backend).role == Role::Replica);
+        if keeps_diagnostics(request.command) && !(request.command == Command::StmtSendLongData && on_replica) {
             return Ok(());
         }
         let s = &mut self.sessions[session];

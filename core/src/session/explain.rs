@@ -30,6 +30,7 @@ impl Engine {
             primary_only: false,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
+            log: None,
         };
         let backend = held.or_else(|| match self.place_for(session, &request) {
             Place::Backend(backend) => Some(backend),

@@ -29,6 +29,7 @@ impl Engine {
                     self.waiters.remove(&ticket);
                 }
                 request.kept.clear(&mut self.blocks);
+                self.log_cut_off(&gone, &request);
             }
             Phase::Verify(verify) => {
                 if let Some(ticket) = verify.ticket {
@@ -41,6 +42,7 @@ impl Engine {
             | Phase::Feeding(mut request, _)
             | Phase::Killing(mut request, _) => {
                 request.kept.clear(&mut self.blocks);
+                self.log_cut_off(&gone, &request);
             }
             Phase::Greet(_) | Phase::Ready | Phase::Asking | Phase::Farewell => {}
         }

@@ -172,6 +172,7 @@ impl Engine {
         let s = &mut self.sessions[session];
         s.caps = login.capabilities.intersect(crate::engine::OFFERED | Capabilities::SSL);
         s.charset = login.charset;
+        s.facts.charset = weir_planner::Charset::of_collation(login.charset);
         s.attributes = Rc::from(login.attributes.clone());
         s.schema = self.states.schema(login.schema.as_deref().unwrap_or(b""));
         s.facts.multi_statements = s.caps.contains(Capabilities::MULTI_STATEMENTS);
@@ -283,6 +284,7 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         state: Default::default(),
         status: Status::AUTOCOMMIT,
         facts: Facts::default(),
+        escapes_off_by_default: false,
         inbound: Default::default(),
         phase: Phase::Greet(Greet::Login),
         lease: None,

@@ -101,6 +101,7 @@ impl Engine {
             Shape::Is(column) => Column { name, ..*column },
         });
         put_result(&mut bytes, 1, caps, EofPacket { warnings, status }, &columns.collect::<Vec<_>>(), &table.rows);
+        self.log_rows(session, &request, table.rows.len(), bytes.len());
         self.say(wire, &bytes);
         self.rest(session);
     }
@@ -219,6 +220,8 @@ impl Engine {
             multi_statements: s.facts.multi_statements,
             system_schema: s.facts.system_schema,
             server_version: s.facts.server_version,
+            charset: weir_planner::Charset::of_collation(s.charset),
+            no_backslash_escapes: s.escapes_off_by_default,
             ..Default::default()
         };
         s.status = weir_net::flags::Status::AUTOCOMMIT;
@@ -256,6 +259,7 @@ impl Engine {
         s.facts.system_schema = weir_planner::schema_is_system(asked.schema);
         if asked.charset != 0 {
             s.charset = asked.charset as u8;
+            s.facts.charset = weir_planner::Charset::of_collation(s.charset);
         }
         s.class = self.classes.intern(s.class_wanted());
         let mut auth = Box::new(ServerAuth::new(s.nonce, channel, Some(&rsa)));

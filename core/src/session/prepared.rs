@@ -12,12 +12,14 @@ use crate::session::ClassId;
 use crate::state::{SchemaId, StateId};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
-use weir_planner::Plan;
+use weir_planner::{Facts, Plan};
 
 /// One of a session's statements.
 pub struct Statement {
     pub text: Rc<Text>,
     pub plan: Rc<Plan>,
+    /// Those that it was planned with.
+    pub facts: Facts,
     pub params: u16,
     /// The parameter types of the first execute: later ones leave them out.
     pub types: Option<Rc<[u8]>>,

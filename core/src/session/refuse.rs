@@ -1,6 +1,7 @@
 //! The one place where what went wrong becomes what the client sees: code, SQLSTATE and a sentence that says what to do.
 
 use crate::engine::moves::Unbuffered;
+use crate::permissions::Denied;
 use weir_net::outcome::ErrPacket;
 
 /// Why the gate itself answers with an error. What a backend says is passed on instead, untouched.
@@ -69,6 +70,17 @@ pub enum Refusal {
         value: String,
     },
     BadShow(String),
+    /// By table permissions, in the server's words.
+    TableDenied(String),
+    SchemaDenied {
+        user: String,
+        schema: String,
+    },
+    TablesUnknown {
+        user: String,
+        host: String,
+        why: &'static str,
+    },
 }
 
 impl Refusal {
@@ -174,6 +186,20 @@ impl Refusal {
                 b"42000",
                 format!("SHOW WEIR {what} is not known: use STATUS, BACKENDS, POOLS, SESSIONS or PINS"),
             ),
+            R::TableDenied(message) => (Denied::CODE, b"42000", message.clone()),
+            // The server names the account's host here, which only it knows; this is the usual one.
+            R::SchemaDenied { user, schema } => {
+                (1044, b"42000", format!("Access denied for user '{user}'@'%' to database '{schema}'"))
+            }
+            R::TablesUnknown { user, host, why } => (
+                1227,
+                b"42000",
+                format!(
+                    "Access denied; the gate's table permissions let user '{user}'@'{host}' run only statements whose \
+                     tables can be known, and of this one they cannot: {why}. Send its parts as plain statements, or \
+                     name the user under 'exempt' in the file of permissions"
+                ),
+            ),
         }
     }
 
@@ -223,6 +249,9 @@ mod tests {
             Refusal::NotOwner(9),
             Refusal::BadGateSetting { name: "n".into(), value: "v".into() },
             Refusal::BadShow("Z".into()),
+            Refusal::TableDenied("SELECT command denied".into()),
+            Refusal::SchemaDenied { user: "u".into(), schema: "s".into() },
+            Refusal::TablesUnknown { user: "u".into(), host: "h".into(), why: "it is odd" },
         ];
         for refusal in all {
             let (code, state, message) = refusal.words();

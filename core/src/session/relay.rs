@@ -118,6 +118,7 @@ impl Engine {
             outcome.affected_rows = outcome.affected_rows.saturating_add(ok.affected_rows);
             outcome.last_affected = ok.affected_rows;
             outcome.rows = rows;
+            outcome.all_rows = outcome.all_rows.saturating_add(rows.unwrap_or_default());
             let plan = request.plan.as_ref();
             if plan.is_some_and(|p| p.effects.contains(Effects::SETS_LAST_INSERT_ID)) {
                 // `LAST_INSERT_ID(expr)`: whatever it is, 0 too, it is on the server.

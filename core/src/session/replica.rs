@@ -141,18 +141,7 @@ impl Engine {
             (self.now.since_ms(*since) < SAME_REPLICA_MS || snapshot.primary().is_none())
                 && fit.iter().any(|candidate| candidate.backend == on.0)
         });
-        let chosen = match balance {
-            _ if stays.is_some() => stays.map(|(on, _)| on.0),
-            Balance::Random => weighted_random(fit, random),
-            // Known to the request.
-            Balance::LeastOutstanding => two_choices(fit, Measure::PerWeight, random),
-            // As of the last second, or the last report.
-            Balance::LeastQps
-            | Balance::LeastGlobalQps
-            | Balance::LeastMysqlConnectedConnections
-            | Balance::LeastMysqlRunningConnections => soft_choice(fit, Measure::PerWeight, random),
-            Balance::LeastRt | Balance::LeastBehindPrimary => soft_choice(fit, Measure::Alone, random),
-        };
+        let chosen = stays.map(|(on, _)| on.0).or_else(|| choose(balance, fit, random));
         match chosen {
             Some(backend) => {
                 let view = snapshot.backend(BackendId(backend));
@@ -210,6 +199,21 @@ impl Engine {
             }
         }
         &candidates[..kept]
+    }
+}
+
+/// One of those that may serve the read, by policy.
+fn choose(balance: Balance, fit: &[Candidate], random: u64) -> Option<u16> {
+    match balance {
+        Balance::Random => weighted_random(fit, random),
+        // Known to the request.
+        Balance::LeastOutstanding => two_choices(fit, Measure::PerWeight, random),
+        // As of the last second, or the last report.
+        Balance::LeastQps
+        | Balance::LeastGlobalQps
+        | Balance::LeastMysqlConnectedConnections
+        | Balance::LeastMysqlRunningConnections => soft_choice(fit, Measure::PerWeight, random),
+        Balance::LeastRt | Balance::LeastBehindPrimary => soft_choice(fit, Measure::Alone, random),
     }
 }
 

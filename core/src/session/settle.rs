@@ -53,6 +53,7 @@ impl Engine {
             return self.send_again(session, request);
         }
         request.kept.clear(&mut self.blocks);
+        self.log_relayed(session, link, &request);
         let cut_off = request.body != Body::Whole;
         let released = self.releases(session, &request);
         self.sessions[session].phase = Phase::Relaying(request);

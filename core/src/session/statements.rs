@@ -41,7 +41,15 @@ impl Engine {
         if let Some(why) = crate::session::decide::unanswerable(&plan).filter(|_| !local) {
             return self.refuse(session, request, &why);
         }
-        let request = self.with_ids(session, request, &plan);
+        if self.snapshot.permissions.is_some() {
+            plan.tables(&sql, &facts);
+            let schema = self.sessions[session].schema;
+            if let Some(why) = self.forbidden(session, &plan, schema) {
+                return self.refuse(session, request, &why);
+            }
+        }
+        let log = self.log_prepare(session, &sql);
+        let request = Request { log, ..self.with_ids(session, request, &plan) };
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
         let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
         self.decide(session, Request { route, plan: Some(plan), ..request });
@@ -63,7 +71,16 @@ impl Engine {
         let id = s.statement_next;
         s.statements.insert(
             id,
-            Statement { text, plan, params: ok.params, types: None, busy: Busy::No, alone: false, failed: None },
+            Statement {
+                text,
+                plan,
+                facts: s.facts,
+                params: ok.params,
+                types: None,
+                busy: Busy::No,
+                alone: false,
+                failed: None,
+            },
         );
         id
     }
@@ -100,11 +117,20 @@ impl Engine {
         };
         let plan = statement.plan.clone();
         if let Some(err) = statement.failed.clone() {
+            let (text, busy) = (statement.text.id, statement.busy);
             if let Some(statement) = self.sessions[session].statements.get_mut(&id) {
-                statement.failed = None;
+                (statement.failed, statement.busy) = (None, Busy::No);
+            }
+            if busy != Busy::No {
+                // Pieces that did arrive are not to be found by the next execute.
+                self.close_at_backend(session, text);
             }
             return self.answer(session, request, &err);
         }
+        if let Some(why) = self.execute_forbidden(session, id) {
+            return self.refuse(session, request, &why);
+        }
+        let log = self.log_execute(session, &request, id);
         if request.body == Body::Whole && self.opens_cursor(session) {
             self.set_apart(session, id);
         }
@@ -117,7 +143,7 @@ impl Engine {
             Route::Any => Route::Any,
             _ => Route::Primary,
         };
-        self.decide(session, Request { route, plan: Some(plan), statement: Some(id), ..request });
+        self.decide(session, Request { route, plan: Some(plan), statement: Some(id), log, ..request });
     }
 
     fn opens_cursor(&self, session: Key<Session>) -> bool {
@@ -135,9 +161,18 @@ impl Engine {
                 _ => self.unknown_statement(session, request),
             };
         };
-        let busy = statement.busy;
+        let (busy, has_failed) = (statement.busy, statement.failed.is_some());
         if request.command == Command::StmtSendLongData {
+            if has_failed && request.body == Body::Whole {
+                // A piece before it is missing: the execute says so.
+                return self.swallow(session, request);
+            }
             self.set_apart(session, id);
+        }
+        if request.command == Command::StmtReset
+            && let Some(statement) = self.sessions[session].statements.get_mut(&id)
+        {
+            statement.failed = None;
         }
         let request = Request { statement: Some(id), ..request };
         match request.command {
@@ -160,11 +195,17 @@ impl Engine {
     }
 
     fn close_statement(&mut self, session: Key<Session>, request: Request, id: u32) {
-        let s = &mut self.sessions[session];
-        let gone = s.statements.remove(&id);
-        if let (Some(link), Some(gone)) = (s.lease, gone.filter(|st| st.busy != Busy::No)) {
-            // Its cursor or long data must not meet the next user of the connection's statement: close it there too.
-            if let Some(prepared) = self.links[link].statements.remove(&gone.text.id) {
+        let gone = self.sessions[session].statements.remove(&id);
+        if let Some(gone) = gone.filter(|statement| statement.busy != Busy::No) {
+            self.close_at_backend(session, gone.text.id);
+        }
+        self.swallow(session, request);
+    }
+
+    /// A cursor or long data must not meet the next user of the connection's statement: it is closed there too.
+    pub(super) fn close_at_backend(&mut self, session: Key<Session>, text: u64) {
+        if let Some(link) = self.sessions[session].lease {
+            if let Some(prepared) = self.links[link].statements.remove(&text) {
                 let mut bytes = Vec::with_capacity(9);
                 let mut payload = vec![Command::StmtClose as u8];
                 payload.extend_from_slice(&prepared.id.to_le_bytes());
@@ -178,7 +219,6 @@ impl Engine {
                 self.give_back(session);
             }
         }
-        self.swallow(session, request);
     }
 
     /// Uses up a command that has no reply.

@@ -63,7 +63,10 @@ impl Engine {
         }
         let link = self.sessions[session].lease.expect("verified on a leased link");
         let status = self.links[link].status.intersect(Status::AUTOCOMMIT);
-        self.sessions[session].status = status;
+        let escapes_off = self.links[link].status.contains(Status::NO_BACKSLASH_ESCAPES);
+        let s = &mut self.sessions[session];
+        s.status = status;
+        (s.facts.no_backslash_escapes, s.escapes_off_by_default) = (escapes_off, escapes_off);
         let mut seq = verify.seq;
         if verify.fast {
             seq = self.say_packet(session, seq, &[0x01, 0x03]);

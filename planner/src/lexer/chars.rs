@@ -60,7 +60,7 @@ pub(super) fn may_be_in_name(byte: u8) -> bool {
 pub(super) fn char_bytes(set: Charset, first: u8, second: Option<u8>, third: Option<u8>, fourth: Option<u8>) -> usize {
     let Some(second) = second else { return 1 };
     let two = match set {
-        Charset::Utf8 | Charset::Single => false,
+        Charset::Utf8 | Charset::Euc | Charset::Single => false,
         Charset::Gbk => matches!(first, 0x81..=0xfe) && matches!(second, 0x40..=0x7e | 0x80..=0xfe),
         Charset::Big5 => matches!(first, 0xa1..=0xf9) && matches!(second, 0x40..=0x7e | 0xa1..=0xfe),
         Charset::Sjis => matches!(first, 0x81..=0x9f | 0xe0..=0xfc) && matches!(second, 0x40..=0x7e | 0x80..=0xfc),

@@ -55,6 +55,7 @@ impl Lexer<'_> {
         let version =
             text.iter().fold(0u32, |sum, b| sum.saturating_mul(10).saturating_add(u32::from(b.wrapping_sub(b'0'))));
         let executes = version <= self.facts.server_version;
+        self.dated |= !executes || version > 80_000;
         if executes {
             self.skip(taken);
         }

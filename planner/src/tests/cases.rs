@@ -3,14 +3,14 @@
 use super::*;
 
 /// One line of a case file.
-pub(super) struct Case {
+pub(crate) struct Case {
     pub place: String,
     pub sql: Vec<u8>,
     pub facts: Facts,
     pub wanted: String,
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();

@@ -42,7 +42,7 @@ fn tables_are_found_wherever_they_stand() {
 #[test]
 fn common_table_expressions_are_no_tables_where_they_are_visible() {
     for (sql, wanted) in [
-        ("WITH c AS (SELECT * FROM t) SELECT * FROM C", "t"),
+        ("WITH c AS (SELECT * FROM t) SELECT * FROM C", "C t"),
         ("WITH t AS (SELECT * FROM t) SELECT * FROM t", "t"),
         ("WITH RECURSIVE c AS (SELECT 1 UNION ALL SELECT * FROM c) SELECT * FROM c", ""),
         ("WITH a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM b", "b"),

@@ -86,7 +86,8 @@ impl<'a> Walk<'a> {
 
     fn names_expression(&self, name: &str, mut scope: Scope) -> bool {
         while let Some((named, outer)) = scope.and_then(|at| self.named.get(at)) {
-            if named.to_lowercase() == name.to_lowercase() {
+            // In the letter case that it has, as a server compares them whose tables have one.
+            if *named == name {
                 return true;
             }
             scope = *outer;

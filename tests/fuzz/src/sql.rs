@@ -8,7 +8,7 @@ mod hiding;
 
 use std::time::{Duration, Instant};
 
-use weir_planner::{Asks, Charset, Effects, Facts, Kind, Local, Plan, PlanCache, Route, plan, tree};
+use weir_planner::{Asks, Charset, Effects, Facts, Kind, Local, Plan, PlanCache, Route, plan, tables, tree};
 
 use crate::draw::Draw;
 use crate::seeds;
@@ -18,8 +18,8 @@ use crate::seeds;
 const LONG_TEXT_BYTES: usize = 128 << 10;
 const LONG_TEXT_LIMIT: Duration = Duration::from_secs(3);
 
-const SETS: [Charset; 6] =
-    [Charset::Utf8, Charset::Single, Charset::Gbk, Charset::Big5, Charset::Sjis, Charset::Gb18030];
+const SETS: [Charset; 7] =
+    [Charset::Utf8, Charset::Single, Charset::Gbk, Charset::Big5, Charset::Sjis, Charset::Gb18030, Charset::Euc];
 const VERSIONS: [u32; 4] = [80_400, 90_704, 50_744, 80_036];
 
 pub fn check(input: &[u8]) {
@@ -43,6 +43,7 @@ pub fn check(input: &[u8]) {
     check_appended(sql, &facts, &planned);
     hiding::check(sql, &facts);
     tree::tables(sql, &facts);
+    let _ = tables(sql, &facts);
     if let Some(Local::ExplainRoute(inner)) = &planned.local {
         check_sound(&plan(inner, &facts));
     }

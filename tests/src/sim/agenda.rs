@@ -49,6 +49,8 @@ pub enum Event {
     Fault(usize),
     /// It ends.
     Mend(usize),
+    /// The move of the primary's role that is under way goes on.
+    Move,
 }
 
 #[derive(Debug, Default)]

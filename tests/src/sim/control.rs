@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use weir_core::mail::{ControlMail, Mail};
+use weir_core::permissions::Permissions;
+use weir_core::querylog::QueryLogSettings;
 use weir_core::snapshot::{
-    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Role, Settings, Snapshot,
+    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Mandate, Role, Settings, Snapshot,
 };
 use weir_net::gtid::{GtidSet, Sid};
 
 use crate::sim::agenda::MS;
+use crate::sim::fault::Fault;
 use crate::sim::plan::Plan;
 use crate::sim::random::Random;
 use crate::sim::scene::Scene;
@@ -28,8 +31,13 @@ pub struct Control {
     pub reports_asked: u64,
     pub reports_seen: u64,
     pub drained: usize,
+    pub logged: u64,
+    permissions: Option<Permissions>,
     /// Nothing is used any more: the end of the run.
     ending: bool,
+    mandate: Mandate,
+    /// By core: the last epoch for which nothing was open on the primary.
+    handed_over: Vec<u64>,
 }
 
 impl Control {
@@ -47,17 +55,26 @@ impl Control {
             split_read_only_transactions: random.chance(50),
             consistency: if plan.rules.eventual { Consistency::Eventual } else { Consistency::Session },
             statements_per_connection_max: *random.pick(&[2, 512]),
+            query_log: QueryLogSettings { sample: plan.budget % 3, slow_ms: 5_000, shows_literals: true },
             ..Settings::default()
         };
         Control {
             generation: 0,
             settings: Arc::new(settings),
+            permissions: (plan.budget % 2 == 1).then(|| Permissions { rules: Arc::default(), version: 1 }),
             keys: Keys { tls: None, rsa: Arc::new(rsa_key().clone()) },
             alarms: vec![0; plan.servers.len()],
             reports_asked: 0,
             reports_seen: 0,
             drained: 0,
+            logged: 0,
             ending: false,
+            mandate: if plan.faults.iter().any(|planned| matches!(planned.fault, Fault::Move { .. })) {
+                Mandate { epoch: 1, holder: Some(BackendId(0)), uuid: Some(UUID), ..Mandate::default() }
+            } else {
+                Mandate::default()
+            },
+            handed_over: vec![0; usize::from(plan.cores)],
         }
     }
 
@@ -74,14 +91,16 @@ impl Control {
             backends,
             settings: self.settings.clone(),
             keys: self.keys.clone(),
+            // They allow everything: whether they are there must make no difference.
+            permissions: self.permissions.clone(),
             face: Face { version: "9.7.4-weir".to_string(), charset: 255, native_password: false },
-            mandate: Default::default(),
+            mandate: self.mandate.clone(),
         })
     }
 
     fn view(&self, scene: &Scene, server: &Server) -> BackendView {
         let mut executed = GtidSet::new();
-        let applied = if server.store.replica { server.applied } else { scene.log.len() };
+        let applied = if server.store.replica { server.store.applied } else { scene.log.len() };
         if applied > 0 {
             executed.add(Sid::of(UUID), 1, applied as u64);
         }
@@ -135,16 +154,42 @@ impl Control {
                 scene.tell(|| format!("core {core} suspects {backend:?}: {why}"));
                 true
             }
+            ControlMail::Statement(event) => {
+                if usize::from(event.core) != core || event.statement.is_empty() {
+                    scene.oracle.violate(format!("core {core} logs {event:?}"));
+                }
+                self.logged += 1;
+                false
+            }
             ControlMail::Drained => {
                 self.drained += 1;
                 false
             }
-            ControlMail::HandedOver { .. } => false,
+            ControlMail::HandedOver { epoch } => {
+                self.handed_over[core] = epoch;
+                false
+            }
             ControlMail::Log { level, event, detail } => {
                 scene.tell(|| format!("core {core} logs {level:?} {event}: {detail}"));
                 false
             }
         }
+    }
+
+    /// The next epoch.
+    pub fn mandate(&mut self, holder: Option<usize>, is_ending: bool, is_planned: bool) {
+        self.mandate = Mandate {
+            epoch: self.mandate.epoch + 1,
+            holder: holder.map(|server| BackendId(server as u16)),
+            uuid: holder.map(|_| UUID),
+            is_ending,
+            is_planned,
+        };
+    }
+
+    /// Nothing is open on the primary that is about to be followed.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over.iter().all(|epoch| *epoch >= self.mandate.epoch)
     }
 
     pub fn ask_report(&mut self) -> Mail {

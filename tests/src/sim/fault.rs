@@ -49,6 +49,11 @@ pub enum Fault {
     FalseAlarm {
         server: usize,
     },
+    /// The primary's role goes to this server: gates drain first, or the primary stops moving without a word.
+    Move {
+        to: usize,
+        is_planned: bool,
+    },
 }
 
 /// One fault and its time.
@@ -72,6 +77,7 @@ pub enum Kind {
     Full,
     NewPassword,
     FalseAlarm,
+    Move,
 }
 
 pub const KINDS: &[Kind] = &[
@@ -85,6 +91,7 @@ pub const KINDS: &[Kind] = &[
     Kind::Full,
     Kind::NewPassword,
     Kind::FalseAlarm,
+    Kind::Move,
 ];
 
 /// Draws faults of these kinds within a span of time.
@@ -115,6 +122,7 @@ pub fn plan(
             Kind::Full => Fault::Full { server },
             Kind::NewPassword => Fault::NewPassword { user: random.below(users as u64) as usize },
             Kind::FalseAlarm => Fault::FalseAlarm { server },
+            Kind::Move => Fault::Move { to: server, is_planned: random.chance(50) },
         };
         all.push(Planned { at, lasts_ns, fault });
     }

@@ -152,6 +152,18 @@ impl Gate {
         self.control.alarm(server, until);
     }
 
+    /// The controllers decide about the primary, and the gate hears of it at once.
+    pub fn mandate(&mut self, scene: &mut Scene, holder: Option<usize>, is_ending: bool, is_planned: bool) {
+        self.control.mandate(holder, is_ending, is_planned);
+        if !std::mem::replace(&mut self.hurried, true) {
+            scene.later(1, Event::Control);
+        }
+    }
+
+    pub fn is_handed_over(&self) -> bool {
+        self.control.is_handed_over()
+    }
+
     /// All clients are gone: drain, and let go of every connection.
     pub fn end(&mut self, scene: &mut Scene, servers: &[Server]) {
         let gone = scene.random.chance(50);

@@ -57,8 +57,6 @@ pub struct Server {
     pub applier_stopped: bool,
     /// Every new connection is one too many.
     pub full: bool,
-    /// Transactions of the log that are visible here.
-    pub applied: usize,
     pub store: Store,
     pub conns: BTreeMap<u32, Conn>,
     /// Users whose password this server has seen since it started: their logins are fast.
@@ -114,10 +112,11 @@ impl Server {
             slowness: 1,
             applier_stopped: false,
             full: false,
-            applied: 0,
             store: Store {
                 server: id,
                 replica: id > 0,
+                deposed: false,
+                applied: 0,
                 rows: Rows::new(accounts),
                 user_locks: BTreeMap::new(),
                 auto_last: 0,
@@ -296,6 +295,22 @@ impl Server {
         self.store.user_locks.retain(|_, holder| *holder != id);
     }
 
+    /// It takes writes no more, and cuts its clients off.
+    pub fn fence(&mut self, scene: &mut Scene) {
+        self.store.replica = true;
+        self.store.deposed = true;
+        self.store.applied = scene.log.len();
+        for id in self.conns.keys().copied().collect::<Vec<_>>() {
+            self.disconnect(scene, id, true);
+        }
+    }
+
+    /// It takes writes: it has applied the whole log.
+    pub fn promote(&mut self, auto_last: u64) {
+        self.store.replica = false;
+        self.store.auto_last = self.store.auto_last.max(auto_last);
+    }
+
     /// All connections die at once.
     pub fn crash(&mut self, scene: &mut Scene) {
         for id in self.conns.keys().copied().collect::<Vec<_>>() {
@@ -313,7 +328,7 @@ impl Server {
 
     /// A replica that is behind begins to catch up, unless it is at it.
     pub fn follow(&mut self, scene: &mut Scene) {
-        if self.store.replica && self.applied < scene.log.len() && !std::mem::replace(&mut self.applying, true) {
+        if self.store.replica && self.store.applied < scene.log.len() && !std::mem::replace(&mut self.applying, true) {
             let pause = 1 + scene.random.below(self.habits.apply_ns_max);
             scene.later(pause, Event::Replicate(self.id));
         }
@@ -326,9 +341,9 @@ impl Server {
             self.applying = true;
             return scene.later(MS, Event::Replicate(self.id));
         }
-        if let Some(logged) = scene.log.get(self.applied) {
+        if let Some(logged) = scene.log.get(self.store.applied) {
             self.store.rows.apply(&logged.changes);
-            self.applied += 1;
+            self.store.applied += 1;
         }
         self.follow(scene);
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: no thread, no socket, no clock. What happens follows from the plan, and the plan from the seed.
 
-use crate::sim::agenda::{Event, SECOND};
+use crate::sim::agenda::{Event, MS, SECOND};
 use crate::sim::cable::{Owner, Sock};
 use crate::sim::client::script::Script;
 use crate::sim::client::{Client, Wish};
@@ -28,6 +28,24 @@ pub struct World {
     gate: Option<Gate>,
     dials_hang: Vec<bool>,
     log_seen: usize,
+    moving: Option<Moving>,
+}
+
+/// A move of the primary's role that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Moving {
+    from: usize,
+    to: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Gates end what is open, until then.
+    Draining {
+        until: u64,
+    },
+    CatchingUp,
 }
 
 impl World {
@@ -51,7 +69,7 @@ impl World {
         }
         let dials_hang = vec![false; servers.len()];
         let gate = (plan.mode == Mode::Gate).then(|| Gate::new(&plan, &mut scene, &servers));
-        World { scene, servers, clients, plan, gate, dials_hang, log_seen: 0 }
+        World { scene, servers, clients, plan, gate, dials_hang, log_seen: 0, moving: None }
     }
 
     /// Runs to the end. The first thing that must never happen ends it.
@@ -115,6 +133,7 @@ impl World {
             Event::Client(client) => self.client(client),
             Event::Fault(at) => self.fault(at),
             Event::Mend(at) => self.mend(at),
+            Event::Move => self.go_on_moving(),
             event => self.happen_at_gate(event),
         }
     }
@@ -217,8 +236,59 @@ impl World {
                     gate.alarm(server, until);
                 }
             }
+            Fault::Move { to, is_planned } => self.begin_moving(to, is_planned, until),
         }
         self.scene.later(planned.lasts_ns, Event::Mend(at));
+    }
+
+    fn begin_moving(&mut self, to: usize, is_planned: bool, until: u64) {
+        let from = self.servers.iter().position(|server| !server.store.replica);
+        let (Some(from), Some(gate), None) = (from.filter(|from| *from != to), &mut self.gate, self.moving) else {
+            return;
+        };
+        let stage = match is_planned {
+            true => {
+                gate.mandate(&mut self.scene, Some(from), true, true);
+                Stage::Draining { until }
+            }
+            false => {
+                // Whoever it was primary for, it is not heard of until it is fenced.
+                self.servers[from].frozen_until = self.servers[from].frozen_until.max(until);
+                self.servers[from].store.replica = true;
+                self.servers[from].store.deposed = true;
+                self.servers[from].store.applied = self.scene.log.len();
+                gate.mandate(&mut self.scene, None, false, false);
+                Stage::CatchingUp
+            }
+        };
+        self.moving = Some(Moving { from, to, stage });
+        self.scene.later(MS, Event::Move);
+    }
+
+    fn go_on_moving(&mut self) {
+        let (Some(moving), Some(gate)) = (&mut self.moving, &mut self.gate) else { return };
+        let scene = &mut self.scene;
+        let (from, to) = (moving.from, moving.to);
+        match moving.stage {
+            Stage::Draining { until } => {
+                if gate.is_handed_over() || scene.now >= until {
+                    gate.mandate(scene, None, false, true);
+                    self.servers[from].fence(scene);
+                    moving.stage = Stage::CatchingUp;
+                }
+            }
+            Stage::CatchingUp => {
+                let heir = &self.servers[to];
+                if heir.up && scene.now >= heir.frozen_until && heir.store.applied == scene.log.len() {
+                    let auto_last = self.servers[from].store.auto_last;
+                    self.servers[to].promote(auto_last);
+                    gate.mandate(scene, Some(to), false, false);
+                    self.moving = None;
+                    return;
+                }
+            }
+        }
+        scene.later(MS, Event::Move);
     }
 
     fn mend(&mut self, at: usize) {
@@ -229,11 +299,18 @@ impl World {
                 self.dials_hang[server] = false;
             }
             Fault::Freeze { server } => self.servers[server].wake_all(&mut self.scene),
+            Fault::Move { .. } => self.servers.iter().for_each(|server| server.wake_all(&mut self.scene)),
             Fault::Slow { server, .. } => self.servers[server].slowness = 1,
             Fault::StopApplier { server } => self.servers[server].applier_stopped = false,
             Fault::Full { server } => self.servers[server].full = false,
             _ => {}
         }
+    }
+
+    /// After a move was begun and not ended: the server that has it all.
+    fn primary(&self) -> usize {
+        let all = |server: &&Server| !server.store.replica || server.store.applied == self.scene.log.len();
+        self.servers.iter().find(all).map_or(0, |server| server.id)
     }
 
     fn some_connection(&mut self, server: usize) -> Option<u32> {
@@ -257,8 +334,13 @@ impl World {
             self.turn(events, deadline)?;
         }
         self.scene.oracle.check_ledger();
-        let sum: i64 =
-            self.servers[0].store.rows.scan(None, "db1", "acct").values().map(|n| n.parse::<i64>().unwrap_or(0)).sum();
+        let sum: i64 = self.servers[self.primary()]
+            .store
+            .rows
+            .scan(None, "db1", "acct")
+            .values()
+            .map(|n| n.parse::<i64>().unwrap_or(0))
+            .sum();
         if sum != self.plan.accounts * 1000 {
             self.scene.oracle.violate(format!("the accounts add up to {sum}"));
         }

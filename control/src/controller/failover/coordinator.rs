@@ -16,58 +16,14 @@
 
 use super::choice::{Choice, Demands, choose};
 use super::events::{Event, Timeline};
-use super::sight::{MemberSight, Sight};
+use super::order::{self, Order, OrderEnd, short, unfit};
+use super::settings::Settings;
+use super::sight::Sight;
 use super::verdict::{Cause, Verdict, verdict};
 use crate::controller::record::{MemberState, Phase, Wanted};
 use crate::monitor::Standing;
 use std::time::Duration;
 use tokio::time::Instant;
-use weir_net::gtid::GtidSet;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Off: nothing is decided here; roles are moved by others.
-    pub is_on: bool,
-    /// How long a primary must be seen dead.
-    pub detect: Duration,
-    /// How long a primary whose disk is full may hang.
-    pub disk_full: Duration,
-    /// How long stewards who are seen are waited for before one of those that are ready is chosen.
-    pub settle: Duration,
-    /// How long a former primary that answers nobody is tried to be fenced, while its tablet lives.
-    pub fence: Duration,
-    /// Of a switchover: how long the heir may take to get what the former primary had.
-    pub catch_up: Duration,
-    /// Failovers within [`WINDOW`] before the next one waits: two servers that take turns in dying.
-    pub most: usize,
-}
-
-impl Settings {
-    /// The times that can be configured, by their keys.
-    pub fn times(&mut self) -> [(&'static str, &mut Duration); 5] {
-        [
-            ("failover_detect_ms", &mut self.detect),
-            ("failover_disk_full_ms", &mut self.disk_full),
-            ("failover_settle_ms", &mut self.settle),
-            ("failover_fence_ms", &mut self.fence),
-            ("failover_catch_up_ms", &mut self.catch_up),
-        ]
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            is_on: true,
-            detect: Duration::from_millis(500),
-            disk_full: Duration::from_millis(5_000),
-            settle: Duration::from_millis(2_000),
-            fence: Duration::from_millis(3_000),
-            catch_up: Duration::from_millis(10_000),
-            most: 3,
-        }
-    }
-}
 
 /// The next record, as a change of this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,22 +34,6 @@ pub struct Move {
     /// State and note of members that change.
     pub members: Vec<(String, MemberState, String)>,
     pub reason: String,
-}
-
-/// A switchover that somebody asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    pub heir: String,
-    pub drain: Duration,
-    /// The epoch that its Handover has; None: it has not begun.
-    pub epoch: Option<u64>,
-}
-
-/// How an order ended, for whoever asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OrderEnd {
-    Done,
-    GivenUp(String),
 }
 
 pub struct Coordinator {
@@ -127,6 +67,10 @@ impl Coordinator {
         }
     }
 
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// When to step again, if nothing changes before.
     pub fn due(&self) -> Option<Instant> {
         self.due
@@ -148,55 +92,12 @@ impl Coordinator {
 
     /// Err: why it would be unsafe.
     pub fn order(&mut self, now: Instant, sight: &Sight, order: Order) -> Result<(), String> {
-        self.check_order(now, sight, &order)?;
-        self.order = Some(order);
-        Ok(())
-    }
-
-    /// Whether a switchover could begin now. The reason says what to do.
-    pub fn check_order(&self, now: Instant, sight: &Sight, order: &Order) -> Result<(), String> {
-        if !self.settings.is_on {
-            return Err(
-                "this controller moves no roles (failover = \"off\"): switch it on, or move them elsewhere".into()
-            );
-        }
         if self.order.is_some() {
             return Err("another switchover is under way: wait for its end".to_string());
         }
-        let Phase::Steady { primary } = &sight.record.phase else {
-            return Err(
-                "the primary is being moved already, or was not found yet: wait, see weir ctl topology".to_string()
-            );
-        };
-        if *primary == order.heir {
-            return Err(format!("'{primary}' is primary already"));
-        }
-        if verdict(now, sight, primary, self.settings.disk_full) != Verdict::Alive {
-            return Err(format!(
-                "the primary '{primary}' is not seen to be well: a failover will follow if it is dead"
-            ));
-        }
-        let Some(member) = sight.record.members.get(&order.heir) else {
-            return Err(format!("'{}' is no member: see weir ctl topology", order.heir));
-        };
-        if member.wanted == Wanted::Replica {
-            return Err(format!("'{0}' is wanted as replica only: weir ctl set {0} --wanted any", order.heir));
-        }
-        let uuid = sight.record.members.get(primary).map_or("", |member| &member.server_uuid);
-        unfit(sight, &order.heir, uuid, self.settings.catch_up).map_or(Ok(()), Err)
-    }
-
-    /// The best heir, for an order without one.
-    pub fn heir(&self, sight: &Sight) -> Option<String> {
-        let primary = sight.record.primary()?;
-        let uuid = sight.record.members.get(primary).map_or("", |member| &member.server_uuid);
-        let fit = sight.others(primary).filter(|(name, member, _)| {
-            member.wanted == Wanted::Any
-                && member.state == MemberState::Active
-                && unfit(sight, name, uuid, self.settings.catch_up).is_none()
-        });
-        fit.max_by_key(|(name, _, seen)| (seen.executed.count(), std::cmp::Reverse(*name)))
-            .map(|(name, ..)| name.to_string())
+        order::check(now, sight, &self.settings, &order)?;
+        self.order = Some(order);
+        Ok(())
     }
 
     /// What should be changed now.
@@ -476,50 +377,11 @@ fn back(primary: &str, reason: String) -> Move {
     Move { phase: Phase::Steady { primary: primary.to_string() }, promoted: None, members: Vec::new(), reason }
 }
 
-/// Why it cannot be the heir of a living primary.
-fn unfit(sight: &Sight, heir: &str, uuid: &str, catch_up: Duration) -> Option<String> {
-    let seen: &MemberSight = match sight.member(heir) {
-        Some(seen) if seen.is_sound() => seen,
-        Some(seen) if seen.is_live => return Some(format!("the server of '{heir}' is {}", seen.standing)),
-        _ => return Some(format!("the tablet of '{heir}' is not heard")),
-    };
-    if !seen.extra.is_empty() {
-        return Some(format!("'{heir}' has transactions that the primary never had: {}", short(&seen.extra)));
-    }
-    if !seen.receives_from(uuid) {
-        return Some(format!("'{heir}' does not receive from the primary: see weir ctl tablets"));
-    }
-    if !seen.applier_runs {
-        return Some(format!("the applier of '{heir}' does not run: START REPLICA there"));
-    }
-    let mut backlog = seen.has();
-    backlog.subtract(&seen.executed);
-    // A replica applies thousands in a second; one that is behind by more would miss the limit.
-    let most = BACKLOG_PER_S * catch_up.as_secs().max(1);
-    (backlog.count() > most)
-        .then(|| format!("'{heir}' has {} transactions to apply: wait until it is near", backlog.count()))
-}
-
-/// At most so much of a set as a record's texts hold.
-fn short(set: &GtidSet) -> String {
-    let text = set.to_string();
-    match text.len() > TEXT_MAX {
-        true => format!("{}…", text.chars().take(TEXT_MAX).collect::<String>()),
-        false => text,
-    }
-}
-
 /// Over which failovers are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// What changes with time alone is looked at again after this.
 const RETRY: Duration = Duration::from_millis(50);
-
-/// Transactions that a replica surely applies in a second.
-const BACKLOG_PER_S: u64 = 1_000;
-
-/// Bytes of a GTID set in a text for people.
-const TEXT_MAX: usize = 600;
 
 #[cfg(test)]
 mod tests;

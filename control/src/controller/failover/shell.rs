@@ -4,9 +4,11 @@
 //! Invariant: a coordinator lives as long as one leadership. A change that the store refuses is thought of anew on the
 //! record that holds then.
 
-use super::coordinator::{Coordinator, Move, Order, OrderEnd, Settings};
+use super::coordinator::{Coordinator, Move};
 use super::events::{Event, Parts};
+use super::order::{self, Order, OrderEnd};
 use super::scout::Scouts;
+use super::settings::Settings;
 use super::sight::{GateSight, Sight};
 use crate::controller::epoch::Epoch;
 use crate::controller::head::{Head, Refusal};
@@ -262,11 +264,12 @@ fn begin(
 ) -> Result<String, String> {
     let heir = match heir {
         Some(heir) => heir,
-        None => term.coordinator.heir(sight).ok_or("no replica can follow now: see weir ctl tablets")?,
+        None => order::nearest(sight, term.coordinator.settings())
+            .ok_or("no replica can follow now: see weir ctl tablets")?,
     };
     let order = Order { heir: heir.clone(), drain, epoch: None };
     match is_dry_run {
-        true => term.coordinator.check_order(now, sight, &order)?,
+        true => order::check(now, sight, term.coordinator.settings(), &order)?,
         false => term.coordinator.order(now, sight, order)?,
     }
     Ok(heir)

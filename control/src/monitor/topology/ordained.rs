@@ -2,7 +2,7 @@
 //!
 //! Invariant: it only takes away. Nobody becomes primary by it who does not look like one.
 
-use weir_core::snapshot::Role;
+use weir_core::snapshot::{BackendId, Mandate, Role};
 
 /// The controllers' word about the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,17 @@ pub struct Ordained {
 }
 
 impl Ordained {
+    /// In the cores' terms; `holder`: the primary's backend and its server.
+    pub fn mandate(&self, holder: Option<(BackendId, Option<[u8; 16]>)>) -> Mandate {
+        Mandate {
+            epoch: self.epoch,
+            holder: holder.map(|(backend, _)| backend),
+            uuid: holder.and_then(|(_, uuid)| uuid),
+            is_ending: self.is_ending,
+            is_planned: self.is_planned,
+        }
+    }
+
     /// Of a server that is a primary by its own evidence.
     pub fn judge(&self, name: &str) -> (Role, String) {
         let epoch = self.epoch;

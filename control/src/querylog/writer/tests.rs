@@ -9,18 +9,22 @@ fn event(statement: &str, total_us: u64) -> QueryEvent {
         connection_id: 7,
         user: "web".to_string(),
         schema: "shop".to_string(),
+        command: "query",
         statement: statement.as_bytes().to_vec(),
         is_cut: false,
         params: vec![Some("secret".to_string()), None],
+        param_count: 2,
         facts: Facts::default(),
         backend: "db1".to_string(),
-        route: "replica: a plain read",
+        route: "replica",
+        reason: "a plain read",
         wait_us: 0,
         backend_us: total_us,
         rows: 1,
         bytes: 20,
         error: None,
         in_transaction: false,
+        is_slow: total_us >= 100_000,
     }
 }
 
@@ -38,7 +42,6 @@ impl Place {
         QueryLogOptions {
             path: self.0.join("q.log"),
             sample: 1,
-            slow_ms: 100,
             literals: Literals::Redacted,
             bytes_max: 1 << 20,
             files_kept: 2,
@@ -76,7 +79,7 @@ fn literals_and_parameters_are_not_written_unless_asked_for() {
         (Literals::Redacted, "SELECT ?", serde_json::Value::Null),
         (Literals::Shown, "SELECT 'secret'", serde_json::json!(["secret", null])),
     ] {
-        let mut log = QueryLog::start(QueryLogOptions { literals, ..place.options() }).unwrap();
+        let log = QueryLog::start(QueryLogOptions { literals, ..place.options() }).unwrap();
         log.offer(at(), &event("SELECT 'secret'", 5));
         drop(log);
         let lines = place.lines("q.log");
@@ -88,24 +91,49 @@ fn literals_and_parameters_are_not_written_unless_asked_for() {
     assert_eq!(log.lines().next().map(|line| line.contains("secret")), Some(false));
 }
 
+/// Whatever may be shown, and whatever a double quote means to the session.
 #[test]
-fn one_of_so_many_is_logged_and_every_slow_one() {
-    let place = Place::new("sample");
-    let mut log = QueryLog::start(QueryLogOptions { sample: 10, ..place.options() }).unwrap();
-    for n in 0..100 {
-        log.offer(at(), &event("SELECT 1", if n % 50 == 3 { 100_000 } else { 99_999 }));
+fn passwords_are_never_written() {
+    let place = Place::new("passwords");
+    let log = QueryLog::start(QueryLogOptions { literals: Literals::Shown, ..place.options() }).unwrap();
+    let statements = [
+        "CREATE USER u IDENTIFIED BY 'secret'",
+        "ALTER USER u identified WITH caching_sha2_password AS \"secret\"",
+        "SET PASSWORD = 'secret'",
+        "CHANGE REPLICATION SOURCE TO SOURCE_PASSWORD='secret'",
+        "PREPARE p FROM 'CREATE USER u IDENTIFIED BY \\'secret\\''",
+        "/* IDENTIFIED BY secret */ SELECT 1",
+        "CREATE USER u IDENTIFIED BY 'secret",
+    ];
+    for ansi_quotes in [false, true] {
+        let facts = Facts { ansi_quotes, ..Facts::default() };
+        statements.iter().for_each(|statement| log.offer(at(), &QueryEvent { facts, ..event(statement, 5) }));
     }
+    log.offer(at(), &QueryEvent { is_cut: true, ..event("SELECT 'shown', 'cut", 5) });
     drop(log);
     let lines = place.lines("q.log");
-    let slow = lines.iter().filter(|line| line["slow"] == true).count();
-    assert_eq!((slow, lines.len() - slow), (2, 9));
-    assert!(lines.iter().all(|line| line["sampled_from"] == if line["slow"] == true { 1 } else { 10 }));
+    assert_eq!(lines.len(), 15);
+    for line in &lines[..14] {
+        assert!(!line.to_string().contains("secret"), "{line}");
+    }
+    assert_eq!(lines[14]["statement"], "SELECT 'shown', 'cut…");
+}
+
+#[test]
+fn a_sample_stands_for_many_and_a_slow_one_for_itself() {
+    let place = Place::new("sample");
+    let log = QueryLog::start(QueryLogOptions { sample: 10, ..place.options() }).unwrap();
+    [99_999, 100_000].iter().for_each(|total_us| log.offer(at(), &event("SELECT 1", *total_us)));
+    drop(log);
+    let seen: Vec<_> =
+        place.lines("q.log").iter().map(|line| (line["slow"] == true, line["sampled_from"].as_u64())).collect();
+    assert_eq!(seen, [(false, Some(10)), (true, Some(1))]);
 }
 
 #[test]
 fn a_full_queue_drops_and_says_so() {
     let place = Place::new("full");
-    let mut log = QueryLog::start(QueryLogOptions { queue_max: 4, ..place.options() }).unwrap();
+    let log = QueryLog::start(QueryLogOptions { queue_max: 4, ..place.options() }).unwrap();
     let (release, hold) = std::sync::mpsc::channel();
     log.queue.as_ref().unwrap().send(Order::Hold(hold)).unwrap();
     // Until the thread holds it, it has one place of the queue.
@@ -124,7 +152,7 @@ fn a_full_queue_drops_and_says_so() {
 #[test]
 fn it_is_rotated_by_size_and_opened_again_when_moved() {
     let place = Place::new("rotate");
-    let mut log = QueryLog::start(QueryLogOptions { bytes_max: 1, ..place.options() }).unwrap();
+    let log = QueryLog::start(QueryLogOptions { bytes_max: 1, ..place.options() }).unwrap();
     for n in 1..=5 {
         log.offer(at(), &event("SELECT 1", n));
         // One line per write, so that each is a file.

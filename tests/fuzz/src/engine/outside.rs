@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use weir_core::permissions::Permissions;
+use weir_core::querylog::QueryLogSettings;
 use weir_core::snapshot::{
     Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Role, Settings, Snapshot,
 };
@@ -48,6 +50,7 @@ impl Outside {
             consistency: if flags & 16 == 16 { Consistency::Eventual } else { Consistency::Session },
             statements_per_connection_max: 2,
             drain_ms_max: 1_000,
+            query_log: QueryLogSettings { sample: 2, slow_ms: 400, shows_literals: true },
             ..Settings::default()
         };
         Outside {
@@ -87,6 +90,8 @@ impl Outside {
             backends: (0..BACKENDS).map(|at| self.view(at)).collect(),
             settings: self.settings.clone(),
             keys: Keys { tls: Some(tls::server_config()), rsa: Arc::new(proof::rsa_key().clone()) },
+            // They allow everything: whether they are there must make no difference.
+            permissions: Some(Permissions { rules: Arc::default(), version: 1 }),
             face: Face { version: "9.7.4-weir".to_owned(), charset: 255, native_password: false },
             mandate: Default::default(),
         })

@@ -8,7 +8,7 @@ pub fn check(text: &[u8], facts: &Facts) {
     // In a system schema every read goes to the primary, hidden or not.
     let facts = &Facts { system_schema: false, ..*facts };
     // In sets whose second bytes may be punctuation, cutting a text's end would make another character of it.
-    let is_plain = text.is_ascii() || matches!(facts.charset, Charset::Utf8 | Charset::Single);
+    let is_plain = text.is_ascii() || matches!(facts.charset, Charset::Utf8 | Charset::Euc | Charset::Single);
     if !is_plain {
         return;
     }

@@ -154,6 +154,10 @@ impl Server {
             return;
         }
         let writes = statements.iter().any(needs_primary);
+        if writes && self.store.replica && self.store.deposed {
+            // Refused: it does not run.
+            return;
+        }
         let moved = session.transaction.is_some() && scene.mistake(Mutation::SplitTransaction);
         let place = (self.id, if moved { run.id + 1000 } else { run.id });
         let replica = self.store.replica || writes && scene.mistake(Mutation::WriteOnReplica);

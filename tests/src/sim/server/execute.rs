@@ -21,6 +21,10 @@ use crate::sim::server::variables::{Fault, Given};
 pub struct Store {
     pub server: usize,
     pub replica: bool,
+    /// It was primary once: writes may still reach it, and are refused.
+    pub deposed: bool,
+    /// Of a replica: transactions of the log that are visible here.
+    pub applied: usize,
     pub rows: Rows,
     /// Names of `GET_LOCK` and their holders.
     pub user_locks: BTreeMap<String, u32>,
@@ -362,7 +366,11 @@ impl Work<'_> {
             for item in items {
                 cells.push(self.value(item)?);
             }
-            return Ok(Answer::Rows { names, rows: vec![cells] });
+            let rows = match limit.map(|limit| self.integer(limit)).transpose()? {
+                Some(0) => Vec::new(),
+                _ => vec![cells],
+            };
+            return Ok(Answer::Rows { names, rows });
         };
         let found = self.found(from, key, limit, locking)?;
         if items.iter().any(|item| matches!(item, Expr::Call(name, _) if name == "SUM")) {

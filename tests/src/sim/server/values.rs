@@ -1,5 +1,6 @@
 //! Values of expressions: what a statement's items, keys and parameters come to under its session.
 
+use crate::sim::server::data::UUID_TEXT;
 use crate::sim::server::execute::{Stop, Work, fault};
 use crate::sim::server::reply::Cell;
 use crate::sim::server::sql::Expr;
@@ -9,6 +10,10 @@ impl Work<'_> {
         Ok(match expr {
             Expr::Text(text) => Some(text.clone()),
             Expr::Number(number) => Some(number.to_string()),
+            Expr::Global(name) if name == "gtid_executed" => {
+                let last = if self.store.replica { self.store.applied } else { self.scene.log.len() };
+                Some(if last == 0 { String::new() } else { format!("{UUID_TEXT}:1-{last}") })
+            }
             Expr::Null | Expr::Default | Expr::Global(_) => None,
             Expr::Param(at) => self.params.get(*at).cloned().flatten(),
             Expr::User(name) => self.session.user_variables.get(name).cloned().flatten(),

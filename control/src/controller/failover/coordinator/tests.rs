@@ -3,7 +3,8 @@
 use super::*;
 use crate::controller::failover::events::Kind;
 use crate::controller::failover::sight::tests::{primary, replica, set, uuid};
-use crate::controller::failover::sight::{GateSight, Receiving};
+use crate::controller::failover::sight::{GateSight, MemberSight, Receiving};
+use crate::controller::record::MemberState;
 use crate::controller::record::tests::{member, record};
 use crate::monitor::Standing;
 use std::sync::Arc;
@@ -355,7 +356,7 @@ fn unsafe_orders_are_refused_with_the_reason() {
     refused(&|world| world.of("b").received = Arc::new(set(1, 90_000)), "b", "to apply");
     refused(&|world| world.coordinator.settings.is_on = false, "b", "moves no roles");
     let world = World::new();
-    assert_eq!(world.coordinator.heir(&world.sight), Some("b".to_string()));
+    assert_eq!(order::nearest(&world.sight, &Settings::default()), Some("b".to_string()));
 }
 
 #[test]

@@ -4,21 +4,28 @@
 //! and read when its time, size or inode has changed; inotify was left out, because it misses a file that is replaced by
 //! a rename of its folder, as mounted configuration maps are.
 
-use crate::acl::{Rules, file};
+use super::{Rules, file};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 #[derive(Clone)]
 pub struct Permissions {
     path: Option<PathBuf>,
     state: Arc<Mutex<State>>,
+    news: watch::Receiver<()>,
 }
 
 struct State {
     rules: Arc<Rules>,
+    /// Of the rules: the first file's is 1.
+    version: u64,
+    /// Files that were not taken.
+    wrong: u64,
     mark: Option<Mark>,
+    teller: watch::Sender<()>,
 }
 
 /// What tells one version of a file from another: seconds, nanoseconds, size, inode.
@@ -28,8 +35,29 @@ impl Permissions {
     /// At the start a mistake is an error: there is no last good one.
     pub fn open(path: Option<&Path>) -> Result<Permissions, String> {
         let rules = path.map(file::read).transpose().map_err(|mistakes| mistakes.to_string())?;
-        let state = State { rules: Arc::new(rules.unwrap_or_default()), mark: path.and_then(mark) };
-        Ok(Permissions { path: path.map(Path::to_path_buf), state: Arc::new(Mutex::new(state)) })
+        let (teller, news) = watch::channel(());
+        let rules = Arc::new(rules.unwrap_or_default());
+        let state = State { rules, version: 1, wrong: 0, mark: path.and_then(mark), teller };
+        Ok(Permissions { path: path.map(Path::to_path_buf), state: Arc::new(Mutex::new(state)), news })
+    }
+
+    /// What cores are to obey.
+    pub fn held(&self) -> weir_core::permissions::Permissions {
+        let state = self.lock();
+        weir_core::permissions::Permissions { rules: state.rules.clone(), version: state.version }
+    }
+
+    /// Other rules hold than at this one's last call.
+    pub async fn changed(&mut self) {
+        if self.news.changed().await.is_err() {
+            // The sender lives in our own state.
+            std::future::pending().await
+        }
+    }
+
+    /// Files with mistakes since the start.
+    pub fn wrong(&self) -> u64 {
+        self.lock().wrong
     }
 
     pub fn current(&self) -> Arc<Rules> {
@@ -47,9 +75,12 @@ impl Permissions {
             Ok(rules) => {
                 tracing::info!(event = "permissions_loaded", groups = rules.len(), "table permissions are loaded");
                 state.rules = Arc::new(rules);
+                state.version += 1;
+                state.teller.send_replace(());
                 Vec::new()
             }
             Err(mistakes) => {
+                state.wrong += 1;
                 tracing::error!(event = "permissions_wrong", "the last good ones hold: {mistakes}");
                 mistakes.0.iter().map(ToString::to_string).collect()
             }
@@ -106,6 +137,7 @@ mod tests {
         permissions.look();
         assert_eq!(permissions.current().len(), 2);
         assert_eq!(permissions.reload().len(), 2);
+        assert_eq!((permissions.held().version, permissions.wrong()), (2, 2));
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -1,0 +1,195 @@
+//! `moves`: the primary's role moves under load, planned and not, on real servers; and what clients saw of it.
+//!
+//! ```text
+//! writers, transfers, prepared reads, GLOBAL reads ──► gate ──► 3 servers ◄── tablets ◄── controller
+//!                 │                                                ▲
+//!               Books: what was begun, acknowledged, refused       │ each round: kill -9 │ stop │ cut off │ switchover
+//!                 └──► judge, when all is whole again: every row of every server
+//! ```
+//! Invariant: what is judged is read from the servers themselves, past the gate; no counter of the gate's is believed. A
+//! client that lost its connection, or got an error that it should not have got, is a fault whatever the data say.
+
+pub mod books;
+pub mod harm;
+pub mod judge;
+pub mod stage;
+pub mod way;
+pub mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use self::books::Books;
+use self::harm::Harm;
+use self::stage::{Durability, Stage};
+use crate::arguments::Arguments;
+use crate::error::Fault;
+use crate::table::{Table, number};
+
+/// What is done, and how often.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub rounds: usize,
+    /// One after the other, again and again.
+    pub harms: Vec<Harm>,
+    pub durability: Durability,
+    /// Of each kind of worker.
+    pub workers: usize,
+    /// Between the end of one round and the next harm.
+    pub pause: Duration,
+    pub program: Option<PathBuf>,
+    pub cores: usize,
+}
+
+/// What one round was.
+#[derive(Clone, Debug)]
+pub struct Round {
+    pub harm: Harm,
+    /// From the harm to the first write that was begun after it and acknowledged.
+    pub gap: Duration,
+    /// The controller's own timeline: detect, fence, choose, open, in ms.
+    pub parts: Option<[u64; 4]>,
+    /// Until all servers were whole and alike again.
+    pub whole: Duration,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub rounds: Vec<Round>,
+    /// What must never happen, in words.
+    pub wrong: Vec<String>,
+    /// Errors that clients saw, by code and first words, with how often.
+    pub errors: BTreeMap<String, u64>,
+    /// Writes acknowledged, transfers committed, prepared and GLOBAL reads answered.
+    pub done: [u64; 4],
+    /// Acknowledged writes that the new primary lacks; allowed without semi-synchronous replication alone.
+    pub lost: u64,
+}
+
+pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
+    let harms = arguments.text_or("--harms", "kill,switchover,stop,cut")?;
+    let harms: Result<Vec<Harm>, String> = harms.split(',').map(str::parse).collect();
+    let plan = Plan {
+        rounds: arguments.value_or("--rounds", 12)?,
+        harms: harms.map_err(Fault::Usage)?,
+        durability: arguments.value_or("--durability", Durability::SemiSync)?,
+        workers: arguments.value_or("--workers", 4)?,
+        pause: Duration::from_secs_f64(arguments.value_or("--pause", 1.0)?),
+        program: arguments.value("--weir")?,
+        cores: arguments.value_or("--cores", 1)?,
+    };
+    arguments.finish()?;
+    let report = play(&plan, &mut |line| eprintln!("{line}"))?;
+    print!("{}", report.show());
+    Ok(report.wrong.is_empty())
+}
+
+/// Plays it all; progress is told.
+pub fn play(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Report, Fault> {
+    let mut stage = Stage::open(plan, tell)?;
+    let books = Arc::new(Books::default());
+    let over = Arc::new(AtomicBool::new(false));
+    let workers = worker::start(&stage, plan, &books, &over);
+    let mut report = Report::default();
+    let outcome = rounds(plan, &mut stage, &books, &mut report, tell);
+    over.store(true, Ordering::Relaxed);
+    for worker in workers {
+        let _ = worker.join();
+    }
+    outcome?;
+    stage.ensure_whole()?;
+    judge::judge(&stage, &books, &mut report)?;
+    Ok(report)
+}
+
+fn rounds(
+    plan: &Plan,
+    stage: &mut Stage,
+    books: &Arc<Books>,
+    report: &mut Report,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(), Fault> {
+    books.wait_progress(PROGRESS_WAIT).map_err(Fault::Program)?;
+    for number in 1..=plan.rounds {
+        thread::sleep(plan.pause);
+        let harm = plan.harms[(number - 1) % plan.harms.len()];
+        let began = Instant::now();
+        books.harm_begins(began);
+        harm.make(stage, books)?;
+        let gap = books.wait_first_write(GAP_MAX).ok_or_else(|| {
+            Fault::Program(format!(
+                "round {number}, {}: no write for {} s\n{}",
+                harm.name(),
+                GAP_MAX.as_secs(),
+                stage.describe()
+            ))
+        })?;
+        let parts = stage.last_parts();
+        harm.undo(stage)?;
+        stage.ensure_whole()?;
+        let round = Round { harm, gap, parts, whole: began.elapsed() };
+        tell(&format!("round {number} of {}: {}", plan.rounds, round.show()));
+        report.rounds.push(round);
+    }
+    Ok(())
+}
+
+impl Round {
+    fn show(&self) -> String {
+        let parts = self.parts.map_or(String::new(), |[detect, fence, choose, open]| {
+            format!(" (detect {detect}, fence {fence}, choose {choose}, open {open} ms)")
+        });
+        let (gap, whole) = (self.gap.as_millis(), self.whole.as_millis());
+        format!("{}: writes again after {gap} ms{parts}, whole after {whole} ms", self.harm.name())
+    }
+}
+
+impl Report {
+    pub fn show(&self) -> String {
+        let mut table =
+            Table::new(&["harm", "rounds", "gap min ms", "median", "p90", "max", "detect", "fence", "choose", "open"]);
+        let mut kinds: Vec<Harm> = self.rounds.iter().map(|round| round.harm).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in kinds {
+            let rounds: Vec<&Round> = self.rounds.iter().filter(|round| round.harm == kind).collect();
+            let mut gaps: Vec<f64> = rounds.iter().map(|round| round.gap.as_secs_f64() * 1e3).collect();
+            gaps.sort_unstable_by(f64::total_cmp);
+            let at = |share: f64| gaps.get(((gaps.len() - 1) as f64 * share) as usize).copied();
+            let mut row = vec![kind.name().to_owned(), rounds.len().to_string()];
+            row.extend([0.0, 0.5, 0.9, 1.0].map(|share| number(at(share), 0)));
+            row.extend((0..4).map(|part| {
+                let mut all: Vec<u64> = rounds.iter().filter_map(|round| Some(round.parts?[part])).collect();
+                all.sort_unstable();
+                number(all.get(all.len() / 2).map(|ms| *ms as f64), 0)
+            }));
+            table.add(row);
+        }
+        let [writes, transfers, prepared, global] = self.done;
+        let mut out = format!(
+            "{table}acknowledged: {writes} writes, {transfers} transfers; answered: {prepared} prepared reads, {global} GLOBAL reads\n"
+        );
+        for (error, times) in &self.errors {
+            out += &format!("{times} times: {error}\n");
+        }
+        if self.lost > 0 {
+            out += &format!("{} acknowledged writes are lost\n", self.lost);
+        }
+        match self.wrong.is_empty() {
+            true => out += "nothing that must not happen did\n",
+            false => self.wrong.iter().for_each(|wrong| out += &format!("WRONG: {wrong}\n")),
+        }
+        out
+    }
+}
+
+/// From the start to the first acknowledged writes.
+const PROGRESS_WAIT: Duration = Duration::from_secs(20);
+
+/// Longer than any move may take.
+const GAP_MAX: Duration = Duration::from_secs(60);

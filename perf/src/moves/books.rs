@@ -1,0 +1,135 @@
+//! The books: what clients began, and what they were told of it.
+//!
+//! Invariant: a write is in the books before it is sent, and its outcome is the answer's, never a guess.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// One row of the ledger: who wrote it and the how manieth of theirs it is.
+pub type Entry = (u32, u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sent, not answered.
+    Begun,
+    Acknowledged,
+    /// The answer says that it did not run.
+    NotRun,
+    /// The answer says that nobody knows.
+    Unknown,
+}
+
+#[derive(Default)]
+pub struct Books {
+    entries: Mutex<BTreeMap<Entry, Outcome>>,
+    /// Errors by their first words.
+    errors: Mutex<BTreeMap<String, u64>>,
+    wrong: Mutex<Vec<String>>,
+    /// Writes, transfers, prepared reads, GLOBAL reads.
+    pub done: [AtomicU64; 4],
+    /// The last version of the clock that was acknowledged.
+    clock: AtomicU64,
+    gap: Mutex<Gap>,
+    written: Condvar,
+}
+
+#[derive(Default)]
+struct Gap {
+    harm_at: Option<Instant>,
+    /// The first write that was begun after the harm and acknowledged.
+    ends: Option<Instant>,
+    acknowledged: u64,
+}
+
+impl Books {
+    pub fn begin(&self, entry: Entry) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(entry, Outcome::Begun);
+    }
+
+    pub fn end(&self, entry: Entry, outcome: Outcome) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(entry, outcome);
+    }
+
+    pub fn entries(&self) -> BTreeMap<Entry, Outcome> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A write that was begun at this moment has been acknowledged.
+    pub fn wrote(&self, begun: Instant) {
+        let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
+        gap.acknowledged += 1;
+        if gap.harm_at.is_some_and(|harm| begun > harm) && gap.ends.is_none() {
+            gap.ends = Some(Instant::now());
+        }
+        self.written.notify_all();
+    }
+
+    pub fn harm_begins(&self, at: Instant) {
+        let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
+        (gap.harm_at, gap.ends) = (Some(at), None);
+    }
+
+    /// The harm is done from now on: what was written meanwhile does not end the gap.
+    pub fn harm_is_done(&self) {
+        let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
+        (gap.harm_at, gap.ends) = (Some(Instant::now()), None);
+    }
+
+    /// How long after the harm the first write was acknowledged.
+    pub fn wait_first_write(&self, most: Duration) -> Option<Duration> {
+        let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + most;
+        loop {
+            if let (Some(harm), Some(ends)) = (gap.harm_at, gap.ends) {
+                return Some(ends.duration_since(harm));
+            }
+            let left = until.checked_duration_since(Instant::now())?;
+            gap = self.written.wait_timeout(gap, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub fn wait_progress(&self, most: Duration) -> Result<(), String> {
+        let until = Instant::now() + most;
+        while self.gap.lock().unwrap_or_else(PoisonError::into_inner).acknowledged < 20 {
+            if Instant::now() > until {
+                return Err(format!("no load: {:?} {:?}", self.errors(), self.wrong()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    pub fn clock(&self) -> u64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
+    pub fn clock_is(&self, version: u64) {
+        self.clock.fetch_max(version, Ordering::SeqCst);
+    }
+
+    /// An error that a client may get; its numbers are left out, so that alike ones are counted together.
+    pub fn error(&self, what: &str) {
+        let words: String = what.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).take(160).collect();
+        *self.errors.lock().unwrap_or_else(PoisonError::into_inner).entry(words).or_default() += 1;
+    }
+
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn wrong(&self) -> Vec<String> {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn is_wrong(&self, what: String) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        if wrong.len() < WRONG_MAX {
+            wrong.push(what);
+        }
+    }
+}
+
+/// More tell no more.
+const WRONG_MAX: usize = 50;

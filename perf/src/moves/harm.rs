@@ -1,0 +1,111 @@
+//! What is done to the primary, and how it is undone.
+
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+use weir_control::ctl::failover;
+
+use super::books::Books;
+use super::stage::Stage;
+use crate::error::Fault;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Harm {
+    /// An operator moves the role.
+    Switchover,
+    /// kill -9 of mysqld; it is started again later.
+    Kill,
+    /// SIGSTOP of mysqld, SIGCONT later.
+    Stop,
+    /// Its machine is cut off: from the gate, the controller and the other servers; mended later.
+    Cut,
+    /// kill -9 of mysqld, and of the next primary while it is being promoted.
+    KillTwice,
+}
+
+const ALL: [Harm; 5] = [Harm::Switchover, Harm::Kill, Harm::Stop, Harm::Cut, Harm::KillTwice];
+
+impl Harm {
+    pub fn name(self) -> &'static str {
+        match self {
+            Harm::Switchover => "switchover",
+            Harm::Kill => "kill",
+            Harm::Stop => "stop",
+            Harm::Cut => "cut",
+            Harm::KillTwice => "kill-twice",
+        }
+    }
+
+    pub fn make(self, stage: &mut Stage, books: &Books) -> Result<(), Fault> {
+        let primary = stage.primary().ok_or_else(|| Fault::Program("nobody is primary".to_owned()))?;
+        match self {
+            Harm::Switchover => {
+                let order = failover::Order { to: None, drain: DRAIN, is_dry_run: false };
+                let moved = failover::switchover(&stage.ask(), &order, &mut |_| {});
+                moved.map(drop).map_err(|why| Fault::Program(format!("the switchover: {why}")))?;
+            }
+            Harm::Kill => stage.server(primary).kill9(),
+            Harm::Stop => stage.server(primary).sigstop(),
+            Harm::Cut => stage.members[primary].ways.iter().for_each(super::way::Way::cut),
+            Harm::KillTwice => {
+                stage.server(primary).kill9();
+                // About when the next one is chosen.
+                thread::sleep(Duration::from_millis(700));
+                let heir = failover_heir(stage).filter(|heir| *heir != primary);
+                if let Some(heir) = heir {
+                    stage.server(heir).kill9();
+                }
+            }
+        }
+        if self != Harm::Switchover {
+            books.harm_is_done();
+        }
+        stage.harmed = Some(primary);
+        Ok(())
+    }
+
+    pub fn undo(self, stage: &mut Stage) -> Result<(), Fault> {
+        let Some(harmed) = stage.harmed.take() else { return Ok(()) };
+        match self {
+            Harm::Switchover => {}
+            Harm::Kill | Harm::KillTwice => {
+                for at in 0..stage.members.len() {
+                    if !stage.server(at).is_running() {
+                        stage.server(at).start()?;
+                    }
+                }
+            }
+            Harm::Stop => {
+                let server = stage.server(harmed);
+                server.sigcont();
+                if !server.is_running() {
+                    // Its tablet has killed it.
+                    server.start()?;
+                }
+            }
+            Harm::Cut => stage.members[harmed].ways.iter().for_each(super::way::Way::mend),
+        }
+        Ok(())
+    }
+}
+
+/// Whom the record names now.
+fn failover_heir(stage: &Stage) -> Option<usize> {
+    let topology = weir_control::ctl::cluster::topology(&stage.ask()).ok()?.table();
+    let at = topology.find("primary ")? + "primary ".len();
+    let name: String = topology[at..].chars().take_while(|c| c.is_alphanumeric()).collect();
+    stage.members.iter().position(|member| member.name == name)
+}
+
+impl FromStr for Harm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Harm, String> {
+        let found = ALL.into_iter().find(|harm| harm.name() == text.trim());
+        found.ok_or_else(|| format!("there is no harm {text}: {}", ALL.map(Harm::name).join(", ")))
+    }
+}
+
+/// Open transactions are short here.
+const DRAIN: Duration = Duration::from_secs(5);

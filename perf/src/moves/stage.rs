@@ -1,0 +1,291 @@
+//! The stage: three servers with a tablet each, a controller, a gate; every part a process of its own, and each server's
+//! machine behind ways that can be cut.
+//!
+//! ```text
+//!   gate, other servers ──► way ──► mysqld      controllers, gates ──► way ──► tablet ──► way ──► controller
+//! ```
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use weir_control::client::Options;
+use weir_control::ctl::cluster::Ask;
+use weir_control::ctl::failover;
+use weir_control::grpc::tls::TlsFiles;
+use weir_control::lab::cache::{self, TemporaryFolder};
+use weir_control::lab::template::{APP, MONITOR, REPLICATION};
+use weir_control::lab::{Cluster, ClusterOptions, Mysql, Server};
+
+use super::Plan;
+use super::way::Way;
+use crate::backend::free_address;
+use crate::client::Account;
+use crate::door::weir_program;
+use crate::error::Fault;
+use crate::program::Program;
+
+pub const SCHEMA: &str = "weir_moves";
+pub const ACCOUNTS: u64 = 20;
+pub const CLOCK: &str = "SELECT v FROM clock WHERE id=1";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    Async,
+    SemiSync,
+}
+
+impl FromStr for Durability {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Durability, String> {
+        match text {
+            "async" => Ok(Durability::Async),
+            "semi-sync" => Ok(Durability::SemiSync),
+            other => Err(format!("there is no durability {other}: async or semi-sync")),
+        }
+    }
+}
+
+pub struct Stage {
+    pub members: Vec<Member>,
+    pub durability: Durability,
+    /// The primary that the harm was done to.
+    pub harmed: Option<usize>,
+    controller: SocketAddr,
+    gate: SocketAddr,
+    // In the order in which they end.
+    _gate: Program,
+    _controller: Program,
+    cluster: Cluster,
+    folder: TemporaryFolder,
+}
+
+/// One server's machine.
+pub struct Member {
+    pub name: String,
+    pub tablet: Program,
+    /// All ways to it and from it.
+    pub ways: Vec<Way>,
+}
+
+impl Stage {
+    pub fn open(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Stage, Fault> {
+        let mysql = Mysql::find(None, &mut |progress| eprintln!("{progress}"))?;
+        let folder = TemporaryFolder::create(&cache::folder()?)?;
+        let program = plan.program.clone().map_or_else(weir_program, Ok)?;
+        let semi_sync = "plugin-load-add=semisync_source.so;semisync_replica.so\nrpl-semi-sync-source-timeout=600000\n";
+        let options = ClusterOptions {
+            extra_cnf: if plan.durability == Durability::SemiSync { semi_sync.to_owned() } else { String::new() },
+            ..ClusterOptions::default()
+        };
+        let cluster = Cluster::start(&mysql, options, &mut |progress| eprintln!("{progress}"))?;
+        prepare(&cluster)?;
+        tell("the servers are up");
+        let (controller, gate) = (free_address()?, free_address()?);
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let mut command = Command::new(&program);
+        command.args(["controller", "--store", &path("store.db"), "--listen", &controller.to_string()]);
+        command.args(["--lease-ms", LEASE_MS]);
+        let controlling = Program::start("controller", command, folder.path())?;
+        let mut members = Vec::new();
+        for (at, server) in cluster.nodes().iter().enumerate() {
+            members.push(Member::start(at, server, controller, plan.durability, &program, folder.path())?);
+        }
+        let mut command = Command::new(&program);
+        command.args(["gate", "--listen", &gate.to_string(), "--controller", &controller.to_string()]);
+        command.args(["--cores", &plan.cores.to_string(), "--admin-listen", "off", "--grpc-listen", "off"]);
+        let gating = Program::start("gate", command, folder.path())?;
+        let (user, password) = APP;
+        let schema = Some(SCHEMA.to_owned());
+        gating.wait_ready(&Account { address: gate, user: user.to_owned(), password: password.to_owned(), schema })?;
+        let mut stage = Stage {
+            members,
+            durability: plan.durability,
+            harmed: None,
+            controller,
+            gate,
+            _gate: gating,
+            _controller: controlling,
+            cluster,
+            folder,
+        };
+        stage.ensure_whole()?;
+        tell("gate, controller and tablets are up");
+        Ok(stage)
+    }
+
+    pub fn server(&self, at: usize) -> &Server {
+        self.cluster.node(at)
+    }
+
+    pub fn client_options(&self) -> Options {
+        Options::tcp(&self.gate.ip().to_string(), self.gate.port())
+            .user(APP.0)
+            .password(APP.1)
+            .schema(SCHEMA)
+            .timeout(Some(CLIENT_LIMIT))
+    }
+
+    pub fn ask(&self) -> Ask {
+        Ask { controllers: vec![self.controller.to_string()], tls: TlsFiles::default() }
+    }
+
+    /// The one that takes writes, by the servers' own word.
+    pub fn primary(&self) -> Option<usize> {
+        (0..self.members.len()).find(|at| self.is_writable(*at))
+    }
+
+    fn is_writable(&self, at: usize) -> bool {
+        self.cell(at, "SELECT @@GLOBAL.read_only").as_deref() == Some("0")
+    }
+
+    /// None: it does not answer.
+    pub fn cell(&self, at: usize, text: &str) -> Option<String> {
+        let rows = self.server(at).sql(text).ok()?;
+        rows.first().and_then(|row| row.first()).cloned()
+    }
+
+    /// Waits until one server is primary and both others follow it, as near as can be.
+    pub fn ensure_whole(&mut self) -> Result<(), Fault> {
+        let until = Instant::now() + WHOLE_LIMIT;
+        loop {
+            self.members.iter().try_for_each(|member| member.tablet.check())?;
+            match self.check_whole() {
+                Ok(()) => return Ok(()),
+                Err(why) if Instant::now() > until => {
+                    return Err(Fault::Program(format!(
+                        "not whole after {} s: {why}\n{}",
+                        WHOLE_LIMIT.as_secs(),
+                        self.describe()
+                    )));
+                }
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn check_whole(&self) -> Result<(), String> {
+        let primary = self.primary().ok_or("nobody takes writes")?;
+        let uuid = self.cell(primary, "SELECT @@GLOBAL.server_uuid").ok_or("the primary does not answer")?;
+        let executed = self.cell(primary, EXECUTED).ok_or("the primary does not answer")?;
+        for at in (0..self.members.len()).filter(|at| *at != primary) {
+            let name = &self.members[at].name;
+            let one = |text: &str| self.cell(at, text).ok_or_else(|| format!("{name} does not answer"));
+            if one("SELECT @@GLOBAL.super_read_only")? != "1" {
+                return Err(format!("{name} takes writes too"));
+            }
+            let source = one("SELECT IFNULL(MAX(CONCAT(SOURCE_UUID, SERVICE_STATE)), '') \
+                              FROM performance_schema.replication_connection_status")?;
+            if source != format!("{uuid}ON") {
+                return Err(format!("{name} does not receive from {}: {source}", self.members[primary].name));
+            }
+            if one(&format!("SELECT GTID_SUBSET('{executed}', @@GLOBAL.gtid_executed)"))? != "1" {
+                return Err(format!("{name} is behind"));
+            }
+        }
+        if self.durability == Durability::SemiSync
+            && self.cell(primary, "SHOW STATUS LIKE 'Rpl_semi_sync_source_clients'").is_none()
+        {
+            return Err("the primary has no semi-synchronous replication".to_owned());
+        }
+        let events = failover::events(&self.ask()).map_err(|why| format!("the controller: {why}"))?;
+        drop(events);
+        Ok(())
+    }
+
+    /// Of the move that ended last.
+    pub fn last_parts(&self) -> Option<[u64; 4]> {
+        // It is told a moment after the first write.
+        thread::sleep(Duration::from_millis(300));
+        let events = failover::events(&self.ask()).ok()?;
+        let parts = events.iter().rev().find(|event| event.kind() == "opened")?.parts()?;
+        Some([parts.detect, parts.fence, parts.choose, parts.open])
+    }
+
+    /// For a report that something went wrong.
+    pub fn describe(&self) -> String {
+        let mut out = String::new();
+        match failover::events(&self.ask()) {
+            Ok(events) => {
+                let from = events.len().saturating_sub(12);
+                out += &failover::events_table(&events[from..]);
+            }
+            Err(why) => out += &why,
+        }
+        for name in ["controller", "gate", "tablet0", "tablet1", "tablet2"] {
+            let text = fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            out += &format!("\n--- {name}\n{}", lines[lines.len().saturating_sub(14)..].join("\n"));
+        }
+        out
+    }
+}
+
+impl Member {
+    fn start(
+        at: usize,
+        server: &Server,
+        controller: SocketAddr,
+        durability: Durability,
+        program: &Path,
+        folder: &Path,
+    ) -> Result<Member, Fault> {
+        let name = format!("db{}", at + 1);
+        let mysqld = SocketAddr::from(([127, 0, 0, 1], server.port()));
+        let listen = free_address()?;
+        let ways = vec![
+            Way::open(free_address()?, mysqld)?,
+            Way::open(free_address()?, listen)?,
+            Way::open(free_address()?, controller)?,
+        ];
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(|error| Fault::io("writing a file", error))?;
+            Ok::<String, Fault>(path.display().to_string())
+        };
+        let (admin, replication) = (file("admin", APP.1)?, file("replication", REPLICATION.1)?);
+        let semi_sync = if durability == Durability::SemiSync { "on" } else { "off" };
+        let [to_server, to_tablet, to_controller] = [0, 1, 2].map(|at: usize| ways[at].address().to_string());
+        let text = format!(
+            "[tablet]\nname = \"{name}\"\nserver = \"{mysqld}\"\nadvertise = \"{to_server}\"\nlisten = \"{listen}\"\n\
+             advertise_grpc = \"{to_tablet}\"\nuser = \"{}\"\ncontrollers = \"{to_controller}\"\nadmin_user = \"{}\"\n\
+             admin_password_file = \"{admin}\"\nreplication_user = \"{}\"\nreplication_password_file = \"{replication}\"\n\
+             interval_ms = 100\ntimeout_ms = 1000\nsemi_sync = \"{semi_sync}\"\n",
+            MONITOR.0, APP.0, REPLICATION.0
+        );
+        let config = file(&format!("tablet{at}.toml"), &text)?;
+        let mut command = Command::new(program);
+        command.args(["tablet", "--config", &config]).env("WEIR_MONITOR_PASSWORD", MONITOR.1);
+        Ok(Member { name, tablet: Program::start(&format!("tablet{at}"), command, folder)?, ways })
+    }
+}
+
+fn prepare(cluster: &Cluster) -> Result<(), Fault> {
+    cluster.sql(0, &format!(
+        "CREATE DATABASE {SCHEMA};\
+         CREATE TABLE {SCHEMA}.ledger (id BIGINT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL, n BIGINT NOT NULL, KEY (client, n));\
+         CREATE TABLE {SCHEMA}.accounts (id INT PRIMARY KEY, n BIGINT NOT NULL);\
+         CREATE TABLE {SCHEMA}.clock (id INT PRIMARY KEY, v BIGINT NOT NULL);\
+         INSERT INTO {SCHEMA}.clock VALUES (1, 0)"
+    ))?;
+    for id in 0..ACCOUNTS {
+        cluster.sql(0, &format!("INSERT INTO {SCHEMA}.accounts VALUES ({id}, 1000)"))?;
+    }
+    cluster.ensure_all_caught_up()?;
+    Ok(())
+}
+
+pub const EXECUTED: &str = "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')";
+
+/// Of the cluster's leases.
+const LEASE_MS: &str = "2000";
+
+/// Longer than any statement may wait.
+const CLIENT_LIMIT: Duration = Duration::from_secs(60);
+
+const WHOLE_LIMIT: Duration = Duration::from_secs(90);
