@@ -373,11 +373,12 @@ fn a_frozen_primary_is_killed_when_its_lease_ends() {
     fleet.settles(2);
     let pid = a.lone.server().pid().unwrap();
     a.lone.server().sigstop();
+    let is_stopped = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|text| text.contains(") T "));
+    a.until("stopped", |_| is_stopped());
     let began = Instant::now();
     a.grant(Duration::from_millis(2_000));
     // SIGKILL wakes what SIGSTOP had stopped. How long the kernel then takes to free its memory is not ours, and it runs
     // none of its code meanwhile.
-    let is_stopped = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|text| text.contains(") T "));
     while is_stopped() {
         assert!(began.elapsed() < LIMIT);
         std::thread::sleep(Duration::from_millis(1));
