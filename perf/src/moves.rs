@@ -69,6 +69,8 @@ pub struct Report {
     pub done: [u64; 4],
     /// Acknowledged writes that the new primary lacks; allowed without semi-synchronous replication alone.
     pub lost: u64,
+    /// Former primaries that held what nobody acknowledged, and were given a copy of the new one.
+    pub cloned: u64,
 }
 
 pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
@@ -104,6 +106,7 @@ pub fn play(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Report, Fault> {
     outcome?;
     stage.ensure_whole()?;
     judge::judge(&stage, &books, &mut report)?;
+    report.cloned = stage.cloned;
     Ok(report)
 }
 
@@ -176,6 +179,9 @@ impl Report {
         );
         for (error, times) in &self.errors {
             out += &format!("{times} times: {error}\n");
+        }
+        if self.cloned > 0 {
+            out += &format!("{} times a former primary had diverged and was cloned anew\n", self.cloned);
         }
         if self.lost > 0 {
             out += &format!("{} acknowledged writes are lost\n", self.lost);

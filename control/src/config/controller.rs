@@ -139,6 +139,7 @@ const KEYS: &Keys = &[
         "3000",
         "How long a primary that answers nobody is tried to be fenced, while its tablet lives.",
     ),
+    ("failovers_per_minute", "3", "Further ones wait: servers that take turns in dying are no failover's case."),
     ("failover_catch_up_ms", "10000", "Of a switchover: how long the next primary may take to get everything."),
     ("tls_cert", "\"\"", "The certificate's file (PEM, with its chain). Needs tls_key."),
     ("tls_key", "\"\"", "The file of its private key (PEM)."),
@@ -258,6 +259,14 @@ fn judge_failover<'a>(
         Some(("off", _)) => settings.is_on = false,
         Some((_, place)) => mistakes.add(place, "failover must be \"on\" or \"off\""),
     }
+    if let Some(Given { value, place }) = text("failovers_per_minute") {
+        match value.parse().ok().filter(|number| (1..=FAILOVERS_MAX).contains(number)) {
+            Some(number) => settings.most = number,
+            None => {
+                mistakes.add(place, format!("failovers_per_minute must be a whole number from 1 to {FAILOVERS_MAX}"))
+            }
+        }
+    }
     for (name, time) in settings.times() {
         let Some(Given { value, place }) = text(name) else { continue };
         match value.parse().ok().filter(|ms| *ms <= TIME_MS_MAX) {
@@ -341,6 +350,7 @@ pub fn print(config: &ControllerConfig) -> String {
             }
             "lease_ms" => config.lease_ms.to_string(),
             "failover" => quoted(if config.failover.is_on { "on" } else { "off" }),
+            "failovers_per_minute" => config.failover.most.to_string(),
             name if name.starts_with("failover_") => {
                 let mut settings = config.failover.clone();
                 let time = settings.times().into_iter().find(|(known, _)| *known == name);
@@ -386,6 +396,9 @@ impl StoreConfig {
 
 /// The shortest one that survives a busy machine and a lost packet; etcd itself takes about a second to notice its end.
 const LEADER_S: u32 = 3;
+
+/// One a second, for tests.
+const FAILOVERS_MAX: usize = 60;
 
 /// Ten minutes: whoever wants to wait longer moves roles by hand.
 const TIME_MS_MAX: u64 = 600_000;

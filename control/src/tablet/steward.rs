@@ -166,8 +166,14 @@ impl Steward {
         };
         self.last_looked = Instant::now();
         let error = match outcome {
-            Ok(view) => {
-                self.own = view;
+            Ok(own) => {
+                if let Own::Seen(view) = &own {
+                    // Data that were cloned anew have it no more.
+                    let mut gone = self.extra.clone();
+                    gone.subtract(&view.executed);
+                    self.extra.subtract(&gone);
+                }
+                self.own = own;
                 return;
             }
             Err(error) => error,

@@ -364,7 +364,9 @@ impl Engine {
     fn lost_unanswered(&mut self, session: Key<Session>, mut request: Request, in_transaction: bool, backend: String) {
         let s = &mut self.sessions[session];
         let pinned = !s.pins.is_empty();
-        let read = request.route == weir_planner::Route::Read
+        // Also one that only the primary may answer: what changes nothing may run twice (S71).
+        let changes_nothing = request.plan.as_ref().is_some_and(|p| p.kind == Kind::Select && p.effects.is_empty());
+        let read = (request.route == weir_planner::Route::Read || changes_nothing)
             && matches!(request.command, Command::Query | Command::StmtExecute);
         let unsent = request.progress == Progress::Unsent;
         if !in_transaction && !pinned && (read || unsent) && request.resends < crate::limits::RESENDS_MAX {

@@ -14,8 +14,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_control::client::Options;
-use weir_control::ctl::cluster::Ask;
+use weir_control::ctl::cluster::{self, Ask};
 use weir_control::ctl::failover;
+use weir_control::ctl::tablets;
 use weir_control::grpc::tls::TlsFiles;
 use weir_control::lab::cache::{self, TemporaryFolder};
 use weir_control::lab::template::{APP, MONITOR, REPLICATION};
@@ -56,6 +57,8 @@ pub struct Stage {
     pub durability: Durability,
     /// The primary that the harm was done to.
     pub harmed: Option<usize>,
+    /// Members that had diverged and were given a copy.
+    pub cloned: u64,
     controller: SocketAddr,
     gate: SocketAddr,
     // In the order in which they end.
@@ -79,8 +82,12 @@ impl Stage {
         let folder = TemporaryFolder::create(&cache::folder()?)?;
         let program = plan.program.clone().map_or_else(weir_program, Ok)?;
         let semi_sync = "plugin-load-add=semisync_source.so;semisync_replica.so\nrpl-semi-sync-source-timeout=600000\n";
+        let clone = "plugin-load-add=mysql_clone.so\n";
         let options = ClusterOptions {
-            extra_cnf: if plan.durability == Durability::SemiSync { semi_sync.to_owned() } else { String::new() },
+            extra_cnf: match plan.durability {
+                Durability::SemiSync => format!("{clone}{semi_sync}"),
+                Durability::Async => clone.to_owned(),
+            },
             ..ClusterOptions::default()
         };
         let cluster = Cluster::start(&mysql, options, &mut |progress| eprintln!("{progress}"))?;
@@ -88,9 +95,13 @@ impl Stage {
         tell("the servers are up");
         let (controller, gate) = (free_address()?, free_address()?);
         let path = |name: &str| folder.path().join(name).display().to_string();
+        let text = format!(
+            "[controller]\nstore = \"{}\"\nlisten = \"{controller}\"\nlease_ms = {LEASE_MS}\nfailovers_per_minute = 60\n",
+            path("store.db")
+        );
+        fs::write(path("controller.toml"), text).map_err(|error| Fault::io("writing a file", error))?;
         let mut command = Command::new(&program);
-        command.args(["controller", "--store", &path("store.db"), "--listen", &controller.to_string()]);
-        command.args(["--lease-ms", LEASE_MS]);
+        command.args(["controller", "--config", &path("controller.toml")]);
         let controlling = Program::start("controller", command, folder.path())?;
         let mut members = Vec::new();
         for (at, server) in cluster.nodes().iter().enumerate() {
@@ -107,6 +118,7 @@ impl Stage {
             members,
             durability: plan.durability,
             harmed: None,
+            cloned: 0,
             controller,
             gate,
             _gate: gating,
@@ -155,6 +167,7 @@ impl Stage {
         let until = Instant::now() + WHOLE_LIMIT;
         loop {
             self.members.iter().try_for_each(|member| member.tablet.check())?;
+            self.clone_diverged()?;
             match self.check_whole() {
                 Ok(()) => return Ok(()),
                 Err(why) if Instant::now() > until => {
@@ -167,6 +180,36 @@ impl Stage {
                 Err(_) => thread::sleep(Duration::from_millis(50)),
             }
         }
+    }
+
+    /// A former primary may hold what nobody acknowledged: it stays out, and an operator gives it a copy of the primary's
+    /// data. Here that is us.
+    fn clone_diverged(&mut self) -> Result<(), Fault> {
+        let Ok(topology) = cluster::topology(&self.ask()) else { return Ok(()) };
+        let table = topology.table();
+        let is_diverged = |name: &str| table.lines().any(|line| line.starts_with(name) && line.contains(" diverged "));
+        let Some(at) = self.members.iter().position(|member| is_diverged(&member.name)) else { return Ok(()) };
+        let Some(primary) = self.primary().filter(|primary| *primary != at) else { return Ok(()) };
+        let port = self.server(primary).port();
+        let server = self.server(at);
+        server.sql(&format!("SET GLOBAL clone_valid_donor_list='127.0.0.1:{port}'"))?;
+        // It ends with the server, which nobody restarts but us.
+        let (user, password) = APP;
+        let _ = server.sql(&format!("CLONE INSTANCE FROM '{user}'@'127.0.0.1':{port} IDENTIFIED BY '{password}'"));
+        server.stop();
+        server.start()?;
+        self.cloned += 1;
+        // The new data are told as in service when its steward has seen them.
+        let until = Instant::now() + WHOLE_LIMIT;
+        while cluster::topology(&self.ask()).is_ok_and(|topology| {
+            topology.table().lines().any(|line| line.starts_with(&self.members[at].name) && line.contains(" diverged "))
+        }) {
+            if Instant::now() > until {
+                return Err(Fault::Program(format!("a clone stays diverged\n{}", self.describe())));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     fn check_whole(&self) -> Result<(), String> {
@@ -215,6 +258,10 @@ impl Stage {
                 let from = events.len().saturating_sub(12);
                 out += &failover::events_table(&events[from..]);
             }
+            Err(why) => out += &why,
+        }
+        match tablets::tablets(&self.ask()) {
+            Ok(all) => out += &cluster::json(&all).unwrap_or_default(),
             Err(why) => out += &why,
         }
         for name in ["controller", "gate", "tablet0", "tablet1", "tablet2"] {
@@ -283,7 +330,7 @@ fn prepare(cluster: &Cluster) -> Result<(), Fault> {
 pub const EXECUTED: &str = "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')";
 
 /// Of the cluster's leases.
-const LEASE_MS: &str = "2000";
+const LEASE_MS: u32 = 2_000;
 
 /// Longer than any statement may wait.
 const CLIENT_LIMIT: Duration = Duration::from_secs(60);

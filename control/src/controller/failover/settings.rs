@@ -40,7 +40,7 @@ impl Default for Settings {
             detect: Duration::from_millis(500),
             disk_full: Duration::from_millis(5_000),
             settle: Duration::from_millis(2_000),
-            fence: Duration::from_millis(3_000),
+            fence: Duration::from_millis(1_000),
             catch_up: Duration::from_millis(10_000),
             most: 3,
         }

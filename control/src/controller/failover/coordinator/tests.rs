@@ -175,7 +175,7 @@ fn a_primary_that_cannot_be_fenced_is_waited_for() {
     world.settle_all(&["b", "c"]);
     assert_eq!(world.moved(), None, "it may still be fenced");
     assert!(world.coordinator.due().is_some());
-    world.pass(3_000);
+    world.pass(1_000);
     assert_eq!(world.moved(), steady("b"), "it answers nobody, and replicas take nothing from it");
 }
 
