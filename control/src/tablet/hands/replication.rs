@@ -4,7 +4,7 @@
 
 use super::peer::NO_ACCOUNT;
 use super::view::{SemiSync, View};
-use super::{Hands, Obstacle, Source, WORK, ask, cells, quoted};
+use super::{Hands, Obstacle, Source, WORK, ask, cells, quoted, sessions};
 use crate::client::AsyncClient;
 use crate::config::tablet::SemiSyncWish;
 use crate::monitor::facts::Receiver;
@@ -96,8 +96,9 @@ impl Hands {
         let channel = view.channels.first();
         let follows = channel.is_some_and(|channel| channel.is_from(source));
         if !follows {
-            if !view.channels.is_empty() {
-                ask(&mut client, "STOP REPLICA").await?;
+            // What was received of another source and not executed is fetched from this one.
+            if view.channels.iter().any(|channel| channel.applier_runs) {
+                stop_appliers(&mut client).await?;
             }
             // Only now it is final what this server has executed.
             let view = self.view(&mut client).await?;
@@ -138,8 +139,28 @@ async fn stop_all(client: &mut AsyncClient, hands: &Hands) -> Result<GtidSet, Ob
     if !view.backlog().is_empty() {
         return Ok(view.backlog());
     }
-    ask(client, "STOP REPLICA").await?;
+    stop_appliers(client).await?;
     Ok(hands.view(client).await?.backlog())
+}
+
+/// All that was received wholly must be executed. An applier may have begun a transaction whose end was never received: the
+/// source died in the middle of sending it. Told to stop, it would wait for that end for a minute (the server's
+/// `SLAVE_WAIT_GROUP_DONE`); when its thread is killed, it rolls back what it began at once.
+async fn stop_appliers(client: &mut AsyncClient) -> Result<(), Obstacle> {
+    let begun = ask(client, BEGUN).await?;
+    for row in begun.rows().map(|rows| rows.texts()).unwrap_or_default() {
+        let Some(Some(id)) = row.into_iter().next() else { continue };
+        let reply = client.query(&format!("KILL {id}")).await?;
+        let refused = reply.error().filter(|error| error.code != sessions::NO_SUCH_THREAD);
+        if let Some(error) = refused {
+            tracing::warn!(
+                event = "applier_not_killed",
+                "stopping may take a minute: {error}; GRANT SYSTEM_USER to the admin account"
+            );
+        }
+    }
+    ask(client, "STOP REPLICA").await?;
+    Ok(())
 }
 
 async fn make_writable(client: &mut AsyncClient, until: Instant) -> Result<(), Obstacle> {
@@ -210,6 +231,10 @@ async fn apply_semi_sync(client: &mut AsyncClient, found: SemiSync, wanted: Semi
     }
     Ok(changed)
 }
+
+/// Coordinators with something begun.
+const BEGUN: &str = "SELECT t.PROCESSLIST_ID FROM performance_schema.threads t WHERE t.NAME='thread/sql/replica_sql' AND EXISTS \
+     (SELECT * FROM performance_schema.replication_applier_status_by_worker w WHERE w.APPLYING_TRANSACTION<>'')";
 
 /// A source that comes back is found within a second; it is tried for ever.
 const CONNECT_RETRY_S: u32 = 1;
