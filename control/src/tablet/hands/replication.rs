@@ -242,7 +242,7 @@ const RETRIES: u32 = u32::MAX;
 
 /// A source that has nothing to send says so this often, and one that is silent for longer than the timeout is left.
 const HEARTBEAT_S: u32 = 1;
-const NET_TIMEOUT: &str = "SET GLOBAL replica_net_timeout=LEAST(@@GLOBAL.replica_net_timeout, 10)";
+const NET_TIMEOUT: &str = "SET GLOBAL replica_net_timeout=LEAST(@@GLOBAL.replica_net_timeout, 4)";
 
 #[cfg(test)]
 mod tests {
