@@ -118,6 +118,9 @@ fn rounds(
     tell: &mut dyn FnMut(&str),
 ) -> Result<(), Fault> {
     books.wait_progress(PROGRESS_WAIT).map_err(Fault::Program)?;
+    // The laboratory connected the replicas past the ways.
+    Harm::Switchover.make(stage, books)?;
+    stage.ensure_whole()?;
     for number in 1..=plan.rounds {
         thread::sleep(plan.pause);
         let harm = plan.harms[(number - 1) % plan.harms.len()];

@@ -58,6 +58,8 @@ impl Harm {
                     // The third one alone has nobody to acknowledge.
                     thread::sleep(Duration::from_millis(1_000));
                     stage.server(primary).start()?;
+                    stage.server(heir).start()?;
+                    stage.ensure_whole()?;
                 }
             }
         }

@@ -43,6 +43,9 @@ pub struct Coordinator {
     order: Option<Order>,
     order_end: Option<OrderEnd>,
     accepts_loss: bool,
+    /// Commits of the last primary that was seen at work waited for an acknowledgement: nothing that one of them held may be
+    /// lost, also when the next one dies before it was seen to be like that.
+    was_semi_sync: Option<bool>,
     /// When failovers began, the last few.
     began: Vec<Instant>,
     timeline: Timeline,
@@ -60,6 +63,7 @@ impl Coordinator {
             order: None,
             order_end: None,
             accepts_loss: false,
+            was_semi_sync: None,
             began: Vec::new(),
             timeline: Timeline::default(),
             complaint: String::new(),
@@ -152,6 +156,7 @@ impl Coordinator {
     fn steady(&mut self, now: Instant, sight: &Sight, primary: &str) -> Option<Move> {
         match verdict(now, sight, primary, self.settings.disk_full) {
             Verdict::Alive => {
+                self.notice_durability(now, sight, primary);
                 self.complaint.clear();
                 let order = self.order.as_ref().filter(|order| order.epoch.is_none())?;
                 let reason = format!("a switchover from '{primary}' to '{}' was ordered", order.heir);
@@ -165,6 +170,15 @@ impl Coordinator {
                 None
             }
             Verdict::Dead { cause, since } => self.lose(now, sight, primary, cause, since),
+        }
+    }
+
+    /// A tablet tells of semi-synchronous replication a little later than of the rest.
+    fn notice_durability(&mut self, now: Instant, sight: &Sight, primary: &str) {
+        let Some(seen) = sight.member(primary).filter(|seen| seen.is_writable) else { return };
+        let has_lasted = self.phase.as_ref().is_some_and(|(_, since)| now.duration_since(*since) > VITALS_AGE);
+        if seen.semi_sync_on || has_lasted {
+            self.was_semi_sync = Some(seen.semi_sync_on);
         }
     }
 
@@ -272,7 +286,8 @@ impl Coordinator {
         }
         self.timeline.fenced(now);
         let limit = since + self.settings.settle;
-        let was_semi_sync = sight.member(former).is_some_and(|former| former.semi_sync_on);
+        let was_semi_sync =
+            self.was_semi_sync.unwrap_or(sight.member(former).is_some_and(|former| former.semi_sync_on));
         let demands = Demands { waits_for_late: now < limit, loses_nothing: was_semi_sync && !self.accepts_loss };
         match choose(sight, former, demands) {
             Choice::Wait(_) => {
@@ -379,6 +394,9 @@ fn back(primary: &str, reason: String) -> Move {
 
 /// Over which failovers are counted.
 const WINDOW: Duration = Duration::from_secs(60);
+
+/// What a tablet tells once a second is not older than this.
+const VITALS_AGE: Duration = Duration::from_secs(3);
 
 /// What changes with time alone is looked at again after this.
 const RETRY: Duration = Duration::from_millis(50);

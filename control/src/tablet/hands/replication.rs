@@ -115,8 +115,9 @@ impl Hands {
                 quoted(&password)
             );
             ask(&mut client, &change).await?;
-            ask(&mut client, NET_TIMEOUT).await?;
         }
+        // Not kept over a restart of the server.
+        ask(&mut client, NET_TIMEOUT).await?;
         let wanted = SemiSync::wanted(wish, Role::Replica);
         let changed = apply_semi_sync(&mut client, view.semi_sync, wanted).await?;
         let receives = channel.is_some_and(|channel| channel.receiver != Receiver::Stopped);
@@ -257,7 +258,7 @@ const RETRIES: u32 = u32::MAX;
 
 /// A source that has nothing to send says so this often, and one that is silent for longer than the timeout is left.
 const HEARTBEAT_S: u32 = 1;
-const NET_TIMEOUT: &str = "SET GLOBAL replica_net_timeout=LEAST(@@GLOBAL.replica_net_timeout, 4)";
+const NET_TIMEOUT: &str = "SET GLOBAL replica_net_timeout=CAST(LEAST(@@GLOBAL.replica_net_timeout, 3) AS UNSIGNED)";
 
 #[cfg(test)]
 mod tests {

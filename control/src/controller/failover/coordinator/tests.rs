@@ -229,6 +229,30 @@ fn a_second_primary_dies_while_it_is_promoted() {
     assert_eq!(opened, [Kind::Opened], "to those who wait it is one move");
 }
 
+/// With semi-synchronous replication: the second one died before anybody else had what it alone had acknowledged.
+#[test]
+fn two_that_die_one_after_the_other_lose_nothing() {
+    let mut world = World::new();
+    (world.of("a").semi_sync_on, world.of("a").semi_sync_clients) = (true, 2);
+    assert_eq!(world.moved(), None);
+    world.of("c").executed = Arc::new(set(1, 8));
+    world.of("c").received = Arc::new(set(1, 8));
+    world.kill("a");
+    world.pass(500);
+    assert_eq!(world.moved(), vacant());
+    world.settle_all(&["b", "c"]);
+    assert_eq!(world.moved(), steady("b"));
+    world.kill("b");
+    world.pass(500);
+    assert!(world.moved().is_some());
+    world.settle("c");
+    world.pass(5_000);
+    assert_eq!(world.moved(), None, "c lacks what b had");
+    world.of("b").standing = Standing::Serving;
+    world.settle("b");
+    assert_eq!(world.moved(), steady("b"));
+}
+
 #[test]
 fn those_that_take_turns_in_dying_are_slowed_down() {
     let mut world = World::new();
