@@ -10,6 +10,7 @@
 //! client that lost its connection, or got an error that it should not have got, is a fault whatever the data say.
 
 pub mod books;
+pub mod crowd;
 pub mod harm;
 pub mod judge;
 pub mod stage;
@@ -24,6 +25,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::books::Books;
+use self::crowd::Crowd;
 use self::harm::Harm;
 use self::stage::{Durability, Stage};
 use crate::arguments::Arguments;
@@ -43,13 +45,15 @@ pub struct Plan {
     pub pause: Duration,
     pub program: Option<PathBuf>,
     pub cores: usize,
+    /// Of `oltp_read_write` beside the workers; 0: none.
+    pub sysbench_threads: usize,
 }
 
 /// What one round was.
 #[derive(Clone, Debug)]
 pub struct Round {
     pub harm: Harm,
-    /// From the harm to the first write that was begun after it and acknowledged.
+    /// The longest time without an acknowledged write.
     pub gap: Duration,
     /// The controller's own timeline: detect, fence, choose, open, in ms.
     pub parts: Option<[u64; 4]>,
@@ -69,6 +73,8 @@ pub struct Report {
     pub done: [u64; 4],
     /// Acknowledged writes that the new primary lacks; allowed without semi-synchronous replication alone.
     pub lost: u64,
+    /// What sysbench says, if it ran.
+    pub crowd: Option<String>,
     /// Former primaries that held what nobody acknowledged, and were given a copy of the new one.
     pub cloned: u64,
 }
@@ -84,6 +90,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
         pause: Duration::from_secs_f64(arguments.value_or("--pause", 1.0)?),
         program: arguments.value("--weir")?,
         cores: arguments.value_or("--cores", 1)?,
+        sysbench_threads: arguments.value_or("--sysbench-threads", 0)?,
     };
     arguments.finish()?;
     let report = play(&plan, &mut |line| eprintln!("{line}"))?;
@@ -97,11 +104,15 @@ pub fn play(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Report, Fault> {
     let books = Arc::new(Books::default());
     let over = Arc::new(AtomicBool::new(false));
     let workers = worker::start(&stage, plan, &books, &over);
+    let crowd = (plan.sysbench_threads > 0).then(|| Crowd::start(&stage, plan.sysbench_threads, &over)).transpose()?;
     let mut report = Report::default();
     let outcome = rounds(plan, &mut stage, &books, &mut report, tell);
     over.store(true, Ordering::Relaxed);
     for worker in workers {
         let _ = worker.join();
+    }
+    if let Some(crowd) = crowd {
+        crowd.end(&stage, &mut report)?;
     }
     outcome?;
     stage.ensure_whole()?;
@@ -127,15 +138,15 @@ fn rounds(
         let began = Instant::now();
         books.harm_begins(began);
         harm.make(stage, books)?;
-        let gap = books.wait_first_write(GAP_MAX).ok_or_else(|| {
-            Fault::Program(format!(
-                "round {number}, {}: no write for {} s\n{}",
-                harm.name(),
-                GAP_MAX.as_secs(),
+        if !books.wait_first_write(GAP_MAX) {
+            let (harm, limit) = (harm.name(), GAP_MAX.as_secs());
+            return Err(Fault::Program(format!(
+                "round {number}, {harm}: no write for {limit} s\n{}",
                 stage.describe()
-            ))
-        })?;
+            )));
+        }
         let parts = stage.last_parts();
+        let gap = books.longest_gap();
         harm.undo(stage)?;
         stage.ensure_whole()?;
         let round = Round { harm, gap, parts, whole: began.elapsed() };
@@ -151,7 +162,7 @@ impl Round {
             format!(" (detect {detect}, fence {fence}, choose {choose}, open {open} ms)")
         });
         let (gap, whole) = (self.gap.as_millis(), self.whole.as_millis());
-        format!("{}: writes again after {gap} ms{parts}, whole after {whole} ms", self.harm.name())
+        format!("{}: no write for {gap} ms{parts}, whole after {whole} ms", self.harm.name())
     }
 }
 
@@ -180,6 +191,9 @@ impl Report {
         let mut out = format!(
             "{table}acknowledged: {writes} writes, {transfers} transfers; answered: {prepared} prepared reads, {global} GLOBAL reads\n"
         );
+        if let Some(crowd) = &self.crowd {
+            out += &format!("{crowd}\n");
+        }
         for (error, times) in &self.errors {
             out += &format!("{times} times: {error}\n");
         }

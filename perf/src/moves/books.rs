@@ -41,6 +41,9 @@ struct Gap {
     /// The first write that was begun after the harm and acknowledged.
     ends: Option<Instant>,
     acknowledged: u64,
+    /// The last acknowledged write, and the longest time between two since the harm began.
+    last: Option<Instant>,
+    longest: Duration,
 }
 
 impl Books {
@@ -60,6 +63,10 @@ impl Books {
     pub fn wrote(&self, begun: Instant) {
         let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
         gap.acknowledged += 1;
+        let now = Instant::now();
+        if let Some(last) = gap.last.replace(now) {
+            gap.longest = gap.longest.max(now - last);
+        }
         if gap.harm_at.is_some_and(|harm| begun > harm) && gap.ends.is_none() {
             gap.ends = Some(Instant::now());
         }
@@ -68,7 +75,12 @@ impl Books {
 
     pub fn harm_begins(&self, at: Instant) {
         let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
-        (gap.harm_at, gap.ends) = (Some(at), None);
+        (gap.harm_at, gap.ends, gap.longest) = (Some(at), None, Duration::ZERO);
+    }
+
+    /// The longest time without an acknowledged write since the harm began.
+    pub fn longest_gap(&self) -> Duration {
+        self.gap.lock().unwrap_or_else(PoisonError::into_inner).longest
     }
 
     /// The harm is done from now on: what was written meanwhile does not end the gap.
@@ -77,15 +89,15 @@ impl Books {
         (gap.harm_at, gap.ends) = (Some(Instant::now()), None);
     }
 
-    /// How long after the harm the first write was acknowledged.
-    pub fn wait_first_write(&self, most: Duration) -> Option<Duration> {
+    /// Waits for the first acknowledged write that was begun after the harm. False: there was none.
+    pub fn wait_first_write(&self, most: Duration) -> bool {
         let mut gap = self.gap.lock().unwrap_or_else(PoisonError::into_inner);
         let until = Instant::now() + most;
         loop {
-            if let (Some(harm), Some(ends)) = (gap.harm_at, gap.ends) {
-                return Some(ends.duration_since(harm));
+            if gap.ends.is_some() {
+                return true;
             }
-            let left = until.checked_duration_since(Instant::now())?;
+            let Some(left) = until.checked_duration_since(Instant::now()) else { return false };
             gap = self.written.wait_timeout(gap, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

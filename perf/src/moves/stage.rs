@@ -147,6 +147,22 @@ impl Stage {
             .timeout(Some(CLIENT_LIMIT))
     }
 
+    pub fn gate(&self) -> SocketAddr {
+        self.gate
+    }
+
+    pub fn run_on_primary(&self, text: &str) -> Result<(), Fault> {
+        let primary = self.primary().ok_or_else(|| Fault::Program("nobody is primary".to_owned()))?;
+        self.server(primary).sql(text)?;
+        Ok(())
+    }
+
+    /// That all servers have counted since they started.
+    pub fn deadlocks(&self) -> u64 {
+        let text = "SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME='lock_deadlocks'";
+        (0..self.members.len()).filter_map(|at| self.cell(at, text)?.parse::<u64>().ok()).sum()
+    }
+
     pub fn ask(&self) -> Ask {
         Ask { controllers: vec![self.controller.to_string()], tls: TlsFiles::default() }
     }
