@@ -33,6 +33,7 @@ pub mod replica;
 pub mod settle;
 pub mod statements;
 pub mod trackers;
+pub mod user_variables;
 pub mod verify;
 pub mod wishes;
 
@@ -92,6 +93,7 @@ pub struct Session {
     pub lease: Option<Key<Link>>,
     pub pins: Pins,
     pub held: Held,
+    pub user_variables: user_variables::UserVariables,
     pub statements: FxHashMap<u32, Statement>,
     pub statement_next: u32,
     pub freshness: Freshness,

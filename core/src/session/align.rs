@@ -35,6 +35,7 @@ enum Next {
     /// The server's own number stands unless it is 0.
     MendInsertId(u64),
     Trackers,
+    UserVariables,
     Lead(Vec<Rc<[u8]>>),
     Send,
 }
@@ -95,6 +96,10 @@ impl Engine {
                     self.sessions[session].insert_id = InsertId::OnLink { link, said, before: 0 };
                 }
                 Next::Trackers => self.give_trackers(session, link),
+                Next::UserVariables => {
+                    let text = self.give_user_variables(session);
+                    self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, &text);
+                }
                 Next::Lead(way) => {
                     for text in way {
                         self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, &text);
@@ -191,6 +196,8 @@ impl Engine {
             InsertId::OnLink { before, .. } if before != 0 && asks.contains(Asks::LAST_INSERT_ID) => {
                 Next::MendInsertId(before)
             }
+            // A statement that could read one goes to the primary.
+            _ if s.user_variables.is_lost && request.route == weir_planner::Route::Primary => Next::UserVariables,
             _ if self.wants_own_trackers(request) && !l.bare => Next::Trackers,
             _ if asks.intersects(ABOUT_PREVIOUS) && !matches!(s.previous.place, Place::On { .. }) => {
                 s.previous.way(asks).map_or(Next::Send, Next::Lead)

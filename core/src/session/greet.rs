@@ -290,6 +290,7 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         lease: None,
         pins: Default::default(),
         held: Default::default(),
+        user_variables: Default::default(),
         statements: Default::default(),
         statement_next: 0,
         freshness: Freshness::default(),

@@ -205,6 +205,7 @@ impl Engine {
         let pinned = !s.pins.is_empty();
         s.pins.clear();
         s.held = Default::default();
+        s.user_variables = Default::default();
         s.statements.clear();
         s.state = StateId(0);
         // The server's own character set, not that of the login (seen on 9.7).

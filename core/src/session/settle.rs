@@ -168,6 +168,8 @@ impl Engine {
             if !failed {
                 end = pins::ended_by_plan(&plan);
                 end.0 |= self.sessions[session].held.settle(&plan, outcome.warnings).0;
+                let state = self.sessions[session].state;
+                self.sessions[session].user_variables.handle(&plan, state);
             }
             // Without autocommit the first statement that touches data begins the transaction, and the flag comes then.
             if plan.effects.contains(Effects::SAVEPOINT) && !status.intersects(Status::IN_TRANS | Status::AUTOCOMMIT) {
@@ -253,8 +255,7 @@ impl Engine {
             // Refused before it ran; of a procedure, or of what nobody understands, a part may have run. How often is
             // bounded by the time that a statement may wait for a primary.
             let simple = request.plan.as_ref().is_some_and(|p| !p.effects.intersects(Effects::CALL | Effects::UNKNOWN));
-            let free = s.pins.reasons().without(Reasons::SOFT).is_empty()
-                && !self.links[link].status.contains(Status::IN_TRANS);
+            let free = s.pins_for_good().is_empty() && !self.links[link].status.contains(Status::IN_TRANS);
             return free && simple && Some(self.links[link].backend) == self.snapshot.primary();
         }
         if request.resends >= crate::limits::RESENDS_MAX {
@@ -284,7 +285,7 @@ impl Engine {
         if !l.status.contains(Status::IN_TRANS)
             || l.status.contains(Status::IN_TRANS_READONLY)
             || Some(backend) != self.snapshot.primary()
-            || !s.pins.reasons().without(Reasons::SOFT).is_empty()
+            || !s.pins_for_good().is_empty()
         {
             return false;
         }
@@ -310,6 +311,7 @@ impl Engine {
             self.sessions[session].lease = None;
             self.links[link].lessee = None;
             self.drop_link(link);
+            self.forget_server_state(session);
             return self.decide(session, request);
         }
         request.resends += 1;
@@ -338,7 +340,7 @@ impl Engine {
         let backend = self.snapshot.backend(self.links[link].backend).name.clone();
         let s = &mut self.sessions[session];
         s.lease = None;
-        let pinned = !s.pins.is_empty();
+        let pinned = !s.pins_for_good().is_empty();
         match std::mem::replace(&mut s.phase, Phase::Ready) {
             Phase::Verify(verify) => {
                 s.phase = Phase::Verify(verify);
@@ -348,7 +350,10 @@ impl Engine {
             Phase::Ready | Phase::Asking | Phase::Farewell | Phase::Greet(_) => {
                 self.lease_lost_at_rest(session, in_transaction);
             }
-            Phase::Aligning(request) if !in_transaction && !pinned => self.decide(session, request),
+            Phase::Aligning(request) if !in_transaction && !pinned => {
+                self.forget_server_state(session);
+                self.decide(session, request)
+            }
             Phase::Relaying(mut request) | Phase::Feeding(mut request, _) | Phase::Aligning(mut request) => {
                 if request.progress == Progress::Answering || request.body != Body::Whole {
                     // Bytes of the reply are out: no error packet fits behind them. As when MySQL itself dies.
@@ -363,9 +368,12 @@ impl Engine {
 
     fn lost_unanswered(&mut self, session: Key<Session>, mut request: Request, in_transaction: bool, backend: String) {
         let s = &mut self.sessions[session];
-        let pinned = !s.pins.is_empty();
+        let pinned = !s.pins_for_good().is_empty();
         // Also one that only the primary may answer: what changes nothing may run twice (S71).
-        let changes_nothing = request.plan.as_ref().is_some_and(|p| p.kind == Kind::Select && p.effects.is_empty());
+        let changes_nothing = request
+            .plan
+            .as_ref()
+            .is_some_and(|p| p.kind == Kind::Select && p.effects.without(Effects::READS_USER_VARIABLE).is_empty());
         let read = (request.route == weir_planner::Route::Read || changes_nothing)
             && matches!(request.command, Command::Query | Command::StmtExecute);
         let unsent = request.progress == Progress::Unsent;
@@ -373,6 +381,7 @@ impl Engine {
             request.resends += 1;
             request.since = self.now;
             self.counters.reads_resent += 1;
+            self.forget_server_state(session);
             return self.decide(session, request);
         }
         let commits = request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::COMMIT));
@@ -390,8 +399,7 @@ impl Engine {
 
     /// A transaction or pinned state was lost while the client rested: its next command hears of it.
     fn lease_lost_at_rest(&mut self, session: Key<Session>, in_transaction: bool) {
-        let pins = self.sessions[session].pins.reasons();
-        let hard = pins.without(Reasons::SOFT);
+        let hard = self.sessions[session].pins_for_good();
         if !in_transaction && hard.is_empty() {
             self.forget_server_state(session);
             return self.rest(session);
@@ -410,6 +418,7 @@ impl Engine {
     /// What lived only on a connection that is gone.
     fn forget_server_state(&mut self, session: Key<Session>) {
         let s = &mut self.sessions[session];
+        s.user_variables_lost();
         if !s.pins.is_empty() {
             self.counters.sessions_pinned -= 1;
         }

@@ -83,7 +83,9 @@ impl<'a> Worker<'a> {
                 worker.statement = reply.prepared.map_or(0, |prepared| prepared.ok.statement_id);
             }
             Kind::Global => drop(worker.client.run("SET read_after_write_consistency='GLOBAL'")?),
-            Kind::Writer | Kind::Transfer => {}
+            // It lives on a connection, and is to live on when that one is lost.
+            Kind::Transfer => drop(worker.client.run(format!("SET @worker={id}"))?),
+            Kind::Writer => {}
         }
         Ok(worker)
     }
@@ -182,6 +184,23 @@ impl<'a> Worker<'a> {
         self.books.end(entry, Outcome::Acknowledged);
         self.books.wrote(begun);
         self.count();
+        if self.number.is_multiple_of(8) {
+            self.check_user_variable()?;
+        }
+        Ok(())
+    }
+
+    fn check_user_variable(&mut self) -> Result<(), ClientError> {
+        let reply = self.client.query("SELECT @worker")?;
+        if let Some(error) = refusal(&reply) {
+            self.judge(error, "a read of a user variable");
+            return Ok(());
+        }
+        let texts = reply.rows().map(Rows::texts).unwrap_or_default();
+        let value = texts.first().and_then(|row| row.first().cloned().flatten());
+        if value != Some(self.id.to_string()) {
+            self.books.is_wrong(format!("the user variable of {} is {value:?}", self.id));
+        }
         Ok(())
     }
 
