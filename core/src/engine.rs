@@ -90,8 +90,8 @@ pub enum Action {
 pub(crate) enum Waiter {
     Session(Key<Session>),
     Errand(Errand),
-    /// The read index, asked with this account.
-    Index(AccountId),
+    /// The read index of this backend, asked with this account.
+    Index(BackendId, AccountId),
 }
 
 pub struct Engine {
@@ -115,7 +115,7 @@ pub struct Engine {
     pub(crate) moves: moves::Moves,
     /// Sessions that wait for a replica to catch up; stale entries are passed over.
     pub(crate) streamers: VecDeque<Key<Session>>,
-    pub(crate) index: index::Index,
+    pub(crate) indexes: FxHashMap<BackendId, index::Index>,
     pub(crate) board: Arc<Board>,
     pub(crate) glance: Glance,
     /// By backend.
@@ -178,7 +178,7 @@ impl Engine {
             buffer: Default::default(),
             moves: Default::default(),
             streamers: VecDeque::new(),
-            index: Default::default(),
+            indexes: FxHashMap::default(),
             board: options.board,
             glance: Glance::default(),
             traffic: Vec::new(),

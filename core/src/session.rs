@@ -312,7 +312,7 @@ pub enum Wait {
     /// A replica that has executed enough (S63).
     Stream,
     /// The primary's word on what it has executed.
-    Index,
+    Index(BackendId),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -344,6 +344,8 @@ pub struct Request {
     pub schemaless: Option<Rc<[u8]>>,
     /// What the primary had executed when it was asked for this read.
     pub index: Option<Arc<GtidSet>>,
+    /// The replica that the session read on before has said what it may have shown.
+    pub left: Option<BackendId>,
     /// The time to wait for a replica is over.
     pub primary_only: bool,
     pub progress: Progress,

@@ -91,7 +91,7 @@ impl Engine {
         for ticket in self.pool.fail_line(backend.0) {
             match self.waiters.remove(&ticket) {
                 Some(super::Waiter::Session(session)) => self.decide_anew(session),
-                Some(super::Waiter::Index(_)) => self.index_line_failed(),
+                Some(super::Waiter::Index(of, _)) => self.index_line_failed(of),
                 _ => {}
             }
         }

@@ -1,11 +1,13 @@
-//! The read index: what the primary has executed, asked once for all reads that wait at that moment (S60, `GLOBAL`).
+//! The read index: what a server has executed, asked once for all reads that wait for its word at that moment (S60).
 //!
 //! ```text
-//!   read ─► waiting ──► one connection to the primary: SELECT @@GLOBAL.gtid_executed ──► asked ──► answer: all of them go on
+//!   read ─► waiting ──► one connection there: SELECT @@GLOBAL.gtid_executed ──► asked ──► answer: all of them go on
 //!   reads that come while the question is under way wait for the next one: its answer may be older than they are
 //! ```
-//! Invariant: a session in `waiting` or `asked` is in `Wait::Index`; there is at most one question under way. When it
-//! cannot be asked, the reads go to the primary, which is as fresh.
+//! The primary is asked for what was committed when a read came (`GLOBAL`), the replica that a session leaves for what it may
+//! have shown there.
+//! Invariant: a session in `waiting` or `asked` is in `Wait::Index` of that server; there is at most one question under way
+//! for each. When it cannot be asked, the reads go to the primary.
 
 use crate::engine::{Engine, Waiter};
 use crate::link::expect::Purpose;
@@ -14,6 +16,7 @@ use crate::session::account::AccountId;
 use crate::session::trackers::last_row;
 use crate::session::{Phase, Session, Wait};
 use crate::slots::Key;
+use crate::snapshot::{BackendId, Health};
 use std::sync::Arc;
 use weir_net::command::Command;
 use weir_net::gtid::GtidSet;
@@ -40,51 +43,59 @@ enum Stage {
 
 impl Engine {
     /// A session in `Wait::Index` wants to know.
-    pub(crate) fn want_index(&mut self, session: Key<Session>) {
-        self.index.waiting.push(session);
-        self.start_index();
+    pub(crate) fn want_index(&mut self, session: Key<Session>, of: BackendId) {
+        self.indexes.entry(of).or_default().waiting.push(session);
+        self.start_index(of);
     }
 
-    fn start_index(&mut self) {
-        if self.index.stage != Stage::Idle {
+    fn start_index(&mut self, of: BackendId) {
+        let index = self.indexes.entry(of).or_default();
+        if index.stage != Stage::Idle {
             return;
         }
-        let waits = |engine: &Engine, key: &Key<Session>| {
-            engine.sessions.get(*key).is_some_and(|s| matches!(s.phase, Phase::Waiting(_, Wait::Index)))
+        let sessions = &self.sessions;
+        let waits = |key: &Key<Session>| {
+            sessions.get(*key).is_some_and(|s| matches!(s.phase, Phase::Waiting(_, Wait::Index(on)) if on == of))
         };
-        let waiting = std::mem::take(&mut self.index.waiting);
-        self.index.waiting = waiting.into_iter().filter(|key| waits(self, key)).collect();
-        let Some(first) = self.index.waiting.first() else { return };
+        index.waiting.retain(waits);
+        let Some(first) = index.waiting.first() else { return };
         let s = &self.sessions[*first];
         // Any account may ask; the first one's own connection is as good as another's.
         let (account, class) = (s.account, s.class);
         let want =
             Want { account: account.0, class: class.0, schema: s.schema.0, fingerprint: s.state.0, prefer: None };
-        let Some(primary) = self.snapshot.primary() else { return self.index_failed() };
-        match self.pool.acquire(self.now.0, primary.0, &want) {
-            Grant::Lease { slot, .. } => self.index_granted(account, slot),
+        if self.snapshot.backend(of).health != Health::Up {
+            return self.index_failed(of);
+        }
+        match self.pool.acquire(self.now.0, of.0, &want) {
+            Grant::Lease { slot, .. } => self.index_granted(of, account, slot),
             Grant::Wait(ticket) => {
-                self.index.stage = Stage::InLine;
-                self.waiters.insert(ticket, Waiter::Index(account));
+                self.index_of(of).stage = Stage::InLine;
+                self.waiters.insert(ticket, Waiter::Index(of, account));
             }
-            Grant::Refused(_) => self.index_failed(),
+            Grant::Refused(_) => self.index_failed(of),
         }
     }
 
+    fn index_of(&mut self, backend: BackendId) -> &mut Index {
+        self.indexes.entry(backend).or_default()
+    }
+
     /// The question has a connection.
-    pub(crate) fn index_granted(&mut self, account: AccountId, slot: SlotId) {
+    pub(crate) fn index_granted(&mut self, of: BackendId, account: AccountId, slot: SlotId) {
         let link = self.slot_links[&slot.index];
         let l = &mut self.links[link];
         l.phase = LinkPhase::Leased;
         l.lessee = Some(Lessee::Index);
-        self.index.stage = Stage::On(link);
-        self.index.account = account;
+        let index = self.index_of(of);
+        (index.stage, index.account) = (Stage::On(link), account);
         self.prepare_index(link);
     }
 
     /// Makes the connection one of the account, or asks on it.
     pub(crate) fn prepare_index(&mut self, link: Key<Link>) {
-        let account = self.index.account;
+        let of = self.links[link].backend;
+        let account = self.index_of(of).account;
         let schema = self.links[link].schema;
         if self.links[link].account == account || self.accounts.find(account).is_none() {
             return self.ask_index(link);
@@ -95,7 +106,9 @@ impl Engine {
     }
 
     pub(crate) fn ask_index(&mut self, link: Key<Link>) {
-        self.index.asked = std::mem::take(&mut self.index.waiting);
+        let of = self.links[link].backend;
+        let index = self.index_of(of);
+        index.asked = std::mem::take(&mut index.waiting);
         self.counters.index_questions += 1;
         self.links[link].captured.clear();
         // A silent primary must not keep the question, and all later ones behind it, for ever.
@@ -109,22 +122,28 @@ impl Engine {
         let set = values.first().and_then(|text| GtidSet::parse(text).ok());
         // Without GTIDs nobody can say what a replica lacks.
         let set = set.filter(|set| !set.is_empty()).map(Arc::new);
-        self.index.stage = Stage::Idle;
+        let of = self.links[link].backend;
+        let index = self.index_of(of);
+        index.stage = Stage::Idle;
+        let asked = std::mem::take(&mut index.asked);
         self.links[link].lessee = None;
         self.arm_link(link, crate::time::Instant::NEVER);
         self.to_pool(link);
-        for session in std::mem::take(&mut self.index.asked) {
-            self.index_told(session, set.clone());
+        for session in asked {
+            self.index_told(session, of, set.clone());
         }
-        self.start_index();
+        self.start_index(of);
     }
 
-    fn index_told(&mut self, session: Key<Session>, set: Option<Arc<GtidSet>>) {
+    fn index_told(&mut self, session: Key<Session>, of: BackendId, set: Option<Arc<GtidSet>>) {
+        let is_primary = self.snapshot.primary() == Some(of);
         let Some(s) = self.sessions.get_mut(session) else { return };
-        let Phase::Waiting(request, Wait::Index) = &mut s.phase else { return };
+        let Phase::Waiting(request, Wait::Index(on)) = &mut s.phase else { return };
+        if *on != of {
+            return;
+        }
         match set {
             Some(set) => {
-                request.index = Some(set.clone());
                 // With semi-synchronous replication a replica may show what the primary does not yet.
                 s.freshness.seen = Some(match s.freshness.seen.take() {
                     Some(seen) if !set.contains(&seen) => {
@@ -132,10 +151,14 @@ impl Engine {
                         both.merge(&seen);
                         Arc::new(both)
                     }
-                    _ => set,
+                    _ => set.clone(),
                 });
-                s.freshness.saw_primary = false;
-                s.freshness.reads_on = None;
+                if is_primary {
+                    request.index = Some(set);
+                    s.freshness.saw_primary = false;
+                } else {
+                    request.left = Some(of);
+                }
             }
             None => request.primary_only = true,
         }
@@ -143,26 +166,27 @@ impl Engine {
     }
 
     /// The question cannot be answered: the primary serves the reads, or they wait for one with everybody else.
-    fn index_failed(&mut self) {
-        self.index.stage = Stage::Idle;
-        let mut all = std::mem::take(&mut self.index.asked);
-        all.append(&mut self.index.waiting);
+    fn index_failed(&mut self, of: BackendId) {
+        let index = self.index_of(of);
+        index.stage = Stage::Idle;
+        let mut all = std::mem::take(&mut index.asked);
+        all.append(&mut index.waiting);
         for session in all {
-            self.index_told(session, None);
+            self.index_told(session, of, None);
         }
     }
 
-    /// A link has gone: perhaps the one with the question.
-    pub(crate) fn index_link_gone(&mut self, link: Key<Link>) {
-        if self.index.stage == Stage::On(link) {
-            self.index_failed();
+    /// A link has gone: perhaps one with a question.
+    pub(crate) fn index_link_gone(&mut self, link: Key<Link>, backend: BackendId) {
+        if self.indexes.get(&backend).is_some_and(|index| index.stage == Stage::On(link)) {
+            self.index_failed(backend);
         }
     }
 
     /// Its place in line is gone with the backend.
-    pub(crate) fn index_line_failed(&mut self) {
-        if self.index.stage == Stage::InLine {
-            self.index_failed();
+    pub(crate) fn index_line_failed(&mut self, backend: BackendId) {
+        if self.indexes.get(&backend).is_some_and(|index| index.stage == Stage::InLine) {
+            self.index_failed(backend);
         }
     }
 }

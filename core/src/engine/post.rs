@@ -33,7 +33,7 @@ impl Engine {
     /// Closes a link's wire and forgets it. Whoever leased it has been told.
     pub(crate) fn drop_link(&mut self, link: Key<Link>) {
         let Some(mut gone) = self.links.remove(link) else { return };
-        self.index_link_gone(link);
+        self.index_link_gone(link, gone.backend);
         gone.inbound.clear(&mut self.blocks);
         self.slot_links.remove(&gone.slot.index);
         self.accounts.let_go(gone.account);

@@ -42,7 +42,7 @@ impl Engine {
         match self.waiters.remove(&ticket) {
             Some(Waiter::Session(session)) => self.lease_granted(session, slot, fit),
             Some(Waiter::Errand(errand)) => self.errand_granted(errand, slot, fit),
-            Some(Waiter::Index(account)) => self.index_granted(account, slot),
+            Some(Waiter::Index(of, account)) => self.index_granted(of, account, slot),
             None => unreachable!("a ticket is cancelled before its waiter goes"),
         }
     }

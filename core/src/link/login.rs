@@ -231,7 +231,7 @@ impl Engine {
         let here = |ticket| self.pool.backend_of(ticket) == Some(backend.0);
         let is_hopeless = |waiter: &Waiter| match waiter {
             Waiter::Errand(errand) => errand.account == account,
-            Waiter::Index(asker) => *asker == account,
+            Waiter::Index(_, asker) => *asker == account,
             Waiter::Session(_) => false,
         };
         let all = self.waiters.iter().map(|(ticket, waiter)| (*ticket, *waiter));
@@ -239,8 +239,8 @@ impl Engine {
         for (ticket, waiter) in hopeless {
             self.pool.cancel(ticket);
             self.waiters.remove(&ticket);
-            if matches!(waiter, Waiter::Index(_)) {
-                self.index_line_failed();
+            if let Waiter::Index(of, _) = waiter {
+                self.index_line_failed(of);
             }
         }
     }

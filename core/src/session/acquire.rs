@@ -143,13 +143,13 @@ impl Engine {
     /// Time is up for a session that waits.
     pub(crate) fn wait_timed_out(&mut self, session: Key<Session>) {
         let Phase::Waiting(request, wait) = &self.sessions[session].phase else { return };
-        if matches!(wait, Wait::Stream | Wait::Index) {
+        if matches!(wait, Wait::Stream | Wait::Index(_)) {
             return self.read_on_primary(session);
         }
         let waited_ms = self.now.since_ms(request.since);
         self.counters.waits_failed += 1;
         let why = match *wait {
-            Wait::Primary | Wait::Stream | Wait::Index => {
+            Wait::Primary | Wait::Stream | Wait::Index(_) => {
                 self.buffer.remove(session);
                 Refusal::NoPrimary { waited_ms }
             }

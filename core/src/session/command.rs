@@ -91,6 +91,7 @@ impl Engine {
             kept: Default::default(),
             schemaless: None,
             index: None,
+            left: None,
             primary_only: false,
             progress: Progress::Unsent,
             outcome: Outcome::default(),

@@ -162,9 +162,9 @@ impl Engine {
                 self.wait_for(session, Wait::Stream, stream_deadline);
                 self.streamers.push_back(session);
             }
-            To::Index => {
-                self.wait_for(session, Wait::Index, index_deadline);
-                self.want_index(session);
+            To::Index(of) => {
+                self.wait_for(session, Wait::Index(of), index_deadline);
+                self.want_index(session, of);
             }
         }
     }

@@ -27,6 +27,7 @@ impl Engine {
             kept: Default::default(),
             schemaless: None,
             index: None,
+            left: None,
             primary_only: false,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
@@ -35,7 +36,7 @@ impl Engine {
         let backend = held.or_else(|| match self.place_for(session, &request) {
             Place::Backend(backend) => Some(backend),
             // It waits for a replica, or for the primary's word, and goes to the primary when the time is up.
-            Place::NoPrimary | Place::Stream | Place::Index => self.snapshot.primary(),
+            Place::NoPrimary | Place::Stream | Place::Index(_) => self.snapshot.primary(),
         });
         let name = match (plan.route, backend) {
             (Route::Local, _) => "the gate".to_string(),

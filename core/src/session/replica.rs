@@ -9,7 +9,7 @@
 //! ```
 //! Monotonic reads, at every level above EVENTUAL: what a session saw once it goes on seeing. A replica, or the primary, may
 //! have shown more than is known of it outside. So a session reads on one replica for a while, and before it reads on
-//! another, or on one after the primary, it asks what the primary has executed, which covers all that anybody can have seen.
+//! another it asks the one it leaves what that has executed, and before it reads on one after the primary, the primary.
 
 use crate::engine::Engine;
 use crate::limits::SAME_REPLICA_MS;
@@ -27,8 +27,8 @@ pub(crate) enum Place {
     NoPrimary,
     /// A replica that is almost there.
     Stream,
-    /// The primary's word on what it has executed.
-    Index,
+    /// A server's word on what it has executed.
+    Index(BackendId),
 }
 
 impl Engine {
@@ -40,12 +40,12 @@ impl Engine {
                 level == Consistency::Global || (level != Consistency::Eventual && s.freshness.saw_primary);
             if needs_index && request.index.is_none() && self.has_replicas() {
                 // While there is no primary nobody can say what a replica lacks.
-                return if self.snapshot.primary().is_some() { Place::Index } else { Place::NoPrimary };
+                return self.snapshot.primary().map_or(Place::NoPrimary, Place::Index);
             }
             match self.replica_for(session, request, level, balance) {
                 Found::Replica(backend) => return Place::Backend(backend),
                 Found::Late => return Place::Stream,
-                Found::Unsure => return Place::Index,
+                Found::Unsure(of) => return Place::Index(of),
                 Found::Nobody => {}
             }
         }
@@ -146,8 +146,8 @@ impl Engine {
             Some(backend) => {
                 let view = snapshot.backend(BackendId(backend));
                 let moves = reads_on.is_some_and(|(on, _)| on != view.id);
-                if moves && request.index.is_none() {
-                    return if snapshot.primary().is_some() { Found::Unsure } else { Found::Nobody };
+                if moves && let Some(found) = self.leaves(session, request) {
+                    return found;
                 }
                 let now = self.now;
                 if strict {
@@ -164,6 +164,24 @@ impl Engine {
                 self.counters.reads_too_fresh += u64::from(late);
                 Found::Nobody
             }
+        }
+    }
+
+    /// Before a session reads on another replica than before: that one is asked what it may have shown, or, when it is gone,
+    /// the primary, which has all that was acknowledged. None: that is done.
+    fn leaves(&self, session: Key<Session>, request: &Request) -> Option<Found> {
+        let (on, _) = self.sessions[session].freshness.reads_on?;
+        if request.left == Some(on) {
+            return None;
+        }
+        let view = self.snapshot.backend(on);
+        if view.health == Health::Up && view.role == Role::Replica {
+            return Some(Found::Unsure(on));
+        }
+        match self.snapshot.primary() {
+            _ if request.index.is_some() => None,
+            Some(primary) => Some(Found::Unsure(primary)),
+            None => Some(Found::Nobody),
         }
     }
 
@@ -230,7 +248,7 @@ enum Found {
     Replica(BackendId),
     /// One is likely to have it before the time is up.
     Late,
-    /// Another than the one that the session read from: the primary's word is needed first.
-    Unsure,
+    /// Another than the one that the session read from: this server's word is needed first.
+    Unsure(BackendId),
     Nobody,
 }
