@@ -131,6 +131,11 @@ pub fn seen(now: Instant, before: Option<MemberSight>, word: &Word) -> MemberSig
     let facts = word.facts.as_deref();
     let vitals = facts.map(|facts| &facts.vitals);
     let received = facts.map_or_else(|| before.as_ref().map(|b| b.received.clone()).unwrap_or_default(), received);
+    // A tablet that was restarted beside a server that is down knows of nothing; what was seen before counts.
+    let executed = match &before {
+        Some(before) if facts.is_none() && before.executed.contains(&word.executed) => before.executed.clone(),
+        _ => word.executed.clone(),
+    };
     let disk_full = vitals.is_some_and(|vitals| vitals.disk_full);
     let stands = |standing: Standing| match standing {
         // One look says that it was restarted, the next that it serves: that is one state.
@@ -158,7 +163,7 @@ pub fn seen(now: Instant, before: Option<MemberSight>, word: &Word) -> MemberSig
         heard: word.epoch,
         settled: word.care.settled,
         trouble: word.care.trouble.clone(),
-        executed: word.executed.clone(),
+        executed,
         received,
         received_at,
         receiver: facts.map_or(Receiving::Nothing, receiving),
