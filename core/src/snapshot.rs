@@ -227,6 +227,8 @@ pub struct Mandate {
     pub is_ending: bool,
     /// Without a holder: the move is planned, and what still runs on the former one ends by itself.
     pub is_planned: bool,
+    /// What the holder was promoted with; empty for one that was found. A word of it that shows less is older than that.
+    pub promoted: Arc<GtidSet>,
 }
 
 /// One state of the world. Later ones have a larger `generation`.

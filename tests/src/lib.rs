@@ -2,6 +2,7 @@
 
 pub mod real;
 
+pub mod moves;
 pub mod sim;
 
 pub mod keep;

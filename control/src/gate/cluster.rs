@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use weir_net::gtid::GtidSet;
 
 pub struct Cluster {
     controllers: ControllersConfig,
@@ -91,6 +92,7 @@ impl Cluster {
             primary: record.primary().map(ToString::to_string),
             is_ending: matches!(record.phase, Phase::Handover { .. }),
             is_planned: record.heir().is_some(),
+            promoted: Arc::new(GtidSet::parse(record.promoted_gtid_executed.as_bytes()).unwrap_or_default()),
         });
     }
 

@@ -171,7 +171,9 @@ impl Engine {
                 self.fail_line(holder);
             }
         }
-        let is_settled = now.holder.is_some() && now.holder == self.snapshot.primary();
+        // A word from before the move would call lost what has come since.
+        let is_fresh = |holder| self.snapshot.backend(holder).executed.contains(&now.promoted);
+        let is_settled = now.holder == self.snapshot.primary() && now.holder.is_some_and(is_fresh);
         if self.moves.settles && is_settled {
             self.moves.settles = false;
             self.forget_lost_gtids(&now);

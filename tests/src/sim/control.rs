@@ -184,6 +184,7 @@ impl Control {
             uuid: holder.map(|_| UUID),
             is_ending,
             is_planned,
+            ..Mandate::default()
         };
     }
 

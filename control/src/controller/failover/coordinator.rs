@@ -20,7 +20,7 @@ use super::order::{self, Order, OrderEnd, short, unfit};
 use super::settings::Settings;
 use super::sight::Sight;
 use super::verdict::{Cause, Verdict, verdict};
-use crate::controller::record::{MemberState, Phase, Wanted};
+use crate::controller::record::{MemberState, Phase, Record, Wanted};
 use crate::monitor::Standing;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -34,6 +34,22 @@ pub struct Move {
     /// State and note of members that change.
     pub members: Vec<(String, MemberState, String)>,
     pub reason: String,
+}
+
+impl Move {
+    /// The record that it makes of this one, whose epoch is not the next one yet.
+    pub fn edit(self, record: &Record) -> Record {
+        let mut next = record.clone();
+        next.phase = self.phase;
+        next.promoted_gtid_executed = self.promoted.unwrap_or(next.promoted_gtid_executed);
+        next.reason = self.reason;
+        for (name, state, note) in self.members {
+            if let Some(member) = next.members.get_mut(&name) {
+                (member.state, member.note) = (state, note);
+            }
+        }
+        next
+    }
 }
 
 pub struct Coordinator {

@@ -75,7 +75,8 @@ impl Scouts {
         match report.word {
             Some(word) => scout.seen = Some(seen(now, scout.seen.take(), &word)),
             None => {
-                if let Some(seen) = scout.seen.as_mut().filter(|seen| seen.is_live) {
+                let seen = scout.seen.get_or_insert_with(|| unseen(now));
+                if seen.is_live {
                     (seen.is_live, seen.since) = (false, now);
                 }
             }
@@ -119,11 +120,22 @@ async fn scout(member: String, tablet: String, tls: Option<ClientTls>, home: mps
     }
 }
 
+/// A member that this leadership has tried to reach, and has not heard. What it was is unknown: it may have been a primary whose
+/// commits waited for all others.
+pub fn unseen(now: Instant) -> MemberSight {
+    MemberSight { is_live: false, ..seen(now, None, &Word::new("", None)) }
+}
+
 /// The next sight of a member, after one that may have been before.
-fn seen(now: Instant, before: Option<MemberSight>, word: &Word) -> MemberSight {
+pub fn seen(now: Instant, before: Option<MemberSight>, word: &Word) -> MemberSight {
     let facts = word.facts.as_deref();
     let vitals = facts.map(|facts| &facts.vitals);
     let received = facts.map_or_else(|| before.as_ref().map(|b| b.received.clone()).unwrap_or_default(), received);
+    // A tablet that was restarted beside a server that is down knows of nothing; what was seen before counts.
+    let executed = match &before {
+        Some(before) if facts.is_none() && before.executed.contains(&word.executed) => before.executed.clone(),
+        _ => word.executed.clone(),
+    };
     let disk_full = vitals.is_some_and(|vitals| vitals.disk_full);
     let stands = |standing: Standing| match standing {
         // One look says that it was restarted, the next that it serves: that is one state.
@@ -134,8 +146,10 @@ fn seen(now: Instant, before: Option<MemberSight>, word: &Word) -> MemberSight {
         |b: &&MemberSight| b.is_live && stands(b.standing) == stands(word.standing) && b.disk_full == disk_full;
     let since = before.as_ref().filter(as_before).map_or(now, |before| before.since);
     let received_at = before.as_ref().filter(|b| b.received == received).map_or(now, |before| before.received_at);
-    // A server that is down says no more what it was; its last word counts.
-    let last = |of: fn(&MemberSight) -> u32| before.as_ref().map_or(0, of);
+    // A server that is down says no more what it was, and one that was restarted is not what it was: what it said when it took
+    // writes counts. A leader who has not heard that takes it as under semi-sync, with all that there are.
+    let source = facts.filter(|facts| !facts.read_only).map(|facts| &facts.vitals.semi_sync);
+    let was = before.as_ref();
     MemberSight {
         is_live: true,
         standing: word.standing,
@@ -149,20 +163,18 @@ fn seen(now: Instant, before: Option<MemberSight>, word: &Word) -> MemberSight {
         heard: word.epoch,
         settled: word.care.settled,
         trouble: word.care.trouble.clone(),
-        executed: word.executed.clone(),
+        executed,
         received,
         received_at,
         receiver: facts.map_or(Receiving::Nothing, receiving),
         applier_runs: facts.is_some_and(|facts| {
             facts.channels.as_ref().is_ok_and(|channels| channels.iter().all(|channel| channel.applier_runs))
         }),
-        version_number: facts.map_or_else(|| last(|b| b.version_number), |facts| facts.version_number),
+        version_number: facts.map_or_else(|| was.map_or(0, |b| b.version_number), |facts| facts.version_number),
         disk_full,
-        semi_sync_on: match vitals {
-            Some(vitals) => vitals.semi_sync.source_on,
-            None => before.as_ref().is_some_and(|before| before.semi_sync_on),
-        },
-        semi_sync_clients: vitals.map_or_else(|| last(|b| b.semi_sync_clients), |vitals| vitals.semi_sync.clients),
+        semi_sync_on: source.map_or_else(|| was.is_none_or(|b| b.semi_sync_on), |source| source.source_on),
+        semi_sync_clients: source
+            .map_or_else(|| was.map_or(u32::MAX, |b| b.semi_sync_clients), |source| source.clients),
         extra: word.care.extra.clone(),
     }
 }
@@ -196,6 +208,23 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A leader that has just begun finds the primary dead: it knows not whether commits waited for replicas.
+    #[test]
+    fn who_was_never_heard_may_have_had_semi_sync() {
+        let now = Instant::now();
+        let before = unseen(now);
+        assert!(!before.is_live && before.semi_sync_on && before.semi_sync_clients == u32::MAX);
+        let stopped = Word { standing: Standing::ServerStopped, ..Word::new("a", None) };
+        assert!(seen(now, Some(before), &stopped).semi_sync_on);
+        let facts = |read_only: bool| Facts { read_only, ..crate::monitor::facts::tests::facts() };
+        let word = |read_only| Word { facts: Some(Arc::new(facts(read_only))), ..Word::new("a", None) };
+        let writable = seen(now, None, &word(false));
+        assert!(!writable.semi_sync_on && writable.semi_sync_clients == 0, "it says so itself");
+        let restarted = MemberSight { semi_sync_on: true, semi_sync_clients: 2, ..writable };
+        let restarted = seen(now, Some(restarted), &word(true));
+        assert!(restarted.semi_sync_on && restarted.semi_sync_clients == 2, "the plugin is off after a restart");
+    }
 
     #[test]
     fn a_state_lasts_from_its_first_word() {

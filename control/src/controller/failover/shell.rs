@@ -186,19 +186,7 @@ impl Shell {
     }
 
     async fn change(&self, epoch: u64, next: Move) -> Result<(), Refusal> {
-        let Move { phase, promoted, members, reason } = next;
-        let edit = |record: &Record| {
-            let mut next = record.clone();
-            next.phase = phase;
-            next.promoted_gtid_executed = promoted.unwrap_or(next.promoted_gtid_executed);
-            next.reason = reason;
-            for (name, state, note) in members {
-                if let Some(member) = next.members.get_mut(&name) {
-                    (member.state, member.note) = (state, note);
-                }
-            }
-            Ok(Some(next))
-        };
+        let edit = |record: &Record| Ok(Some(next.edit(record)));
         self.head.change("the controller", Some(Epoch::new(epoch)), edit).await.map(drop)
     }
 

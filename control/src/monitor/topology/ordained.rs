@@ -2,7 +2,9 @@
 //!
 //! Invariant: it only takes away. Nobody becomes primary by it who does not look like one.
 
+use std::sync::Arc;
 use weir_core::snapshot::{BackendId, Mandate, Role};
+use weir_net::gtid::GtidSet;
 
 /// The controllers' word about the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Ordained {
     pub is_ending: bool,
     /// Nobody is primary since the role is being moved, and not since the primary was lost.
     pub is_planned: bool,
+    /// What the primary was promoted with.
+    pub promoted: Arc<GtidSet>,
 }
 
 impl Ordained {
@@ -25,6 +29,7 @@ impl Ordained {
             uuid: holder.and_then(|(_, uuid)| uuid),
             is_ending: self.is_ending,
             is_planned: self.is_planned,
+            promoted: self.promoted.clone(),
         }
     }
 

@@ -293,6 +293,7 @@ fn the_ordained_primary_is_the_only_one() {
         primary: at.map(|at: usize| names[at].clone()),
         is_ending: false,
         is_planned: false,
+        promoted: Arc::default(),
     };
     topology.ordain(ordained(1, Some(1)));
     look(&mut topology, 0, 0, primary(5));
