@@ -163,6 +163,7 @@ impl Mind {
             name: &self.nature.name,
             record: Some(record),
             fence_at: self.fence_at(now, record, lease),
+            has_lease: lease.until.is_some(),
             own: &self.own,
             extra: &self.extra,
             cleared: &self.cleared,

@@ -39,6 +39,8 @@ pub struct Case<'a> {
     pub record: Option<&'a Record>,
     /// When the lease is so near its end that a primary must begin to make itself read-only.
     pub fence_at: Instant,
+    /// A lease was given to this tablet since it started, not only the time to ask for one.
+    pub has_lease: bool,
     pub own: &'a Own,
     /// What this server has executed and the primary has not, as far as that is known.
     pub extra: &'a GtidSet,
@@ -212,6 +214,10 @@ fn lead(case: &Case<'_>, record: &Record, view: &View) -> Verdict {
     let wanted = SemiSync::wanted(case.semi_sync, Role::Source);
     match view.channels.is_empty() && !view.read_only && !view.super_read_only && view.semi_sync.is_as(wanted) {
         true => Verdict::Settled(String::new()),
+        // The record may be an old one, of a controller that is cut off: only whoever gives leases knows better.
+        false if view.super_read_only && !case.has_lease => {
+            stuck("it becomes writable with a lease, and has had none yet")
+        }
         false => due(case, Deed::Lead),
     }
 }

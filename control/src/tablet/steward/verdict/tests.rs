@@ -93,6 +93,8 @@ struct Given {
 enum Lease {
     Held,
     Over,
+    /// It has just begun, and may ask for one.
+    NoneYet,
 }
 
 fn given(name: &'static str, phase: Phase) -> Given {
@@ -115,12 +117,13 @@ fn over(given: Given) -> Given {
 
 fn verdict(given: &Given, own: Own) -> Verdict {
     let now = Instant::now();
-    let fence_at = if given.lease == Lease::Held { now + Duration::from_millis(1) } else { now };
+    let fence_at = if given.lease == Lease::Over { now } else { now + Duration::from_millis(1) };
     next_deed(&Case {
         now,
         name: given.name,
         record: given.record.as_ref(),
         fence_at,
+        has_lease: given.lease != Lease::NoneYet,
         own: &own,
         extra: &set(given.extra),
         cleared: &set(given.cleared),
@@ -380,4 +383,13 @@ fn what_fails_rests_and_says_why() {
 fn a_fence_has_a_quarter_of_the_lease() {
     assert_eq!(margin(5_000), Duration::from_millis(1_250));
     assert_eq!(margin(500), Duration::from_millis(125));
+}
+
+/// The record may be an old one: nobody becomes writable on it before a lease was given.
+#[test]
+fn nobody_becomes_writable_before_its_first_lease() {
+    let fresh = || Given { lease: Lease::NoneYet, ..given("a", steady("a")) };
+    assert_eq!(word(&verdict(&fresh(), Own::Seen(Box::new(read_only())))), "stuck");
+    assert_eq!(word(&verdict(&fresh(), Own::Seen(Box::new(writable())))), "settled", "who is writable stays so");
+    assert_eq!(word(&verdict(&given("a", steady("a")), Own::Seen(Box::new(read_only())))), "lead");
 }
