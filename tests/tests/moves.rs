@@ -6,8 +6,9 @@ use weir_tests::moves::oracle::Counts;
 use weir_tests::moves::plan::{Mutation, Plan};
 use weir_tests::moves::run::{check, run};
 
-/// Seeds that once showed a mistake: a tablet that was restarted beside a dead primary, and knew of nothing that it had.
-const KNOWN_SEEDS: [u64; 1] = [115];
+/// Seeds that once showed a mistake: a tablet that was restarted beside a dead primary, and knew of nothing that it had; a new
+/// leader that chose before it had heard everybody; a late answer that was true.
+const KNOWN_SEEDS: [u64; 4] = [115, 10_497, 11_282, 20_726];
 
 /// Seeds from `first` on until the time is up. Every failure's report, up to three.
 fn run_seeds(first: u64, count: u64, within: Duration) -> Counts {

@@ -1,7 +1,7 @@
 //! The oracles: what must hold at every moment, and at the end.
 //!
 //! - **One primary.** When a server has answered a write under the record of epoch *e*, no other server answers one under an older
-//!   record. Excluded, without semi-sync only: a server whose tablet is dead or frozen, or which is frozen itself, and three
+//!   record, but for one that the newer primary had when it opened: that answer is late, and true. Excluded, without semi-sync only: a server whose tablet is dead or frozen, or which is frozen itself, and three
 //!   seconds after that. Nobody can fence it then; what it answers is told as diverged when it is back.
 //! - **Nothing lost.** With semi-sync a new primary has all that any client was told to be done, when it opens and at the end,
 //!   unless an operator has accepted a loss. Without it, all that is missing at the end was told, by an event.
@@ -31,6 +31,8 @@ pub struct Oracle {
     is_calm: bool,
     /// The newest record under which a write was answered, by whom, and since when.
     reign: (u64, usize),
+    /// What the last one had when it opened.
+    opened_with: GtidSet,
     epochs: BTreeMap<Node, u64>,
     /// By server: since when nobody can fence it (how many causes), and until when that counts.
     unguarded: Vec<(u32, Ms)>,
@@ -77,6 +79,7 @@ impl Oracle {
             semi_sync,
             is_calm,
             reign: (1, 0),
+            opened_with: GtidSet::new(),
             epochs: BTreeMap::new(),
             unguarded: vec![(0, 0); members],
             acknowledged: GtidSet::new(),
@@ -99,7 +102,8 @@ impl Oracle {
         }
         let (causes, until) = self.unguarded[server];
         let is_excluded = !self.semi_sync && (causes > 0 || now < until);
-        if !is_excluded {
+        let is_late = self.opened_with.contains(&gtid.set());
+        if !is_excluded && !is_late {
             self.fail(format!(
                 "two primaries: '{}' answers {gtid:?} under epoch {reign}, after '{}' did under {newest}",
                 name(server),
@@ -124,6 +128,7 @@ impl Oracle {
 
     /// A new primary takes writes.
     pub fn check_open(&mut self, executed: &GtidSet, server: usize, epoch: u64) {
+        self.opened_with = executed.clone();
         let mut missing = self.acknowledged.clone();
         missing.subtract(executed);
         if self.semi_sync && !self.loss_is_accepted && !missing.is_empty() {

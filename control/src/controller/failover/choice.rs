@@ -28,7 +28,7 @@ pub enum Choice {
 /// What is asked of the choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demands {
-    /// Those who are seen but not settled yet are waited for.
+    /// Those who are not settled yet, or were not heard yet, are waited for.
     pub waits_for_late: bool,
     /// With semi-synchronous replication: an acknowledged transaction must not be lost.
     pub loses_nothing: bool,
@@ -45,10 +45,13 @@ pub fn choose(sight: &Sight, former: &str, demands: Demands) -> Choice {
         .filter(|(_, member, seen)| seen.is_sound() && member.state != MemberState::Diverged)
         .collect();
     let is_late = |seen: &MemberSight| seen.settled < epoch;
+    // A leader that has just begun has not heard everybody yet.
+    let unheard = || sight.record.members.keys().find(|name| *name != former && sight.member(name).is_none());
     if demands.waits_for_late
-        && let Some((late, ..)) = seen.iter().find(|(_, _, seen)| is_late(seen))
+        && let Some(late) =
+            seen.iter().find(|(_, _, seen)| is_late(seen)).map(|(name, ..)| *name).or(unheard().map(String::as_str))
     {
-        return Choice::Wait((*late).to_string());
+        return Choice::Wait(late.to_string());
     }
     let ready: Vec<_> = seen.iter().filter(|(_, _, seen)| !is_late(seen) && seen.extra.is_empty()).collect();
     if demands.loses_nothing
@@ -200,6 +203,9 @@ mod tests {
         let late = |sight: &mut Sight| sight.members.get_mut("c").unwrap().settled = 7;
         let demands = Demands { waits_for_late: true, ..EASY };
         assert_eq!(choose(&sight(9, 9, late), "a", demands), Choice::Wait("c".to_string()));
+        let unheard = |sight: &mut Sight| drop(sight.members.remove("c"));
+        assert_eq!(choose(&sight(9, 9, unheard), "a", demands), Choice::Wait("c".to_string()));
+        assert_eq!(chosen(&choose(&sight(9, 9, unheard), "a", EASY)).0, "b");
     }
 
     #[test]

@@ -302,8 +302,8 @@ impl Coordinator {
         }
         self.timeline.fenced(now);
         let limit = since + self.settings.settle;
-        let was_semi_sync =
-            self.was_semi_sync.unwrap_or(sight.member(former).is_some_and(|former| former.semi_sync_on));
+        // Who never saw it at work does not know, and takes care.
+        let was_semi_sync = self.was_semi_sync.unwrap_or(true);
         let demands = Demands { waits_for_late: now < limit, loses_nothing: was_semi_sync && !self.accepts_loss };
         match choose(sight, former, demands) {
             Choice::Wait(_) => {
