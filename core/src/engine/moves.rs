@@ -12,7 +12,7 @@
 use super::Engine;
 use crate::link::{Lessee, Link, LinkPhase};
 use crate::mail::{ControlMail, Level};
-use crate::session::{Phase, Session};
+use crate::session::{Phase, Progress, Request, Session};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Mandate};
 use crate::time::Instant;
@@ -144,6 +144,24 @@ impl Engine {
             self.moves.refused = None;
             self.release_buffer();
         }
+    }
+
+    /// A session that only holds what can be made again elsewhere begins nothing more on a primary that is about to be
+    /// followed: it lets its connection go, and waits with the others.
+    pub(crate) fn leave_ending_primary(&mut self, session: Key<Session>, request: &Request) {
+        let mandate = &self.snapshot.mandate;
+        let s = &self.sessions[session];
+        let Some(link) = s.lease.filter(|_| mandate.is_ending && request.progress == Progress::Unsent) else { return };
+        let l = &self.links[link];
+        let is_open =
+            l.status.contains(Status::IN_TRANS) || s.status.contains(Status::IN_TRANS) || !l.expects.is_empty();
+        if Some(l.backend) != mandate.holder || is_open || !s.pins_for_good().is_empty() {
+            return;
+        }
+        self.sessions[session].lease = None;
+        self.links[link].lessee = None;
+        self.forget_server_state(session);
+        self.drop_link(link);
     }
 
     /// A new snapshot has come; `before` is what held.

@@ -115,6 +115,7 @@ impl Engine {
         if let Err(why) = self.make_room_for_questions(session, &request) {
             return self.refuse(session, request, &why);
         }
+        self.leave_ending_primary(session, &request);
         if let Some(link) = self.sessions[session].lease {
             let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);
             let on_replica = self.snapshot.backend(self.links[link].backend).role == Role::Replica;

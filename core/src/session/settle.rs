@@ -416,7 +416,7 @@ impl Engine {
     }
 
     /// What lived only on a connection that is gone.
-    fn forget_server_state(&mut self, session: Key<Session>) {
+    pub(crate) fn forget_server_state(&mut self, session: Key<Session>) {
         let s = &mut self.sessions[session];
         s.user_variables_lost();
         if !s.pins.is_empty() {

@@ -63,9 +63,7 @@ impl Harm {
                 }
             }
         }
-        if self != Harm::Switchover {
-            books.harm_is_done();
-        }
+        books.harm_is_done();
         stage.harmed = Some(primary);
         Ok(())
     }
