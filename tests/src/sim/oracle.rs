@@ -159,6 +159,11 @@ impl Oracle {
         }
     }
 
+    /// A server has run it before.
+    pub fn has_run(&self, tag: Tag) -> bool {
+        self.runs.get(&tag).is_some_and(|runs| *runs > 0)
+    }
+
     /// A server has refused a statement before it did anything: it may be sent again.
     pub fn refused_before_running(&mut self, tag: Tag) {
         if let Some(runs) = self.runs.get_mut(&tag) {

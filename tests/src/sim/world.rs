@@ -299,7 +299,12 @@ impl World {
                 self.dials_hang[server] = false;
             }
             Fault::Freeze { server } => self.servers[server].wake_all(&mut self.scene),
-            Fault::Move { .. } => self.servers.iter().for_each(|server| server.wake_all(&mut self.scene)),
+            Fault::Move { .. } => {
+                // What it was doing when it stopped it does not finish: it is fenced before it goes on.
+                for server in self.servers.iter_mut().filter(|server| server.store.deposed) {
+                    server.crash(&mut self.scene);
+                }
+            }
             Fault::Slow { server, .. } => self.servers[server].slowness = 1,
             Fault::StopApplier { server } => self.servers[server].applier_stopped = false,
             Fault::Full { server } => self.servers[server].full = false,

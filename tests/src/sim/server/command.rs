@@ -12,7 +12,7 @@ use crate::sim::scene::Scene;
 use crate::sim::server::execute::{Answer, Stop, Work, needs_primary};
 use crate::sim::server::reply::{Cell, Finish, Replier};
 use crate::sim::server::session::Session;
-use crate::sim::server::sql::{Statement, parse};
+use crate::sim::server::sql::{SetScope, Statement, parse};
 use crate::sim::server::variables::Fault;
 use crate::sim::server::{Job, Server};
 
@@ -151,6 +151,11 @@ impl Server {
     ) {
         let Some(tag) = run.tag else { return };
         if std::mem::replace(&mut job.told, true) {
+            return;
+        }
+        let sets_again = |statement: &Statement| matches!(statement, Statement::Set(all) if all.iter().all(|(scope, ..)| *scope == SetScope::User));
+        if scene.oracle.has_run(tag) && statements.iter().all(sets_again) {
+            // The gate gives a session its user variables again, in the words of the statements that set them.
             return;
         }
         let writes = statements.iter().any(needs_primary);
