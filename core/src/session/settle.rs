@@ -168,9 +168,9 @@ impl Engine {
             if !failed {
                 end = pins::ended_by_plan(&plan);
                 end.0 |= self.sessions[session].held.settle(&plan, outcome.warnings).0;
-                let state = self.sessions[session].state;
-                self.sessions[session].user_variables.handle(&plan, state);
             }
+            let s = &mut self.sessions[session];
+            s.user_variables.handle(&plan, s.state, failed);
             // Without autocommit the first statement that touches data begins the transaction, and the flag comes then.
             if plan.effects.contains(Effects::SAVEPOINT) && !status.intersects(Status::IN_TRANS | Status::AUTOCOMMIT) {
                 add.0 |= Reasons::SAVEPOINT.0;

@@ -21,10 +21,13 @@ pub struct UserVariables {
 }
 
 impl UserVariables {
-    /// A statement that sets some has succeeded, under these variables.
-    pub fn handle(&mut self, plan: &Plan, state: StateId) {
+    /// A statement has ended, under these variables. One that failed may have set some of what it was to set.
+    pub fn handle(&mut self, plan: &Plan, state: StateId, failed: bool) {
         if !plan.effects.contains(Effects::SET_USER_VARIABLE) {
             return;
+        }
+        if failed {
+            return self.forget_values();
         }
         let is_plain = plan.kind == Kind::Set
             && plan.statements == 1
@@ -115,9 +118,19 @@ mod tests {
     fn after(statements: &[&str]) -> UserVariables {
         let mut variables = UserVariables::default();
         for statement in statements {
-            variables.handle(&weir_planner::plan(statement.as_bytes(), &Facts::default()), StateId(3));
+            variables.handle(&weir_planner::plan(statement.as_bytes(), &Facts::default()), StateId(3), false);
         }
         variables
+    }
+
+    #[test]
+    fn a_statement_that_failed_leaves_nobody_knows_what() {
+        let mut variables = after(&["SET @a=5"]);
+        let plan = |sql: &str| weir_planner::plan(sql.as_bytes(), &Facts::default());
+        variables.handle(&plan("SELECT 1 FROM nowhere"), StateId(3), true);
+        assert!(variables.can_be_set_again(StateId(3)));
+        variables.handle(&plan("SET @a=6, @b=(SELECT 1 UNION SELECT 2)"), StateId(3), true);
+        assert!(!variables.can_be_set_again(StateId(3)));
     }
 
     #[test]
