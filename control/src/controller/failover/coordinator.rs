@@ -205,14 +205,15 @@ impl Coordinator {
             self.wake(limit);
             return None;
         }
-        if !sight
-            .others(primary)
-            .any(|(_, member, _)| member.wanted == Wanted::Any && member.state != MemberState::Diverged)
-        {
-            self.complain(
-                now,
-                format!("'{primary}' is dead ({}), and nobody is seen who could follow it", cause.name()),
+        if !sight.others(primary).any(|(_, member, seen)| {
+            member.wanted == Wanted::Any && member.state != MemberState::Diverged && seen.is_managed()
+        }) {
+            let cause = cause.name();
+            let why = format!(
+                "'{primary}' is dead ({cause}), and nobody is seen who could follow it: a tablet needs controllers, admin_user \
+                 and replication_user to manage its server"
             );
+            self.complain(now, why);
             return None;
         }
         self.began.retain(|began| now.duration_since(*began) < WINDOW);

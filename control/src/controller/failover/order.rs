@@ -68,6 +68,11 @@ pub fn unfit(sight: &Sight, heir: &str, uuid: &str, catch_up: Duration) -> Optio
         Some(seen) if seen.is_live => return Some(format!("the server of '{heir}' is {}", seen.standing)),
         _ => return Some(format!("the tablet of '{heir}' is not heard")),
     };
+    if !seen.is_managed() {
+        return Some(format!(
+            "the tablet of '{heir}' does not manage its server: it needs admin_user and replication_user"
+        ));
+    }
     if !seen.extra.is_empty() {
         return Some(format!("'{heir}' has transactions that the primary never had: {}", short(&seen.extra)));
     }

@@ -99,6 +99,11 @@ impl MemberSight {
         self.is_live && self.standing.is_sound()
     }
 
+    /// Its tablet brings its server to what the record says.
+    pub fn is_managed(&self) -> bool {
+        self.settled > 0
+    }
+
     pub fn receives_from(&self, uuid: &str) -> bool {
         matches!(&self.receiver, Receiving::From(from) if from == uuid)
     }

@@ -195,6 +195,21 @@ fn with_nobody_to_follow_the_primary_stays() {
     assert_eq!(world.moved(), None);
 }
 
+/// Tablets that only look would never open a next primary: an epoch without one would have no end.
+#[test]
+fn nobody_is_deposed_for_servers_that_nobody_manages() {
+    let mut world = World::new();
+    for name in ["a", "b", "c"] {
+        world.of(name).settled = 0;
+    }
+    let why = world.coordinator.order(world.now, &world.sight, order("b")).unwrap_err();
+    assert!(why.contains("does not manage"), "{why}");
+    world.kill("a");
+    world.pass(10_000);
+    assert_eq!(world.moved(), None);
+    assert_eq!(world.kinds(), [Kind::Waits]);
+}
+
 #[test]
 fn all_die_in_the_middle_and_the_former_primary_comes_back_first() {
     let mut world = World::new();
