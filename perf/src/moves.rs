@@ -57,8 +57,9 @@ pub struct Round {
     pub gap: Duration,
     /// The controller's own timeline: detect, fence, choose, open, in ms.
     pub parts: Option<[u64; 4]>,
-    /// Until all servers were whole and alike again.
+    /// Until all servers were whole and alike again, and what was waited for last.
     pub whole: Duration,
+    pub lacked: String,
 }
 
 /// What came of it.
@@ -130,14 +131,14 @@ fn rounds(
 ) -> Result<(), Fault> {
     books.wait_progress(PROGRESS_WAIT).map_err(Fault::Program)?;
     // The laboratory connected the replicas past the ways.
-    Harm::Switchover.make(stage, books)?;
+    make(Harm::Switchover, stage, books)?;
     stage.ensure_whole()?;
     for number in 1..=plan.rounds {
         thread::sleep(plan.pause);
         let harm = plan.harms[(number - 1) % plan.harms.len()];
         let began = Instant::now();
         books.harm_begins(began);
-        harm.make(stage, books)?;
+        make(harm, stage, books)?;
         if !books.wait_first_write(GAP_MAX) {
             let (harm, limit) = (harm.name(), GAP_MAX.as_secs());
             return Err(Fault::Program(format!(
@@ -149,11 +150,16 @@ fn rounds(
         let gap = books.longest_gap();
         harm.undo(stage)?;
         stage.ensure_whole()?;
-        let round = Round { harm, gap, parts, whole: began.elapsed() };
+        let round = Round { harm, gap, parts, whole: began.elapsed(), lacked: stage.lacked.clone() };
         tell(&format!("round {number} of {}: {}", plan.rounds, round.show()));
         report.rounds.push(round);
     }
     Ok(())
+}
+
+/// Does it; what fails is told with what everybody says of it.
+fn make(harm: Harm, stage: &mut Stage, books: &Books) -> Result<(), Fault> {
+    harm.make(stage, books).map_err(|fault| Fault::Program(format!("{fault}\n{}", stage.describe())))
 }
 
 impl Round {
@@ -162,7 +168,7 @@ impl Round {
             format!(" (detect {detect}, fence {fence}, choose {choose}, open {open} ms)")
         });
         let (gap, whole) = (self.gap.as_millis(), self.whole.as_millis());
-        format!("{}: no write for {gap} ms{parts}, whole after {whole} ms", self.harm.name())
+        format!("{}: no write for {gap} ms{parts}, whole after {whole} ms, last: {}", self.harm.name(), self.lacked)
     }
 }
 

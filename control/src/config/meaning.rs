@@ -4,6 +4,7 @@ use crate::config::address;
 use crate::config::cores;
 use crate::config::keys::{Key, Kind};
 use crate::config::mistake::{Given, Mistakes, Place, suggestion};
+use crate::config::tablet::first_line;
 use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
 use crate::config::{BackendConfig, CONTROLLERS_MAX, Config, ControllersConfig, Tls};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
@@ -177,19 +178,9 @@ impl Judge {
         match (&typed.password, &typed.password_file) {
             (None, None) => {}
             (Some(password), None) => self.config.monitor.password = Secret::from(password.value.as_bytes()),
-            (None, Some(file)) => match std::fs::read_to_string(&file.value) {
-                Ok(text) => {
-                    let line = text.lines().next().unwrap_or_default();
-                    self.config.monitor.password = Secret::from(line.as_bytes());
-                }
-                Err(error) => {
-                    let text = format!(
-                        "'{}' cannot be read ({error}): put the password into its first line",
-                        file.value.display()
-                    );
-                    self.mistakes.add(&file.place, text);
-                }
-            },
+            (None, Some(file)) => {
+                self.config.monitor.password = first_line(&file.value, &file.place, &mut self.mistakes);
+            }
             (Some(password), Some(_)) => {
                 self.mistakes
                     .add(&password.place, "password and password_file contradict each other: keep one of the two");

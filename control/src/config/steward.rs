@@ -2,6 +2,7 @@
 
 use super::mistake::{Given, Mistakes, Place, suggestion};
 use super::tablet::first_line;
+use std::path::Path;
 use weir_net::secret::Secret;
 
 #[derive(Clone, Debug)]
@@ -83,7 +84,7 @@ pub fn judge<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, mistakes: &mu
             mistakes
                 .add(&file.place, "replication_password_file is of no use without replication_user: name the account");
         }
-        Some(file) => config.replication_password = first_line(file, mistakes),
+        Some(file) => config.replication_password = first_line(Path::new(&file.value), &file.place, mistakes),
         None => {}
     }
     // MySQL's own limit.

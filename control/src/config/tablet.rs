@@ -283,14 +283,14 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     } else if let Some(Given { value, .. }) = text("password") {
         config.password = Secret::from(value.as_bytes());
     } else if let Some(file) = text("password_file") {
-        config.password = first_line(file, &mut mistakes);
+        config.password = first_line(Path::new(&file.value), &file.place, &mut mistakes);
     }
     (config.admin_user, config.admin_password) = (config.user.clone(), config.password.clone());
     if let Some(Given { value, .. }) = text("admin_user") {
         (config.admin_user, config.admin_password) = (value.clone(), Secret::empty());
     }
     if let Some(file) = text("admin_password_file") {
-        config.admin_password = first_line(file, &mut mistakes);
+        config.admin_password = first_line(Path::new(&file.value), &file.place, &mut mistakes);
     }
     for (name, least, most, to) in
         [("interval_ms", 10, 60_000, &mut config.interval_ms), ("timeout_ms", 50, 60_000, &mut config.timeout_ms)]
@@ -378,15 +378,18 @@ pub fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut
     }
 }
 
-pub fn first_line(file: &Given<String>, mistakes: &mut Mistakes) -> Secret {
-    match std::fs::read_to_string(&file.value) {
-        Ok(text) => Secret::from(text.lines().next().unwrap_or_default().as_bytes()),
-        Err(error) => {
-            let text = format!("'{}' cannot be read ({error}): put the password into its first line", file.value);
-            mistakes.add(&file.place, text);
-            Secret::empty()
-        }
-    }
+/// The password that a file holds.
+pub fn first_line(file: &Path, place: &Place, mistakes: &mut Mistakes) -> Secret {
+    let why = match std::fs::read_to_string(file) {
+        Ok(text) => match text.lines().next().filter(|line| !line.is_empty()) {
+            Some(line) => return Secret::from(line.as_bytes()),
+            // An account without a password needs no file. This one is being written, or the wrong one.
+            None => "has an empty first line".to_string(),
+        },
+        Err(error) => format!("cannot be read ({error})"),
+    };
+    mistakes.add(place, format!("'{}' {why}: put the password into its first line", file.display()));
+    Secret::empty()
 }
 
 /// As a file that could be read again. Passwords are never shown.

@@ -128,6 +128,7 @@ fn contradictions_are_reported() {
         ("[gate]\ngrpc_listen = \"127.0.0.1:7306\"", "the same address"),
         ("[monitor]\npassword = \"a\"\npassword_file = \"b\"", "contradict each other"),
         ("[monitor]\npassword_file = \"/nowhere/b\"", "cannot be read"),
+        ("[monitor]\npassword_file = \"/dev/null\"", "'/dev/null' has an empty first line: put the password"),
         ("[pool]\nconnections_warm_min = 300", "lower the first or raise the second"),
         ("[[backends]]\naddress = \"127.0.0.1:1\"", "is a backend already"),
         ("[log]\nlevel = \"a=b=c\"", "no log level"),

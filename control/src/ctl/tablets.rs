@@ -43,6 +43,7 @@ pub struct TabletView {
     pub gtid_executed: String,
     pub server_uuid: String,
     pub version: String,
+    /// Why it does not serve, is not registered, or could not do what the topology wants.
     pub why: String,
 }
 
@@ -142,13 +143,12 @@ impl TabletView {
             self.server_uuid.clone_from(&facts.server_uuid);
             self.version.clone_from(&facts.version);
         }
-        if word.enrolment == Enrolment::NotRegistered {
-            self.why = [word.why.as_str(), &format!("not registered: {}", word.enrolment_why)]
-                .into_iter()
-                .filter(|why| !why.is_empty())
-                .collect::<Vec<_>>()
-                .join("; ");
-        }
+        let unregistered = match word.enrolment {
+            Enrolment::NotRegistered => format!("not registered: {}", word.enrolment_why),
+            Enrolment::Alone | Enrolment::Registered => String::new(),
+        };
+        let whys = [&self.why, &unregistered, &word.care.trouble];
+        self.why = whys.into_iter().filter(|why| !why.is_empty()).map(String::as_str).collect::<Vec<_>>().join("; ");
     }
 
     fn fall_silent(&mut self, why: String) {

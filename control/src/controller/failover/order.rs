@@ -38,6 +38,9 @@ pub fn check(now: Instant, sight: &Sight, settings: &Settings, order: &Order) ->
     if verdict(now, sight, primary, settings.disk_full) != Verdict::Alive {
         return Err(format!("the primary '{primary}' is not seen to be well: a failover will follow if it is dead"));
     }
+    if let Some(why) = unmanaged(sight, primary) {
+        return Err(why);
+    }
     let Some(member) = sight.record.members.get(&order.heir) else {
         return Err(format!("'{}' is no member: see weir ctl topology", order.heir));
     };
@@ -46,6 +49,20 @@ pub fn check(now: Instant, sight: &Sight, settings: &Settings, order: &Order) ->
     }
     let uuid = sight.record.members.get(primary).map_or("", |member| &member.server_uuid);
     unfit(sight, &order.heir, uuid, settings.catch_up).map_or(Ok(()), Err)
+}
+
+/// Why the primary's tablet would not make its server read-only: clients would wait for nothing.
+fn unmanaged(sight: &Sight, primary: &str) -> Option<String> {
+    let seen = sight.member(primary)?;
+    match (seen.is_managed(), seen.settled < sight.epoch() && !seen.trouble.is_empty()) {
+        (false, _) => Some(not_managed(primary)),
+        (true, true) => Some(format!("the tablet of '{primary}' has trouble with its server: {}", seen.trouble)),
+        (true, false) => None,
+    }
+}
+
+fn not_managed(name: &str) -> String {
+    format!("the tablet of '{name}' does not manage its server: it needs admin_user and replication_user")
 }
 
 /// The best heir, for an order without one.
@@ -69,9 +86,7 @@ pub fn unfit(sight: &Sight, heir: &str, uuid: &str, catch_up: Duration) -> Optio
         _ => return Some(format!("the tablet of '{heir}' is not heard")),
     };
     if !seen.is_managed() {
-        return Some(format!(
-            "the tablet of '{heir}' does not manage its server: it needs admin_user and replication_user"
-        ));
+        return Some(not_managed(heir));
     }
     if !seen.extra.is_empty() {
         return Some(format!("'{heir}' has transactions that the primary never had: {}", short(&seen.extra)));

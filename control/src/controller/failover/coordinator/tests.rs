@@ -388,6 +388,9 @@ fn unsafe_orders_are_refused_with_the_reason() {
     refused(&|_| {}, "x", "no member");
     refused(&|world| world.kill("b"), "b", "server_stopped");
     refused(&|world| world.kill("a"), "b", "not seen to be well");
+    refused(&|world| world.of("a").settled = 0, "b", "'a' does not manage its server");
+    let untold = |world: &mut World| (world.of("a").settled, world.of("a").trouble) = (6, "access denied".to_string());
+    refused(&untold, "b", "'a' has trouble with its server: access denied");
     refused(&|world| world.of("b").is_live = false, "b", "not heard");
     refused(&|world| world.of("b").extra = Arc::new(set(2, 1)), "b", "never had");
     refused(&|world| world.of("b").applier_runs = false, "b", "applier");
