@@ -69,6 +69,8 @@ pub struct Report {
     pub done: [u64; 4],
     /// Acknowledged writes that the new primary lacks; allowed without semi-synchronous replication alone.
     pub lost: u64,
+    /// Writes and commits that were told to be committed without their answer, and those whose outcome nobody knew.
+    pub unresolved: [u64; 2],
     /// Former primaries that held what nobody acknowledged, and were given a copy of the new one.
     pub cloned: u64,
 }
@@ -177,6 +179,8 @@ impl Report {
         let mut out = format!(
             "{table}acknowledged: {writes} writes, {transfers} transfers; answered: {prepared} prepared reads, {global} GLOBAL reads\n"
         );
+        let [found, unknown] = self.unresolved;
+        out += &format!("answers lost: {found} were told to be committed, {unknown} to be unknown\n");
         for (error, times) in &self.errors {
             out += &format!("{times} times: {error}\n");
         }

@@ -72,6 +72,14 @@ struct Told {
     lag_log: Option<u32>,
 }
 
+/// A primary, by whose decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub backend: BackendId,
+    /// 0: nobody's.
+    pub epoch: u64,
+}
+
 /// Something that an operator should read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -301,6 +309,29 @@ impl Topology {
         self.entries.iter().enumerate().map(|(at, entry)| entry.view(BackendId(at as u16))).collect()
     }
 
+    /// The primary on which statements may begin now.
+    pub fn open_primary(&self) -> Option<Open> {
+        let mandate = self.mandate();
+        let up = |entry: &Entry| entry.role == Role::Primary && entry.is_up() && !entry.is_gone;
+        let at = self.entries.iter().position(up).filter(|_| !mandate.is_ending)?;
+        Some(Open { backend: BackendId(at as u16), epoch: mandate.epoch })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where its tablet is, if it has one, and where the server is.
+    pub fn place(&self, backend: usize) -> Option<(Option<String>, Address)> {
+        let config = &self.entries.get(backend)?.config;
+        Some((config.tablet.clone(), config.address.clone()))
+    }
+
+    /// How often the server's agent has seen it restarted; None while it is down.
+    pub fn restarts(&self, backend: usize) -> Option<u64> {
+        Some(self.entries.get(backend)?.facts.as_ref()?.restarts)
+    }
+
     pub fn note(&self, backend: usize) -> &str {
         &self.entries[backend].note
     }
@@ -429,6 +460,8 @@ impl Entry {
         BackendView {
             id,
             name: self.config.name.clone(),
+            // A group's transactions have the group's name.
+            uuid: self.uuid_bytes().filter(|_| facts.is_none_or(|facts| facts.group.is_none())),
             address: self.config.address.clone(),
             role: self.role,
             health: match (self.is_gone, self.is_up()) {

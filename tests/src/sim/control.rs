@@ -113,6 +113,7 @@ impl Control {
         BackendView {
             id: BackendId(server.id as u16),
             name: format!("server{}", server.id),
+            uuid: Some(UUID),
             address: Address::Tcp(address),
             role: if server.store.replica { Role::Replica } else { Role::Primary },
             health: match (self.ending, down) {
@@ -161,6 +162,7 @@ impl Control {
                 self.logged += 1;
                 false
             }
+            ControlMail::Lost(_) => false,
             ControlMail::Drained => {
                 self.drained += 1;
                 false
