@@ -55,6 +55,9 @@ impl Harm {
                 let heir = failover_heir(stage).filter(|heir| *heir != primary);
                 if let Some(heir) = heir {
                     stage.server(heir).kill9();
+                    // The third one alone has nobody to acknowledge.
+                    thread::sleep(Duration::from_millis(1_000));
+                    stage.server(primary).start()?;
                 }
             }
         }

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 use std::thread;
@@ -66,12 +66,15 @@ pub struct Stage {
     _controller: Program,
     cluster: Cluster,
     folder: TemporaryFolder,
+    program: PathBuf,
 }
 
 /// One server's machine.
 pub struct Member {
     pub name: String,
-    pub tablet: Program,
+    /// None: it was stopped.
+    tablet: Option<Program>,
+    config: String,
     /// All ways to it and from it.
     pub ways: Vec<Way>,
 }
@@ -125,6 +128,7 @@ impl Stage {
             _controller: controlling,
             cluster,
             folder,
+            program,
         };
         stage.ensure_whole()?;
         tell("gate, controller and tablets are up");
@@ -166,7 +170,7 @@ impl Stage {
     pub fn ensure_whole(&mut self) -> Result<(), Fault> {
         let until = Instant::now() + WHOLE_LIMIT;
         loop {
-            self.members.iter().try_for_each(|member| member.tablet.check())?;
+            self.members.iter().filter_map(|member| member.tablet.as_ref()).try_for_each(Program::check)?;
             self.clone_diverged()?;
             match self.check_whole() {
                 Ok(()) => return Ok(()),
@@ -191,13 +195,24 @@ impl Stage {
         let Some(at) = self.members.iter().position(|member| is_diverged(&member.name)) else { return Ok(()) };
         let Some(primary) = self.primary().filter(|primary| *primary != at) else { return Ok(()) };
         let port = self.server(primary).port();
+        // It would make a server that takes writes read-only again.
+        self.members[at].tablet = None;
         let server = self.server(at);
         server.sql(&format!("SET GLOBAL clone_valid_donor_list='127.0.0.1:{port}'"))?;
         // It ends with the server, which nobody restarts but us.
         let (user, password) = APP;
-        let _ = server.sql(&format!("CLONE INSTANCE FROM '{user}'@'127.0.0.1':{port} IDENTIFIED BY '{password}'"));
+        let clone = format!(
+            "SET GLOBAL super_read_only=OFF; CLONE INSTANCE FROM '{user}'@'127.0.0.1':{port} IDENTIFIED BY '{password}'"
+        );
+        let outcome = server.sql(&clone).err().map(|error| error.to_string()).unwrap_or_default();
+        if !outcome.contains("Restart server failed") {
+            // It will be tried again.
+            eprintln!("cloning {}: {outcome}", self.members[at].name);
+        }
         server.stop();
         server.start()?;
+        let program = self.program.clone();
+        self.members[at].start_tablet(at, &program, self.folder.path())?;
         self.cloned += 1;
         // The new data are told as in service when its steward has seen them.
         let until = Instant::now() + WHOLE_LIMIT;
@@ -306,9 +321,16 @@ impl Member {
             MONITOR.0, APP.0, REPLICATION.0
         );
         let config = file(&format!("tablet{at}.toml"), &text)?;
+        let mut member = Member { name, tablet: None, config, ways };
+        member.start_tablet(at, program, folder)?;
+        Ok(member)
+    }
+
+    fn start_tablet(&mut self, at: usize, program: &Path, folder: &Path) -> Result<(), Fault> {
         let mut command = Command::new(program);
-        command.args(["tablet", "--config", &config]).env("WEIR_MONITOR_PASSWORD", MONITOR.1);
-        Ok(Member { name, tablet: Program::start(&format!("tablet{at}"), command, folder)?, ways })
+        command.args(["tablet", "--config", &self.config]).env("WEIR_MONITOR_PASSWORD", MONITOR.1);
+        self.tablet = Some(Program::start(&format!("tablet{at}"), command, folder)?);
+        Ok(())
     }
 }
 

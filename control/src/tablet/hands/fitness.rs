@@ -77,9 +77,11 @@ const NEEDED: [(&str, &str); 5] = [
     ("persisted_globals_load", "ON"),
 ];
 
-const PRIVILEGES: [&str; 6] = [
+const PRIVILEGES: [&str; 7] = [
     "REPLICATION CLIENT",
     "PROCESS",
+    // RESET REPLICA.
+    "RELOAD",
     // read_only, super_read_only and semi-sync.
     "SYSTEM_VARIABLES_ADMIN",
     "PERSIST_RO_VARIABLES_ADMIN",
@@ -106,7 +108,10 @@ mod tests {
             "GRANT PROCESS, REPLICATION CLIENT ON *.* TO `a`@`%`",
             "GRANT CONNECTION_ADMIN,PERSIST_RO_VARIABLES_ADMIN ON *.* TO `a`@`%`",
         ];
-        check(&two, &[("SYSTEM_VARIABLES_ADMIN, REPLICATION_SLAVE_ADMIN", "*.*"), ("SELECT", "performance_schema.*")]);
+        check(
+            &two,
+            &[("RELOAD, SYSTEM_VARIABLES_ADMIN, REPLICATION_SLAVE_ADMIN", "*.*"), ("SELECT", "performance_schema.*")],
+        );
         let rest = format!("GRANT {all} ON *.* TO `a`@`%` WITH GRANT OPTION");
         check(&[&rest, "GRANT SELECT ON `performance_schema`.* TO `a`@`%`"], &[]);
         check(&[&rest, "GRANT SELECT ON `other`.* TO `a`@`%`"], &[("SELECT", "performance_schema.*")]);

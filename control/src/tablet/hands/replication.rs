@@ -4,7 +4,7 @@
 
 use super::peer::NO_ACCOUNT;
 use super::view::{SemiSync, View};
-use super::{Hands, Obstacle, Source, WORK, ask, cells, quoted};
+use super::{Hands, Obstacle, Source, WORK, ask, cells, quoted, sessions};
 use crate::client::AsyncClient;
 use crate::config::tablet::SemiSyncWish;
 use crate::monitor::facts::Receiver;
@@ -96,8 +96,9 @@ impl Hands {
         let channel = view.channels.first();
         let follows = channel.is_some_and(|channel| channel.is_from(source));
         if !follows {
-            if !view.channels.is_empty() {
-                ask(&mut client, "STOP REPLICA").await?;
+            // What was received of another source and not executed is fetched from this one.
+            if view.channels.iter().any(|channel| channel.applier_runs) {
+                stop_appliers(&mut client).await?;
             }
             // Only now it is final what this server has executed.
             let view = self.view(&mut client).await?;
@@ -138,8 +139,38 @@ async fn stop_all(client: &mut AsyncClient, hands: &Hands) -> Result<GtidSet, Ob
     if !view.backlog().is_empty() {
         return Ok(view.backlog());
     }
-    ask(client, "STOP REPLICA").await?;
+    stop_appliers(client).await?;
     Ok(hands.view(client).await?.backlog())
+}
+
+/// What was received wholly is executed, or will be fetched again. An applier may have begun a transaction whose end was never received: the
+/// source died in the middle of sending it. Told to stop, it would wait for that end for a minute (the server's
+/// `SLAVE_WAIT_GROUP_DONE`); when its thread is killed, it rolls back what it began at once.
+async fn stop_appliers(client: &mut AsyncClient) -> Result<(), Obstacle> {
+    let begun = ask(client, BEGUN).await?;
+    let mut may_kill = true;
+    for row in begun.rows().map(|rows| rows.texts()).unwrap_or_default() {
+        let Some(Some(id)) = row.into_iter().next() else { continue };
+        let reply = client.query(&format!("KILL {id}")).await?;
+        let refused = reply.error().filter(|error| error.code != sessions::NO_SUCH_THREAD);
+        if let Some(error) = refused {
+            may_kill = false;
+            tracing::warn!(
+                event = "applier_not_killed",
+                "stopping may take a minute: {error}; GRANT SYSTEM_USER to the admin account"
+            );
+        }
+    }
+    // STOP REPLICA before it has seen the KILL would make it wait all the same.
+    let deadline = Instant::now() + GONE_WAIT;
+    while may_kill && ask(client, BEGUN).await?.rows().is_some_and(|rows| !rows.rows.is_empty()) {
+        if Instant::now() >= deadline {
+            return Err(Obstacle::NotYet("its applier does not end".to_string()));
+        }
+        tokio::time::sleep(GONE_PAUSE).await;
+    }
+    ask(client, "STOP REPLICA").await?;
+    Ok(())
 }
 
 async fn make_writable(client: &mut AsyncClient, until: Instant) -> Result<(), Obstacle> {
@@ -211,13 +242,22 @@ async fn apply_semi_sync(client: &mut AsyncClient, found: SemiSync, wanted: Semi
     Ok(changed)
 }
 
+/// Coordinators with something begun.
+const BEGUN: &str = "SELECT t.PROCESSLIST_ID FROM performance_schema.threads t WHERE t.NAME='thread/sql/replica_sql' AND EXISTS \
+     (SELECT 1 FROM performance_schema.replication_applier_status_by_worker w WHERE w.APPLYING_TRANSACTION<>'' \
+      UNION ALL SELECT 1 FROM performance_schema.replication_applier_status_by_coordinator c WHERE c.PROCESSING_TRANSACTION<>'')";
+
+/// A coordinator that was killed ends within this.
+const GONE_WAIT: Duration = Duration::from_millis(500);
+const GONE_PAUSE: Duration = Duration::from_millis(5);
+
 /// A source that comes back is found within a second; it is tried for ever.
 const CONNECT_RETRY_S: u32 = 1;
 const RETRIES: u32 = u32::MAX;
 
 /// A source that has nothing to send says so this often, and one that is silent for longer than the timeout is left.
 const HEARTBEAT_S: u32 = 1;
-const NET_TIMEOUT: &str = "SET GLOBAL replica_net_timeout=LEAST(@@GLOBAL.replica_net_timeout, 10)";
+const NET_TIMEOUT: &str = "SET GLOBAL replica_net_timeout=LEAST(@@GLOBAL.replica_net_timeout, 4)";
 
 #[cfg(test)]
 mod tests {

@@ -101,7 +101,7 @@ const SERVERS_THREADS: [&str; 5] = [
 /// Statements in one packet.
 const BATCH: usize = 500;
 
-const NO_SUCH_THREAD: u16 = 1094;
+pub(super) const NO_SUCH_THREAD: u16 = 1094;
 const NOT_OWNER: u16 = 1095;
 const ACCESS_DENIED: u16 = 1045;
 const SPECIFIC_ACCESS_DENIED: u16 = 1227;
