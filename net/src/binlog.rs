@@ -7,8 +7,9 @@
 //! QUERY   [thread id 4][time 4][length of the schema 1][error 2][length of the variables 2] …
 //! ```
 //! A transaction is a GTID event and what follows it up to the next one; its first query event (`BEGIN`, or the whole of a DDL)
-//! carries the thread id of the connection that ran it on its first server, and replicas write both on unchanged. Of other
-//! events only the type is looked at.
+//! carries the thread id of the connection that ran it. That holds in the log of its first server alone: a replica writes the
+//! GTID on unchanged, but rows under whatever thread id its applier had last (seen on 9.7; MariaDB has mended that, MDEV-7850).
+//! Of other events only the type is looked at.
 //! Invariant: a transaction is [`Writer::Thread`] only when its query event was read; one that is compressed, or has none, is
 //! [`Writer::Hidden`], never somebody's.
 //! Rules: MySQL "Binlog Event", "Gtid_event", "Query_event"; "mysql::serialization" for tagged ones (8.3 and later).
@@ -23,8 +24,8 @@ use crate::writer::Put;
 /// Whose transaction it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// A connection's own id on the server that ran it first.
-    Thread(u32),
+    /// A connection's own id on the server whose log this is, and when by that server's clock.
+    Thread { id: u32, at_s: u32 },
     /// The log does not show it.
     Hidden,
 }
@@ -39,7 +40,7 @@ impl Transactions {
     /// The next event. Returns a transaction whose writer has just become known.
     pub fn handle_event(&mut self, event: &[u8]) -> Result<Option<(Sid, u64, Writer)>, Malformed> {
         let mut reader = Reader::new(event);
-        reader.take(TYPE_AT)?;
+        let at_s = reader.u32()?;
         let kind = reader.u8()?;
         reader.take(HEADER_BYTES.saturating_sub(TYPE_AT).saturating_sub(1))?;
         match kind {
@@ -47,8 +48,8 @@ impl Transactions {
             GTID_TAGGED => self.begin(Some(tagged_gtid(&mut reader)?)),
             ANONYMOUS_GTID => self.begin(None),
             QUERY => {
-                let thread = reader.u32()?;
-                Ok(self.current.take().map(|(sid, number)| (sid, number, Writer::Thread(thread))))
+                let id = reader.u32()?;
+                Ok(self.current.take().map(|(sid, number)| (sid, number, Writer::Thread { id, at_s })))
             }
             TRANSACTION_PAYLOAD => Ok(self.finish()),
             _ => Ok(None),
@@ -235,7 +236,7 @@ mod tests {
             gtid_event(7),
             gtid_event(8),
         ];
-        let (a, b) = ((5, Writer::Thread(11)), (6, Writer::Hidden));
+        let (a, b) = ((5, Writer::Thread { id: 11, at_s: 0 }), (6, Writer::Hidden));
         assert_eq!(read(&events), [a, b, (7, Writer::Hidden), (8, Writer::Hidden)]);
     }
 

@@ -1,8 +1,9 @@
 //! Inquiries: commits and writes whose answers were lost, until the primary has told what became of them (S72).
 //!
 //! ```text
-//!   core: Lost ─► pending ── a primary is open ─► its tablet, or the server itself ─► Found ─► core
-//!                    ▲ not now: again in AGAIN ─────┘         the buffer's window is over ─► Found: unknown
+//!   core: Lost ─► pending ── a primary is open: what has it of the source's? ─┬─ nothing that may be it ─► Found ─► core
+//!                    ▲ not now: again in AGAIN                                └─ among these ─► the source: whose? ─► Found
+//!                                                       the buffer's window is over ─► Found: unknown
 //! ```
 //! Invariant: each is answered exactly once, and only by who is primary when it answers: a word of one that was followed by another
 //! meanwhile is asked anew.
@@ -10,7 +11,7 @@
 use crate::client::Options;
 use crate::config::MonitorConfig;
 use crate::grpc::tls::ClientTls;
-use crate::monitor::lookup::{self, Accounts, Question, Sought};
+use crate::monitor::lookup::{self, Accounts, Answer, Question, Sought};
 use crate::monitor::{Topology, topology};
 use crate::tablet::find;
 use std::time::Duration;
@@ -18,12 +19,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use weir_core::mail::{Finding, Lost, Mail};
 use weir_core::snapshot::Address;
+use weir_net::gtid::GtidSet;
 
 pub struct Inquiries {
     monitor: MonitorConfig,
     tls: Option<ClientTls>,
     pending: Vec<Pending>,
-    asked: JoinSet<Answer>,
+    asked: JoinSet<Answered>,
     /// Who is asked, or was last.
     asked_of: Option<topology::Open>,
     /// Why the last question was not answered, and when the next may be asked.
@@ -36,18 +38,16 @@ struct Pending {
     lost: Box<Lost>,
     since: Instant,
     until: Instant,
-    /// Of its server, as far as they were known when it was lost.
-    restarts: Option<u64>,
-    /// Its server is back since, and may have given its thread id again.
-    is_stale: bool,
+    /// This primary has these, and only its source knows whether it is one of them.
+    among: Option<(topology::Open, GtidSet)>,
     is_asked: bool,
 }
 
-pub struct Answer {
+pub struct Answered {
     primary: topology::Open,
     /// Core and token of each.
     of: Vec<(usize, u64)>,
-    outcome: Result<Vec<Finding>, String>,
+    outcome: Result<Vec<Answer>, String>,
 }
 
 impl Inquiries {
@@ -59,16 +59,7 @@ impl Inquiries {
     pub fn handle_lost(&mut self, core: usize, lost: Box<Lost>, topology: &Topology) {
         let since = Instant::now();
         let window = Duration::from_millis(topology.settings().buffer_window_ms);
-        let restarts = topology.restarts(usize::from(lost.backend.0));
-        self.pending.push(Pending {
-            core,
-            lost,
-            since,
-            until: since + window,
-            restarts,
-            is_stale: false,
-            is_asked: false,
-        });
+        self.pending.push(Pending { core, lost, since, until: since + window, among: None, is_asked: false });
         // Others of the same loss come in the same moment, and are asked for together.
         self.again_at = self.again_at.max(since + GATHERING);
     }
@@ -76,11 +67,9 @@ impl Inquiries {
     /// Asks what can be asked, and gives up what has waited too long.
     pub fn advance(&mut self, now: Instant, topology: &Topology) -> Vec<(usize, Mail)> {
         let open = topology.open_primary();
-        for pending in &mut self.pending {
-            let at = usize::from(pending.lost.backend.0);
-            let seen = topology.restarts(at);
-            pending.is_stale |= seen.is_some() && seen != pending.restarts;
-        }
+        // What another primary had says nothing.
+        let is_past = |pending: &&mut Pending| pending.among.as_ref().is_some_and(|(of, _)| Some(*of) != open);
+        self.pending.iter_mut().filter(is_past).for_each(|pending| pending.among = None);
         if open.is_some() && open != self.asked_of && !self.asked.is_empty() {
             // Whoever was asked is primary no longer: its word would not count.
             self.asked = JoinSet::new();
@@ -104,7 +93,7 @@ impl Inquiries {
     }
 
     /// For ever while nothing is asked.
-    pub async fn answered(&mut self) -> Answer {
+    pub async fn answered(&mut self) -> Answered {
         loop {
             match self.asked.join_next().await {
                 Some(Ok(answer)) => return answer,
@@ -115,7 +104,7 @@ impl Inquiries {
         }
     }
 
-    pub fn handle_answer(&mut self, answer: Answer, topology: &Topology) -> Vec<(usize, Mail)> {
+    pub fn handle_answer(&mut self, answer: Answered, topology: &Topology) -> Vec<(usize, Mail)> {
         let is_asked = |pending: &Pending| answer.of.contains(&(pending.core, pending.lost.token));
         self.pending.iter_mut().filter(|pending| is_asked(pending)).for_each(|pending| pending.is_asked = false);
         let findings = match answer.outcome {
@@ -135,13 +124,16 @@ impl Inquiries {
         let mut mails = Vec::new();
         for ((core, token), finding) in answer.of.into_iter().zip(findings) {
             let Some(at) = self.pending.iter().position(|p| (p.core, p.lost.token) == (core, token)) else { continue };
-            let pending = self.pending.swap_remove(at);
             let finding = match finding {
-                Finding::Committed(_) if pending.is_stale && answer.primary.backend != pending.lost.backend => {
-                    Finding::Unknown("its server was restarted meanwhile, and may have given its id again".to_string())
+                Answer::Found(finding) => finding,
+                Answer::Among(set) => {
+                    self.why =
+                        "the server that alone knows who wrote what the primary has of it is not back".to_string();
+                    self.pending[at].among = Some((answer.primary, set));
+                    continue;
                 }
-                finding => finding,
             };
+            let pending = self.pending.remove(at);
             tracing::info!(event = "outcome", core, thread = pending.lost.thread_id, finding = ?finding);
             mails.push(found(&pending, finding));
         }
@@ -150,16 +142,24 @@ impl Inquiries {
 
     /// What was lost on one server, as far as one question holds it.
     fn ask(&mut self, now: Instant, topology: &Topology, primary: topology::Open) {
-        let Some(source) = self.pending.first().map(|pending| pending.lost.source) else { return };
-        let Some((tablet, address)) = topology.place(usize::from(primary.backend.0)) else { return };
+        // First what the primary has; who wrote it where that is not enough.
+        let first = self.pending.iter().find(|pending| pending.among.is_none()).or(self.pending.first());
+        let Some((source, backend, is_second)) = first.map(|p| (p.lost.source, p.lost.backend, p.among.is_some()))
+        else {
+            return;
+        };
+        let asked = if is_second { backend } else { primary.backend };
+        let Some((tablet, address)) = topology.place(usize::from(asked.0)) else { return };
         let mut question = Question { source, sought: Vec::new() };
         let mut of = Vec::new();
-        let alike = self.pending.iter_mut().filter(|pending| pending.lost.source == source);
+        let is_alike = |pending: &&mut Pending| pending.lost.source == source && pending.among.is_some() == is_second;
+        let alike = self.pending.iter_mut().filter(is_alike);
         for pending in alike.take(find::SOUGHT_MAX) {
             let Lost { thread_id, others, sent_ms, token, .. } = &*pending.lost;
             let waited_ms = now.duration_since(pending.since).as_millis() as u64;
             let sent_ms = sent_ms.saturating_add(waited_ms);
-            question.sought.push(Sought { thread_id: *thread_id, others: others.clone(), sent_ms });
+            let among = pending.among.as_ref().map(|(_, set)| set.clone());
+            question.sought.push(Sought { thread_id: *thread_id, others: others.clone(), sent_ms, among });
             of.push((pending.core, *token));
             pending.is_asked = true;
         }
@@ -172,9 +172,9 @@ impl Inquiries {
                     None => lookup::look_up(&accounts, &question).await,
                 }
             };
-            let late = || Err("the primary does not answer".to_string());
+            let late = || Err("a server does not answer".to_string());
             let outcome = tokio::time::timeout(ANSWER_LIMIT, asked).await.unwrap_or_else(|_| late());
-            Answer { primary, of, outcome }
+            Answered { primary, of, outcome }
         });
     }
 

@@ -327,11 +327,6 @@ impl Topology {
         Some((config.tablet.clone(), config.address.clone()))
     }
 
-    /// How often the server's agent has seen it restarted; None while it is down.
-    pub fn restarts(&self, backend: usize) -> Option<u64> {
-        Some(self.entries.get(backend)?.facts.as_ref()?.restarts)
-    }
-
     pub fn note(&self, backend: usize) -> &str {
         &self.entries[backend].note
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   lost ─┬─ nothing was sent, or it changes nothing ─► decided again
 //!         ├─ inside a transaction that it does not end ─► 1213: the transaction is gone
-//!         └─ it may have committed ─► Unresolved ── control asks the primary's binary log for our thread id
+//!         └─ it may have committed ─► Unresolved ── control asks what the primary has, and its source for our thread id
 //!                                       ├─ committed ─► COMMIT: OK; else 2013: it committed, don't repeat it
 //!                                       ├─ absent ────► COMMIT: 1213; a plain write: decided again; else 2013: repeat it
 //!                                       └─ unknown ───► 2013: unknown, and why
@@ -117,7 +117,7 @@ impl Engine {
             Ok(()) => l.trail.known().ok_or("which server it was is not known"),
             Err(why) => Err(why),
         };
-        let known = match outcome {
+        let mut known = match outcome {
             Ok(known) => known,
             Err(why) => {
                 self.forget_server_state(session);
@@ -130,6 +130,8 @@ impl Engine {
             .as_ref()
             .is_some_and(|p| p.statements == 1 && (!in_transaction || p.kind == Kind::Commit) && p.kind != Kind::Load);
         self.forget_server_state(session);
+        // What any client of this gate was told is somebody else's.
+        known.others.merge(&self.board.written(&mut self.glance));
         self.unresolved_next += 1;
         let token = self.unresolved_next;
         let sent_ms = self.now.since_ms(request.sent_at);
