@@ -3,8 +3,10 @@
 //! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
+pub mod open;
 pub mod ordained;
 
+pub use open::{Open, role_name};
 pub use ordained::Ordained;
 
 use super::evidence;
@@ -70,14 +72,6 @@ struct Told {
     version: String,
     figures: [u32; 3],
     lag_log: Option<u32>,
-}
-
-/// A primary, by whose decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Open {
-    pub backend: BackendId,
-    /// 0: nobody's.
-    pub epoch: u64,
 }
 
 /// Something that an operator should read.
@@ -309,24 +303,6 @@ impl Topology {
         self.entries.iter().enumerate().map(|(at, entry)| entry.view(BackendId(at as u16))).collect()
     }
 
-    /// The primary on which statements may begin now.
-    pub fn open_primary(&self) -> Option<Open> {
-        let mandate = self.mandate();
-        let up = |entry: &Entry| entry.role == Role::Primary && entry.is_up() && !entry.is_gone;
-        let at = self.entries.iter().position(up).filter(|_| !mandate.is_ending)?;
-        Some(Open { backend: BackendId(at as u16), epoch: mandate.epoch })
-    }
-
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Where its tablet is, if it has one, and where the server is.
-    pub fn place(&self, backend: usize) -> Option<(Option<String>, Address)> {
-        let config = &self.entries.get(backend)?.config;
-        Some((config.tablet.clone(), config.address.clone()))
-    }
-
     pub fn note(&self, backend: usize) -> &str {
         &self.entries[backend].note
     }
@@ -490,14 +466,6 @@ impl Entry {
 
     fn event(&self, is_trouble: bool, text: String) -> Event {
         Event { is_trouble, backend: self.config.name.clone(), text }
-    }
-}
-
-pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Primary => "primary",
-        Role::Replica => "replica",
-        Role::Unknown => "unknown",
     }
 }
 
