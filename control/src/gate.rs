@@ -13,6 +13,7 @@ pub mod crew;
 pub mod desk;
 pub mod files;
 pub mod gather;
+pub mod inquiries;
 pub mod keys;
 pub mod roster;
 
@@ -26,6 +27,7 @@ use control::{Control, Inputs, Order};
 use crew::Crew;
 use desk::Desk;
 use files::Files;
+use inquiries::Inquiries;
 use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -196,6 +198,7 @@ async fn serve(
     topology.permit(files.held());
     let (server_tls, client_tls) = grpc_tls(&config).map_err(GateError::Keys)?;
     let (mut crew, mut sights) = Crew::start(&config, client_tls.clone());
+    let inquiries = Inquiries::new(config.monitor.clone(), client_tls.clone());
     let mut cluster = Cluster::start(&config, client_tls, &mut tasks).map_err(GateError::Keys)?;
     first_look(&config, &mut topology, &mut sights, (&mut crew, &mut cluster), began).await?;
 
@@ -219,7 +222,7 @@ async fn serve(
         let grpc = addresses.grpc.map(|grpc| grpc.to_string()).unwrap_or_default();
         cluster.announce(clients, grpc, desk.clone(), &mut tasks);
     }
-    let control = Control::new(&config, running, topology, desk, (crew, cluster), files, began);
+    let control = Control::new(&config, running, topology, desk, (crew, cluster, inquiries), files, began);
     control.run(Inputs { sights, asks, orders }).await.map_err(GateError::Machine)
 }
 

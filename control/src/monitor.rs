@@ -39,6 +39,8 @@ pub mod stream;
 
 pub mod discover;
 
+pub mod lookup;
+
 pub mod watch;
 
 pub use facts::Facts;

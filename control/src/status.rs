@@ -310,6 +310,7 @@ pub mod tests {
         let view = BackendView {
             id: BackendId(at),
             name: format!("b{at}"),
+            uuid: None,
             address: Address::Tcp(format!("127.0.0.1:{}", 1000 + at).parse().unwrap()),
             role,
             health: Health::Up,

@@ -21,6 +21,7 @@ pub mod hands;
 pub mod steward;
 
 pub mod admin;
+pub mod find;
 pub mod service;
 
 pub mod follower;
@@ -33,7 +34,7 @@ use crate::controller::record::Record;
 use crate::grpc::access::Loopback;
 use crate::grpc::server::{self, Guarded};
 use crate::grpc::tls::ServerTls;
-use crate::monitor::{Sight, Watcher};
+use crate::monitor::{Sight, Watcher, lookup};
 use admin::Admin;
 use hands::fence::LastResort;
 use hands::{Account, Hands};
@@ -157,7 +158,8 @@ async fn serve(
     tasks.spawn(watcher.run());
     tasks.spawn(permissions.clone().watch());
     let admin = Admin { options: options(&config, &config.admin_user, &config.admin_password, "weir-tablet-admin") };
-    let service = Service { hub: hub.clone(), admin, permissions };
+    let accounts = accounts(&config, &admin);
+    let service = Service { hub: hub.clone(), admin, permissions, accounts };
     let tls = ServerTls::load(&config.tls)?;
     server::warn_about("the tablet", address, tls.as_ref());
     let server = server::builder(tls.as_ref(), Loopback::Trusted, CALLS_MAX)?;
@@ -199,6 +201,16 @@ async fn serve_grpc(server: Guarded, service: Service, listener: TcpListener) ->
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let outcome = server.serve_with_incoming(service::server(service), incoming).await;
     outcome.map_err(|error| format!("gRPC failed: {error}"))
+}
+
+/// With what a look-up of transactions asks.
+fn accounts(config: &TabletConfig, admin: &Admin) -> lookup::Accounts {
+    let StewardConfig { replication_user, replication_password, .. } = &config.steward;
+    let dump = match replication_user.is_empty() {
+        true => admin.options.clone(),
+        false => options(config, replication_user, replication_password, "weir-tablet-lookup"),
+    };
+    lookup::Accounts { look: admin.options.clone(), dump }
 }
 
 /// None: nobody manages the server.

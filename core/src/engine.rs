@@ -129,6 +129,9 @@ pub struct Engine {
     pub(crate) accepted: FxHashSet<(BackendId, u32, u32)>,
     pub(crate) kills: FxHashMap<u64, Key<Session>>,
     pub(crate) kill_next: u64,
+    /// Sessions that wait to hear what became of their command.
+    pub(crate) unresolved: FxHashMap<u64, Key<Session>>,
+    pub(crate) unresolved_next: u64,
     pub(crate) actions: VecDeque<Action>,
     /// Wires with bytes queued in this turn.
     pub(crate) touched: Vec<Key<Wire>>,
@@ -190,6 +193,8 @@ impl Engine {
             accepted: FxHashSet::default(),
             kills: FxHashMap::default(),
             kill_next: 0,
+            unresolved: FxHashMap::default(),
+            unresolved_next: 0,
             actions: VecDeque::new(),
             touched: Vec::new(),
             runnable: VecDeque::new(),
@@ -298,6 +303,7 @@ impl Engine {
                 self.actions.push_back(Action::Post { core: from, mail: Mail::Killed { token, outcome } });
             }
             Mail::Killed { token, outcome } => self.killed(token, outcome),
+            Mail::Found { token, finding } => self.outcome_found(token, finding),
         }
     }
 

@@ -13,8 +13,10 @@
 pub mod expect;
 pub mod login;
 pub mod reply;
+pub mod trail;
 
 use crate::link::expect::Expect;
+use crate::link::trail::Trail;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
 use crate::session::{ClassId, Session};
@@ -69,6 +71,8 @@ pub struct Link {
     /// Something holds on it that not even a reset removes: it is closed instead of shared.
     pub spoiled: bool,
     pub deadline: Deadline,
+    /// What its thread has committed.
+    pub trail: Trail,
     /// Bytes of the reply under way that have gone to the client.
     pub forwarded: u64,
     /// What the reply to one of the gate's own statements has brought so far.

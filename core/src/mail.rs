@@ -4,6 +4,7 @@ use crate::querylog::QueryEvent;
 use crate::snapshot::{BackendId, Snapshot};
 use crate::stats::Report;
 use std::sync::Arc;
+use weir_net::gtid::GtidSet;
 use weir_net::secret::Secret;
 
 /// A core's number within the gate, 0 first.
@@ -29,6 +30,34 @@ pub enum Mail {
     Kill { from: CoreId, token: u64, connection_id: u32, query_only: bool, asker: Box<[u8]> },
     /// The answer to `Kill`.
     Killed { token: u64, outcome: KillOutcome },
+    /// From control: the answer to [`ControlMail::Lost`].
+    Found { token: u64, finding: Finding },
+}
+
+/// What became of a transaction whose answer was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The primary has it.
+    Committed(GtidSet),
+    /// The primary does not have it, and nothing can bring it there.
+    Absent,
+    /// Why it cannot be known.
+    Unknown(String),
+}
+
+/// A command that may have committed, and whose connection died before it was answered (S72).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub token: u64,
+    pub backend: BackendId,
+    /// The server's uuid.
+    pub source: [u8; 16],
+    /// The connection's own id there.
+    pub thread_id: u32,
+    /// Transactions that are not this one.
+    pub others: GtidSet,
+    /// How long ago it was sent.
+    pub sent_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +81,8 @@ pub enum ControlMail {
         backend: BackendId,
         why: &'static str,
     },
+    /// What has become of this? Is answered with [`Mail::Found`], in time limits of the buffer's.
+    Lost(Box<Lost>),
     /// A statement that the query log wants.
     Statement(Box<QueryEvent>),
     /// All sessions have ended after a drain.

@@ -7,6 +7,7 @@
 //!     └────────┴─────────┴──────────┬──────────┴───────────┘           ▼  │ LOCAL INFILE
 //!                                Farewell                            Feeding
 //! ```
+//! (Relaying ─► Unresolved ─► answered, or decided again, when its connection died: `unresolved.rs`.)
 //! (Relaying ─► Asking ─► settle, when the gate has a question of its own about what the command did.)
 //! Invariant: `lease` is set from the grant on, in Verify, Aligning, Relaying, Feeding and Asking, and stays set in Ready exactly
 //! when there is a reason to hold it: a transaction or a pin. The request lives in the phase that works on it.
@@ -33,6 +34,7 @@ pub mod replica;
 pub mod settle;
 pub mod statements;
 pub mod trackers;
+pub mod unresolved;
 pub mod user_variables;
 pub mod verify;
 pub mod wishes;
@@ -45,6 +47,7 @@ use crate::session::pins::{Held, Pins, Reasons};
 use crate::session::prepared::Statement;
 use crate::session::previous::Previous;
 use crate::session::trackers::Trackers;
+use crate::session::unresolved::Unresolved;
 use crate::session::wishes::Wishes;
 use crate::slots::Key;
 use crate::snapshot::BackendId;
@@ -249,6 +252,8 @@ pub enum Phase {
     Feeding(Request, Feed),
     /// Another core was asked to kill the session with this connection id.
     Killing(Request, u32),
+    /// Its connection died when it may have been committed: somebody looks whether it was (S72).
+    Unresolved(Request, Unresolved),
     /// The command has been answered; the gate still asks the connection something about it.
     Asking,
     Farewell,
@@ -266,6 +271,7 @@ impl Phase {
             Phase::Relaying(_) => "relaying",
             Phase::Feeding(..) => "feeding",
             Phase::Killing(..) => "killing",
+            Phase::Unresolved(..) => "unresolved",
             Phase::Asking => "asking",
             Phase::Farewell => "farewell",
         }

@@ -42,6 +42,8 @@ pub struct BackendView {
     pub id: BackendId,
     /// What people call it: `host:port` unless the configuration names it.
     pub name: String,
+    /// Under which its own transactions are numbered; None: not known, or not its own (a group's).
+    pub uuid: Option<[u8; 16]>,
     pub address: Address,
     pub role: Role,
     pub health: Health,

@@ -42,3 +42,5 @@ pub mod secret;
 pub mod tls;
 
 pub mod gtid;
+
+pub mod binlog;

@@ -76,6 +76,8 @@ pub struct Report {
     pub lost: u64,
     /// What sysbench says, if it ran.
     pub crowd: Option<String>,
+    /// Writes and commits that were told to be committed without their answer, and those whose outcome nobody knew.
+    pub unresolved: [u64; 2],
     /// Former primaries that held what nobody acknowledged, and were given a copy of the new one.
     pub cloned: u64,
 }
@@ -200,6 +202,8 @@ impl Report {
         if let Some(crowd) = &self.crowd {
             out += &format!("{crowd}\n");
         }
+        let [found, unknown] = self.unresolved;
+        out += &format!("answers lost: {found} were told to be committed, {unknown} to be unknown\n");
         for (error, times) in &self.errors {
             out += &format!("{times} times: {error}\n");
         }

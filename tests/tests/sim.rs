@@ -143,6 +143,7 @@ fn mistakes_of_a_gate_are_caught() {
         (Mutation::WrongClient, ""),
         (Mutation::LeakedState, ""),
         (Mutation::DoubleWrite, "is there 2 times"),
+        (Mutation::WrongFinding, "is Acknowledged for its client and is there 0 times"),
     ];
     must_be_caught(Mode::Gate, &cases);
 }

@@ -24,6 +24,13 @@ pub struct AsyncClient {
     timeout: Option<Duration>,
 }
 
+/// Of a stream's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    Wanted,
+    Enough,
+}
+
 struct Wire {
     socket: Box<dyn Socket>,
     tls: Option<Box<Tls>>,
@@ -51,6 +58,25 @@ impl AsyncClient {
     /// With another limit than the connection's own.
     pub async fn query_within(&mut self, timeout: Duration, sql: &str) -> Result<Reply, ClientError> {
         within(Some(timeout), self.ask(sql)).await
+    }
+
+    /// Sends a command whose answer goes on until `take` has had enough: it is given every packet, and says whether there are
+    /// to be more. At most so many bytes may come.
+    pub async fn stream(
+        &mut self,
+        timeout: Duration,
+        command: &[u8],
+        bytes_max: usize,
+        mut take: impl FnMut(&[u8]) -> Result<More, ClientError>,
+    ) -> Result<(), ClientError> {
+        within(Some(timeout), async {
+            self.inbound.expect_seq(0);
+            self.wire.allowance = bytes_max;
+            send(&mut self.wire, &mut self.inbound, command).await?;
+            while take(&read_packet(&mut self.wire, &mut self.inbound).await?.payload)? == More::Wanted {}
+            Ok(())
+        })
+        .await
     }
 
     async fn ask(&mut self, sql: &str) -> Result<Reply, ClientError> {

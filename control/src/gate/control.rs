@@ -8,6 +8,7 @@ use super::crew::Crew;
 use super::desk::{Ask, Desk};
 use super::files::Files;
 use super::gather::{Gather, Gathered};
+use super::inquiries::Inquiries;
 use crate::config::{BackendConfig, Config, address};
 use crate::monitor::discover::Replica;
 use crate::monitor::{Sight, Topology};
@@ -42,6 +43,7 @@ pub struct Control {
     desk: Desk,
     crew: Crew,
     cluster: Option<Cluster>,
+    inquiries: Inquiries,
     files: Files,
     /// What discovery could not use, so that it is told once.
     passed_over: Vec<String>,
@@ -70,7 +72,7 @@ impl Control {
         running: Running,
         topology: Topology,
         desk: Desk,
-        (crew, cluster): (Crew, Option<Cluster>),
+        (crew, cluster, inquiries): (Crew, Option<Cluster>, Inquiries),
         files: Files,
         began: Instant,
     ) -> Control {
@@ -82,6 +84,7 @@ impl Control {
             desk,
             crew,
             cluster,
+            inquiries,
             files,
             passed_over: Vec::new(),
             began,
@@ -117,6 +120,10 @@ impl Control {
                     self.handle_cluster();
                     self.publish();
                 }
+                answer = self.inquiries.answered() => {
+                    let mails = self.inquiries.handle_answer(answer, &self.topology);
+                    self.tell_found(mails);
+                }
                 () = self.files.changed() => {
                     self.topology.permit(self.files.held());
                     self.publish();
@@ -139,13 +146,17 @@ impl Control {
             Life::Serving | Life::Over => None,
         };
         let idle = Instant::now() + IDLE;
-        [self.gather.poll_timeout(), drain].into_iter().flatten().fold(idle, Instant::min)
+        [self.gather.poll_timeout(), self.inquiries.poll_timeout(), drain]
+            .into_iter()
+            .flatten()
+            .fold(idle, Instant::min)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         if let Some(gathered) = self.gather.handle_timeout(now) {
             self.answer(gathered);
         }
+        self.inquire(now);
         if let Life::Draining { until, left } = &self.life
             && *until <= now
         {
@@ -153,6 +164,15 @@ impl Control {
             tracing::warn!(event = "drain_timed_out", cores, "sessions were still open on these cores and are cut");
             self.life = Life::Over;
         }
+    }
+
+    fn inquire(&mut self, now: Instant) {
+        let mails = self.inquiries.advance(now, &self.topology);
+        self.tell_found(mails);
+    }
+
+    fn tell_found(&self, mails: Vec<(usize, Mail)>) {
+        mails.into_iter().for_each(|(core, mail)| self.running.post(core, mail));
     }
 
     fn take_mail(&mut self, inbox: &ControlInbox) {
@@ -167,6 +187,7 @@ impl Control {
                     tracing::debug!(event = "backend_suspected", core, backend = backend.0, why);
                     self.crew.nudge(usize::from(backend.0));
                 }
+                ControlMail::Lost(lost) => self.inquiries.handle_lost(core, lost, &self.topology),
                 ControlMail::Statement(event) => self.files.log(&event),
                 ControlMail::Drained => self.handle_drained(core),
                 ControlMail::HandedOver { epoch } => {
@@ -232,6 +253,7 @@ impl Control {
     fn publish(&mut self) {
         let Some(snapshot) = self.topology.news() else { return };
         self.running.publish(snapshot);
+        self.inquire(Instant::now());
         self.crew.tell_source(self.topology.source());
         self.desk.set_ready(self.is_ready());
     }

@@ -3,8 +3,10 @@
 //! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
+pub mod open;
 pub mod ordained;
 
+pub use open::{Open, role_name};
 pub use ordained::Ordained;
 
 use super::evidence;
@@ -429,6 +431,8 @@ impl Entry {
         BackendView {
             id,
             name: self.config.name.clone(),
+            // A group's transactions have the group's name.
+            uuid: self.uuid_bytes().filter(|_| facts.is_none_or(|facts| facts.group.is_none())),
             address: self.config.address.clone(),
             role: self.role,
             health: match (self.is_gone, self.is_up()) {
@@ -462,14 +466,6 @@ impl Entry {
 
     fn event(&self, is_trouble: bool, text: String) -> Event {
         Event { is_trouble, backend: self.config.name.clone(), text }
-    }
-}
-
-pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Primary => "primary",
-        Role::Replica => "replica",
-        Role::Unknown => "unknown",
     }
 }
 

@@ -3,11 +3,13 @@
 //! Invariant: whatever changes something asks [`Caller::may_change`] first.
 
 use super::admin::{self, Admin, Caller};
+use super::find;
 use super::hub::Hub;
 use super::wire::{Writer, refusal};
 use crate::acl::Permissions;
 use crate::client::{ClientError, Reply};
 use crate::grpc::proto;
+use crate::monitor::lookup;
 use proto::tablet_server::{Tablet, TabletServer};
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,6 +23,7 @@ pub struct Service {
     pub hub: Hub,
     pub admin: Admin,
     pub permissions: Permissions,
+    pub accounts: lookup::Accounts,
 }
 
 pub fn server(service: Service) -> TabletServer<Service> {
@@ -35,6 +38,18 @@ impl Tablet for Service {
         let (sender, receiver) = mpsc::channel(WORDS_MAX);
         tokio::spawn(send_words(self.hub.clone(), sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn find_transactions(
+        &self,
+        request: Request<proto::TabletFindRequest>,
+    ) -> Result<Response<proto::TabletFindReply>, Status> {
+        let question =
+            find::read_question(request.into_inner()).map_err(|unreadable| Status::invalid_argument(unreadable.0))?;
+        match lookup::look_up(&self.accounts, &question).await {
+            Ok(findings) => Ok(Response::new(find::reply(findings))),
+            Err(why) => Err(Status::unavailable(why)),
+        }
     }
 
     async fn execute(

@@ -146,6 +146,7 @@ impl Engine {
             bare: false,
             spoiled: false,
             deadline: Default::default(),
+            trail: Default::default(),
             forwarded: 0,
             captured: Vec::new(),
         });

@@ -262,6 +262,7 @@ impl Engine {
             }
             Phase::Greet(_) => self.part_with(session, 1, &Refusal::HandshakeTimeout),
             Phase::Waiting(..) => self.wait_timed_out(session),
+            Phase::Unresolved(..) => self.outcome_timed_out(session),
             _ if leaving => self.part_with(session, 0, &Refusal::Draining),
             Phase::Ready if s.lease.is_none() || !s.inbound.is_empty() => self.client_gone(session),
             // The server's own wait_timeout rules over a connection that the session holds.

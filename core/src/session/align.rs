@@ -238,6 +238,10 @@ impl Engine {
         }
         self.wires[wire].out = out;
         self.touch(wire);
+        if request.may_commit() {
+            let view = self.snapshot.backend(self.links[link].backend);
+            self.links[link].trail.send(view.uuid, &view.executed);
+        }
         request.progress = Progress::Sent;
         request.sent_at = self.now;
         if request.resends == 0 {

@@ -42,6 +42,7 @@ impl Engine {
             | Phase::Aligning(_)
             | Phase::Relaying(_)
             | Phase::Killing(..)
+            | Phase::Unresolved(..)
             | Phase::Asking
             | Phase::Farewell => {}
         }

@@ -44,6 +44,11 @@ impl Engine {
                 request.kept.clear(&mut self.blocks);
                 self.log_cut_off(&gone, &request);
             }
+            Phase::Unresolved(mut request, unresolved) => {
+                self.unresolved.remove(&unresolved.token);
+                request.kept.clear(&mut self.blocks);
+                self.log_cut_off(&gone, &request);
+            }
             Phase::Greet(_) | Phase::Ready | Phase::Asking | Phase::Farewell => {}
         }
         gone.inbound.clear(&mut self.blocks);

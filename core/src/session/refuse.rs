@@ -42,6 +42,19 @@ pub enum Refusal {
     /// The connection died after a write was sent (S72).
     UnknownOutcome {
         backend: String,
+        /// Why it cannot be known.
+        why: String,
+    },
+    /// Its answer was lost, and it is on the primary (S72).
+    Committed {
+        backend: String,
+        gtids: String,
+        /// That is all of it.
+        is_whole: bool,
+    },
+    /// Its answer was lost, and it is not on the primary (S72).
+    Absent {
+        backend: String,
     },
     TransactionLost {
         backend: String,
@@ -133,10 +146,34 @@ impl Refusal {
             R::BackendLost { backend } => {
                 (2013, b"HY000", format!("Lost connection to {backend} during a query that changes nothing; retry it"))
             }
-            R::UnknownOutcome { backend } => (
+            R::UnknownOutcome { backend, why } => (
                 2013,
                 b"HY000",
-                format!("Lost connection to {backend} after the statement was sent: whether it ran is unknown"),
+                format!("Lost connection to {backend} after the statement was sent: whether it ran is unknown ({why})"),
+            ),
+            R::Committed { backend, gtids, is_whole: false } => (
+                2013,
+                b"HY000",
+                format!(
+                    "Lost connection to {backend} after the statement was sent. It committed {gtids}; whether all of it \
+                     ran is unknown"
+                ),
+            ),
+            R::Committed { backend, gtids, is_whole: true } => (
+                2013,
+                b"HY000",
+                format!(
+                    "Lost connection to {backend} after the statement was sent. It committed as {gtids}, and only its \
+                     answer is lost: don't repeat it"
+                ),
+            ),
+            R::Absent { backend } => (
+                2013,
+                b"HY000",
+                format!(
+                    "Lost connection to {backend} after the statement was sent. Nothing of it is on the primary: \
+                     it is safe to repeat it"
+                ),
             ),
             R::TransactionLost { backend } => (
                 1213,
@@ -231,7 +268,9 @@ mod tests {
             Refusal::NoPrimary { waited_ms: 6 },
             Refusal::Unbuffered { why: Unbuffered::TooLong, waited_ms: 6 },
             Refusal::BackendLost { backend: text() },
-            Refusal::UnknownOutcome { backend: text() },
+            Refusal::UnknownOutcome { backend: text(), why: "w".into() },
+            Refusal::Committed { backend: text(), gtids: "g".into(), is_whole: true },
+            Refusal::Absent { backend: text() },
             Refusal::TransactionLost { backend: text() },
             Refusal::UnknownCommand,
             Refusal::CloneRefused,

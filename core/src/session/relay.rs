@@ -177,7 +177,7 @@ impl Engine {
                 self.sessions[session].facts.system_schema = weir_planner::schema_is_system(name);
             }
             Track::Variable { name, value } => self.variable_changed(session, link, name, value),
-            Track::Gtids(text) => self.wrote_gtids(session, text),
+            Track::Gtids(text) => self.wrote_gtids(session, link, text),
             Track::StateChanged(true) => {
                 if let Phase::Relaying(request) = &mut self.sessions[session].phase {
                     request.outcome.state_changed = true;
@@ -217,10 +217,11 @@ impl Engine {
         }
     }
 
-    fn wrote_gtids(&mut self, session: Key<Session>, text: &[u8]) {
+    fn wrote_gtids(&mut self, session: Key<Session>, link: Key<Link>, text: &[u8]) {
         let s = &mut self.sessions[session];
         if let Ok(set) = GtidSet::parse(text) {
             self.board.note(&set);
+            self.links[link].trail.tell(&set);
             s.freshness.needs.merge(&set);
             s.freshness.primary_only = false;
             s.wrote = Default::default();

@@ -54,6 +54,10 @@ impl Engine {
         }
         request.kept.clear(&mut self.blocks);
         self.log_relayed(session, link, &request);
+        if request.may_commit() && (request.outcome.error.is_some() || self.links[link].bare) {
+            // A part of it may have been committed; nobody would have been told.
+            self.links[link].trail.doubt();
+        }
         let cut_off = request.body != Body::Whole;
         let released = self.releases(session, &request);
         self.sessions[session].phase = Phase::Relaying(request);
@@ -337,7 +341,6 @@ impl Engine {
     /// The leased connection died: what the client is told, and what may be tried again (S70 to S73).
     pub(crate) fn lease_lost(&mut self, session: Key<Session>, link: Key<Link>) {
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
-        let backend = self.snapshot.backend(self.links[link].backend).name.clone();
         let s = &mut self.sessions[session];
         s.lease = None;
         let pinned = !s.pins_for_good().is_empty();
@@ -360,41 +363,12 @@ impl Engine {
                     request.kept.clear(&mut self.blocks);
                     return self.end_session(session, crate::session::farewell::Parting::AfterSending);
                 }
-                self.lost_unanswered(session, request, in_transaction, backend);
+                self.lost_unanswered(session, link, request);
             }
-            other @ (Phase::Waiting(..) | Phase::Killing(..)) => self.sessions[session].phase = other,
+            other @ (Phase::Waiting(..) | Phase::Killing(..) | Phase::Unresolved(..)) => {
+                self.sessions[session].phase = other
+            }
         }
-    }
-
-    fn lost_unanswered(&mut self, session: Key<Session>, mut request: Request, in_transaction: bool, backend: String) {
-        let s = &mut self.sessions[session];
-        let pinned = !s.pins_for_good().is_empty();
-        // Also one that only the primary may answer: what changes nothing may run twice (S71).
-        let changes_nothing = request
-            .plan
-            .as_ref()
-            .is_some_and(|p| p.kind == Kind::Select && p.effects.without(Effects::READS_USER_VARIABLE).is_empty());
-        let read = (request.route == weir_planner::Route::Read || changes_nothing)
-            && matches!(request.command, Command::Query | Command::StmtExecute);
-        let unsent = request.progress == Progress::Unsent;
-        if !in_transaction && !pinned && (read || unsent) && request.resends < crate::limits::RESENDS_MAX {
-            request.resends += 1;
-            request.since = self.now;
-            self.counters.reads_resent += 1;
-            self.forget_server_state(session);
-            return self.decide(session, request);
-        }
-        let commits = request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::COMMIT));
-        let why = if in_transaction && !commits {
-            Refusal::TransactionLost { backend }
-        } else if read || unsent {
-            Refusal::BackendLost { backend }
-        } else {
-            s.freshness.primary_only = true;
-            Refusal::UnknownOutcome { backend }
-        };
-        self.forget_server_state(session);
-        self.refuse(session, request, &why);
     }
 
     /// A transaction or pinned state was lost while the client rested: its next command hears of it.

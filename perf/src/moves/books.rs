@@ -17,6 +17,8 @@ pub enum Outcome {
     Acknowledged,
     /// The answer says that it did not run.
     NotRun,
+    /// The answer says that it committed, and that its own answer is lost.
+    Found,
     /// The answer says that nobody knows.
     Unknown,
 }

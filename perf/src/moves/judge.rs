@@ -30,13 +30,18 @@ pub fn judge(stage: &Stage, books: &Books, report: &mut Report) -> Result<(), Fa
         *rows.entry((cell(0) as u32, cell(1))).or_default() += 1;
     }
     for (entry, outcome) in books.entries() {
+        report.unresolved[0] += u64::from(outcome == Outcome::Found);
+        report.unresolved[1] += u64::from(matches!(outcome, Outcome::Unknown | Outcome::Begun));
         let times = rows.remove(&entry).unwrap_or(0);
         let wrong = match (outcome, times) {
-            (Outcome::Acknowledged, 1) | (Outcome::NotRun, 0) | (Outcome::Unknown | Outcome::Begun, 0 | 1) => continue,
+            (Outcome::Acknowledged | Outcome::Found, 1)
+            | (Outcome::NotRun, 0)
+            | (Outcome::Unknown | Outcome::Begun, 0 | 1) => continue,
             (Outcome::Acknowledged, 0) if stage.durability == Durability::Async => {
                 report.lost += 1;
                 continue;
             }
+            (Outcome::Found, 0) => "was said to be committed, and is not there".to_owned(),
             (Outcome::Acknowledged, 0) => "was acknowledged and is not there".to_owned(),
             (Outcome::NotRun, times) => format!("was said not to have run, and is there {times} times"),
             (_, times) => format!("is there {times} times"),

@@ -341,7 +341,9 @@ impl Member {
             fs::write(&path, text).map_err(|error| Fault::io("writing a file", error))?;
             Ok::<String, Fault>(path.display().to_string())
         };
-        let (admin, replication) = (file("admin", APP.1)?, file("replication", REPLICATION.1)?);
+        // Files of its own: another tablet may be reading its while this one is written.
+        let (admin, replication) =
+            (file(&format!("admin{at}"), APP.1)?, file(&format!("replication{at}"), REPLICATION.1)?);
         let semi_sync = if durability == Durability::SemiSync { "on" } else { "off" };
         let [to_server, to_tablet, to_controller] = [0, 1, 2].map(|at: usize| ways[at].address().to_string());
         let text = format!(

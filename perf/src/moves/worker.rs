@@ -259,6 +259,8 @@ impl<'a> Worker<'a> {
         match code {
             // The transaction is gone, and everybody knows it.
             1213 => Outcome::NotRun,
+            2013 if message.contains("It committed as") => Outcome::Found,
+            2013 if message.contains("Nothing of it is on the primary") => Outcome::NotRun,
             2013 if message.contains("unknown") => Outcome::Unknown,
             2013 if what.contains("read") || what == "a rollback" => Outcome::NotRun,
             _ => {

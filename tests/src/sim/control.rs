@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use weir_core::mail::{ControlMail, Mail};
+use weir_core::mail::{ControlMail, Finding, Lost, Mail};
 use weir_core::permissions::Permissions;
 use weir_core::querylog::QueryLogSettings;
 use weir_core::snapshot::{
@@ -15,6 +15,7 @@ use weir_net::gtid::{GtidSet, Sid};
 
 use crate::sim::agenda::MS;
 use crate::sim::fault::Fault;
+use crate::sim::mutation::Mutation;
 use crate::sim::plan::Plan;
 use crate::sim::random::Random;
 use crate::sim::scene::Scene;
@@ -33,6 +34,10 @@ pub struct Control {
     pub drained: usize,
     pub logged: u64,
     permissions: Option<Permissions>,
+    /// By core, since when: what nobody knows yet whether it was committed.
+    lost: Vec<(usize, Box<Lost>, u64)>,
+    /// Whatever is not there is said to be there.
+    lies: bool,
     /// Nothing is used any more: the end of the run.
     ending: bool,
     mandate: Mandate,
@@ -68,6 +73,8 @@ impl Control {
             reports_seen: 0,
             drained: 0,
             logged: 0,
+            lost: Vec::new(),
+            lies: false,
             ending: false,
             mandate: if plan.faults.iter().any(|planned| matches!(planned.fault, Fault::Move { .. })) {
                 Mandate { epoch: 1, holder: Some(BackendId(0)), uuid: Some(UUID), ..Mandate::default() }
@@ -113,6 +120,7 @@ impl Control {
         BackendView {
             id: BackendId(server.id as u16),
             name: format!("server{}", server.id),
+            uuid: Some(UUID),
             address: Address::Tcp(address),
             role: if server.store.replica { Role::Replica } else { Role::Primary },
             health: match (self.ending, down) {
@@ -161,6 +169,10 @@ impl Control {
                 self.logged += 1;
                 false
             }
+            ControlMail::Lost(lost) => {
+                self.lost.push((core, lost, scene.now));
+                true
+            }
             ControlMail::Drained => {
                 self.drained += 1;
                 false
@@ -193,8 +205,54 @@ impl Control {
         self.handed_over.iter().all(|epoch| *epoch >= self.mandate.epoch)
     }
 
+    /// What became of the transactions whose answers were lost, as far as the primary tells now.
+    pub fn findings(&mut self, scene: &mut Scene, servers: &[Server]) -> Vec<(usize, Mail)> {
+        let is_up = |server: &&Server| !server.store.replica && server.up && scene.now >= server.frozen_until;
+        let open = servers.iter().find(is_up).filter(|_| !self.mandate.is_ending);
+        let window_ns = self.settings.buffer_window_ms * MS;
+        let mut mails = Vec::new();
+        for (core, lost, since) in std::mem::take(&mut self.lost) {
+            let by = (usize::from(lost.backend.0), lost.thread_id);
+            let has_ended = |primary: &Server| primary.id != by.0 || !primary.store.threads.contains(&lost.thread_id);
+            let finding = match open.filter(|primary| has_ended(primary)) {
+                Some(_) => {
+                    let finding = find(scene, &lost, by);
+                    self.lies |= finding == Finding::Absent && scene.mistake(Mutation::WrongFinding);
+                    if self.lies && finding == Finding::Absent { lie(&lost) } else { finding }
+                }
+                None if scene.now > since + window_ns => Finding::Unknown("it was not seen".to_owned()),
+                None => {
+                    self.lost.push((core, lost, since));
+                    continue;
+                }
+            };
+            scene.tell(|| format!("core {core} hears what became of {by:?}: {finding:?}"));
+            mails.push((core, Mail::Found { token: lost.token, finding }));
+        }
+        mails
+    }
+
     pub fn ask_report(&mut self) -> Mail {
         self.reports_asked += 1;
         Mail::Report { token: self.reports_asked }
     }
+}
+
+fn lie(lost: &Lost) -> Finding {
+    let mut found = GtidSet::new();
+    found.add(Sid::of(lost.source), 1, 1);
+    Finding::Committed(found)
+}
+
+/// In the primary's log: nothing is ever lost here, and a thread's number is never given again.
+fn find(scene: &Scene, lost: &Lost, by: (usize, u32)) -> Finding {
+    let sid = Sid::of(lost.source);
+    let mut found = GtidSet::new();
+    for (at, logged) in scene.log.iter().enumerate() {
+        let number = at as u64 + 1;
+        if logged.by == by && !lost.others.holds(&sid, number) {
+            found.add(sid.clone(), number, number);
+        }
+    }
+    if found.is_empty() { Finding::Absent } else { Finding::Committed(found) }
 }

@@ -141,6 +141,9 @@ impl Gate {
                 self.post(scene, core, mail);
             }
         }
+        for (core, mail) in self.control.findings(scene, servers) {
+            self.post(scene, core, mail);
+        }
         // A look out of turn does not begin a second rhythm.
         if !std::mem::take(&mut self.hurried) {
             let pause = 1 + scene.random.below(self.look_ns_max);

@@ -47,4 +47,6 @@ pub enum Mutation {
     MovedBytes,
     /// Nobody asks for a send of bytes that wait.
     ForgottenSend,
+    /// A transaction that is not there is said to be committed.
+    WrongFinding,
 }

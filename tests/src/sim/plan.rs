@@ -112,6 +112,18 @@ impl Plan {
         plan.rules.eventual = false;
         let all = Feature::ALL.to_vec();
         plan.clients = (0..8).map(|_| (client(&mut random, &all).0, all.clone(), 60)).collect();
+        if mutation == Mutation::WrongFinding {
+            plan.errors_excused = true;
+            // What is lost on its way has not run.
+            plan.back.latency_ns = 4 * MS;
+            plan.clients = (0..32).map(|_| (client(&mut random, &all).0, all.clone(), 60)).collect();
+            let kill = |n: u64| Planned {
+                at: (n + 8) * 5 * MS,
+                lasts_ns: 1,
+                fault: fault::Fault::KillConnection { server: 0 },
+            };
+            plan.faults = (0..300).map(kill).collect();
+        }
         if mutation == Mutation::KeptTransaction {
             plan.errors_excused = true;
             let vanish = |n: u64| Planned {

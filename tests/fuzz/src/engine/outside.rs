@@ -103,6 +103,7 @@ impl Outside {
         BackendView {
             id: BackendId(at as u16),
             name: format!("server{at}"),
+            uuid: Some(UUID),
             address: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 10_000 + at as u16))),
             role: self.roles[at],
             health: self.health[at],

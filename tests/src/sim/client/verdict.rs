@@ -130,7 +130,15 @@ impl Client {
             }
             return;
         }
-        if ask.commits {
+        if let Some(told) = told(message).filter(|_| !self.mind.in_transaction()) {
+            // What became of it, though its answer is lost.
+            if let Some(id) = ask.ledger {
+                scene.oracle.fate(id, told);
+            }
+            return self.leave(scene);
+        }
+        // A transaction of which nothing was committed is one that was rolled back.
+        if ask.commits && code != 1213 {
             return self.leave_open(scene);
         }
         if self.mind.in_transaction() {
@@ -202,6 +210,15 @@ impl Ask {
     /// It changes nothing of the session but data and the transaction.
     fn is_stateless(&self) -> bool {
         matches!(self.effect, Effect::None | Effect::Ledger(_) | Effect::Write { .. } | Effect::Rollback)
+    }
+}
+
+/// The outcome of a statement of its own, if an error names it.
+fn told(message: &str) -> Option<Fate> {
+    match () {
+        () if message.contains("It committed as") => Some(Fate::Acknowledged),
+        () if message.contains("Nothing of it is on the primary") => Some(Fate::Refused),
+        () => None,
     }
 }
 

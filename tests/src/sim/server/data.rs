@@ -17,6 +17,8 @@ pub struct RowKey {
 pub struct Logged {
     pub changes: BTreeMap<RowKey, String>,
     pub at: u64,
+    /// The server and the connection that committed it.
+    pub by: (usize, u32),
 }
 
 #[derive(Debug, Default)]

@@ -341,7 +341,11 @@ impl Work<'_> {
             (0..1 + usize::from(twice)).for_each(|_| self.scene.oracle.commits(*id));
         }
         self.store.rows.apply(&transaction.changes);
-        self.scene.log.push(Logged { changes: transaction.changes, at: self.scene.now });
+        self.scene.log.push(Logged {
+            changes: transaction.changes,
+            at: self.scene.now,
+            by: (self.store.server, self.conn),
+        });
         self.session.news.gtid = Some(format!("{UUID_TEXT}:{}", self.scene.log.len()));
     }
 

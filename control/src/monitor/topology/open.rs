@@ -1,0 +1,40 @@
+//! The open primary: on whom statements may begin now, and where servers and their tablets are asked.
+
+use super::{Entry, Topology};
+use weir_core::snapshot::{Address, BackendId, Role, Settings};
+
+/// A primary, by whose decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub backend: BackendId,
+    /// 0: nobody's.
+    pub epoch: u64,
+}
+
+impl Topology {
+    /// The primary on which statements may begin now.
+    pub fn open_primary(&self) -> Option<Open> {
+        let mandate = self.mandate();
+        let up = |entry: &Entry| entry.role == Role::Primary && entry.is_up() && !entry.is_gone;
+        let at = self.entries.iter().position(up).filter(|_| !mandate.is_ending)?;
+        Some(Open { backend: BackendId(at as u16), epoch: mandate.epoch })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where its tablet is, if it has one, and where the server is.
+    pub fn place(&self, backend: usize) -> Option<(Option<String>, Address)> {
+        let config = &self.entries.get(backend)?.config;
+        Some((config.tablet.clone(), config.address.clone()))
+    }
+}
+
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Primary => "primary",
+        Role::Replica => "replica",
+        Role::Unknown => "unknown",
+    }
+}
