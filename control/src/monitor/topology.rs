@@ -4,17 +4,21 @@
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
 pub mod ordained;
+pub mod reign;
+pub mod views;
 
 pub use ordained::Ordained;
 
 use super::evidence;
-use super::facts::{Facts, Member};
+use super::facts::Facts;
 use super::fault::Fault;
 use super::standing::Standing;
 use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
 use crate::controller::record::Wanted;
+use reign::Reign;
 use std::sync::Arc;
+use views::Views;
 use weir_core::permissions::Permissions;
 use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Mandate, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
@@ -30,6 +34,10 @@ pub struct Topology {
     face: Face,
     /// Who may be primary, if somebody decides that.
     ordained: Option<Ordained>,
+    /// Where nobody decides it: who was believed last. None: controllers will decide.
+    reign: Option<Reign>,
+    /// The newest views of replication groups.
+    views: Views,
     permissions: Option<Permissions>,
     /// Something else than a backend has changed.
     is_changed: bool,
@@ -48,6 +56,8 @@ struct Entry {
     is_stale: bool,
     /// Taken out for good; its index stays.
     is_gone: bool,
+    /// It takes itself for the primary of its group, and a newer view has another.
+    is_outdated: bool,
     /// Of one that was discovered: the server there must be this one.
     uuid: Option<String>,
     role: Role,
@@ -91,6 +101,8 @@ impl Topology {
             keys,
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
             ordained: None,
+            reign: config.controllers.is_none().then(Reign::default),
+            views: Views::default(),
             permissions: None,
             is_changed: false,
             told: Vec::new(),
@@ -208,6 +220,16 @@ impl Topology {
     }
 
     fn judge_roles(&mut self) {
+        for group in self.entries.iter().filter_map(|entry| entry.facts.as_ref()?.group.as_ref()) {
+            self.views.handle(group);
+        }
+        for entry in &mut self.entries {
+            entry.is_outdated = entry
+                .facts
+                .as_ref()
+                .and_then(|facts| facts.group.as_ref())
+                .is_some_and(|group| self.views.is_outdated(group));
+        }
         let pinned = self.entries.iter().position(|entry| entry.config.role == Some(Role::Primary));
         let candidates: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].is_candidate()).collect();
         let ordained = self.ordained.clone();
@@ -220,6 +242,8 @@ impl Topology {
             }
             let (role, note) = entry.evidence();
             (entry.role, entry.note) = match (entry.config.role, role) {
+                // No pin makes a group commit.
+                (Some(_), Role::Unknown) if entry.is_out_of_group() => (role, note),
                 (Some(role), _) => (role, entry.pinned_note(role)),
                 (None, Role::Primary) if pinned.is_some_and(|pinned| pinned != at) => {
                     (Role::Unknown, "is writable, but another backend is pinned as primary".to_string())
@@ -233,6 +257,17 @@ impl Topology {
                 (None, Role::Primary) if candidates.len() > 1 => (Role::Unknown, conflict(&names)),
                 (None, role) => (role, note),
             };
+        }
+        self.judge_reign();
+    }
+
+    /// Without controllers the evidence alone says who follows whom (S75).
+    fn judge_reign(&mut self) {
+        let primary = self.entries.iter().position(|entry| entry.is_up() && entry.role == Role::Primary);
+        let uuid = primary.and_then(|at| self.entries[at].writer_bytes());
+        if let Some(reign) = self.reign.as_mut() {
+            let entries = &self.entries;
+            reign.handle(primary.map(|at| (BackendId(at as u16), uuid)), |at| entries[usize::from(at.0)].is_up());
         }
     }
 
@@ -287,10 +322,12 @@ impl Topology {
 
     /// The controllers' word, in the cores' terms.
     fn mandate(&self) -> Mandate {
-        let Some(ordained) = &self.ordained else { return Mandate::default() };
+        let Some(ordained) = &self.ordained else {
+            return self.reign.as_ref().map(Reign::mandate).unwrap_or_default();
+        };
         let name = ordained.primary.as_deref();
         let at = self.entries.iter().position(|entry| !entry.is_gone && Some(&*entry.config.name) == name);
-        ordained.mandate(at.map(|at| (BackendId(at as u16), self.entries[at].uuid_bytes())))
+        ordained.mandate(at.map(|at| (BackendId(at as u16), self.entries[at].writer_bytes())))
     }
 
     pub fn generation(&self) -> u64 {
@@ -309,6 +346,11 @@ impl Topology {
     pub fn source(&self) -> Option<[u8; 16]> {
         let facts = self.entries.get(self.trail_of?)?.facts.as_ref()?;
         facts.next_source().filter(|_| !facts.server_uuid.is_empty())
+    }
+
+    /// There was a primary, and there is none.
+    pub fn seeks_primary(&self) -> bool {
+        self.trail_of.is_some() && !self.entries.iter().any(|entry| entry.is_up() && entry.role == Role::Primary)
     }
 
     /// Somebody can be sent somewhere.
@@ -362,6 +404,7 @@ impl Entry {
             is_looked_at: false,
             is_stale: false,
             is_gone: false,
+            is_outdated: false,
             uuid,
             role: Role::Unknown,
             note: "not looked at yet".to_string(),
@@ -378,6 +421,12 @@ impl Entry {
     }
 
     /// Of the server that is there, or of the one that should be.
+    /// The uuid of what it writes as primary: its own, or its group's.
+    fn writer_bytes(&self) -> Option<[u8; 16]> {
+        let group = self.facts.as_ref().filter(|facts| facts.group.is_some());
+        group.map_or_else(|| self.uuid_bytes(), |facts| facts.next_source())
+    }
+
     fn uuid_bytes(&self) -> Option<[u8; 16]> {
         let text = self.facts.as_ref().map(|facts| &facts.server_uuid).or(self.uuid.as_ref())?;
         Some(GtidSet::parse(format!("{text}:1").as_bytes()).ok()?.iter().next()?.0.uuid)
@@ -389,7 +438,18 @@ impl Entry {
         if self.uuid.as_ref().is_some_and(|uuid| *uuid != facts.server_uuid) {
             return (Role::Unknown, "is another server than the one that was discovered there".to_string());
         }
+        if self.is_outdated {
+            return (
+                Role::Unknown,
+                "was its group's primary in an older view, and another has followed it".to_string(),
+            );
+        }
         evidence::role(facts)
+    }
+
+    fn is_out_of_group(&self) -> bool {
+        let group = self.facts.as_ref().and_then(|facts| facts.group.as_ref());
+        self.is_outdated || group.is_some_and(|group| !group.is_sound())
     }
 
     fn is_candidate(&self) -> bool {
@@ -483,9 +543,8 @@ fn conflict(names: &[String]) -> String {
 
 /// None: unknown, so it gets no reads (S66).
 fn lag_ms(facts: &Facts, trail: Option<&Trail>, now_ms: u64) -> Option<u32> {
-    let own = match (facts.group, facts.channels.as_ref()) {
-        (Some(Member::Secondary), _) => 0,
-        (Some(_), _) => return None,
+    let own = match (&facts.group, facts.channels.as_ref()) {
+        (Some(_), _) => evidence::lag_ms(facts)?,
         (None, Ok(channels)) if !channels.is_empty() => evidence::lag_ms(facts)?,
         (None, _) => return None,
     };

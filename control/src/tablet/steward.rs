@@ -14,7 +14,7 @@ pub mod trouble;
 pub mod verdict;
 
 use super::hands::fence::LastResort;
-use super::hands::view::Channel;
+use super::hands::view::{Channel, OwnGroup};
 use super::hands::{Hands, Look, Obstacle, View, peer};
 use super::hub::Hub;
 use super::word::{Care, Word};
@@ -63,6 +63,8 @@ pub struct Steward {
     /// no less.
     witness: Option<Box<View>>,
     settled: u64,
+    /// At the last look it belonged to a replication group.
+    is_in_group: bool,
     /// A deed was given up, and its statement may still be under way.
     is_unsure: bool,
     last_looked: Instant,
@@ -88,6 +90,7 @@ impl Steward {
             cleared: GtidSet::new(),
             witness: None,
             settled: 0,
+            is_in_group: false,
             is_unsure: false,
             last_looked: Instant::now(),
         }
@@ -95,6 +98,7 @@ impl Steward {
 
     /// Never ends.
     pub async fn run(mut self) {
+        self.setup.hub.handle_care(Care { is_managed: true, ..Care::default() });
         loop {
             let record = self.setup.record.borrow_and_update().clone();
             self.setup.lease.borrow_and_update();
@@ -130,6 +134,7 @@ impl Steward {
             cleared: &self.cleared,
             semi_sync: self.setup.semi_sync,
             can_replicate: self.setup.hands.can_replicate(),
+            is_in_group: self.is_in_group,
             is_wiped: self.setup.hub.word().standing == Standing::ServerWiped,
             trouble: &self.trouble,
         })
@@ -150,7 +155,8 @@ impl Steward {
     /// Looks at the server, but no longer than until a fence may be due. When it is due, it is not looked at: a server that
     /// hangs would take the fence's time.
     async fn see(&mut self, record: &Record) {
-        let is_tried = !self.trouble.why(&Deed::Fence { why: String::new() }).is_empty();
+        // A group fences itself: it is looked at as ever.
+        let is_tried = self.is_in_group || !self.trouble.why(&Deed::Fence { why: String::new() }).is_empty();
         if Instant::now() >= self.fence_at(record) && self.may_be_writable() && !is_tried {
             return;
         }
@@ -168,6 +174,7 @@ impl Steward {
         let error = match outcome {
             Ok(own) => {
                 if let Own::Seen(view) = &own {
+                    self.is_in_group = view.group != OwnGroup::No;
                     // Data that were cloned anew have it no more.
                     let mut gone = self.extra.clone();
                     gone.subtract(&view.executed);
@@ -317,6 +324,7 @@ impl Steward {
             }
             Deed::Lead => hands.become_source(*semi_sync, self.fence_at(record)).await,
             Deed::Follow(source) => hands.follow(source, *semi_sync).await,
+            Deed::Elect => hands.elect().await,
             Deed::Compare(source) => {
                 let Own::Seen(view) = &self.own else { return Err(Obstacle::NotYet("it is not seen".to_string())) };
                 hands.compare(source, view).await
@@ -358,7 +366,7 @@ impl Steward {
                 extra.merge(&peer::extra(&suspect(record, &view.executed), &self.cleared));
             }
         }
-        self.setup.hub.handle_care(Care { settled: self.settled, trouble, extra: Arc::new(extra) });
+        self.setup.hub.handle_care(Care { is_managed: true, settled: self.settled, trouble, extra: Arc::new(extra) });
     }
 
     /// Until there is something new, or it is time to look again.

@@ -1,5 +1,6 @@
 //! An order to move the primary's role while it is well: whether it can be carried out, and by whom.
 
+use super::group;
 use super::settings::Settings;
 use super::sight::{MemberSight, Sight};
 use super::verdict::{Verdict, verdict};
@@ -29,13 +30,20 @@ pub fn check(now: Instant, sight: &Sight, settings: &Settings, order: &Order) ->
     if !settings.is_on {
         return Err("this controller moves no roles (failover = \"off\"): switch it on, or move them elsewhere".into());
     }
+    if !group::is_group(sight) && sight.is_unmanaged() {
+        return Err("no tablet manages its server (manage = \"off\", or no admin account): move the role yourself, and the topology follows".into());
+    }
     let Phase::Steady { primary } = &sight.record.phase else {
         return Err("the primary is being moved already, or was not found yet: wait, see weir ctl topology".to_string());
     };
     if *primary == order.heir {
         return Err(format!("'{primary}' is primary already"));
     }
-    if verdict(now, sight, primary, settings.disk_full) != Verdict::Alive {
+    let is_well = match group::is_group(sight) {
+        true => group::elected(sight).is_ok_and(|elected| elected == primary),
+        false => verdict(now, sight, primary, settings.disk_full) == Verdict::Alive,
+    };
+    if !is_well {
         return Err(format!("the primary '{primary}' is not seen to be well: a failover will follow if it is dead"));
     }
     let Some(member) = sight.record.members.get(&order.heir) else {
@@ -63,6 +71,7 @@ pub fn nearest(sight: &Sight, settings: &Settings) -> Option<String> {
 
 /// Why it cannot be the heir of a living primary.
 pub fn unfit(sight: &Sight, heir: &str, uuid: &str, catch_up: Duration) -> Option<String> {
+    let is_group = group::is_group(sight);
     let seen: &MemberSight = match sight.member(heir) {
         Some(seen) if seen.is_sound() => seen,
         Some(seen) if seen.is_live => return Some(format!("the server of '{heir}' is {}", seen.standing)),
@@ -71,10 +80,13 @@ pub fn unfit(sight: &Sight, heir: &str, uuid: &str, catch_up: Duration) -> Optio
     if !seen.extra.is_empty() {
         return Some(format!("'{heir}' has transactions that the primary never had: {}", short(&seen.extra)));
     }
-    if !seen.receives_from(uuid) {
+    if is_group {
+        if let Some(why) = group::unfit(seen) {
+            return Some(format!("'{heir}' {why}"));
+        }
+    } else if !seen.receives_from(uuid) {
         return Some(format!("'{heir}' does not receive from the primary: see weir ctl tablets"));
-    }
-    if !seen.applier_runs {
+    } else if !seen.applier_runs {
         return Some(format!("the applier of '{heir}' does not run: START REPLICA there"));
     }
     let mut backlog = seen.has();

@@ -1,5 +1,7 @@
 //! The coordinator in worlds that the tests move by hand.
 
+mod followed;
+
 use super::*;
 use crate::controller::failover::events::Kind;
 use crate::controller::failover::sight::tests::{primary, replica, set, uuid};
