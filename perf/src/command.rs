@@ -146,7 +146,7 @@ usage: weir-perf COMMAND [--name value …]
             [--side-rows N] [--load-threads N] [--connections-per-backend N] [--cores N] [--weir FILE] [--json FILE]
   policies  [--policies RANDOM,LEAST_RT,…] [--time S] [--after S] [--slow-ms N] [--rate N] [--sessions N]
             [--by session|config] [--cores N] [--weir FILE]
-  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice] [--durability semi-sync|async]
+  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice] [--durability semi-sync|async|group]
             [--workers N] [--pause S] [--cores N] [--weir FILE]
 
 A backend of somebody else's (ADDR) also takes --user, --password, --monitor-user, --monitor-password, --mysqld-pid.

@@ -74,18 +74,23 @@ pub struct Report {
 }
 
 pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
-    let harms = arguments.text_or("--harms", "kill,switchover,stop,cut")?;
+    let durability = arguments.value_or("--durability", Durability::SemiSync)?;
+    let usual = if durability == Durability::Group { "kill,switchover,stop" } else { "kill,switchover,stop,cut" };
+    let harms = arguments.text_or("--harms", usual)?;
     let harms: Result<Vec<Harm>, String> = harms.split(',').map(str::parse).collect();
     let plan = Plan {
         rounds: arguments.value_or("--rounds", 12)?,
         harms: harms.map_err(Fault::Usage)?,
-        durability: arguments.value_or("--durability", Durability::SemiSync)?,
+        durability,
         workers: arguments.value_or("--workers", 4)?,
         pause: Duration::from_secs_f64(arguments.value_or("--pause", 1.0)?),
         program: arguments.value("--weir")?,
         cores: arguments.value_or("--cores", 1)?,
     };
     arguments.finish()?;
+    if let Some(why) = plan.harms.iter().find_map(|harm| harm.unfit(durability)) {
+        return Err(Fault::Usage(why.to_owned()));
+    }
     let report = play(&plan, &mut |line| eprintln!("{line}"))?;
     print!("{}", report.show());
     Ok(report.wrong.is_empty())

@@ -15,7 +15,7 @@ use weir_net::scan::ReplyKind;
 
 use super::Plan;
 use super::books::{Books, Outcome};
-use super::stage::{ACCOUNTS, CLOCK, Durability, SCHEMA, Stage};
+use super::stage::{ACCOUNTS, CLOCK, SCHEMA, Stage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -37,7 +37,7 @@ pub fn start(stage: &Stage, plan: &Plan, books: &Arc<Books>, over: &Arc<AtomicBo
         for number in 0..plan.workers {
             let id = (at * 100 + number) as u32;
             let (options, books, over) = (stage.client_options(), books.clone(), over.clone());
-            let is_strict = stage.durability == Durability::SemiSync;
+            let is_strict = stage.durability.is_strict();
             all.push(thread::spawn(move || {
                 let outcome = Worker::open(id, kind, &options, &books, is_strict).and_then(|worker| worker.run(&over));
                 if let Err(error) = outcome {

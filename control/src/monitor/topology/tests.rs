@@ -2,7 +2,7 @@ use super::*;
 use crate::client::ServerError;
 use crate::monitor::facts::{Channel, Receiver};
 use crate::monitor::group::{Place, tests::group};
-use weir_core::snapshot::Address;
+use weir_core::snapshot::{Address, Health};
 
 const UUID: &str = "3aecbfe0-e779-11f1-be4c-02fc00000001";
 
@@ -404,7 +404,10 @@ fn whom_others_move_is_followed_once_it_is_alone() {
     assert_eq!(holder(&topology), (1, Some(0)));
     // A careless operator: both are writable. Nobody gets writes, and what was open on the former one ends.
     look(&mut topology, 1, 1, primary(9));
+    assert_eq!(topology.snapshot().primary(), None);
+    assert_eq!(holder(&topology), (1, Some(0)), "what runs there may end");
+    look(&mut topology, 301, 1, primary(9));
     assert_eq!(holder(&topology), (2, None));
-    look(&mut topology, 2, 0, Facts { read_only: true, ..primary(9) });
+    look(&mut topology, 302, 0, Facts { read_only: true, ..primary(9) });
     assert_eq!(holder(&topology), (3, Some(1)));
 }
