@@ -21,6 +21,7 @@ pub mod cluster;
 pub mod etcd;
 pub mod fault;
 pub mod fetch;
+pub mod group;
 pub mod limits;
 pub mod ports;
 pub mod server;
@@ -29,7 +30,7 @@ pub mod tool;
 pub mod unpack;
 
 pub use client::Rows;
-pub use cluster::{Cluster, ClusterOptions};
+pub use cluster::{Cluster, ClusterOptions, Kind};
 pub use fault::LabError;
 pub use fetch::Mysql;
 pub use server::{Server, ServerOptions};

@@ -12,7 +12,10 @@
 //! - A server that is writable (`read_only` and `super_read_only` off) and replicates from nobody is a primary. If two
 //!   are so at once, neither is believed: somebody made a mistake, and writing to the wrong one loses data.
 //! - A server whose receiver or applier runs is a replica, even a writable one. So are read-only ones with stopped
-//!   replication, but they get no reads. Of a replication group its own word counts.
+//!   replication, but they get no reads.
+//! - In a replication group its own word counts, while it hears a majority of its view: its primary, and secondaries whose
+//!   applier runs. Who has left, is joining, in error or in a minority gets nothing, also one that is pinned. A word of an older
+//!   view than one that was seen is not believed.
 //! - All else is unknown and gets no traffic. `role = "primary"` or `"replica"` in the configuration overrides all this.
 //! - `Seconds_Behind_Source` alone is never believed: a replica has no lag when it has executed what it received and what
 //!   the primary is known to have; otherwise its lag counts from the commit of the transaction that it applies, or from
@@ -23,6 +26,7 @@
 
 pub mod dialect;
 pub mod facts;
+pub mod group;
 
 pub mod fault;
 pub mod standing;

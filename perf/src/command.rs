@@ -146,8 +146,9 @@ usage: weir-perf COMMAND [--name value …]
             [--side-rows N] [--load-threads N] [--connections-per-backend N] [--cores N] [--weir FILE] [--json FILE]
   policies  [--policies RANDOM,LEAST_RT,…] [--time S] [--after S] [--slow-ms N] [--rate N] [--sessions N]
             [--by session|config] [--cores N] [--weir FILE]
-  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice] [--durability semi-sync|async]
-            [--workers N] [--pause S] [--sysbench-threads N] [--cores N] [--weir FILE]
+  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice] [--durability semi-sync|async|group]
+            [--workers N] [--think-ms N] [--pause S] [--sysbench-threads N] [--sysbench-rate N] [--cores N]
+            [--weir FILE]
 
 A backend of somebody else's (ADDR) also takes --user, --password, --monitor-user, --monitor-password, --mysqld-pid.
 ";

@@ -47,6 +47,10 @@ pub struct Plan {
     pub cores: usize,
     /// Of `oltp_read_write` beside the workers; 0: none.
     pub sysbench_threads: usize,
+    /// Its transactions per second; None: as many as it can.
+    pub sysbench_rate: Option<f64>,
+    /// Between two things that a worker does. A load that replicas cannot follow makes each round wait for them.
+    pub think: Duration,
 }
 
 /// What one round was.
@@ -83,19 +87,26 @@ pub struct Report {
 }
 
 pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
-    let harms = arguments.text_or("--harms", "kill,switchover,stop,cut")?;
+    let durability = arguments.value_or("--durability", Durability::SemiSync)?;
+    let usual = if durability == Durability::Group { "kill,switchover,stop" } else { "kill,switchover,stop,cut" };
+    let harms = arguments.text_or("--harms", usual)?;
     let harms: Result<Vec<Harm>, String> = harms.split(',').map(str::parse).collect();
     let plan = Plan {
         rounds: arguments.value_or("--rounds", 12)?,
         harms: harms.map_err(Fault::Usage)?,
-        durability: arguments.value_or("--durability", Durability::SemiSync)?,
+        durability,
         workers: arguments.value_or("--workers", 4)?,
         pause: Duration::from_secs_f64(arguments.value_or("--pause", 1.0)?),
         program: arguments.value("--weir")?,
         cores: arguments.value_or("--cores", 1)?,
         sysbench_threads: arguments.value_or("--sysbench-threads", 0)?,
+        sysbench_rate: arguments.value("--sysbench-rate")?,
+        think: Duration::from_millis(arguments.value_or("--think-ms", 3)?),
     };
     arguments.finish()?;
+    if let Some(why) = plan.harms.iter().find_map(|harm| harm.unfit(durability)) {
+        return Err(Fault::Usage(why.to_owned()));
+    }
     let report = play(&plan, &mut |line| eprintln!("{line}"))?;
     print!("{}", report.show());
     Ok(report.wrong.is_empty())
@@ -107,7 +118,7 @@ pub fn play(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Report, Fault> {
     let books = Arc::new(Books::default());
     let over = Arc::new(AtomicBool::new(false));
     let workers = worker::start(&stage, plan, &books, &over);
-    let crowd = (plan.sysbench_threads > 0).then(|| Crowd::start(&stage, plan.sysbench_threads, &over)).transpose()?;
+    let crowd = (plan.sysbench_threads > 0).then(|| Crowd::start(&stage, plan, &over)).transpose()?;
     let mut report = Report::default();
     let outcome = rounds(plan, &mut stage, &books, &mut report, tell);
     over.store(true, Ordering::Relaxed);

@@ -5,5 +5,6 @@ pub mod process;
 pub mod tablet;
 
 pub mod ledger;
+pub mod load;
 
 pub mod propose;

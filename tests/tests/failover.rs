@@ -21,6 +21,8 @@ fn the_primary_moves_and_clients_go_on() {
         program: Some(PathBuf::from(env!("CARGO_BIN_EXE_weir-under-test"))),
         cores: 1,
         sysbench_threads: 0,
+        sysbench_rate: None,
+        think: Duration::from_millis(3),
     };
     let report = play(&plan, &mut |line| println!("{line}")).unwrap_or_else(|fault| panic!("{fault}"));
     print!("{}", report.show());

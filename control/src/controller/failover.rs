@@ -7,6 +7,8 @@
 //!
 //!   failover     Steady ─ dead ─────────────────────► Interregnum ─ fenced, chosen ─► Steady{chosen}
 //!   switchover   Steady ─► Handover ─ gates drained ─► Interregnum{heir} ─ caught up ─► Steady{heir}
+//!   a group      Steady ─ another elected, or nobody ─► Interregnum ─ elected ───────► Steady{elected}
+//!   others move  Steady ─ read-only, or dead ────────► Interregnum ─ alone writable ─► Steady{writable}
 //! ```
 //! Invariant: the record is what is wanted, and the tablets' stewards bring their servers there; nothing is ordered that the
 //! record does not say. So a controller that dies in the middle is followed by one that finds all it needs in the
@@ -19,6 +21,8 @@ pub mod sight;
 pub mod choice;
 pub mod order;
 pub mod verdict;
+
+pub mod group;
 
 pub mod coordinator;
 

@@ -53,6 +53,8 @@ pub struct Control {
     replica_lag_ms_max: u32,
     drain_ms_max: u64,
     gather: Gather,
+    /// Since when a primary is sought.
+    sought: Option<Instant>,
     life: Life,
 }
 
@@ -92,6 +94,7 @@ impl Control {
             replica_lag_ms_max: config.settings.replica_lag_ms_max,
             drain_ms_max: config.settings.drain_ms_max,
             gather: Gather::default(),
+            sought: None,
             life: Life::Serving,
         }
     }
@@ -250,7 +253,17 @@ impl Control {
         }
     }
 
+    /// Nobody is primary any more: whoever is to be next is looked at as often as may be, for a while.
+    fn seek(&mut self) {
+        if !self.topology.seeks_primary() {
+            self.sought = None;
+        } else if self.sought.get_or_insert_with(Instant::now).elapsed() < SEEK {
+            self.crew.nudge_all();
+        }
+    }
+
     fn publish(&mut self) {
+        self.seek();
         let Some(snapshot) = self.topology.news() else { return };
         self.running.publish(snapshot);
         self.inquire(Instant::now());
@@ -362,6 +375,9 @@ const BACKENDS_MAX: usize = 256;
 
 /// How long a picture waits for reports; a core that is busier than that is named as silent.
 const REPORT_LIMIT: Duration = Duration::from_millis(500);
+
+/// Longer than statements wait for a primary; then the usual looks will do.
+const SEEK: Duration = Duration::from_secs(30);
 
 const DRAIN_GRACE: Duration = Duration::from_millis(1_000);
 

@@ -72,6 +72,10 @@ impl Crew {
         }
     }
 
+    pub fn nudge_all(&self) {
+        self.nudges.iter().for_each(|nudge| nudge.notify_one());
+    }
+
     /// The primary's uuid, as far as it is known.
     pub fn tell_source(&self, source: Option<[u8; 16]>) {
         self.source.send_if_modified(|seen| std::mem::replace(seen, source) != source);

@@ -1,4 +1,4 @@
-//! `Cluster`: a primary and its replicas, with GTIDs and asynchronous replication, on this machine.
+//! `Cluster`: a primary and its replicas, with GTIDs and asynchronous replication, or a replication group, on this machine.
 //!
 //! Invariant: node 0 was the primary when it started, the others its replicas and read-only; who is what later is the
 //! test's affair. When `start` returns, every replica's receiver is connected.
@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::cache::{self, TemporaryFolder};
 use super::client::{Login, Rows};
+use super::group::{self, Membership};
 use super::ports::{self, Port};
 use super::template::{APP, REPLICATION};
 use super::{LabError, Mysql, Progress, Report, Server, ServerOptions, limits};
@@ -27,6 +28,16 @@ pub struct ClusterOptions {
     /// Statements for the primary once it runs, when its data are new.
     pub extra_sql: String,
     pub connections_max: u32,
+    pub kind: Kind,
+}
+
+/// How the nodes replicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Each replica from node 0.
+    Source,
+    /// A single-primary group, with a member's usual patience before it puts another one out set to nothing.
+    Group,
 }
 
 impl Default for ClusterOptions {
@@ -38,6 +49,7 @@ impl Default for ClusterOptions {
             extra_cnf: String::new(),
             extra_sql: String::new(),
             connections_max: 500,
+            kind: Kind::Source,
         }
     }
 }
@@ -49,6 +61,7 @@ pub struct Cluster {
     mysql: Arc<Mysql>,
     dir: PathBuf,
     temporary: Option<TemporaryFolder>,
+    _group: Option<Membership>,
 }
 
 impl Cluster {
@@ -61,6 +74,10 @@ impl Cluster {
         if !options.ports.is_empty() && options.ports.len() != count {
             return asked(format!("{count} servers need {count} ports, and {} were given", options.ports.len()));
         }
+        let group = match options.kind {
+            Kind::Source => None,
+            Kind::Group => Some(Membership::new(count)?),
+        };
         let ports = match options.ports.as_slice() {
             [] => ports::free(count)?,
             fixed => fixed.iter().map(|number| Port::fixed(*number)).collect::<Result<_, _>>()?,
@@ -76,10 +93,18 @@ impl Cluster {
         // The template is made before the nodes want it all at once, so that its progress can be told.
         super::template::folder(&mysql, report)?;
         report(Progress::step("starting the servers"));
-        let nodes = start_nodes(&mysql, &options, &dir, ports)?;
-        let cluster = Cluster { nodes, mysql, dir, temporary };
-        report(Progress::step("connecting the replicas"));
-        cluster.connect_replicas()?;
+        let nodes = start_nodes(&mysql, &options, &dir, (ports, group.as_ref()))?;
+        let cluster = Cluster { nodes, mysql, dir, temporary, _group: group };
+        match options.kind {
+            Kind::Source => {
+                report(Progress::step("connecting the replicas"));
+                cluster.connect_replicas()?;
+            }
+            Kind::Group => {
+                report(Progress::step("forming the group"));
+                group::form(cluster.nodes())?;
+            }
+        }
         if cluster.nodes.first().is_some_and(Server::is_new) && !options.extra_sql.is_empty() {
             cluster.sql(0, &options.extra_sql)?;
         }
@@ -138,6 +163,11 @@ impl Cluster {
         })
     }
 
+    /// Has a node that was restarted join its group again, and waits until it is in it.
+    pub fn join(&self, node: usize) -> Result<(), LabError> {
+        group::join(self.node(node))
+    }
+
     /// Makes a node replicate from another, whatever it did before.
     pub fn replicate(&self, node: usize, source: usize) -> Result<(), LabError> {
         connect(self.node(node), self.node(source))
@@ -176,14 +206,17 @@ fn start_nodes(
     mysql: &Arc<Mysql>,
     options: &ClusterOptions,
     dir: &Path,
-    ports: Vec<Port>,
+    (ports, group): (Vec<Port>, Option<&Membership>),
 ) -> Result<Vec<Server>, LabError> {
     let started: Mutex<Vec<Result<Server, LabError>>> = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for (number, port) in (1..).zip(ports) {
             let started = &started;
             scope.spawn(move || {
-                let extra_cnf = extra_cnf(options, number > 1);
+                let extra_cnf = match group {
+                    None => extra_cnf(options, number > 1),
+                    Some(group) => group.extra_cnf(number as usize - 1) + &extra_cnf(options, false),
+                };
                 let dir = dir.join(format!("node{number}"));
                 let server = ServerOptions { dir, port, server_id: number, extra_cnf };
                 let result = Server::create(mysql, server, &mut |_| {}).and_then(|server| {
@@ -243,7 +276,7 @@ fn not_replicating(node: &Server, what: &str) -> LabError {
 }
 
 /// Does the same for all at once; the first error counts.
-fn each<'a>(
+pub(super) fn each<'a>(
     nodes: impl Iterator<Item = &'a Server>,
     work: impl Fn(&Server) -> Result<(), LabError> + Sync,
 ) -> Result<(), LabError> {

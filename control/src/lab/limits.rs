@@ -19,6 +19,11 @@ pub const STATEMENT_WAIT: Duration = Duration::from_secs(120);
 pub const VERSION_WAIT: Duration = Duration::from_secs(30);
 /// Pause between two looks at a process or socket. Short beside the tenths of a second that are waited for.
 pub const LOOK_PAUSE: Duration = Duration::from_millis(10);
+/// How long a node may take to join a replication group again: the others forget its former self first, which takes some 12 s,
+/// and it has to apply what was written meanwhile, while more is written.
+pub const GROUP_WAIT: Duration = Duration::from_secs(90);
+/// Pause between two attempts to join a replication group.
+pub const GROUP_PAUSE: Duration = Duration::from_millis(500);
 /// Pause between two reports of progress.
 pub const REPORT_PAUSE: Duration = Duration::from_millis(250);
 /// Bytes that must be free before a fetch: 75 MB of packages and 450 MB unpacked, and as much again for the lists and

@@ -17,9 +17,10 @@ impl Dialect {
         if version_number(version) >= 80_022 { Dialect::Replica } else { Dialect::Slave }
     }
 
-    /// Asked once per connection: the account's own time zone must not shift commit times.
-    pub fn prepare(self) -> &'static str {
-        "SET SESSION time_zone='+00:00', sql_mode=''"
+    /// Asked once per connection, each as far as the server knows it: the account's own time zone must not shift commit times, and
+    /// a look must not wait until a group's new primary has applied its backlog.
+    pub fn prepare(self) -> [&'static str; 2] {
+        ["SET SESSION time_zone='+00:00', sql_mode=''", "SET SESSION group_replication_consistency='EVENTUAL'"]
     }
 
     /// One round trip: results in this order, each as far as privileges allow; an error ends the rest.
@@ -30,8 +31,18 @@ impl Dialect {
                  SELECT COUNT(*) FROM information_schema.plugins \
                    WHERE plugin_name='mysql_native_password' AND plugin_status='ACTIVE';\
                  SHOW REPLICA STATUS;\
-                 SELECT MEMBER_STATE, MEMBER_ROLE FROM performance_schema.replication_group_members \
-                   WHERE MEMBER_ID=@@GLOBAL.server_uuid;\
+                 SELECT MEMBER_ID, MEMBER_STATE, MEMBER_ROLE, \
+                   (SELECT VARIABLE_VALUE FROM performance_schema.global_variables \
+                     WHERE VARIABLE_NAME='group_replication_group_name'), \
+                   (SELECT VARIABLE_VALUE FROM performance_schema.global_variables \
+                     WHERE VARIABLE_NAME='group_replication_single_primary_mode'), \
+                   (SELECT VIEW_ID FROM performance_schema.replication_group_member_stats \
+                     WHERE MEMBER_ID=@@GLOBAL.server_uuid), \
+                   (SELECT SERVICE_STATE FROM performance_schema.replication_applier_status \
+                     WHERE CHANNEL_NAME='group_replication_applier'), \
+                   (SELECT RECEIVED_TRANSACTION_SET FROM performance_schema.replication_connection_status \
+                     WHERE CHANNEL_NAME='group_replication_applier') \
+                   FROM performance_schema.replication_group_members;\
                  SELECT \
                    (SELECT TIMESTAMPDIFF(MICROSECOND, MIN(t), NOW(6)) DIV 1000 FROM \
                      (SELECT APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP AS t \

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a role is positive evidence. What could be two things is unknown, with a note that says what to do.
 
-use super::facts::{Channel, Facts, Member, Receiver};
+use super::facts::{Channel, Facts, Receiver};
+use super::group::{Group, Place};
 use super::standing::Standing;
 use weir_core::snapshot::Role;
 
@@ -15,11 +16,8 @@ pub fn role(facts: &Facts) -> (Role, String) {
         );
         return (Role::Unknown, text);
     }
-    match facts.group {
-        Some(Member::Primary) => return (Role::Primary, String::new()),
-        Some(Member::Secondary) => return (Role::Replica, String::new()),
-        Some(Member::Unfit) => return (Role::Unknown, "its replication group does not have it online".to_string()),
-        None => {}
+    if let Some(group) = &facts.group {
+        return group.role(facts.read_only);
     }
     match &facts.channels {
         Err(error) => {
@@ -49,6 +47,9 @@ fn stopped_note(channels: &[Channel]) -> String {
 
 /// The delay by what the replica itself has received and executed; None: unknown, or its applier has stopped.
 pub fn lag_ms(facts: &Facts) -> Option<u64> {
+    if let Some(group) = &facts.group {
+        return lag_in_group_ms(facts, group);
+    }
     let channels = facts.channels.as_deref().ok()?;
     if channels.iter().any(|channel| !channel.applier_runs) {
         return None;
@@ -62,5 +63,16 @@ pub fn lag_ms(facts: &Facts) -> Option<u64> {
         // Between two transactions nothing is being applied: then the newest received one tells.
         true => facts.applying_ms.or(facts.received_ms).or(seconds),
         false => seconds.max(facts.applying_ms),
+    }
+}
+
+/// What the group has agreed on is in the applier's queue at once: the delay is that queue's.
+fn lag_in_group_ms(facts: &Facts, group: &Group) -> Option<u64> {
+    if group.place != Place::Secondary || !group.applier_runs {
+        return None;
+    }
+    match facts.executed.contains(&group.received) {
+        true => Some(0),
+        false => Some(facts.applying_ms.or(facts.received_ms).unwrap_or(0)),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::dialect::{Dialect, version_number};
 use super::fault::Fault;
+use super::group::{Group, Place};
 use super::standing::Standing;
 use super::vitals::Vitals;
 use crate::client::{ClientError, Outcome, Reply, Rows, ServerError, Session};
@@ -22,8 +23,8 @@ pub struct Facts {
     pub executed: Arc<GtidSet>,
     /// What it replicates from; Err: the server does not tell us.
     pub channels: Result<Vec<Channel>, ServerError>,
-    /// In a replication group: its place.
-    pub group: Option<Member>,
+    /// Of its replication group, if it has one.
+    pub group: Option<Group>,
     /// Age of the oldest transaction being applied, by its commit on the source.
     pub applying_ms: Option<u64>,
     /// Age of the newest transaction received.
@@ -57,14 +58,6 @@ pub enum Receiver {
     Connected,
     Connecting,
     Stopped,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Member {
-    Primary,
-    Secondary,
-    /// Recovering, offline, in error.
-    Unfit,
 }
 
 impl Facts {
@@ -108,17 +101,8 @@ impl Facts {
 
     /// Without the privilege these stay unknown, and `Seconds_Behind_Source` has to do.
     fn read_performance_schema(&mut self, mut results: impl Iterator<Item = Outcome>) {
-        if let Ok(members) = rows(results.next())
-            && let Some(row) = members.rows.first()
-        {
-            let text = |at: usize| row.get(at).and_then(|value| value.as_text()).unwrap_or_default();
-            // A server that has the plugin and no group is OFFLINE, with an empty role.
-            self.group = match (text(0).as_str(), text(1).as_str()) {
-                ("OFFLINE", _) => None,
-                ("ONLINE", "PRIMARY") => Some(Member::Primary),
-                ("ONLINE", "SECONDARY") => Some(Member::Secondary),
-                _ => Some(Member::Unfit),
-            };
+        if let Ok(members) = rows(results.next()) {
+            self.group = Group::read(&members, &self.server_uuid);
         }
         if let Ok(ages) = rows(results.next())
             && let Some(row) = ages.rows.first()
@@ -134,9 +118,10 @@ impl Facts {
 
     /// Whose transactions will come next, as far as this server tells: its source's, or its own.
     pub fn next_source(&self) -> Option<[u8; 16]> {
+        let group = self.group.as_ref().filter(|group| group.place != Place::Offline).map(|group| group.name.as_str());
         let channel = self.channels.iter().flatten().next().filter(|_| self.is_replicating());
         let uuid = channel.map(|channel| channel.source_uuid.as_str()).filter(|uuid| !uuid.is_empty());
-        let first = format!("{}:1", uuid.unwrap_or(&self.server_uuid));
+        let first = format!("{}:1", group.or(uuid).unwrap_or(&self.server_uuid));
         GtidSet::parse(first.as_bytes()).ok()?.iter().next().map(|(sid, ..)| sid.uuid)
     }
 
@@ -146,11 +131,18 @@ impl Facts {
         for channel in self.channels.iter().flatten() {
             missing.merge(&channel.received);
         }
+        if let Some(group) = &self.group {
+            missing.merge(&group.received);
+        }
         missing.subtract(&self.executed);
         missing.count()
     }
 
+    /// From a source, or as a secondary of a group.
     pub fn is_replicating(&self) -> bool {
+        if self.group.as_ref().is_some_and(|group| matches!(group.place, Place::Secondary | Place::Recovering)) {
+            return true;
+        }
         let runs = |channel: &Channel| channel.receiver != Receiver::Stopped || channel.applier_runs;
         self.channels.as_ref().is_ok_and(|channels| channels.iter().any(runs))
     }

@@ -3,22 +3,27 @@
 //! Invariant: at most one backend is up and primary in any snapshot. Generations grow; a snapshot is made only when it
 //! says something that cores must know (roles, health, executed sets, eligibility for reads, the face).
 
+mod entry;
 pub mod open;
 pub mod ordained;
+pub mod reign;
+pub mod views;
 
 pub use open::{Open, role_name};
 pub use ordained::Ordained;
 
-use super::evidence;
-use super::facts::{Facts, Member};
+use super::facts::Facts;
 use super::fault::Fault;
 use super::standing::Standing;
 use super::trail::Trail;
 use crate::config::{BackendConfig, Config};
 use crate::controller::record::Wanted;
+use entry::{Entry, Told, lag_ms};
+use reign::Reign;
 use std::sync::Arc;
+use views::Views;
 use weir_core::permissions::Permissions;
-use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Mandate, Role, Settings, Snapshot};
+use weir_core::snapshot::{Address, BackendId, BackendView, Face, Keys, Mandate, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
 
 pub struct Topology {
@@ -32,46 +37,16 @@ pub struct Topology {
     face: Face,
     /// Who may be primary, if somebody decides that.
     ordained: Option<Ordained>,
+    /// Where nobody decides it: who was believed last. None: controllers will decide.
+    reign: Option<Reign>,
+    /// The newest views of replication groups.
+    views: Views,
     permissions: Option<Permissions>,
     /// Something else than a backend has changed.
     is_changed: bool,
     /// What the last snapshot said.
     told: Vec<Told>,
     told_mandate: Mandate,
-}
-
-struct Entry {
-    config: BackendConfig,
-    facts: Option<Box<Facts>>,
-    /// Why it is down.
-    fault: Option<Fault>,
-    is_looked_at: bool,
-    /// Nobody tells of it any more: the last word holds, but says not how late it is by now.
-    is_stale: bool,
-    /// Taken out for good; its index stays.
-    is_gone: bool,
-    /// Of one that was discovered: the server there must be this one.
-    uuid: Option<String>,
-    role: Role,
-    /// What keeps it from its role or from reads; empty when all is well.
-    note: String,
-    lag_ms: Option<u32>,
-}
-
-/// The part of a view that cores act on.
-#[derive(PartialEq)]
-struct Told {
-    role: Role,
-    health: Health,
-    address: Address,
-    takes_reads: bool,
-    weight: u32,
-    zone: String,
-    executed: Arc<GtidSet>,
-    read_only: bool,
-    version: String,
-    figures: [u32; 3],
-    lag_log: Option<u32>,
 }
 
 /// Something that an operator should read.
@@ -93,6 +68,8 @@ impl Topology {
             keys,
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
             ordained: None,
+            reign: config.controllers.is_none().then(Reign::default),
+            views: Views::default(),
             permissions: None,
             is_changed: false,
             told: Vec::new(),
@@ -196,6 +173,7 @@ impl Topology {
             events.push(entry.event(false, "was restarted".to_string()));
         }
         self.judge_roles();
+        self.judge_reign(now_ms);
         self.judge_lags(now_ms);
         events.extend(self.entries.iter().zip(before).filter_map(|(entry, before)| entry.news(&before)));
         events
@@ -210,6 +188,16 @@ impl Topology {
     }
 
     fn judge_roles(&mut self) {
+        for group in self.entries.iter().filter_map(|entry| entry.facts.as_ref()?.group.as_ref()) {
+            self.views.handle(group);
+        }
+        for entry in &mut self.entries {
+            entry.is_outdated = entry
+                .facts
+                .as_ref()
+                .and_then(|facts| facts.group.as_ref())
+                .is_some_and(|group| self.views.is_outdated(group));
+        }
         let pinned = self.entries.iter().position(|entry| entry.config.role == Some(Role::Primary));
         let candidates: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].is_candidate()).collect();
         let ordained = self.ordained.clone();
@@ -222,6 +210,8 @@ impl Topology {
             }
             let (role, note) = entry.evidence();
             (entry.role, entry.note) = match (entry.config.role, role) {
+                // No pin makes a group commit.
+                (Some(_), Role::Unknown) if entry.is_out_of_group() => (role, note),
                 (Some(role), _) => (role, entry.pinned_note(role)),
                 (None, Role::Primary) if pinned.is_some_and(|pinned| pinned != at) => {
                     (Role::Unknown, "is writable, but another backend is pinned as primary".to_string())
@@ -235,6 +225,18 @@ impl Topology {
                 (None, Role::Primary) if candidates.len() > 1 => (Role::Unknown, conflict(&names)),
                 (None, role) => (role, note),
             };
+        }
+    }
+
+    /// Without controllers the evidence alone says who follows whom (S75).
+    fn judge_reign(&mut self, now_ms: u64) {
+        let primary = self.entries.iter().position(|entry| entry.is_up() && entry.role == Role::Primary);
+        let uuid = primary.and_then(|at| self.entries[at].writer_bytes());
+        if let Some(reign) = self.reign.as_mut() {
+            let entries = &self.entries;
+            reign.handle(now_ms, primary.map(|at| (BackendId(at as u16), uuid)), |at| {
+                entries[usize::from(at.0)].is_up()
+            });
         }
     }
 
@@ -289,10 +291,12 @@ impl Topology {
 
     /// The controllers' word, in the cores' terms.
     fn mandate(&self) -> Mandate {
-        let Some(ordained) = &self.ordained else { return Mandate::default() };
+        let Some(ordained) = &self.ordained else {
+            return self.reign.as_ref().map(Reign::mandate).unwrap_or_default();
+        };
         let name = ordained.primary.as_deref();
         let at = self.entries.iter().position(|entry| !entry.is_gone && Some(&*entry.config.name) == name);
-        ordained.mandate(at.map(|at| (BackendId(at as u16), self.entries[at].uuid_bytes())))
+        ordained.mandate(at.map(|at| (BackendId(at as u16), self.entries[at].writer_bytes())))
     }
 
     pub fn generation(&self) -> u64 {
@@ -311,6 +315,11 @@ impl Topology {
     pub fn source(&self) -> Option<[u8; 16]> {
         let facts = self.entries.get(self.trail_of?)?.facts.as_ref()?;
         facts.next_source().filter(|_| !facts.server_uuid.is_empty())
+    }
+
+    /// There was a primary, and there is none.
+    pub fn seeks_primary(&self) -> bool {
+        self.trail_of.is_some() && !self.entries.iter().any(|entry| entry.is_up() && entry.role == Role::Primary)
     }
 
     /// Somebody can be sent somewhere.
@@ -355,138 +364,12 @@ impl Topology {
     }
 }
 
-impl Entry {
-    fn new(config: BackendConfig, uuid: Option<String>) -> Entry {
-        Entry {
-            config,
-            facts: None,
-            fault: None,
-            is_looked_at: false,
-            is_stale: false,
-            is_gone: false,
-            uuid,
-            role: Role::Unknown,
-            note: "not looked at yet".to_string(),
-            lag_ms: None,
-        }
-    }
-
-    fn is_up(&self) -> bool {
-        self.facts.is_some()
-    }
-
-    fn version(&self) -> &str {
-        self.facts.as_ref().map_or("unknown", |facts| &facts.version)
-    }
-
-    /// Of the server that is there, or of the one that should be.
-    fn uuid_bytes(&self) -> Option<[u8; 16]> {
-        let text = self.facts.as_ref().map(|facts| &facts.server_uuid).or(self.uuid.as_ref())?;
-        Some(GtidSet::parse(format!("{text}:1").as_bytes()).ok()?.iter().next()?.0.uuid)
-    }
-
-    /// What the server says by itself, and what is odd about it.
-    fn evidence(&self) -> (Role, String) {
-        let Some(facts) = &self.facts else { return (Role::Unknown, String::new()) };
-        if self.uuid.as_ref().is_some_and(|uuid| *uuid != facts.server_uuid) {
-            return (Role::Unknown, "is another server than the one that was discovered there".to_string());
-        }
-        evidence::role(facts)
-    }
-
-    fn is_candidate(&self) -> bool {
-        self.config.wanted == Wanted::Any && self.evidence().0 == Role::Primary
-    }
-
-    fn pinned_note(&self, role: Role) -> String {
-        let Some(facts) = &self.facts else { return String::new() };
-        match role {
-            Role::Primary if facts.read_only => "is pinned as primary, but read-only".to_string(),
-            Role::Primary if facts.is_replicating() => "is pinned as primary, but replicates from another".to_string(),
-            Role::Replica if !facts.is_replicating() => "is pinned as replica, but does not replicate".to_string(),
-            _ => String::new(),
-        }
-    }
-
-    fn told(&self, settings: &Settings) -> Told {
-        let view = self.view(BackendId(0));
-        Told {
-            takes_reads: view.lag_ms.is_some_and(|lag| lag <= settings.replica_lag_ms_max),
-            weight: view.weight,
-            zone: view.zone,
-            role: view.role,
-            health: view.health,
-            address: view.address,
-            executed: view.executed,
-            read_only: view.read_only,
-            version: view.version,
-            figures: [view.queries_per_second, view.threads_connected, view.threads_running],
-            // Exact enough for a choice: in powers of two.
-            lag_log: view.lag_ms.map(|lag| u32::BITS - lag.leading_zeros()),
-        }
-    }
-
-    fn view(&self, id: BackendId) -> BackendView {
-        let facts = self.facts.as_deref();
-        BackendView {
-            id,
-            name: self.config.name.clone(),
-            // A group's transactions have the group's name.
-            uuid: self.uuid_bytes().filter(|_| facts.is_none_or(|facts| facts.group.is_none())),
-            address: self.config.address.clone(),
-            role: self.role,
-            health: match (self.is_gone, self.is_up()) {
-                (true, _) => Health::Gone,
-                (false, true) => Health::Up,
-                (false, false) => Health::Down,
-            },
-            lag_ms: self.lag_ms,
-            executed: facts.map(|facts| facts.executed.clone()).unwrap_or_default(),
-            weight: self.config.weight,
-            version: facts.map(|facts| facts.version.clone()).unwrap_or_default(),
-            version_number: facts.map_or(0, |facts| facts.version_number),
-            read_only: facts.is_some_and(|facts| facts.read_only),
-            zone: self.config.zone.clone(),
-            queries_per_second: facts.map_or(0, |facts| facts.vitals.queries_per_second),
-            threads_connected: facts.map_or(0, |facts| facts.vitals.threads_connected),
-            threads_running: facts.map_or(0, |facts| facts.vitals.threads_running),
-        }
-    }
-
-    fn news(&self, before: &(Role, String)) -> Option<Event> {
-        if !self.is_up() || (self.role == before.0 && self.note == before.1) {
-            return None;
-        }
-        let role = role_name(self.role);
-        if self.note.is_empty() {
-            return Some(self.event(false, format!("is {role}")));
-        }
-        Some(self.event(true, format!("is taken for {role}; {}", self.note)))
-    }
-
-    fn event(&self, is_trouble: bool, text: String) -> Event {
-        Event { is_trouble, backend: self.config.name.clone(), text }
-    }
-}
-
 fn conflict(names: &[String]) -> String {
     format!(
         "is writable and replicates from nobody, and so are others ({}): make all but one read-only, or set role = \
          \"primary\" for the right one",
         names.join(", ")
     )
-}
-
-/// None: unknown, so it gets no reads (S66).
-fn lag_ms(facts: &Facts, trail: Option<&Trail>, now_ms: u64) -> Option<u32> {
-    let own = match (facts.group, facts.channels.as_ref()) {
-        (Some(Member::Secondary), _) => 0,
-        (Some(_), _) => return None,
-        (None, Ok(channels)) if !channels.is_empty() => evidence::lag_ms(facts)?,
-        (None, _) => return None,
-    };
-    let behind = trail.map_or(0, |trail| trail.behind_ms(now_ms, &facts.executed));
-    Some(u32::try_from(own.max(behind)).unwrap_or(u32::MAX))
 }
 
 /// `utf8mb4_0900_ai_ci`, until a backend has said its own.

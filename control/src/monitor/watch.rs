@@ -6,8 +6,9 @@
 
 use super::dialect::Dialect;
 use super::discover::Replica;
-use super::facts::Facts;
+use super::facts::{Facts, Receiver};
 use super::fault::Fault;
+use super::group::{Place, View};
 use super::memory::{Memory, Order};
 use super::stream::Stream;
 use super::vitals::{self, Vitals};
@@ -91,7 +92,10 @@ impl Watcher {
         let connected = async {
             let mut client = AsyncClient::connect(&self.options).await?;
             let dialect = Dialect::of(&client.session().version);
-            client.query(dialect.prepare()).await?.success()?;
+            let [needed, wished] = dialect.prepare();
+            client.query(needed).await?.success()?;
+            // Servers without the variable refuse it.
+            client.query(wished).await?;
             Ok::<_, ClientError>(client)
         };
         connected.await.map_err(|error| Fault::of(error).for_user(&self.options.user))
@@ -101,10 +105,13 @@ impl Watcher {
     async fn watch(&mut self, client: &mut AsyncClient) -> ClientError {
         let dialect = Dialect::of(&client.session().version);
         let mut pulse = Pulse::default();
-        let own_aim = match self.look(client, dialect, &mut pulse, Order::First).await {
-            Ok(facts) => facts.and_then(|facts| facts.next_source()),
+        let first = match self.look(client, dialect, &mut pulse, Order::First).await {
+            Ok(facts) => facts,
             Err(error) => return error,
         };
+        let own_aim = first.as_ref().and_then(|facts| facts.next_source());
+        let mut alert = Alert::default();
+        alert.handle_look(Instant::now(), first.as_deref());
         let stream = Stream {
             backend: self.backend,
             options: self.options.clone(),
@@ -114,16 +121,24 @@ impl Watcher {
             memory: self.memory.clone(),
         };
         tokio::select! {
-            error = self.looks(client, dialect, pulse) => error,
+            error = self.looks(client, dialect, pulse, alert) => error,
             error = stream.run(), if dialect.has_gtid_sets() => error,
         }
     }
 
-    async fn looks(&mut self, client: &mut AsyncClient, dialect: Dialect, mut pulse: Pulse) -> ClientError {
+    async fn looks(
+        &mut self,
+        client: &mut AsyncClient,
+        dialect: Dialect,
+        mut pulse: Pulse,
+        mut alert: Alert,
+    ) -> ClientError {
         loop {
-            self.rest(Instant::now() + self.interval).await;
-            if let Err(error) = self.look(client, dialect, &mut pulse, Order::BesideStream).await {
-                return error;
+            let now = Instant::now();
+            self.rest(now + alert.interval(now, self.interval)).await;
+            match self.look(client, dialect, &mut pulse, Order::BesideStream).await {
+                Ok(facts) => alert.handle_look(Instant::now(), facts.as_deref()),
+                Err(error) => return error,
             }
         }
     }
@@ -213,6 +228,45 @@ impl Pulse {
     }
 }
 
+/// After a sign that roles are moving, looks are nearer to each other for a while.
+#[derive(Default)]
+struct Alert {
+    last: Option<Signs>,
+    until: Option<Instant>,
+}
+
+/// What a move of the primary's role shows in.
+#[derive(PartialEq)]
+struct Signs {
+    read_only: bool,
+    receivers: Vec<Receiver>,
+    group: Option<(Place, View, String, u32)>,
+}
+
+impl Alert {
+    fn handle_look(&mut self, now: Instant, facts: Option<&Facts>) {
+        let signs = facts.map(|facts| Signs {
+            read_only: facts.read_only,
+            receivers: facts.channels.iter().flatten().map(|channel| channel.receiver).collect(),
+            group: facts
+                .group
+                .as_ref()
+                .map(|group| (group.place, group.view.clone(), group.primary.clone(), group.reachable)),
+        });
+        // A member that is not heard is about to be put out, and another primary may be elected.
+        let is_short =
+            facts.and_then(|facts| facts.group.as_ref()).is_some_and(|group| group.reachable < group.members);
+        if is_short || (self.last.is_some() && self.last != signs) {
+            self.until = Some(now + ALERT);
+        }
+        self.last = signs;
+    }
+
+    fn interval(&self, now: Instant, usual: Duration) -> Duration {
+        if self.until.is_some_and(|until| now < until) { usual.min(ALERT_INTERVAL) } else { usual }
+    }
+}
+
 /// Many cores may suspect a backend at once, and again and again: one look answers them all.
 async fn nudged(nudge: &Notify, last: &mut Option<Instant>) {
     nudge.notified().await;
@@ -221,6 +275,10 @@ async fn nudged(nudge: &Notify, last: &mut Option<Instant>) {
     }
     *last = Some(Instant::now());
 }
+
+/// How long a sign counts, and the interval meanwhile.
+const ALERT: Duration = Duration::from_secs(3);
+const ALERT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Between two looks that cores asked for.
 const NUDGE_MIN: Duration = Duration::from_millis(50);

@@ -8,6 +8,7 @@
 //!   Sight (a connection that stays) ─► View          what the server is, in one round trip
 //!   fence, kill_process                              nobody may write
 //!   stop_receiving, apply_received, become_source    a replica becomes the source
+//!   elect                                            a group's primary is this one now
 //!   follow                                           another one is its source now
 //! ```
 //! It decides nothing: that is the steward's. MySQL 8.0.26 and later, with GTIDs.
@@ -18,6 +19,8 @@ pub mod view;
 pub mod fence;
 pub mod process;
 pub mod sessions;
+
+pub mod group;
 
 pub mod peer;
 pub mod replication;

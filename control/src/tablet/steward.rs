@@ -17,6 +17,7 @@ pub mod verdict;
 use super::hands::fence::LastResort;
 use super::hands::{Hands, Look, Obstacle};
 use super::hub::Hub;
+use super::word::Care;
 use crate::client::ClientError;
 use crate::config::tablet::SemiSyncWish;
 use crate::controller::client::Lease;
@@ -66,6 +67,7 @@ impl Steward {
 
     /// Never ends.
     pub async fn run(mut self) {
+        self.setup.hub.handle_care(Care { is_managed: true, ..Care::default() });
         loop {
             let record = self.setup.record.borrow_and_update().clone();
             self.setup.lease.borrow_and_update();
@@ -207,6 +209,7 @@ impl Steward {
                 hands.become_source(*semi_sync, self.mind.fence_at(Instant::now(), record, &self.lease())).await
             }
             Deed::Follow(source) => hands.follow(source, *semi_sync).await,
+            Deed::Elect => hands.elect().await,
             Deed::Compare(source) => {
                 let Own::Seen(view) = self.mind.own() else {
                     return Err(Obstacle::NotYet("it is not seen".to_string()));

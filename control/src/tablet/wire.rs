@@ -2,12 +2,14 @@
 //!
 //! Invariant: what is read from a tablet is checked: a set or a state that can't be read ends the stream, it is not guessed.
 
+mod group;
+
 use super::membership::Enrolment;
 use super::word::{Care, Word};
 use crate::client::ServerError;
 use crate::grpc::proto;
 use crate::monitor::dialect::version_number;
-use crate::monitor::facts::{Channel, Member, Receiver};
+use crate::monitor::facts::{Channel, Receiver};
 use crate::monitor::vitals::{SemiSync, Vitals};
 use crate::monitor::{Facts, Standing, evidence};
 use std::sync::Arc;
@@ -48,6 +50,7 @@ impl Writer {
             primary: word.primary.clone(),
             enrolment: enrolment(word.enrolment) as i32,
             enrolment_why: word.enrolment_why.clone(),
+            managed: word.care.is_managed,
             settled: word.care.settled,
             trouble: word.care.trouble.clone(),
             extra: word.care.extra.to_string(),
@@ -110,7 +113,12 @@ impl Reader {
                 _ => Enrolment::Alone,
             },
             enrolment_why: word.enrolment_why,
-            care: Care { settled: word.settled, trouble: word.trouble, extra: Arc::new(set(&word.extra)?) },
+            care: Care {
+                is_managed: word.managed,
+                settled: word.settled,
+                trouble: word.trouble,
+                extra: Arc::new(set(&word.extra)?),
+            },
             facts: self.facts.clone(),
             executed,
         })
@@ -163,15 +171,10 @@ fn facts(facts: &Facts) -> proto::TabletFacts {
         server_uuid: facts.server_uuid.clone(),
         channels: facts.channels.iter().flatten().map(channel).collect(),
         channels_unknown: facts.channels.as_ref().err().map(refusal),
-        member: match facts.group {
-            None => proto::TabletMember::None,
-            Some(Member::Primary) => proto::TabletMember::Primary,
-            Some(Member::Secondary) => proto::TabletMember::Secondary,
-            Some(Member::Unfit) => proto::TabletMember::Unfit,
-        } as i32,
+        group: facts.group.as_ref().map(group::write),
         applying_ms: facts.applying_ms,
         received_ms: facts.received_ms,
-        lag_ms: if facts.channels.as_ref().is_ok_and(|all| !all.is_empty()) { evidence::lag_ms(facts) } else { None },
+        lag_ms: if replicates(facts) { evidence::lag_ms(facts) } else { None },
         lag_transactions: facts.lag_transactions(),
         uptime_s: vitals.uptime_s,
         threads_running: vitals.threads_running,
@@ -188,6 +191,10 @@ fn facts(facts: &Facts) -> proto::TabletFacts {
         restarts: facts.restarts,
         lost: facts.lost,
     }
+}
+
+fn replicates(facts: &Facts) -> bool {
+    facts.group.is_some() || facts.channels.as_ref().is_ok_and(|all| !all.is_empty())
 }
 
 fn channel(channel: &Channel) -> proto::TabletChannel {
@@ -228,12 +235,7 @@ fn read_facts(facts: proto::TabletFacts, standing: Standing, executed: &Arc<Gtid
         server_uuid: facts.server_uuid,
         executed: executed.clone(),
         channels,
-        group: match proto::TabletMember::try_from(facts.member) {
-            Ok(proto::TabletMember::None) => None,
-            Ok(proto::TabletMember::Primary) => Some(Member::Primary),
-            Ok(proto::TabletMember::Secondary) => Some(Member::Secondary),
-            Ok(proto::TabletMember::Unfit) | Err(_) => Some(Member::Unfit),
-        },
+        group: facts.group.map(group::read).transpose()?,
         applying_ms: facts.applying_ms,
         received_ms: facts.received_ms,
         vitals: Vitals {

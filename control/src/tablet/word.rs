@@ -38,6 +38,8 @@ pub struct Word {
 /// How far the steward has brought the server to what the topology wants of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Care {
+    /// There is a steward.
+    pub is_managed: bool,
     /// The highest epoch whose demands the server was seen to fulfil, by a look after the last deed; 0: none.
     pub settled: u64,
     /// What it tries to do and cannot; empty when all is well.

@@ -93,6 +93,12 @@ impl Engine {
         (!self.snapshot.mandate.is_ending && !refused).then_some(primary)
     }
 
+    /// It is the primary, or nobody is and it was the last one: what was sent there was sent to the primary.
+    pub(crate) fn was_taken_for_primary(&self, backend: BackendId) -> bool {
+        let last = self.snapshot.mandate.holder.or(self.moves.deposed);
+        self.snapshot.primary().or(last) == Some(backend)
+    }
+
     /// Until when a statement that has waited since `since` may wait for a primary; Err: not at all.
     pub(crate) fn may_buffer(&self, since: Instant, bytes: usize) -> Result<Instant, Unbuffered> {
         let settings = &self.snapshot.settings;

@@ -260,7 +260,7 @@ impl Engine {
             // bounded by the time that a statement may wait for a primary.
             let simple = request.plan.as_ref().is_some_and(|p| !p.effects.intersects(Effects::CALL | Effects::UNKNOWN));
             let free = s.pins_for_good().is_empty() && !self.links[link].status.contains(Status::IN_TRANS);
-            return free && simple && Some(self.links[link].backend) == self.snapshot.primary();
+            return free && simple && self.was_taken_for_primary(self.links[link].backend);
         }
         if request.resends >= crate::limits::RESENDS_MAX {
             return false;
@@ -288,7 +288,7 @@ impl Engine {
         let backend = l.backend;
         if !l.status.contains(Status::IN_TRANS)
             || l.status.contains(Status::IN_TRANS_READONLY)
-            || Some(backend) != self.snapshot.primary()
+            || !self.was_taken_for_primary(backend)
             || !s.pins_for_good().is_empty()
         {
             return false;

@@ -113,7 +113,7 @@ impl Engine {
         let l = &self.links[link];
         let (at, thread_id) = (l.backend, l.thread_id);
         let outcome = match self.may_look(session, &request) {
-            Ok(()) => l.trail.known().ok_or("which server it was is not known"),
+            Ok(()) => l.trail.known().ok_or("which server it was is not known, or it is in a replication group"),
             Err(why) => Err(why),
         };
         let mut known = match outcome {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use weir_control::lab::template::APP;
 
-use super::Report;
 use super::harm::Harm;
 use super::stage::Stage;
+use super::{Plan, Report};
 use crate::client::Account;
 use crate::error::Fault;
 use crate::sysbench::{Run, Summary, Sysbench, Tables};
@@ -24,7 +24,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    pub fn start(stage: &Stage, threads: usize, over: &Arc<AtomicBool>) -> Result<Crowd, Fault> {
+    pub fn start(stage: &Stage, plan: &Plan, over: &Arc<AtomicBool>) -> Result<Crowd, Fault> {
         let sysbench = Sysbench::find()?;
         let (user, password) = APP;
         let account = Account {
@@ -40,10 +40,10 @@ impl Crowd {
             test: "oltp_read_write".to_owned(),
             account,
             tables: TABLES,
-            threads,
+            threads: plan.sysbench_threads,
             time: TIME,
             prepared: true,
-            rate: None,
+            rate: plan.sysbench_rate,
         };
         let over = over.clone();
         let thread = thread::spawn(move || {
@@ -53,7 +53,7 @@ impl Crowd {
             }
             Ok(all)
         });
-        Ok(Crowd { threads, deadlocks, thread })
+        Ok(Crowd { threads: plan.sysbench_threads, deadlocks, thread })
     }
 
     pub fn end(self, stage: &Stage, report: &mut Report) -> Result<(), Fault> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_control::ctl::failover;
 
 use super::books::Books;
-use super::stage::Stage;
+use super::stage::{Durability, Stage};
 use crate::error::Fault;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +76,7 @@ impl Harm {
                 for at in 0..stage.members.len() {
                     if !stage.server(at).is_running() {
                         stage.server(at).start()?;
+                        stage.join(at)?;
                     }
                 }
             }
@@ -86,6 +87,7 @@ impl Harm {
                     // Its tablet has killed it.
                     server.start()?;
                 }
+                stage.join(harmed)?;
             }
             Harm::Cut => stage.members[harmed].ways.iter().for_each(super::way::Way::mend),
         }
@@ -99,6 +101,19 @@ fn failover_heir(stage: &Stage) -> Option<usize> {
     let at = topology.find("primary ")? + "primary ".len();
     let name: String = topology[at..].chars().take_while(|c| c.is_alphanumeric()).collect();
     stage.members.iter().position(|member| member.name == name)
+}
+
+impl Harm {
+    /// Why it can't be done to such servers.
+    pub fn unfit(self, durability: Durability) -> Option<&'static str> {
+        match (self, durability) {
+            (Harm::Cut, Durability::Group) => {
+                Some("cut: members of a group hear each other directly, and not by the ways that are cut")
+            }
+            (Harm::KillTwice, Durability::Group) => Some("kill-twice: one of three is no majority of its group"),
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for Harm {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Report;
 use super::books::{Books, Entry, Outcome};
-use super::stage::{ACCOUNTS, Durability, EXECUTED, SCHEMA, Stage};
+use super::stage::{ACCOUNTS, EXECUTED, SCHEMA, Stage};
 use crate::error::Fault;
 
 /// All is whole and at rest.
@@ -37,7 +37,7 @@ pub fn judge(stage: &Stage, books: &Books, report: &mut Report) -> Result<(), Fa
             (Outcome::Acknowledged | Outcome::Found, 1)
             | (Outcome::NotRun, 0)
             | (Outcome::Unknown | Outcome::Begun, 0 | 1) => continue,
-            (Outcome::Acknowledged, 0) if stage.durability == Durability::Async => {
+            (Outcome::Acknowledged, 0) if !stage.durability.is_strict() => {
                 report.lost += 1;
                 continue;
             }

@@ -20,7 +20,7 @@ use weir_control::ctl::tablets;
 use weir_control::grpc::tls::TlsFiles;
 use weir_control::lab::cache::{self, TemporaryFolder};
 use weir_control::lab::template::{APP, MONITOR, REPLICATION};
-use weir_control::lab::{Cluster, ClusterOptions, Mysql, Server};
+use weir_control::lab::{Cluster, ClusterOptions, Kind, Mysql, Server};
 
 use super::Plan;
 use super::way::Way;
@@ -38,6 +38,15 @@ pub const CLOCK: &str = "SELECT v FROM clock WHERE id=1";
 pub enum Durability {
     Async,
     SemiSync,
+    /// A replication group, which elects its primary itself.
+    Group,
+}
+
+impl Durability {
+    /// Nothing that was acknowledged may be lost.
+    pub fn is_strict(self) -> bool {
+        self != Durability::Async
+    }
 }
 
 impl FromStr for Durability {
@@ -47,7 +56,8 @@ impl FromStr for Durability {
         match text {
             "async" => Ok(Durability::Async),
             "semi-sync" => Ok(Durability::SemiSync),
-            other => Err(format!("there is no durability {other}: async or semi-sync")),
+            "group" => Ok(Durability::Group),
+            other => Err(format!("there is no durability {other}: async, semi-sync or group")),
         }
     }
 }
@@ -91,8 +101,9 @@ impl Stage {
         let options = ClusterOptions {
             extra_cnf: match plan.durability {
                 Durability::SemiSync => format!("{clone}{semi_sync}"),
-                Durability::Async => clone.to_owned(),
+                Durability::Async | Durability::Group => clone.to_owned(),
             },
+            kind: if plan.durability == Durability::Group { Kind::Group } else { Kind::Source },
             ..ClusterOptions::default()
         };
         let cluster = Cluster::start(&mysql, options, &mut |progress| eprintln!("{progress}"))?;
@@ -176,7 +187,19 @@ impl Stage {
     }
 
     fn is_writable(&self, at: usize) -> bool {
-        self.cell(at, "SELECT @@GLOBAL.read_only").as_deref() == Some("0")
+        let text = match self.durability {
+            Durability::Async | Durability::SemiSync => "SELECT @@GLOBAL.read_only",
+            Durability::Group => GROUPS_PRIMARY,
+        };
+        self.cell(at, text).as_deref() == Some("0")
+    }
+
+    /// One that was killed, or put out, does not join its group by itself.
+    pub fn join(&self, at: usize) -> Result<(), Fault> {
+        match self.durability {
+            Durability::Async | Durability::SemiSync => Ok(()),
+            Durability::Group => Ok(self.cluster.join(at)?),
+        }
     }
 
     /// None: it does not answer.
@@ -253,6 +276,9 @@ impl Stage {
         let primary = self.primary().ok_or("nobody takes writes")?;
         let uuid = self.cell(primary, "SELECT @@GLOBAL.server_uuid").ok_or("the primary does not answer")?;
         let executed = self.cell(primary, EXECUTED).ok_or("the primary does not answer")?;
+        if self.durability == Durability::Group {
+            return self.check_group(primary, &executed);
+        }
         for at in (0..self.members.len()).filter(|at| *at != primary) {
             let name = &self.members[at].name;
             let one = |text: &str| self.cell(at, text).ok_or_else(|| format!("{name} does not answer"));
@@ -277,6 +303,24 @@ impl Stage {
         let events = failover::events(&self.ask()).map_err(|why| format!("the controller: {why}"))?;
         drop(events);
         Ok(())
+    }
+
+    fn check_group(&self, primary: usize, executed: &str) -> Result<(), String> {
+        for at in 0..self.members.len() {
+            let name = &self.members[at].name;
+            let one = |text: &str| self.cell(at, text).ok_or_else(|| format!("{name} does not answer"));
+            if one(ONLINE)? != self.members.len().to_string() {
+                return Err(format!("{name} does not see all members online"));
+            }
+            if one(&format!("SELECT GTID_SUBSET('{executed}', @@GLOBAL.gtid_executed)"))? != "1" {
+                return Err(format!("{name} is behind"));
+            }
+        }
+        let table = cluster::topology(&self.ask())?.table();
+        match table.contains(&format!("primary {}", self.members[primary].name)) {
+            true => Ok(()),
+            false => Err(format!("the topology does not name {}: {table}", self.members[primary].name)),
+        }
     }
 
     /// Of the move that ended last.
@@ -381,6 +425,12 @@ fn prepare(cluster: &Cluster) -> Result<(), Fault> {
     cluster.ensure_all_caught_up()?;
     Ok(())
 }
+
+/// 0: it is.
+const GROUPS_PRIMARY: &str = "SELECT @@GLOBAL.read_only OR NOT EXISTS (SELECT 1 FROM performance_schema.replication_group_members \
+     WHERE MEMBER_ID=@@GLOBAL.server_uuid AND MEMBER_STATE='ONLINE' AND MEMBER_ROLE='PRIMARY')";
+
+const ONLINE: &str = "SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_STATE='ONLINE'";
 
 pub const EXECUTED: &str = "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')";
 

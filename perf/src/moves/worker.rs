@@ -15,7 +15,7 @@ use weir_net::scan::ReplyKind;
 
 use super::Plan;
 use super::books::{Books, Outcome};
-use super::stage::{ACCOUNTS, CLOCK, Durability, SCHEMA, Stage};
+use super::stage::{ACCOUNTS, CLOCK, SCHEMA, Stage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -37,9 +37,10 @@ pub fn start(stage: &Stage, plan: &Plan, books: &Arc<Books>, over: &Arc<AtomicBo
         for number in 0..plan.workers {
             let id = (at * 100 + number) as u32;
             let (options, books, over) = (stage.client_options(), books.clone(), over.clone());
-            let is_strict = stage.durability == Durability::SemiSync;
+            let (is_strict, think) = (stage.durability.is_strict(), plan.think);
             all.push(thread::spawn(move || {
-                let outcome = Worker::open(id, kind, &options, &books, is_strict).and_then(|worker| worker.run(&over));
+                let outcome =
+                    Worker::open(id, kind, &options, &books, is_strict).and_then(|worker| worker.run(&over, think));
                 if let Err(error) = outcome {
                     books.is_wrong(format!("{kind:?} {id} lost its connection: {error}"));
                 }
@@ -90,7 +91,7 @@ impl<'a> Worker<'a> {
         Ok(worker)
     }
 
-    fn run(mut self, over: &AtomicBool) -> Result<(), ClientError> {
+    fn run(mut self, over: &AtomicBool, think: Duration) -> Result<(), ClientError> {
         while !over.load(Ordering::Relaxed) {
             match self.kind {
                 Kind::Writer if self.id == 0 => self.tick()?,
@@ -99,7 +100,7 @@ impl<'a> Worker<'a> {
                 Kind::Prepared => self.read_prepared()?,
                 Kind::Global => self.read_globally()?,
             }
-            thread::sleep(PAUSE);
+            thread::sleep(think);
         }
         Ok(())
     }
@@ -274,6 +275,3 @@ impl<'a> Worker<'a> {
 fn refusal(reply: &Reply) -> Option<&ServerError> {
     reply.error()
 }
-
-/// Between two statements of one worker.
-const PAUSE: Duration = Duration::from_millis(3);

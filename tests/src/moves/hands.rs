@@ -14,7 +14,7 @@ use weir_control::client::ClientError;
 use weir_control::config::tablet::SemiSyncWish;
 use weir_control::monitor::facts::Receiver;
 use weir_control::tablet::hands::replication::Role;
-use weir_control::tablet::hands::view::{Channel as Shown, SemiSync};
+use weir_control::tablet::hands::view::{Channel as Shown, OwnGroup, SemiSync};
 use weir_control::tablet::hands::{Obstacle, View, peer};
 use weir_control::tablet::steward::APPLY_WAIT;
 use weir_control::tablet::steward::verdict::Deed;
@@ -57,7 +57,7 @@ impl World {
             executed: server.executed.clone(),
             channels: channels.collect(),
             semi_sync: SemiSync { source: Some(server.semi_source), replica: Some(server.semi_replica) },
-            is_in_group: false,
+            group: OwnGroup::No,
             missing: Vec::new(),
         }
     }
@@ -102,6 +102,7 @@ impl World {
                 self.statements(work, vec![act, end]);
             }
             Deed::Lead => self.lead(work),
+            Deed::Elect => unreachable!("there is no group here"),
             Deed::Follow(source) => self.follow(work, index(&source.name)),
             Deed::Compare(source) => {
                 let of = index(&source.name);

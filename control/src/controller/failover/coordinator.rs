@@ -11,11 +11,17 @@
 //!               the time to catch up is over ────────────────► Steady{former}           given up
 //!   Interregnum{}       former fenced, somebody chosen ──────► Steady{chosen}
 //! ```
+//! Members of a replication group elect their primary themselves, and with `failover = "off"` others move the role: then the
+//! record follows (`followed.rs`).
+//!
 //! Invariant: it is pure, and its state is the record; what it keeps beside is how long a phase has lasted, the order of a
 //! switchover and what was told already. A coordinator that starts in any phase goes on from there.
 
+mod followed;
+
 use super::choice::{Choice, Demands, choose};
 use super::events::{Event, Timeline};
+use super::group;
 use super::order::{self, Order, OrderEnd, short, unfit};
 use super::settings::Settings;
 use super::sight::Sight;
@@ -67,6 +73,8 @@ pub struct Coordinator {
     timeline: Timeline,
     /// What was told last about why nothing moves.
     complaint: String,
+    /// Where others decide: since when the phase no longer fits what is seen.
+    lost_at: Option<Instant>,
     /// When the next step may be due though nothing changes.
     due: Option<Instant>,
 }
@@ -83,6 +91,7 @@ impl Coordinator {
             began: Vec::new(),
             timeline: Timeline::default(),
             complaint: String::new(),
+            lost_at: None,
             due: None,
         }
     }
@@ -124,10 +133,13 @@ impl Coordinator {
     pub fn step(&mut self, now: Instant, sight: &Sight) -> Option<Move> {
         self.due = None;
         self.notice_phase(now, sight);
-        if !self.settings.is_on {
-            return None;
-        }
         let since = self.phase.as_ref().map_or(now, |(_, since)| *since);
+        if group::is_group(sight) {
+            return self.follow_group(now, since, sight);
+        }
+        if !self.settings.is_on || sight.is_unmanaged() {
+            return self.follow_others(now, sight);
+        }
         let next = match sight.record.phase.clone() {
             Phase::Forming => None,
             Phase::Steady { primary } => self.steady(now, sight, &primary),
@@ -146,6 +158,7 @@ impl Coordinator {
             self.timeline.handle_phase(now, sight);
         }
         self.complaint.clear();
+        self.lost_at = None;
         self.phase = Some((sight.record.phase.clone(), now));
         let is_mine = |order: &Order| order.epoch.is_none() || sight.record.heir() == Some(&order.heir);
         if let Phase::Steady { primary } = &sight.record.phase
@@ -174,10 +187,7 @@ impl Coordinator {
             Verdict::Alive => {
                 self.notice_durability(now, sight, primary);
                 self.complaint.clear();
-                let order = self.order.as_ref().filter(|order| order.epoch.is_none())?;
-                let reason = format!("a switchover from '{primary}' to '{}' was ordered", order.heir);
-                let phase = Phase::Handover { primary: primary.to_string(), heir: order.heir.clone() };
-                Some(Move { phase, promoted: None, members: Vec::new(), reason })
+                self.begin_order(primary)
             }
             Verdict::Doubt(why) => {
                 // The disk and the lease change with time alone.
@@ -198,6 +208,13 @@ impl Coordinator {
         }
     }
 
+    fn begin_order(&mut self, primary: &str) -> Option<Move> {
+        let order = self.order.as_ref().filter(|order| order.epoch.is_none())?;
+        let reason = format!("a switchover from '{primary}' to '{}' was ordered", order.heir);
+        let phase = Phase::Handover { primary: primary.to_string(), heir: order.heir.clone() };
+        Some(Move { phase, promoted: None, members: Vec::new(), reason })
+    }
+
     /// The primary is dead: long enough, and is there anybody to follow it?
     fn lose(&mut self, now: Instant, sight: &Sight, primary: &str, cause: Cause, since: Instant) -> Option<Move> {
         let limit = since + self.settings.detect;
@@ -206,7 +223,7 @@ impl Coordinator {
             return None;
         }
         if !sight.others(primary).any(|(_, member, seen)| {
-            member.wanted == Wanted::Any && member.state != MemberState::Diverged && seen.is_managed()
+            member.wanted == Wanted::Any && member.state != MemberState::Diverged && seen.is_managed
         }) {
             let cause = cause.name();
             let why = format!(
@@ -231,10 +248,15 @@ impl Coordinator {
     }
 
     fn handover(&mut self, now: Instant, since: Instant, sight: &Sight, primary: &str, heir: &str) -> Option<Move> {
-        let uuid = sight.record.members.get(primary).map_or("", |member| &member.server_uuid);
         if let Verdict::Dead { cause, since } = verdict(now, sight, primary, self.settings.disk_full) {
             return self.lose(now, sight, primary, cause, since);
         }
+        self.drain(now, since, sight, primary, heir)
+    }
+
+    /// A primary that is well is about to be followed by another.
+    fn drain(&mut self, now: Instant, since: Instant, sight: &Sight, primary: &str, heir: &str) -> Option<Move> {
+        let uuid = sight.record.members.get(primary).map_or("", |member| &member.server_uuid);
         let Some(drain) = self.order.as_ref().map(|order| order.drain) else {
             return Some(back(
                 primary,

@@ -103,7 +103,10 @@ impl Timeline {
         let seen_ms = now.saturating_duration_since(sign).as_millis();
         self.tell(
             Kind::FailoverBegan,
-            format!("'{primary}' is dead ({}), first seen {seen_ms} ms ago", cause.name()),
+            match cause {
+                Cause::Deposed => format!("'{primary}' is primary no more, first seen {seen_ms} ms ago"),
+                _ => format!("'{primary}' is dead ({}), first seen {seen_ms} ms ago", cause.name()),
+            },
             None,
         );
     }

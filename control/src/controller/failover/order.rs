@@ -1,5 +1,6 @@
 //! An order to move the primary's role while it is well: whether it can be carried out, and by whom.
 
+use super::group;
 use super::settings::Settings;
 use super::sight::{MemberSight, Sight};
 use super::verdict::{Verdict, verdict};
@@ -29,16 +30,24 @@ pub fn check(now: Instant, sight: &Sight, settings: &Settings, order: &Order) ->
     if !settings.is_on {
         return Err("this controller moves no roles (failover = \"off\"): switch it on, or move them elsewhere".into());
     }
+    if !group::is_group(sight) && sight.is_unmanaged() {
+        return Err("no tablet manages its server (manage = \"off\", or no admin account): move the role yourself, and the topology follows".into());
+    }
     let Phase::Steady { primary } = &sight.record.phase else {
         return Err("the primary is being moved already, or was not found yet: wait, see weir ctl topology".to_string());
     };
     if *primary == order.heir {
         return Err(format!("'{primary}' is primary already"));
     }
-    if verdict(now, sight, primary, settings.disk_full) != Verdict::Alive {
+    let is_well = match group::is_group(sight) {
+        true => group::elected(sight).is_ok_and(|elected| elected == primary),
+        false => verdict(now, sight, primary, settings.disk_full) == Verdict::Alive,
+    };
+    if !is_well {
         return Err(format!("the primary '{primary}' is not seen to be well: a failover will follow if it is dead"));
     }
-    if let Some(why) = unmanaged(sight, primary) {
+    // A group's primary does nothing for it.
+    if let Some(why) = unmanaged(sight, primary).filter(|_| !group::is_group(sight)) {
         return Err(why);
     }
     let Some(member) = sight.record.members.get(&order.heir) else {
@@ -54,7 +63,7 @@ pub fn check(now: Instant, sight: &Sight, settings: &Settings, order: &Order) ->
 /// Why the primary's tablet would not make its server read-only: clients would wait for nothing.
 fn unmanaged(sight: &Sight, primary: &str) -> Option<String> {
     let seen = sight.member(primary)?;
-    match (seen.is_managed(), seen.settled < sight.epoch() && !seen.trouble.is_empty()) {
+    match (seen.is_managed, seen.settled < sight.epoch() && !seen.trouble.is_empty()) {
         (false, _) => Some(not_managed(primary)),
         (true, true) => Some(format!("the tablet of '{primary}' has trouble with its server: {}", seen.trouble)),
         (true, false) => None,
@@ -80,21 +89,25 @@ pub fn nearest(sight: &Sight, settings: &Settings) -> Option<String> {
 
 /// Why it cannot be the heir of a living primary.
 pub fn unfit(sight: &Sight, heir: &str, uuid: &str, catch_up: Duration) -> Option<String> {
+    let is_group = group::is_group(sight);
     let seen: &MemberSight = match sight.member(heir) {
         Some(seen) if seen.is_sound() => seen,
         Some(seen) if seen.is_live => return Some(format!("the server of '{heir}' is {}", seen.standing)),
         _ => return Some(format!("the tablet of '{heir}' is not heard")),
     };
-    if !seen.is_managed() {
+    if !seen.is_managed {
         return Some(not_managed(heir));
     }
     if !seen.extra.is_empty() {
         return Some(format!("'{heir}' has transactions that the primary never had: {}", short(&seen.extra)));
     }
-    if !seen.receives_from(uuid) {
+    if is_group {
+        if let Some(why) = group::unfit(seen) {
+            return Some(format!("'{heir}' {why}"));
+        }
+    } else if !seen.receives_from(uuid) {
         return Some(format!("'{heir}' does not receive from the primary: see weir ctl tablets"));
-    }
-    if !seen.applier_runs {
+    } else if !seen.applier_runs {
         return Some(format!("the applier of '{heir}' does not run: START REPLICA there"));
     }
     let mut backlog = seen.has();

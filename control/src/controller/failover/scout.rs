@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use weir_core::snapshot::Role;
 use weir_net::gtid::GtidSet;
 
 pub struct Scouts {
@@ -156,10 +157,16 @@ pub fn seen(now: Instant, before: Option<MemberSight>, word: &Word) -> MemberSig
         since,
         lease_left: Duration::ZERO,
         is_writable: facts.is_some_and(|facts| !facts.read_only),
+        is_primary: word.role == Role::Primary,
+        group: match facts {
+            Some(facts) => facts.group.clone(),
+            None => before.as_ref().and_then(|before| before.group.clone()),
+        },
         server_uuid: facts.map_or_else(
             || before.as_ref().map(|b| b.server_uuid.clone()).unwrap_or_default(),
             |facts| facts.server_uuid.clone(),
         ),
+        is_managed: word.care.is_managed,
         heard: word.epoch,
         settled: word.care.settled,
         trouble: word.care.trouble.clone(),
@@ -182,6 +189,9 @@ pub fn seen(now: Instant, before: Option<MemberSight>, word: &Word) -> MemberSig
 fn received(facts: &Facts) -> Arc<GtidSet> {
     let mut all = GtidSet::default();
     facts.channels.iter().flatten().for_each(|channel| all.merge(&channel.received));
+    if let Some(group) = &facts.group {
+        all.merge(&group.received);
+    }
     Arc::new(all)
 }
 

@@ -4,6 +4,7 @@
 
 use crate::controller::record::{Member, Record};
 use crate::monitor::Standing;
+use crate::monitor::group::Group;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +30,14 @@ pub struct MemberSight {
     pub lease_left: Duration,
     /// The server takes writes, by its own evidence.
     pub is_writable: bool,
+    /// It is a primary, by its own evidence.
+    pub is_primary: bool,
+    /// What it last said of its replication group, if it has one.
+    pub group: Option<Group>,
     /// The server's uuid at the last look.
     pub server_uuid: String,
+    /// Its tablet brings it to what the record says.
+    pub is_managed: bool,
     /// The highest epoch that its tablet has heard of.
     pub heard: u64,
     /// The highest epoch whose demands its steward has seen fulfilled.
@@ -85,6 +92,12 @@ impl Sight {
         self.members.get(name)
     }
 
+    /// Tablets are seen, and none of them does anything to its server: others move the role.
+    pub fn is_unmanaged(&self) -> bool {
+        let mut live = self.members.values().filter(|seen| seen.is_live).peekable();
+        live.peek().is_some() && live.all(|seen| !seen.is_managed)
+    }
+
     /// The other members that can be seen and stand well.
     pub fn others<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a Member, &'a MemberSight)> {
         let all = self.record.members.iter().filter(move |(other, _)| *other != name);
@@ -97,11 +110,6 @@ impl MemberSight {
     /// It is seen, and its server works.
     pub fn is_sound(&self) -> bool {
         self.is_live && self.standing.is_sound()
-    }
-
-    /// Its tablet brings its server to what the record says.
-    pub fn is_managed(&self) -> bool {
-        self.settled > 0
     }
 
     pub fn receives_from(&self, uuid: &str) -> bool {
@@ -136,7 +144,10 @@ pub mod tests {
             since: now,
             lease_left: Duration::from_millis(5_000),
             is_writable: false,
+            is_primary: false,
+            group: None,
             server_uuid: String::new(),
+            is_managed: true,
             heard: 0,
             settled: 0,
             trouble: String::new(),
@@ -154,7 +165,7 @@ pub mod tests {
     }
 
     pub fn primary(now: Instant, last: u64) -> MemberSight {
-        MemberSight { is_writable: true, receiver: Receiving::Nothing, ..replica(now, 1, last) }
+        MemberSight { is_writable: true, is_primary: true, receiver: Receiving::Nothing, ..replica(now, 1, last) }
     }
 
     pub fn uuid(number: u64) -> String {

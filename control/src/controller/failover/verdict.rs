@@ -39,6 +39,8 @@ pub enum Cause {
     Wiped,
     DiskFull,
     CutOff,
+    /// It is no longer what the record calls it: its group has another primary, or somebody has made it read-only.
+    Deposed,
 }
 
 impl Cause {
@@ -50,6 +52,7 @@ impl Cause {
             Cause::Wiped => "wiped",
             Cause::DiskFull => "disk_full",
             Cause::CutOff => "cut_off",
+            Cause::Deposed => "deposed",
         }
     }
 }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::client::ServerError;
 use crate::monitor::facts::{Channel, Receiver};
-use weir_core::snapshot::Address;
+use crate::monitor::group::{Place, tests::group};
+use weir_core::snapshot::{Address, Health};
 
 const UUID: &str = "3aecbfe0-e779-11f1-be4c-02fc00000001";
 
@@ -125,9 +126,13 @@ fn odd_servers_get_no_traffic_and_a_reason() {
     let cases = [
         (Facts { read_only: true, ..primary(1) }, Role::Unknown, "replicates from nobody"),
         (Facts { channels: Err(denied), ..primary(1) }, Role::Unknown, "REPLICATION CLIENT"),
-        (Facts { group: Some(Member::Unfit), ..primary(1) }, Role::Unknown, "replication group"),
-        (Facts { group: Some(Member::Secondary), read_only: true, ..primary(1) }, Role::Replica, ""),
-        (Facts { group: Some(Member::Primary), ..primary(1) }, Role::Primary, ""),
+        (
+            Facts { group: Some(group(Place::Offline, 7, "")), ..primary(1) },
+            Role::Unknown,
+            "left its replication group",
+        ),
+        (Facts { group: Some(group(Place::Secondary, 7, "a")), read_only: true, ..primary(1) }, Role::Replica, ""),
+        (Facts { group: Some(group(Place::Primary, 7, UUID)), ..primary(1) }, Role::Primary, ""),
         // A writable replica is a replica all the same.
         (Facts { read_only: false, ..replica(1, 1) }, Role::Replica, ""),
         (with_channel(replica(1, 1), |channel| channel.applier_runs = false), Role::Replica, "applier has stopped"),
@@ -331,4 +336,79 @@ fn who_is_wanted_as_replica_only_is_no_primary_and_makes_no_conflict() {
     topology.set_terms(1, &BackendConfig { wanted: Wanted::Replica, ..config });
     assert_eq!(roles(&topology).iter().map(|(role, _)| *role).collect::<Vec<_>>(), [Role::Primary, Role::Unknown]);
     assert!(topology.note(1).contains("replica only"), "{}", topology.note(1));
+}
+
+/// A member of a group of three, `number`, that takes `primary` for the primary.
+fn member(number: usize, view: u64, primary: usize) -> Facts {
+    let uuid = |number: usize| format!("3aecbfe0-e779-11f1-be4c-02fc0000000{number}");
+    let place = if number == primary { Place::Primary } else { Place::Secondary };
+    Facts {
+        server_uuid: uuid(number),
+        read_only: number != primary,
+        group: Some(group(place, view, &uuid(primary))),
+        ..self::primary(9)
+    }
+}
+
+fn holder(topology: &Topology) -> (u64, Option<u16>) {
+    let mandate = topology.snapshot().mandate;
+    (mandate.epoch, mandate.holder.map(|backend| backend.0))
+}
+
+#[test]
+fn a_group_is_followed_and_an_older_view_is_not_believed() {
+    let mut topology = topology(&[None; 3]);
+    (0..3).for_each(|at| drop(look(&mut topology, 0, at, member(at, 3, 0))));
+    let roles = |topology: &Topology| topology.views().iter().map(|view| view.role).collect::<Vec<_>>();
+    assert_eq!(roles(&topology), [Role::Primary, Role::Replica, Role::Replica]);
+    assert_eq!(holder(&topology), (1, Some(0)));
+    assert_eq!(topology.views()[1].lag_ms, Some(0));
+    // The primary hangs; it is put out, and another is elected.
+    topology.handle_look(1, 0, Err(Fault::of(crate::client::ClientError::Closed)));
+    assert_eq!(holder(&topology), (1, Some(0)), "nobody has followed it yet");
+    look(&mut topology, 2, 1, member(1, 4, 1));
+    look(&mut topology, 2, 2, member(2, 4, 1));
+    assert_eq!(holder(&topology), (2, Some(1)));
+    // It wakes up, and takes itself for what it was.
+    look(&mut topology, 3, 0, member(0, 3, 0));
+    assert_eq!(roles(&topology), [Role::Unknown, Role::Primary, Role::Replica]);
+    assert!(topology.note(0).contains("older view"), "{}", topology.note(0));
+    // Cut off with it, the gate does not go back either.
+    (1..3).for_each(|at| drop(topology.handle_look(4, at, Err(Fault::of(crate::client::ClientError::Closed)))));
+    look(&mut topology, 5, 0, member(0, 3, 0));
+    assert_eq!((roles(&topology)[0], holder(&topology)), (Role::Unknown, (2, Some(1))));
+    // Its transactions are the group's.
+    assert_eq!(topology.snapshot().mandate.uuid.map(|uuid| uuid[0]), Some(0xaa));
+}
+
+#[test]
+fn no_pin_gives_a_member_without_a_majority_any_traffic() {
+    let mut topology = topology(&[Some(Role::Primary), Some(Role::Replica)]);
+    let cut_off = |number: usize| {
+        let mut facts = member(number, 3, 0);
+        facts.group.as_mut().unwrap().reachable = 1;
+        facts
+    };
+    look(&mut topology, 0, 0, cut_off(0));
+    look(&mut topology, 0, 1, cut_off(1));
+    let shown: Vec<_> = topology.views().iter().map(|view| (view.role, view.lag_ms)).collect();
+    assert_eq!(shown, [(Role::Unknown, None), (Role::Unknown, None)]);
+    look(&mut topology, 1, 0, member(0, 3, 0));
+    assert_eq!(topology.views()[0].role, Role::Primary);
+}
+
+#[test]
+fn whom_others_move_is_followed_once_it_is_alone() {
+    let mut topology = topology(&[None, None]);
+    look(&mut topology, 0, 0, primary(9));
+    look(&mut topology, 0, 1, replica(9, 9));
+    assert_eq!(holder(&topology), (1, Some(0)));
+    // A careless operator: both are writable. Nobody gets writes, and what was open on the former one ends.
+    look(&mut topology, 1, 1, primary(9));
+    assert_eq!(topology.snapshot().primary(), None);
+    assert_eq!(holder(&topology), (1, Some(0)), "what runs there may end");
+    look(&mut topology, 301, 1, primary(9));
+    assert_eq!(holder(&topology), (2, None));
+    look(&mut topology, 302, 0, Facts { read_only: true, ..primary(9) });
+    assert_eq!(holder(&topology), (3, Some(1)));
 }

@@ -22,10 +22,21 @@ pub struct View {
     pub executed: GtidSet,
     pub channels: Vec<Channel>,
     pub semi_sync: SemiSync,
-    /// It belongs to a replication group, which elects its primary itself.
-    pub is_in_group: bool,
+    pub group: OwnGroup,
     /// What keeps it from being managed wholly.
     pub missing: Vec<String>,
+}
+
+/// The server's place in its replication group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OwnGroup {
+    /// It has none.
+    #[default]
+    No,
+    /// It has one, and is not in it.
+    Left,
+    /// It is in one, which elects its primary itself: the uuid of that.
+    In { primary: String },
 }
 
 /// A source, as the server has been told of it.
@@ -91,7 +102,11 @@ impl View {
             executed: set(&text(&basics, 0, 3))?,
             channels,
             is_persisted: is_on(4),
-            is_in_group: is_on(5),
+            group: match (text(&basics, 0, 7).as_str(), is_on(5)) {
+                ("", _) => OwnGroup::No,
+                (_, true) => OwnGroup::In { primary: text(&basics, 0, 8) },
+                (_, false) => OwnGroup::Left,
+            },
             ..View::default()
         };
         let plugins = next()?;
@@ -179,7 +194,11 @@ pub(super) const QUESTION: &str = "SHOW REPLICA STATUS; \
           WHERE MEMBER_ID=@@GLOBAL.server_uuid AND MEMBER_STATE<>'OFFLINE'), \
        (SELECT COUNT(*)>0 FROM performance_schema.threads \
           WHERE PROCESSLIST_STATE IN ('Waiting for global read lock','Waiting for commit lock') \
-            AND PROCESSLIST_INFO LIKE '%read_only%'); \
+            AND PROCESSLIST_INFO LIKE '%read_only%'), \
+       (SELECT (SELECT VARIABLE_VALUE FROM performance_schema.global_variables \
+           WHERE VARIABLE_NAME='group_replication_group_name') \
+          FROM performance_schema.replication_group_members LIMIT 1), \
+       (SELECT GROUP_CONCAT(MEMBER_ID) FROM performance_schema.replication_group_members WHERE MEMBER_ROLE='PRIMARY'); \
      SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_variables \
        WHERE VARIABLE_NAME IN ('rpl_semi_sync_source_enabled','rpl_semi_sync_replica_enabled')";
 

@@ -7,7 +7,7 @@
 //! Invariant: pure; time is an argument. `settled` is raised only by [`Mind::care`], after a turn that found nothing to do under
 //! the record of that turn, and when the watcher's word shows no less than what was seen then.
 
-use super::super::hands::view::Channel;
+use super::super::hands::view::{Channel, OwnGroup};
 use super::super::hands::{Obstacle, View, peer};
 use super::super::word::{Care, Word};
 use super::trouble::{Again, Trouble};
@@ -47,6 +47,8 @@ pub struct Mind {
     /// no less.
     witness: Option<Box<View>>,
     settled: u64,
+    /// At the last look it belonged to a replication group.
+    is_in_group: bool,
     /// A deed was given up, and its statement may still be under way.
     is_unsure: bool,
 }
@@ -64,6 +66,7 @@ impl Mind {
             cleared: GtidSet::new(),
             witness: None,
             settled: 0,
+            is_in_group: false,
             is_unsure: false,
         }
     }
@@ -118,7 +121,8 @@ impl Mind {
     /// since one that hangs would take the fence's time.
     pub fn look_limit(&self, now: Instant, record: &Record, lease: &Lease, most: Duration) -> Option<Duration> {
         let fence_at = self.fence_at(now, record, lease);
-        let is_tried = !self.trouble.why(&Deed::Fence { why: String::new() }).is_empty();
+        // A group fences itself: it is looked at as ever.
+        let is_tried = self.is_in_group || !self.trouble.why(&Deed::Fence { why: String::new() }).is_empty();
         if now >= fence_at && self.may_be_writable() && !is_tried {
             return None;
         }
@@ -127,6 +131,7 @@ impl Mind {
     }
 
     pub fn handle_view(&mut self, view: View) {
+        self.is_in_group = view.group != OwnGroup::No;
         // Data that were cloned anew have it no more.
         let mut gone = self.extra.clone();
         gone.subtract(&view.executed);
@@ -169,6 +174,7 @@ impl Mind {
             cleared: &self.cleared,
             semi_sync: self.nature.semi_sync,
             can_replicate: self.nature.can_replicate,
+            is_in_group: self.is_in_group,
             is_wiped: word.standing == Standing::ServerWiped,
             trouble: &self.trouble,
         })
@@ -201,7 +207,7 @@ impl Mind {
                 extra.merge(&peer::extra(&suspect(record, &view.executed), &self.cleared));
             }
         }
-        Care { settled: self.settled, trouble, extra: Arc::new(extra) }
+        Care { is_managed: true, settled: self.settled, trouble, extra: Arc::new(extra) }
     }
 
     /// What a word must show before this epoch is settled; None: nothing is waited for.

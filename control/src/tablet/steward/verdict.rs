@@ -11,6 +11,8 @@
 //!   Interregnum       heir None        read-only, clients cut; receives nothing, applies what it has
 //!   Interregnum       heir Some        read-only, clients cut; the former one's replicas receive on
 //!   Forming, none     –                as it is
+//!   any               in a group       as the group has it; the heir of a planned move has the group elect it
+//!   any               left its group   read-only, clients cut
 //! ```
 //! **When the fence begins.** A lease of length L is held until `until`, by this machine's clock from before it was asked for;
 //! the controllers take it as over 5 % of L later, which is for clocks that tick apart and not ours to use. The fence begins at
@@ -21,7 +23,7 @@
 //! as soon as it runs again.
 
 use super::super::hands::replication::Role;
-use super::super::hands::view::{SemiSync, View};
+use super::super::hands::view::{OwnGroup, SemiSync, View};
 use super::super::hands::{Obstacle, Source, peer};
 use super::trouble::Trouble;
 use crate::config::tablet::SemiSyncWish;
@@ -49,6 +51,8 @@ pub struct Case<'a> {
     pub semi_sync: SemiSyncWish,
     /// The account for replication is known.
     pub can_replicate: bool,
+    /// At the last look it belonged to a replication group, which fences itself.
+    pub is_in_group: bool,
     /// The server has lost transactions that it had, as its agent remembers.
     pub is_wiped: bool,
     pub trouble: &'a Trouble,
@@ -96,6 +100,8 @@ pub enum Deed {
     /// Become the source, and writable.
     Lead,
     Follow(Source),
+    /// Have the replication group make this server its primary.
+    Elect,
     /// Ask this primary whether it has what looks like our own.
     Compare(Source),
 }
@@ -110,6 +116,7 @@ impl Deed {
             Deed::Apply => "apply",
             Deed::Lead => "lead",
             Deed::Follow(_) => "follow",
+            Deed::Elect => "elect",
             Deed::Compare(_) => "compare",
         }
     }
@@ -150,7 +157,7 @@ pub fn next_deed(case: &Case<'_>) -> Verdict {
     };
     match case.own {
         Own::Seen(view) => judge(case, record, &duty, view),
-        Own::Silent { may_be_writable: true, why } if !matches!(duty, Duty::Lead) => {
+        Own::Silent { may_be_writable: true, why } if !matches!(duty, Duty::Lead) && !case.is_in_group => {
             due(case, Deed::Fence { why: format!("{}, and the server does not answer: {why}", reason(&duty)) })
         }
         Own::Stopped(why) | Own::Silent { why, .. } => Verdict::Stuck(format!("the server cannot be reached: {why}")),
@@ -158,8 +165,19 @@ pub fn next_deed(case: &Case<'_>) -> Verdict {
 }
 
 fn judge(case: &Case<'_>, record: &Record, duty: &Duty<'_>, view: &View) -> Verdict {
-    if view.is_in_group {
-        return Verdict::Idle("its replication group elects the primary itself");
+    match &view.group {
+        OwnGroup::No => {}
+        OwnGroup::Left if !view.super_read_only => {
+            return due(case, Deed::Fence { why: "it has left its replication group".to_string() });
+        }
+        OwnGroup::Left => return stuck("it has left its replication group: START GROUP_REPLICATION"),
+        OwnGroup::In { primary } => {
+            let is_heir = matches!(duty, Duty::CatchUp { .. }) && record.heir() == Some(case.name);
+            return match is_heir && *primary != view.uuid {
+                true => due(case, Deed::Elect),
+                false => Verdict::Idle("its replication group elects the primary itself"),
+            };
+        }
     }
     if !view.super_read_only && !matches!(duty, Duty::Lead) {
         return due(case, Deed::Fence { why: reason(duty) });

@@ -26,7 +26,7 @@ fn word(set: &str) -> Word {
         server_uuid: A.to_string(),
         executed: executed.clone(),
         channels: Ok(vec![channel]),
-        group: Some(Member::Secondary),
+        group: Some(crate::monitor::group::tests::group(crate::monitor::group::Place::Secondary, 7, A)),
         applying_ms: Some(4),
         received_ms: None,
         vitals: Vitals { uptime_s: Some(9), threads_running: 2, report_port: 3306, ..Vitals::default() },
@@ -41,7 +41,12 @@ fn word(set: &str) -> Word {
         primary: "two".to_string(),
         enrolment: Enrolment::NotRegistered,
         enrolment_why: "nobody answers".to_string(),
-        care: Care { settled: 7, trouble: "no".to_string(), extra: Arc::new(GtidSet::parse(set.as_bytes()).unwrap()) },
+        care: Care {
+            is_managed: true,
+            settled: 7,
+            trouble: "no".to_string(),
+            extra: Arc::new(GtidSet::parse(set.as_bytes()).unwrap()),
+        },
         facts: Some(Arc::new(facts)),
         executed,
         ..Word::new("one", None)

@@ -1,5 +1,7 @@
 //! The coordinator in worlds that the tests move by hand.
 
+mod followed;
+
 use super::*;
 use crate::controller::failover::events::Kind;
 use crate::controller::failover::sight::tests::{primary, replica, set, uuid};
@@ -199,8 +201,8 @@ fn with_nobody_to_follow_the_primary_stays() {
 #[test]
 fn nobody_is_deposed_for_servers_that_nobody_manages() {
     let mut world = World::new();
-    for name in ["a", "b", "c"] {
-        world.of(name).settled = 0;
+    for name in ["b", "c"] {
+        world.of(name).is_managed = false;
     }
     let why = world.coordinator.order(world.now, &world.sight, order("b")).unwrap_err();
     assert!(why.contains("does not manage"), "{why}");
@@ -388,7 +390,7 @@ fn unsafe_orders_are_refused_with_the_reason() {
     refused(&|_| {}, "x", "no member");
     refused(&|world| world.kill("b"), "b", "server_stopped");
     refused(&|world| world.kill("a"), "b", "not seen to be well");
-    refused(&|world| world.of("a").settled = 0, "b", "'a' does not manage its server");
+    refused(&|world| world.of("a").is_managed = false, "b", "'a' does not manage its server");
     let untold = |world: &mut World| (world.of("a").settled, world.of("a").trouble) = (6, "access denied".to_string());
     refused(&untold, "b", "'a' has trouble with its server: access denied");
     refused(&|world| world.of("b").is_live = false, "b", "not heard");

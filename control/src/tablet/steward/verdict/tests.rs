@@ -85,6 +85,7 @@ struct Given {
     cleared: &'static str,
     semi_sync: SemiSyncWish,
     can_replicate: bool,
+    is_in_group: bool,
     is_wiped: bool,
     trouble: Trouble,
 }
@@ -106,6 +107,7 @@ fn given(name: &'static str, phase: Phase) -> Given {
         cleared: "",
         semi_sync: SemiSyncWish::Keep,
         can_replicate: true,
+        is_in_group: false,
         is_wiped: false,
         trouble: Trouble::default(),
     }
@@ -129,6 +131,7 @@ fn verdict(given: &Given, own: Own) -> Verdict {
         cleared: &set(given.cleared),
         semi_sync: given.semi_sync,
         can_replicate: given.can_replicate,
+        is_in_group: given.is_in_group,
         is_wiped: given.is_wiped,
         trouble: &given.trouble,
     })
@@ -162,7 +165,7 @@ fn nothing_is_done_without_a_record_that_names_a_role() {
         check(Given { record: None, ..given("a", Phase::Forming) }, view.clone(), "idle");
         check(over(given("a", Phase::Forming)), view.clone(), "idle");
         check(over(given("stranger", steady("a"))), view.clone(), "stuck");
-        check(over(given("b", steady("a"))), with(view, |view| view.is_in_group = true), "idle");
+        check(over(given("b", steady("a"))), with(view, |view| view.group = in_group("a")), "idle");
     }
 }
 
@@ -392,4 +395,30 @@ fn nobody_becomes_writable_before_its_first_lease() {
     assert_eq!(word(&verdict(&fresh(), Own::Seen(Box::new(read_only())))), "stuck");
     assert_eq!(word(&verdict(&fresh(), Own::Seen(Box::new(writable())))), "settled", "who is writable stays so");
     assert_eq!(word(&verdict(&given("a", steady("a")), Own::Seen(Box::new(read_only())))), "lead");
+}
+
+fn in_group(primary: &str) -> OwnGroup {
+    OwnGroup::In { primary: primary.to_string() }
+}
+
+/// A group elects and fences itself; only an order makes a member ask for the role.
+#[test]
+fn a_member_of_a_group_is_left_alone() {
+    let member = |primary: &str| with(writable(), |view| (view.group, view.uuid) = (in_group(primary), B.to_string()));
+    for phase in [steady("a"), handover("a", "b"), interregnum("a", None), interregnum("a", Some("c"))] {
+        check(given("b", phase.clone()), member(A), "idle");
+        check(over(given("b", phase)), member(B), "idle");
+    }
+    check(given("b", interregnum("a", Some("b"))), member(A), "elect");
+    check(given("b", interregnum("a", Some("b"))), member(B), "idle");
+    // One that has left it is a stray.
+    let left = |view: View| with(view, |view| view.group = OwnGroup::Left);
+    for phase in [steady("a"), steady("b"), interregnum("a", None)] {
+        check(given("b", phase.clone()), left(writable()), "fence");
+        check(given("b", phase), left(read_only()), "stuck");
+    }
+    let silent = || Own::Silent { why: "no answer".to_string(), may_be_writable: true };
+    let in_group = Given { is_in_group: true, ..given("b", steady("a")) };
+    assert_eq!(word(&verdict(&in_group, silent())), "stuck");
+    assert_eq!(word(&verdict(&given("b", steady("a")), silent())), "fence");
 }
