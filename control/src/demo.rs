@@ -9,6 +9,7 @@ mod process;
 mod fleet;
 mod gate;
 mod screen;
+mod servers;
 mod session;
 mod shop;
 mod signal;
@@ -18,6 +19,7 @@ mod watch;
 use std::fmt;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::lab::client::Login;
@@ -25,6 +27,7 @@ use crate::lab::{Cluster, ClusterOptions, LabError, Mysql, Progress, cache, clie
 use fleet::Fleet;
 use gate::Gate;
 use screen::Screen;
+use servers::Servers;
 use traffic::Traffic;
 use watch::Watch;
 
@@ -106,11 +109,11 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let cluster = ClusterOptions {
         replicas: options.replicas,
         dir,
-        extra_cnf: "max-binlog-size=16M\nbinlog-expire-logs-seconds=3600\n".to_owned(),
+        extra_cnf: format!("max-binlog-size=16M\nbinlog-expire-logs-seconds=3600\n{SEMI_SYNC}"),
         extra_sql: shop::account(),
         ..ClusterOptions::default()
     };
-    let cluster = Cluster::start(&mysql, cluster, &mut |progress| news.tell(progress))?;
+    let cluster = Arc::new(Cluster::start(&mysql, cluster, &mut |progress| news.tell(progress))?);
     if signal::came() {
         return Ok(());
     }
@@ -130,7 +133,7 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
 
 fn show(
     options: &DemoOptions,
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     fleet: &mut Fleet,
     gate: &Gate,
     login: &Login,
@@ -139,12 +142,13 @@ fn show(
     let deadline = options.seconds.map(|seconds| started + Duration::from_secs(seconds));
     let traffic = Traffic::start(cluster.mysql(), login, options.rate_max);
     let mut watch = Watch::start(cluster);
+    let servers = Servers::tend(cluster);
     let mut screen = Screen::new(std::io::stdout().is_terminal());
     let mut next = started + Duration::from_secs(1);
     loop {
         while Instant::now() < next {
             if signal::came() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                drop(traffic);
+                drop((traffic, servers));
                 println!("\nStopping the gate, the tablets, the controller and the servers.");
                 gate.stop();
                 fleet.stop();
@@ -156,9 +160,13 @@ fn show(
         }
         next += Duration::from_secs(1);
         let control = fleet.line(Instant::now());
+        let control = servers.line(Instant::now()).map_or(control.clone(), |away| format!("{away}; {control}"));
         screen.draw(started.elapsed(), &watch.look(cluster), &traffic.tally(), &control);
     }
 }
+
+/// Commits wait for a replica, so that what a client was told is not lost with a server.
+const SEMI_SYNC: &str = "plugin-load-add=semisync_source.so;semisync_replica.so\n";
 
 fn connection_help(cluster: &Cluster, gate: &Gate, login: &Login) -> String {
     let mysql = cluster.mysql();
@@ -176,8 +184,8 @@ fn connection_help(cluster: &Cluster, gate: &Gate, login: &Login) -> String {
         arguments.join(" "),
         shop::DATABASE,
     );
-    for (node, name) in cluster.nodes().iter().zip(std::iter::once("primary").chain(std::iter::repeat("replica"))) {
-        text += &format!("Behind it: {name} {} (process {}, ", node.address(), node.pid().unwrap_or(0));
+    for (number, node) in (1..).zip(cluster.nodes()) {
+        text += &format!("Behind it: db{number} {} (process {}, ", node.address(), node.pid().unwrap_or(0));
         text += &format!("root by --socket={}, log {})\n", node.socket().display(), node.error_log().display());
     }
     text + &format!("The gate's log is {}.\n", gate.log().display())
@@ -191,7 +199,10 @@ fn fleet_help(program: &Path, fleet: &Fleet, gate: &Gate) -> String {
     let (controller, grpc, http) = (fleet.address(), gate.grpc(), gate.http());
     let weir = shown(program);
     text + &format!(
-        "Kill tablets or the controller with kill -9: the gate goes on, and they are back after ten seconds. What they say:\n\n    \
+        "Kill servers, tablets or the controller with kill -9: clients stay, another server leads after a second, and who was killed is back \
+         after ten. What they say, and how to move the primary's role in order:\n\n    \
+         {weir} ctl switchover --controller {controller}\n    \
+         {weir} ctl events --controller {controller}\n    \
          {weir} ctl topology --controller {controller}\n    \
          {weir} ctl tablets --controller {controller}\n    \
          {weir} ctl status --addr {grpc}                  # and http://127.0.0.1:{http}/metrics\n\n"

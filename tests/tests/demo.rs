@@ -68,12 +68,24 @@ fn any_part_may_be_killed_and_nothing_outlives_it() {
     let last = demo.until("whole again", is_whole).pop().unwrap();
     assert!(last.contains(" 0 stale, 0 errors"), "{last}");
 
+    // The primary's server: another one leads, and it comes back as a replica.
+    let (line, pid) = pids.iter().find(|(line, _)| line.contains("Behind it: db1 ")).unwrap();
+    let address = line.split_whitespace().nth(3).unwrap().to_owned();
+    kill9(*pid);
+    demo.until("led by another", |line| line.contains("primary db2") || line.contains("primary db3"));
+    let is_replica = format!("{address} replica");
+    let last = demo.until("whole with another primary", |line| {
+        is_whole(line) && line.contains(&is_replica) && !line.contains("the server of")
+    });
+    let last = last.last().unwrap();
+    assert!(last.contains(" 0 stale"), "{last}");
+
     // Ctrl-C.
     demo.child.signal(SIGINT);
     demo.until("the end", |line| line.contains("Stopping the gate"));
     let status = demo.child.wait(LIMIT).expect("it ends");
     assert!(status.success(), "{status}");
-    gone(&pids);
+    gone(&pids.into_iter().filter(|(line, _)| !line.contains("Behind it: db1 ")).collect::<Vec<_>>());
 }
 
 #[test]

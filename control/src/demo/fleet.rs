@@ -18,7 +18,7 @@ use crate::ctl::cluster::Ask;
 use crate::ctl::tablets::{self, TabletView};
 use crate::grpc::tls::TlsFiles;
 use crate::lab::ports::{self, Port};
-use crate::lab::{Cluster, limits, template};
+use crate::lab::{Cluster, LabError, limits, template};
 
 pub struct Fleet {
     controller: Member,
@@ -51,7 +51,8 @@ impl Fleet {
         let controller = Member::start(controller(program, dir, &address))?;
         let mut tablets = Vec::new();
         for (at, (server, port)) in cluster.backends().iter().zip(&ports).enumerate() {
-            tablets.push(Member::start(tablet(program, dir, at, server, port.number(), &address))?);
+            let config = config(dir, at, server, port.number(), &address, cluster.nodes().len() > 1);
+            tablets.push(Member::start(tablet(program, dir, at, &config)?)?);
         }
         ports.push(port);
         let roll = Arc::new(Mutex::new(Err("not asked yet".to_owned())));
@@ -175,6 +176,7 @@ fn verdict(roll: &Result<Vec<TabletView>, String>) -> String {
     format!("epoch {epoch}, primary {primary}, {registered} of {} registered", all.len())
 }
 
+/// Every tablet has brought its server to what the record says.
 fn is_formed(all: &[TabletView], count: usize) -> bool {
     let is_there = |one: &TabletView| one.state == "serving" && one.lease_left_ms.is_some_and(|left| left > 0);
     all.len() == count && all.iter().all(is_there) && all.iter().any(|one| one.wanted == "primary")
@@ -221,19 +223,45 @@ fn controller(program: &Path, dir: &Path, address: &str) -> Recipe {
     }
 }
 
-fn tablet(program: &Path, dir: &Path, at: usize, server: &str, port: u16, controller: &str) -> Recipe {
-    let (user, password) = template::MONITOR;
-    let (name, listen) = (format!("db{}", at + 1), format!("127.0.0.1:{port}"));
-    let cache = cache(dir, at).display().to_string();
-    let whom = ["tablet", "--server", server, "--name", &name, "--listen", &listen, "--user", user];
-    let member = ["--controller", controller, "--controller-cache", &cache];
-    Recipe {
-        name: format!("tablet {name}"),
+/// Each tablet manages its server, so that the primary's role can move.
+fn config(dir: &Path, at: usize, server: &str, port: u16, controller: &str, has_replicas: bool) -> String {
+    let name = format!("db{}", at + 1);
+    let (monitor, admin, replication) = (template::MONITOR.0, template::APP.0, template::REPLICATION.0);
+    let (cache, admin_password) = (cache(dir, at), secret(dir, at, "admin"));
+    let (cache, admin_password) = (cache.display(), admin_password.display());
+    let replication_password = secret(dir, at, "replication");
+    let replication_password = replication_password.display();
+    // Without a replica nobody could acknowledge.
+    let semi_sync = if has_replicas { "on" } else { "keep" };
+    format!(
+        "[tablet]\nserver = \"{server}\"\nname = \"{name}\"\nlisten = \"127.0.0.1:{port}\"\nuser = \"{monitor}\"\n\
+         controllers = \"{controller}\"\ncontrollers_cache = \"{cache}\"\nadmin_user = \"{admin}\"\n\
+         admin_password_file = \"{admin_password}\"\nreplication_user = \"{replication}\"\n\
+         replication_password_file = \"{replication_password}\"\nsemi_sync = \"{semi_sync}\"\n"
+    )
+}
+
+fn tablet(program: &Path, dir: &Path, at: usize, config: &str) -> Result<Recipe, DemoError> {
+    let path = dir.join(format!("tablet{}.toml", at + 1));
+    write(&path, config)?;
+    write(&secret(dir, at, "admin"), template::APP.1)?;
+    write(&secret(dir, at, "replication"), template::REPLICATION.1)?;
+    Ok(Recipe {
+        name: format!("tablet db{}", at + 1),
         program: program.to_owned(),
-        arguments: whom.into_iter().chain(member).map(str::to_owned).collect(),
-        environment: vec![("WEIR_MONITOR_PASSWORD".to_owned(), password.to_owned())],
+        arguments: ["tablet", "--config", &path.display().to_string()].map(str::to_owned).to_vec(),
+        environment: vec![("WEIR_MONITOR_PASSWORD".to_owned(), template::MONITOR.1.to_owned())],
         log: log(dir, at),
-    }
+    })
+}
+
+fn secret(dir: &Path, at: usize, of: &str) -> PathBuf {
+    dir.join(format!("tablet{}.{of}", at + 1))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), DemoError> {
+    let doing = "writing a tablet's settings".to_owned();
+    Ok(fs::write(path, text).map_err(|source| LabError::Io { doing, path: path.to_owned(), source })?)
 }
 
 /// How long tablets and controller may take to find each other; half a second is usual.
@@ -254,10 +282,13 @@ mod tests {
         let (program, dir) = (Path::new("weir"), Path::new("/d"));
         let text = controller(program, dir, "127.0.0.1:7506").arguments.join(" ");
         assert_eq!(text, "controller --store /d/controller.db --listen 127.0.0.1:7506 --cluster demo");
-        let recipe = tablet(program, dir, 1, "127.0.0.1:20000", 20_001, "127.0.0.1:7506");
-        let expected = "tablet --server 127.0.0.1:20000 --name db2 --listen 127.0.0.1:20001 --user weir_monitor \
-                        --controller 127.0.0.1:7506 --controller-cache /d/tablet2.topology";
-        assert_eq!(recipe.arguments.join(" "), expected);
+        let config = config(dir, 1, "127.0.0.1:20000", 20_001, "127.0.0.1:7506", true);
+        for line in
+            ["server = \"127.0.0.1:20000\"", "name = \"db2\"", "listen = \"127.0.0.1:20001\"", "semi_sync = \"on\""]
+        {
+            assert!(config.contains(&format!("{line}\n")), "{config}");
+        }
+        assert!(config.contains("controllers_cache = \"/d/tablet2.topology\"\nadmin_user"), "{config}");
     }
 
     #[test]

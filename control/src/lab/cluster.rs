@@ -1,7 +1,7 @@
 //! `Cluster`: a primary and its replicas, with GTIDs and asynchronous replication, or a replication group, on this machine.
 //!
-//! Invariant: node 0 was the primary when it started, the others its replicas and read-only; who is what later is the
-//! test's affair. When `start` returns, every replica's receiver is connected.
+//! Invariant: node 0 was the primary when it started, the others its replicas and read-only, unless their folder holds data of which
+//! another node has more: then that one; who is what later is the test's affair. When `start` returns, every replica's receiver is connected.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use super::client::{Login, Rows};
 use super::group::{self, Membership};
 use super::ports::{self, Port};
 use super::template::{APP, REPLICATION};
+use weir_net::gtid::GtidSet;
+
 use super::{LabError, Mysql, Progress, Report, Server, ServerOptions, limits};
 
 #[derive(Debug, Clone)]
@@ -58,6 +60,7 @@ impl Default for ClusterOptions {
 pub struct Cluster {
     /// Before the folder: it is dropped, and so stopped, first.
     nodes: Vec<Server>,
+    primary: usize,
     mysql: Arc<Mysql>,
     dir: PathBuf,
     temporary: Option<TemporaryFolder>,
@@ -94,10 +97,11 @@ impl Cluster {
         super::template::folder(&mysql, report)?;
         report(Progress::step("starting the servers"));
         let nodes = start_nodes(&mysql, &options, &dir, (ports, group.as_ref()))?;
-        let cluster = Cluster { nodes, mysql, dir, temporary, _group: group };
+        let mut cluster = Cluster { nodes, primary: 0, mysql, dir, temporary, _group: group };
         match options.kind {
             Kind::Source => {
                 report(Progress::step("connecting the replicas"));
+                cluster.find_primary()?;
                 cluster.connect_replicas()?;
             }
             Kind::Group => {
@@ -123,7 +127,7 @@ impl Cluster {
 
     /// The node that was the primary at the start.
     pub fn primary(&self) -> &Server {
-        self.node(0)
+        self.node(self.primary)
     }
 
     pub fn mysql(&self) -> &Mysql {
@@ -149,9 +153,9 @@ impl Cluster {
         Login::Account { port: self.node(node).port(), user: APP.0.to_owned(), password: APP.1.to_owned() }
     }
 
-    /// Waits until every running replica has applied all that node 0 has executed by now.
+    /// Waits until every running replica has applied all that the first primary has executed by now.
     pub fn ensure_all_caught_up(&self) -> Result<(), LabError> {
-        let rows = self.sql(0, "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')")?;
+        let rows = self.primary().sql("SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')")?;
         let executed = rows.first().and_then(|row| row.first()).cloned().unwrap_or_default();
         let seconds = limits::REPLICATION_WAIT.as_secs();
         let statement = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{executed}', {seconds})");
@@ -183,11 +187,30 @@ impl Cluster {
     }
 
     fn replicas(&self) -> impl Iterator<Item = &Server> {
-        self.nodes.iter().skip(1)
+        self.nodes.iter().filter(|node| node.server_id() != self.primary().server_id())
+    }
+
+    /// Data that were used before may have been led by another node, and remember that.
+    fn find_primary(&mut self) -> Result<(), LabError> {
+        if self.nodes.iter().all(Server::is_new) {
+            return Ok(());
+        }
+        let mut counts = Vec::new();
+        for node in &self.nodes {
+            let executed = node.sql("SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')")?.concat().concat();
+            counts.push(GtidSet::parse(executed.as_bytes()).map_or(0, |set| set.count()));
+        }
+        let most = counts.iter().copied().max().unwrap_or(0);
+        self.primary = counts.iter().position(|count| *count == most).unwrap_or(0);
+        let lead = "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only=OFF; SET GLOBAL read_only=OFF";
+        self.primary().sql(lead).map(drop)
     }
 
     fn connect_replicas(&self) -> Result<(), LabError> {
-        each(self.replicas(), |node| connect(node, self.primary()))
+        each(self.replicas(), |node| {
+            node.sql("SET GLOBAL super_read_only=ON")?;
+            connect(node, self.primary())
+        })
     }
 }
 
