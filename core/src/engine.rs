@@ -130,6 +130,9 @@ pub struct Engine {
     pub(crate) kills: FxHashMap<u64, Key<Session>>,
     pub(crate) kill_next: u64,
     /// Sessions that wait to hear what became of their command.
+    /// Who waits for [`Mail::GlobalSet`], by token.
+    pub(crate) setters: FxHashMap<u64, Key<Session>>,
+    pub(crate) settings_next: u64,
     pub(crate) unresolved: FxHashMap<u64, Key<Session>>,
     pub(crate) unresolved_next: u64,
     pub(crate) actions: VecDeque<Action>,
@@ -193,6 +196,8 @@ impl Engine {
             accepted: FxHashSet::default(),
             kills: FxHashMap::default(),
             kill_next: 0,
+            setters: FxHashMap::default(),
+            settings_next: 0,
             unresolved: FxHashMap::default(),
             unresolved_next: 0,
             actions: VecDeque::new(),
@@ -303,6 +308,7 @@ impl Engine {
                 self.actions.push_back(Action::Post { core: from, mail: Mail::Killed { token, outcome } });
             }
             Mail::Killed { token, outcome } => self.killed(token, outcome),
+            Mail::GlobalSet { token } => self.global_set(token),
             Mail::Found { token, finding } => self.outcome_found(token, finding),
         }
     }

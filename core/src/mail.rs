@@ -30,6 +30,8 @@ pub enum Mail {
     Kill { from: CoreId, token: u64, connection_id: u32, query_only: bool, asker: Box<[u8]> },
     /// The answer to `Kill`.
     Killed { token: u64, outcome: KillOutcome },
+    /// From control: the answer to [`ControlMail::SetGlobal`]; the snapshot that has it came before.
+    GlobalSet { token: u64 },
     /// From control: the answer to [`ControlMail::Lost`].
     Found { token: u64, finding: Finding },
 }
@@ -83,6 +85,13 @@ pub enum ControlMail {
     },
     /// What has become of this? Is answered with [`Mail::Found`], in time limits of the buffer's.
     Lost(Box<Lost>),
+    /// An admin sets the gate's variables for all. Is answered with [`Mail::GlobalSet`].
+    SetGlobal {
+        token: u64,
+        user: Box<[u8]>,
+        /// Name and value.
+        values: Vec<(Box<str>, String)>,
+    },
     /// A statement that the query log wants.
     Statement(Box<QueryEvent>),
     /// All sessions have ended after a drain.

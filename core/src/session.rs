@@ -19,6 +19,7 @@ pub mod command;
 pub mod decide;
 pub mod explain;
 pub mod farewell;
+pub mod global;
 pub mod greet;
 pub mod ids;
 pub mod listing;
@@ -43,6 +44,7 @@ use crate::board::lost;
 use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
+use crate::session::global::Wanted;
 use crate::session::pins::{Held, Pins, Reasons};
 use crate::session::prepared::Statement;
 use crate::session::previous::Previous;
@@ -252,6 +254,8 @@ pub enum Phase {
     Feeding(Request, Feed),
     /// Another core was asked to kill the session with this connection id.
     Killing(Request, u32),
+    /// The control thread was asked to set the gate's variables for all.
+    Setting(Request, Box<Wanted>),
     /// Its connection died when it may have been committed: somebody looks whether it was (S72).
     Unresolved(Request, Unresolved),
     /// The command has been answered; the gate still asks the connection something about it.
@@ -271,6 +275,7 @@ impl Phase {
             Phase::Relaying(_) => "relaying",
             Phase::Feeding(..) => "feeding",
             Phase::Killing(..) => "killing",
+            Phase::Setting(..) => "setting",
             Phase::Unresolved(..) => "unresolved",
             Phase::Asking => "asking",
             Phase::Farewell => "farewell",

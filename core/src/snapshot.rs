@@ -168,6 +168,8 @@ pub struct Settings {
     /// Waiting time of reads for a replica to reach what the session needs; then the primary answers.
     pub read_after_write_ms_max: u64,
     pub query_log: QueryLogSettings,
+    /// Users that may set the gate's variables for all: names, with commas between.
+    pub admin_users: String,
 }
 
 impl Default for Settings {
@@ -200,6 +202,7 @@ impl Default for Settings {
             buffer_failover_ms_max: 20_000,
             read_after_write_ms_max: 20,
             query_log: QueryLogSettings::default(),
+            admin_users: String::new(),
         }
     }
 }

@@ -42,7 +42,7 @@ pub use classify::{gate_variables, plan};
 pub use effects::{Asks, Effects};
 pub use facts::{Charset, Facts, schema_is_system};
 pub use hint::{Consistency, Hint, Target};
-pub use plan::{Assign, IdSpan, Kind, Local, Plan, Route, Scope};
+pub use plan::{Assign, GateSet, GateShow, IdSpan, Kind, Local, Plan, Route, Scope};
 pub use reason::Reason;
 pub use redact::redact;
 pub use tables::{Access, TableUse, Unknown, Uses, tables};

@@ -437,6 +437,55 @@ fn hints_and_settings_choose_the_level() {
     }
 }
 
+/// S60: an admin sets them for the whole gate; sessions follow, but for what they have set themselves.
+#[test]
+fn admins_set_the_level_for_all() {
+    let place = place();
+    let _alone = place.stage.write().unwrap_or_else(PoisonError::into_inner);
+    let stage = Stage::open(place, &|config| config.settings.admin_users = format!("somebody, {USER}"));
+    let mut admin = stage.session("EVENTUAL");
+    let mut other = Client::connect(&stage.gate.client_options(USER, PASSWORD).unwrap()).unwrap();
+    let show = |client: &mut Client, name: &str| client.cell(format!("SELECT {name}")).unwrap().unwrap();
+    for (name, value, configured) in [
+        ("read_after_write_consistency", "INSTANCE", "SESSION"),
+        ("read_after_write_timeout", "0.250", "0.020"),
+        ("read_write_splitting_policy", "DISABLE", "LEAST_OUTSTANDING"),
+        ("read_write_splitting_ratio", "50", "100"),
+        ("enable_read_write_splitting_for_read_only_txn", "1", "0"),
+    ] {
+        let (global, session) = (format!("@@GLOBAL.{name}"), format!("@@{name}"));
+        let own = show(&mut admin, &session);
+        admin.run(format!("SET GLOBAL {name}='{value}'")).unwrap();
+        assert_eq!((show(&mut admin, &global), show(&mut other, &session)), (value.to_owned(), value.to_owned()));
+        if name == "read_after_write_consistency" {
+            assert_eq!(show(&mut admin, &session), own, "it has set it itself");
+        }
+        let wrong = admin.query(format!("SET GLOBAL {name}='nonsense'")).unwrap();
+        assert_eq!(wrong.error().map(|error| error.code), Some(1231));
+        assert_eq!(show(&mut other, &global), value);
+        admin.run(format!("SET GLOBAL {name}=DEFAULT")).unwrap();
+        assert_eq!(show(&mut other, &session), configured);
+    }
+    let token = admin.query("SET GLOBAL read_after_write_gtid=''").unwrap();
+    assert_eq!(token.error().map(|error| error.code), Some(1228));
+    // It does what it says: without splitting the primary answers.
+    admin.run("SET GLOBAL read_write_splitting_policy=DISABLE").unwrap();
+    other.run("USE weir_fresh").unwrap();
+    assert!((0..20).all(|_| read(&mut other, READ).1 == 0), "a replica has answered");
+}
+
+#[test]
+fn who_is_no_admin_sets_nothing_for_others() {
+    let place = place();
+    let _alone = place.stage.write().unwrap_or_else(PoisonError::into_inner);
+    let stage = Stage::open(place, &|_| {});
+    let mut client = stage.session("EVENTUAL");
+    let refused = client.query("SET GLOBAL read_write_splitting_ratio=0").unwrap();
+    let error = refused.error().expect("it is refused");
+    assert!(error.code == 1227 && error.message.contains("admin_users"), "{}", error.message);
+    assert_eq!(client.cell("SELECT @@GLOBAL.read_write_splitting_ratio").unwrap().as_deref(), Some("100"));
+}
+
 /// S66: a replica whose applier stands still, or that is later than the limit, answers nothing, at any level.
 #[test]
 fn replicas_that_stand_still_or_are_too_late_get_no_reads() {

@@ -8,7 +8,11 @@ use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use weir_control::client::request::{self, Cursor, Execute, Types};
+use weir_control::client::value::Value;
+use weir_control::client::{Client, Options};
 use weir_control::lab::child;
+use weir_net::scan::ReplyKind;
 use weir_tests::real::gate::{Gate, GateOptions};
 use weir_tests::real::limits;
 use weir_tests::real::place::{Place, ask, first_cell, place};
@@ -162,6 +166,55 @@ fn a_replica_that_stands_still_shows_nobody_the_past() {
     }
     admin.on_replicas("START REPLICA SQL_THREAD").unwrap();
     admin.ensure_replicated().unwrap();
+}
+
+/// S41, S73: a client sends the types of parameters once, with whatever execute comes first; also when that one is only told that its
+/// transaction is lost.
+#[test]
+fn types_outlive_an_execute_that_was_refused() {
+    let place = place();
+    let _alone = place.stage.write().unwrap_or_else(PoisonError::into_inner);
+    let mut admin = place.admin().unwrap();
+    for statement in [
+        "DROP DATABASE IF EXISTS weir_types",
+        "CREATE DATABASE weir_types",
+        "CREATE TABLE weir_types.t (id INT PRIMARY KEY)",
+    ] {
+        admin.sql(statement).unwrap();
+    }
+    admin.ensure_replicated().unwrap();
+    let gate = start(place, 4, None);
+    let account = place.account();
+    let options = Options::tcp("127.0.0.1", gate.port()).user(&account.user).password(&account.password);
+    let mut client = Client::connect(&options).unwrap();
+    let prepare = b"SELECT ? + 1";
+    let reply = client.command(weir_net::command::Command::StmtPrepare, prepare, ReplyKind::Prepare).unwrap();
+    let statement_id = reply.success().unwrap().prepared.unwrap().ok.statement_id;
+    let execute = |client: &mut Client, types: Types| {
+        let (params, long_data) = (&[Value::Int(41)], &[]);
+        let execute = Execute { statement_id, params, long_data, types, cursor: Cursor::None };
+        client.send_payload(&request::execute(client.capabilities(), &execute)).unwrap();
+        client.read_reply(ReplyKind::Execute, None).unwrap()
+    };
+    client.run("BEGIN").unwrap();
+    client.run("INSERT INTO weir_types.t VALUES (1)").unwrap();
+    let open =
+        "SELECT IFNULL(MAX(trx_mysql_thread_id), 0) FROM information_schema.innodb_trx WHERE trx_rows_modified>0";
+    let id = first_cell(&admin.sql(open).unwrap().rows());
+    admin.sql(&format!("KILL {id}")).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while first_cell(&admin.sql(open).unwrap().rows()) != "0" {
+        let all = "SELECT trx_state, trx_mysql_thread_id, trx_query FROM information_schema.innodb_trx";
+        assert!(Instant::now() < deadline, "{id} does not end: {:?}", admin.sql(all).unwrap().rows());
+        // Asked more often, InnoDB shows an old copy.
+        thread::sleep(Duration::from_millis(150));
+    }
+    // The gate hears of it before the client's next command.
+    thread::sleep(Duration::from_millis(100));
+    let lost = execute(&mut client, Types::Send);
+    assert_eq!(lost.error().map(|error| error.code), Some(1213), "the transaction is lost");
+    let reply = execute(&mut client, Types::AsBefore).success().unwrap();
+    assert_eq!(reply.rows().unwrap().texts(), [[Some("42".to_owned())]]);
 }
 
 /// At a drain an open transaction may end, and new clients are turned away.

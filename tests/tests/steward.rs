@@ -483,6 +483,30 @@ fn half_a_transaction_holds_nobody_up() {
     assert!(!b.is_read_only());
 }
 
+/// A server that was cloned, or whose relay logs are gone, remembers files that are not there: it is set up anew.
+#[test]
+fn a_replica_without_its_relay_logs_follows_again() {
+    let fleet = Fleet::start(96, 2, "", 60_000, |_| {});
+    let [a, b] = ["a", "b"].map(|name| fleet.node(name));
+    fleet.settles(2);
+    b.lone.server().kill9();
+    let data = b.lone.server().dir().join("data");
+    let mut removed = 0;
+    for entry in std::fs::read_dir(data).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("relay") {
+            std::fs::remove_file(entry.path()).unwrap();
+            removed += 1;
+        }
+    }
+    assert!(removed > 1, "{removed} relay logs");
+    b.lone.server().start().unwrap();
+    a.lone.sql(&["CREATE DATABASE after_it"]).unwrap();
+    let executed = a.executed();
+    b.until("following", |word| {
+        word.executed.contains(&executed) && word.facts.as_ref().is_some_and(|facts| facts.is_replicating())
+    });
+}
+
 /// A transaction of a replica's own keeps it out, until the primary has it too.
 #[test]
 fn a_server_with_a_transaction_of_its_own_stays_out() {

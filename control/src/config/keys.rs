@@ -133,6 +133,15 @@ pub const KEYS: &[Key] = &[
         "permissions",
         "A file of table permissions (TOML or JSON), read again when it changes: who may read, write and change which tables, beside MySQL's own grants."
     ),
+    Key {
+        section: "gate",
+        name: "admin_users",
+        doc: "Users (\"ops,root\") who may SET GLOBAL the gate's own variables.",
+        kind: Kind::Name {
+            read: |config| &config.settings.admin_users,
+            write: |config, name| config.settings.admin_users = name.to_string(),
+        },
+    },
     number!("gate", "blocks_per_core", 64, 1 << 20, memory.blocks_per_core: usize, "Blocks of memory for bytes under way, per core."),
     number!("gate", "block_bytes", 4 << 10, 1 << 20, memory.block_bytes: usize, "Bytes of each."),
     number!("gate", "backlog", 1, 1 << 16, memory.backlog: i32, "Connections that may wait to be accepted, per core. The kernel cuts it to net.core.somaxconn."),

@@ -49,7 +49,6 @@ pub struct Control {
     passed_over: Vec<String>,
     began: Instant,
     listen: Vec<String>,
-    read_write_splitting: bool,
     replica_lag_ms_max: u32,
     drain_ms_max: u64,
     gather: Gather,
@@ -90,7 +89,6 @@ impl Control {
             files,
             passed_over: Vec::new(),
             began,
-            read_write_splitting: config.settings.read_write_splitting,
             replica_lag_ms_max: config.settings.replica_lag_ms_max,
             drain_ms_max: config.settings.drain_ms_max,
             gather: Gather::default(),
@@ -190,6 +188,7 @@ impl Control {
                     tracing::debug!(event = "backend_suspected", core, backend = backend.0, why);
                     self.crew.nudge(usize::from(backend.0));
                 }
+                ControlMail::SetGlobal { token, user, values } => self.set_global(core, token, &user, &values),
                 ControlMail::Lost(lost) => self.inquiries.handle_lost(core, lost, &self.topology),
                 ControlMail::Statement(event) => self.files.log(&event),
                 ControlMail::Drained => self.handle_drained(core),
@@ -206,6 +205,17 @@ impl Control {
                 },
             }
         }
+    }
+
+    /// For all cores, until the gate restarts.
+    fn set_global(&mut self, core: usize, token: u64, user: &[u8], values: &[(Box<str>, String)]) {
+        for (name, value) in values {
+            let user = String::from_utf8_lossy(user);
+            tracing::info!(event = "setting_changed", %user, name = &**name, value, "{user} has set {name} to {value}");
+        }
+        self.topology.set_variables(values);
+        self.publish();
+        self.running.post(core, Mail::GlobalSet { token });
     }
 
     fn handle_sight(&mut self, sight: Sight) {
@@ -300,7 +310,7 @@ impl Control {
             listen: self.listen.clone(),
             cores: self.running.cores(),
             backends: views.map(|(at, view)| (view, self.topology.note(at).to_string())).collect(),
-            read_write_splitting: self.read_write_splitting,
+            read_write_splitting: self.topology.settings().read_write_splitting,
             replica_lag_ms_max: self.replica_lag_ms_max,
             cluster: self.cluster.as_ref().map(Cluster::picture),
             own: self.files.counters(self.running.inbox().statements_dropped()),

@@ -33,6 +33,8 @@ pub struct Topology {
     trail_of: Option<usize>,
     trail: Trail,
     settings: Arc<Settings>,
+    /// As the configuration says, whatever was set since.
+    configured: Arc<Settings>,
     keys: Keys,
     face: Face,
     /// Who may be primary, if somebody decides that.
@@ -65,6 +67,7 @@ impl Topology {
             trail_of: None,
             trail: Trail::default(),
             settings: Arc::new(config.settings.clone()),
+            configured: Arc::new(config.settings.clone()),
             keys,
             face: Face { version: String::new(), charset: DEFAULT_CHARSET, native_password: false },
             ordained: None,

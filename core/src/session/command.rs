@@ -42,6 +42,7 @@ impl Engine {
             | Phase::Aligning(_)
             | Phase::Relaying(_)
             | Phase::Killing(..)
+            | Phase::Setting(..)
             | Phase::Unresolved(..)
             | Phase::Asking
             | Phase::Farewell => {}
@@ -79,8 +80,9 @@ impl Engine {
         } else {
             Body::Whole
         };
+        let kind = Command::from_byte(command);
         let request = Request {
-            command: Command::Query,
+            command: kind.unwrap_or(Command::Query),
             len: if streams { HEADER_BYTES } else { whole },
             body,
             route: Route::Primary,
@@ -98,12 +100,18 @@ impl Engine {
             outcome: Outcome::default(),
             log: None,
         };
-        if let (Some(why), false) = (lost, command == Command::Quit as u8) {
-            return self.refuse(session, request, &why);
-        }
-        match Command::from_byte(command) {
-            Some(command) => self.dispatch(session, Request { command, ..request }),
-            None => self.refuse(session, request, &Refusal::UnknownCommand),
+        match (kind, lost) {
+            (None, None) => self.refuse(session, request, &Refusal::UnknownCommand),
+            (Some(Command::Quit), _) | (Some(_), None) => self.dispatch(session, request),
+            // It has no reply that could tell.
+            (Some(Command::StmtClose), lost) => {
+                self.sessions[session].lost = lost;
+                self.dispatch(session, request);
+            }
+            (_, Some(why)) => {
+                let statement = self.statement_of(session, &request).map(|(id, _)| id);
+                self.refuse(session, Request { statement, ..request }, &why);
+            }
         }
     }
 
@@ -223,6 +231,9 @@ impl Engine {
     /// Takes the bytes of a whole command off the client's input without sending them.
     pub(crate) fn use_up(&mut self, session: Key<Session>, request: &Request) {
         debug_assert!(request.body == Body::Whole, "a command that streams cannot be skipped");
+        if request.command == Command::StmtExecute {
+            self.keep_types(session, request);
+        }
         self.sessions[session].inbound.consume(&mut self.blocks, request.len);
     }
 

@@ -40,7 +40,8 @@ impl Engine {
             Phase::Aligning(mut request)
             | Phase::Relaying(mut request)
             | Phase::Feeding(mut request, _)
-            | Phase::Killing(mut request, _) => {
+            | Phase::Killing(mut request, _)
+            | Phase::Setting(mut request, _) => {
                 request.kept.clear(&mut self.blocks);
                 self.log_cut_off(&gone, &request);
             }

@@ -19,7 +19,7 @@ impl Engine {
         let Some(pattern) = plan.and_then(|plan| plan.listing.as_deref()) else { return (bytes, 0) };
         let mut next = seq;
         for name in weir_planner::gate_variables().filter(|name| is_like(name.as_bytes(), pattern)) {
-            let value = self.gate_setting(session, name);
+            let value = self.gate_setting(session, false, name);
             let mut row = Vec::new();
             put_text_row(&mut row, &[Some(name.as_bytes()), Some(&value)]);
             next = packet::put(&mut bytes, next, &row);

@@ -16,7 +16,6 @@ use weir_net::column::{
     put_result,
 };
 use weir_net::command::ChangeUser;
-use weir_net::gtid::GtidSet;
 use weir_net::outcome::EofPacket;
 use weir_planner::{Local, Plan};
 
@@ -69,13 +68,11 @@ impl Engine {
             Local::FoundRows { column } => self.found_rows(session, request, &column),
             Local::ShowConditions => self.show_conditions(session, request),
             Local::Kill { id, query_only } => self.kill_asked(session, request, id, query_only),
-            Local::SetGate(values) => {
-                let values: Vec<_> = values.iter().map(|one| (one.name.clone(), one.value.clone())).collect();
-                self.set_gate(session, request, &values);
-            }
+            Local::SetGate(values) => self.set_gate(session, request, &values),
             Local::ShowGate(shown) => {
                 let columns = shown.iter().map(|one| (one.column.to_vec(), Shape::Text)).collect();
-                let row = shown.iter().map(|one| Some(self.gate_setting(session, &one.name))).collect();
+                let value = |one: &weir_planner::GateShow| Some(self.gate_setting(session, one.global, &one.name));
+                let row = shown.iter().map(value).collect();
                 let table = Table { columns, rows: vec![row], warnings: 0 };
                 self.answer_table(session, request, table);
             }
@@ -153,44 +150,6 @@ impl Engine {
         let command = weir_net::command::Command::InitDb;
         let route = weir_planner::Route::Any;
         self.decide(session, Request { command, len, route, plan: None, ..request });
-    }
-
-    fn set_gate(&mut self, session: Key<Session>, request: Request, values: &[(Box<str>, Box<[u8]>)]) {
-        let mut wishes = self.sessions[session].wishes;
-        let mut token = None;
-        for (name, value) in values {
-            let text = String::from_utf8_lossy(value).to_string();
-            let bad = Refusal::BadGateSetting { name: name.to_string(), value: text.clone() };
-            match &**name {
-                "read_after_write_gtid" => {
-                    match GtidSet::parse(text.trim_matches(|c| c == '\'' || c == '"').as_bytes()) {
-                        Ok(set) => token = Some(set),
-                        Err(_) => return self.refuse(session, request, &bad),
-                    }
-                }
-                _ => {
-                    let bare = text.trim_matches(|c| c == '\'' || c == '"');
-                    if !wishes.set(name, bare) {
-                        return self.refuse(session, request, &bad);
-                    }
-                }
-            }
-        }
-        let s = &mut self.sessions[session];
-        s.wishes = wishes;
-        if let Some(set) = token {
-            // A token moves on to another gate: what it says, this session has written.
-            s.freshness.needs.merge(&set);
-        }
-        self.answer_statement(session, request);
-    }
-
-    pub(crate) fn gate_setting(&self, session: Key<Session>, name: &str) -> Vec<u8> {
-        let s = &self.sessions[session];
-        match name {
-            "read_after_write_gtid" => s.freshness.needs.to_string().into_bytes(),
-            _ => s.wishes.show(name, &self.snapshot.settings).into_bytes(),
-        }
     }
 
     /// `COM_RESET_CONNECTION` (S28).

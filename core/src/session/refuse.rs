@@ -82,6 +82,11 @@ pub enum Refusal {
         name: String,
         value: String,
     },
+    /// Of a variable that a gate as a whole has not.
+    SessionVariable(String),
+    NotAdmin {
+        user: String,
+    },
     BadShow(String),
     /// By table permissions, in the server's words.
     TableDenied(String),
@@ -218,6 +223,12 @@ impl Refusal {
             R::BadGateSetting { name, value } => {
                 (1231, b"42000", format!("Variable '{name}' can't be set to the value of '{value}'"))
             }
+            R::SessionVariable(name) => (1228, b"HY000", format!("Variable '{name}' is a SESSION variable and can't be used with SET GLOBAL")),
+            R::NotAdmin { user } => (
+                1227,
+                b"42000",
+                format!("Access denied; '{user}' must be among the gate's admin_users for this operation; SET SESSION sets it for yourself"),
+            ),
             R::BadShow(what) => (
                 1064,
                 b"42000",
@@ -287,6 +298,8 @@ mod tests {
             Refusal::NoSuchThread(8),
             Refusal::NotOwner(9),
             Refusal::BadGateSetting { name: "n".into(), value: "v".into() },
+            Refusal::SessionVariable("n".into()),
+            Refusal::NotAdmin { user: "u".into() },
             Refusal::BadShow("Z".into()),
             Refusal::TableDenied("SELECT command denied".into()),
             Refusal::SchemaDenied { user: "u".into(), schema: "s".into() },

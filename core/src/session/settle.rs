@@ -365,7 +365,7 @@ impl Engine {
                 }
                 self.lost_unanswered(session, link, request);
             }
-            other @ (Phase::Waiting(..) | Phase::Killing(..) | Phase::Unresolved(..)) => {
+            other @ (Phase::Waiting(..) | Phase::Killing(..) | Phase::Setting(..) | Phase::Unresolved(..)) => {
                 self.sessions[session].phase = other
             }
         }

@@ -244,7 +244,7 @@ impl Engine {
         Some(u32::from_le_bytes(id.try_into().ok()?))
     }
 
-    fn statement_of(&self, session: Key<Session>, request: &Request) -> Option<(u32, &Statement)> {
+    pub(crate) fn statement_of(&self, session: Key<Session>, request: &Request) -> Option<(u32, &Statement)> {
         if request.body == Body::Whole && request.len < ID_AT + 4 {
             return None;
         }
@@ -291,6 +291,20 @@ impl Engine {
         let Some(types) = inserted else { return Ok((kind, None)) };
         self.links[link].statements.get_mut(&text).expect("found above").types = Some(types.clone());
         Ok((kind, Some(self.front_with_types(session, request, bound_at, &types))))
+    }
+
+    /// An execute that goes nowhere has bound its types all the same: a client sends them once, whatever is answered.
+    pub(crate) fn keep_types(&mut self, session: Key<Session>, request: &Request) {
+        let Some((id, params)) = self.statement_of(session, request).map(|(id, statement)| (id, statement.params))
+        else {
+            return;
+        };
+        if params > 0
+            && let Ok((Some(types), _)) = self.execute_types(session, request, params)
+            && let Some(statement) = self.sessions[session].statements.get_mut(&id)
+        {
+            statement.types = Some(Rc::from(types));
+        }
     }
 
     /// Writes the backend's statement id into the command, wherever its bytes are.

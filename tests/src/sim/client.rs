@@ -27,7 +27,7 @@ use crate::sim::client::login::{Said, Talk};
 use crate::sim::client::mind::{Effect, Mind};
 use crate::sim::client::reply::{ReplyReader, Shape, take_packet};
 use crate::sim::client::script::Script;
-use crate::sim::oracle::Fate;
+use crate::sim::oracle::{Expected, Fate};
 use crate::sim::random::Random;
 use crate::sim::scene::Scene;
 use crate::sim::server::command;
@@ -348,8 +348,12 @@ impl Client {
                 (None, Effect::Begin { number, .. }) => Some(*number),
                 (None, _) => (ask.touches && !self.mind.autocommit()).then_some(ask.number),
             };
-            let repeatable = ask.is_read && self.mind.autocommit() && !self.mind.in_transaction();
-            scene.oracle.sends(tag, self.mind.expected(repeatable, transaction));
+            // A transaction that was begun and never told of is none.
+            let is_light = ask.is_read || matches!(ask.effect, Effect::Begin { .. });
+            let repeatable = is_light && self.mind.autocommit() && !self.mind.in_transaction();
+            let reads_user_variables = ask.may_read_user_variables();
+            let expected = Expected { reads_user_variables, ..self.mind.expected(repeatable, transaction) };
+            scene.oracle.sends(tag, expected);
         }
         scene.tell(|| format!("client {} asks {}", self.id, command::named(&ask.payload)));
         for payload in ask.before.iter().chain([&ask.payload]) {

@@ -173,6 +173,8 @@ impl Control {
                 self.lost.push((core, lost, scene.now));
                 true
             }
+            // Its clients are no admins.
+            ControlMail::SetGlobal { .. } => unreachable!("nobody may"),
             ControlMail::Drained => {
                 self.drained += 1;
                 false

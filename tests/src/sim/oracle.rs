@@ -49,6 +49,7 @@ pub struct Expected {
     pub schema: Option<String>,
     pub variables: BTreeMap<&'static str, String>,
     pub user_variables: BTreeMap<String, Option<String>>,
+    pub reads_user_variables: bool,
     pub temporary: BTreeSet<String>,
     pub locks: BTreeSet<String>,
     /// None: an error has left it open.
@@ -152,6 +153,9 @@ impl Oracle {
             return self.violate(format!("{tag} runs for the {runs}. time (server {server}, connection {conn})"));
         }
         if let Some(number) = transaction {
+            if runs > 1 {
+                self.homes.remove(&number);
+            }
             let home = *self.homes.entry(number).or_insert((server, conn));
             if home != (server, conn) {
                 self.violate(format!("the transaction of {tag} is split: {home:?} and {:?}", (server, conn)));

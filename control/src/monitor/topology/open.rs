@@ -1,6 +1,7 @@
 //! The open primary: on whom statements may begin now, and where servers and their tablets are asked.
 
 use super::{Entry, Topology};
+use std::sync::Arc;
 use weir_core::snapshot::{Address, BackendId, Role, Settings};
 
 /// A primary, by whose decision.
@@ -18,6 +19,14 @@ impl Topology {
         let up = |entry: &Entry| entry.role == Role::Primary && entry.is_up() && !entry.is_gone;
         let at = self.entries.iter().position(up).filter(|_| !mandate.is_ending)?;
         Some(Open { backend: BackendId(at as u16), epoch: mandate.epoch })
+    }
+
+    /// An admin's `SET GLOBAL`.
+    pub fn set_variables(&mut self, values: &[(Box<str>, String)]) {
+        let mut settings = (*self.settings).clone();
+        values.iter().for_each(|(name, value)| settings.set_variable(name, value, &self.configured));
+        self.settings = Arc::new(settings);
+        self.is_changed = true;
     }
 
     pub fn settings(&self) -> &Settings {

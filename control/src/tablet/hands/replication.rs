@@ -3,7 +3,7 @@
 //! MySQL's manual, "Replication Statements" and "Semisynchronous Replication".
 
 use super::peer::NO_ACCOUNT;
-use super::view::{SemiSync, View};
+use super::view::{Channel, SemiSync, View};
 use super::{Hands, Obstacle, Source, WORK, ask, cells, quoted, sessions};
 use crate::client::AsyncClient;
 use crate::config::tablet::SemiSyncWish;
@@ -114,7 +114,7 @@ impl Hands {
                  SOURCE_RETRY_COUNT={RETRIES}, SOURCE_HEARTBEAT_PERIOD={HEARTBEAT_S}, GET_SOURCE_PUBLIC_KEY=1, {tls} FOR CHANNEL {name}",
                 quoted(&password)
             );
-            ask(&mut client, &change).await?;
+            set_up(&mut client, &change, channel).await?;
         }
         // Not kept over a restart of the server.
         ask(&mut client, NET_TIMEOUT).await?;
@@ -125,12 +125,26 @@ impl Hands {
             // A receiver acknowledges, or does not, as it was told when it started.
             ask(&mut client, "STOP REPLICA IO_THREAD").await?;
         }
-        ask(&mut client, "START REPLICA").await?;
-        Ok(())
+        set_up(&mut client, "START REPLICA", channel).await
     }
 
     async fn view(&self, client: &mut AsyncClient) -> Result<View, Obstacle> {
         Ok(View::read(ask(client, super::view::QUESTION).await?)?)
+    }
+}
+
+/// A step towards following. A server that was cloned, or has lost its relay logs, remembers files that are not there: what it had
+/// received is fetched from the primary again.
+async fn set_up(client: &mut AsyncClient, sql: &str, channel: Option<&Channel>) -> Result<(), Obstacle> {
+    match ask(client, sql).await {
+        Err(error) if error.code() == Some(METADATA_UNREADABLE) => {
+            let name = quoted(channel.map_or("", |channel| &channel.name));
+            ask(client, &format!("RESET REPLICA ALL FOR CHANNEL {name}")).await?;
+            Err(Obstacle::NotYet(
+                "its relay logs are not those that it remembers: replication is set up anew".to_string(),
+            ))
+        }
+        outcome => Ok(outcome.map(drop)?),
     }
 }
 
@@ -259,6 +273,9 @@ const RETRIES: u32 = u32::MAX;
 /// A source that has nothing to send says so this often, and one that is silent for longer than the timeout is left.
 const HEARTBEAT_S: u32 = 1;
 const NET_TIMEOUT: &str = "SET GLOBAL replica_net_timeout=CAST(LEAST(@@GLOBAL.replica_net_timeout, 3) AS UNSIGNED)";
+
+/// `ER_REPLICA_RLI_INIT_REPOSITORY`.
+const METADATA_UNREADABLE: u16 = 1872;
 
 #[cfg(test)]
 mod tests {

@@ -124,6 +124,7 @@ impl Mind {
             schema: self.schema.clone(),
             variables: self.variables.comparable(),
             user_variables: self.user_variables.clone(),
+            reads_user_variables: true,
             temporary: self.temporary.keys().cloned().collect(),
             locks: self.locks.clone(),
             in_transaction: if self.transaction_unsure { None } else { Some(self.in_transaction()) },

@@ -123,7 +123,12 @@ impl Session {
             user: self.user.clone(),
             schema: self.schema.clone(),
             variables: self.variables.comparable(),
-            user_variables: self.user_variables.clone(),
+            // Who does not read them may do without.
+            user_variables: match self.user_variables.is_empty() && !expected.reads_user_variables {
+                true => expected.user_variables.clone(),
+                false => self.user_variables.clone(),
+            },
+            reads_user_variables: expected.reads_user_variables,
             temporary: self.temporary.keys().cloned().collect(),
             locks: self.locks.clone(),
             in_transaction: expected.in_transaction.map(|_| self.transaction.is_some()),

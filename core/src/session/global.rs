@@ -1,0 +1,168 @@
+//! `SET GLOBAL` of the gate's own variables: for the whole gate, on all its cores, until it restarts (S08, S60).
+//!
+//! ```text
+//!   a core ── SetGlobal{user, values} ──► control: the settings, a snapshot to all cores
+//!          ◄──────────── GlobalSet ────── behind the snapshot: who has the answer reads the new value
+//! ```
+//! Invariant: all of a statement's values are checked before anything is set. Sessions that have set a variable themselves keep their
+//! value, the others follow at once (in MySQL only new ones do: there a session copies all values when it begins).
+
+use crate::engine::{Action, Engine};
+use crate::mail::ControlMail;
+use crate::session::refuse::Refusal;
+use crate::session::wishes::Wishes;
+use crate::session::{Phase, Request, Session};
+use crate::slots::Key;
+use crate::snapshot::Settings;
+use weir_net::gtid::GtidSet;
+use weir_planner::GateSet;
+
+/// What a statement sets, checked.
+pub struct Wanted {
+    wishes: Wishes,
+    token: Option<GtidSet>,
+    /// Name and value.
+    global: Vec<(Box<str>, String)>,
+}
+
+impl Engine {
+    pub(crate) fn set_gate(&mut self, session: Key<Session>, request: Request, values: &[GateSet]) {
+        match self.wanted(session, values) {
+            Err(why) => self.refuse(session, request, &why),
+            Ok(wanted) if wanted.global.is_empty() => self.gate_is_set(session, request, wanted),
+            Ok(wanted) => self.ask_control(session, request, wanted),
+        }
+    }
+
+    fn wanted(&self, session: Key<Session>, values: &[GateSet]) -> Result<Wanted, Refusal> {
+        let wishes = self.sessions[session].wishes;
+        let mut wanted = Wanted { wishes, token: None, global: Vec::new() };
+        for GateSet { global, name, value } in values {
+            let text = String::from_utf8_lossy(value);
+            let bare = text.trim_matches(|c| c == '\'' || c == '"');
+            let bad = || Refusal::BadGateSetting { name: name.to_string(), value: text.to_string() };
+            match (*global, &**name) {
+                (true, TOKEN) => return Err(Refusal::SessionVariable(name.to_string())),
+                (true, _) => {
+                    let is_right = Wishes::default().set(name, bare);
+                    is_right.then(|| wanted.global.push((name.clone(), bare.to_string()))).ok_or_else(bad)?;
+                }
+                (false, TOKEN) => wanted.token = Some(GtidSet::parse(bare.as_bytes()).map_err(|_| bad())?),
+                (false, _) => wanted.wishes.set(name, bare).then_some(()).ok_or_else(bad)?,
+            }
+        }
+        let user = &self.accounts.get(self.sessions[session].account).user;
+        match wanted.global.is_empty() || self.snapshot.settings.is_admin(user) {
+            true => Ok(wanted),
+            false => Err(Refusal::NotAdmin { user: String::from_utf8_lossy(user).to_string() }),
+        }
+    }
+
+    fn ask_control(&mut self, session: Key<Session>, request: Request, mut wanted: Wanted) {
+        self.settings_next += 1;
+        let token = self.settings_next;
+        let user = Box::from(&*self.accounts.get(self.sessions[session].account).user);
+        let values = std::mem::take(&mut wanted.global);
+        self.actions.push_back(Action::Tell(ControlMail::SetGlobal { token, user, values }));
+        self.setters.insert(token, session);
+        self.sessions[session].phase = Phase::Setting(request, Box::new(wanted));
+    }
+
+    pub(crate) fn global_set(&mut self, token: u64) {
+        let Some(session) = self.setters.remove(&token) else { return };
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        match std::mem::replace(&mut s.phase, Phase::Ready) {
+            Phase::Setting(request, wanted) => self.gate_is_set(session, request, *wanted),
+            other => s.phase = other,
+        }
+    }
+
+    fn gate_is_set(&mut self, session: Key<Session>, request: Request, wanted: Wanted) {
+        let s = &mut self.sessions[session];
+        s.wishes = wanted.wishes;
+        if let Some(set) = wanted.token {
+            // A token moves on to another gate: what it says, this session has written.
+            s.freshness.needs.merge(&set);
+        }
+        self.answer_statement(session, request);
+    }
+
+    /// The value as `@@name` or `@@GLOBAL.name` shows it.
+    pub(crate) fn gate_setting(&self, session: Key<Session>, is_global: bool, name: &str) -> Vec<u8> {
+        let s = &self.sessions[session];
+        match (name, is_global) {
+            (TOKEN, _) => s.freshness.needs.to_string().into_bytes(),
+            (_, true) => Wishes::default().show(name, &self.snapshot.settings).into_bytes(),
+            (_, false) => s.wishes.show(name, &self.snapshot.settings).into_bytes(),
+        }
+    }
+}
+
+impl Settings {
+    /// Sets one of the gate's variables as [`Wishes::set`] has found right; `DEFAULT` is what was configured.
+    pub fn set_variable(&mut self, name: &str, value: &str, configured: &Settings) {
+        let mut wishes = Wishes::default();
+        wishes.set(name, value);
+        let consistency = wishes.consistency;
+        match name {
+            "read_after_write_consistency" => self.consistency = consistency.unwrap_or(configured.consistency),
+            "read_after_write_timeout" => {
+                self.read_after_write_ms_max = wishes.timeout_ms.unwrap_or(configured.read_after_write_ms_max);
+            }
+            "read_write_splitting_policy" => {
+                use crate::session::wishes::Policy;
+                match wishes.policy.unwrap_or_else(|| Policy::of_settings(configured)) {
+                    Policy::Disable => self.read_write_splitting = false,
+                    Policy::Balance(balance) => (self.read_write_splitting, self.balance) = (true, balance),
+                }
+            }
+            "read_write_splitting_ratio" => {
+                self.read_write_splitting_ratio = wishes.ratio.unwrap_or(configured.read_write_splitting_ratio);
+            }
+            _ => {
+                self.split_read_only_transactions =
+                    wishes.split_read_only.unwrap_or(configured.split_read_only_transactions);
+            }
+        }
+    }
+
+    pub fn is_admin(&self, user: &[u8]) -> bool {
+        self.admin_users.split(',').any(|admin| !admin.trim().is_empty() && admin.trim().as_bytes() == user)
+    }
+}
+
+const TOKEN: &str = "read_after_write_gtid";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_planner::Consistency;
+
+    #[test]
+    fn globals_are_set_and_go_back_to_what_was_configured() {
+        let configured = Settings { read_write_splitting_ratio: 70, ..Settings::default() };
+        let mut settings = configured.clone();
+        for (name, value) in [
+            ("read_after_write_consistency", "GLOBAL"),
+            ("read_after_write_timeout", "0.5"),
+            ("read_write_splitting_policy", "disable"),
+            ("read_write_splitting_ratio", "10"),
+            ("enable_read_write_splitting_for_read_only_txn", "ON"),
+        ] {
+            settings.set_variable(name, value, &configured);
+            assert_ne!(Wishes::default().show(name, &settings), Wishes::default().show(name, &configured), "{name}");
+        }
+        assert_eq!((settings.consistency, settings.read_after_write_ms_max), (Consistency::Global, 500));
+        for name in weir_planner::gate_variables().filter(|name| *name != TOKEN) {
+            settings.set_variable(name, "DEFAULT", &configured);
+            assert_eq!(Wishes::default().show(name, &settings), Wishes::default().show(name, &configured), "{name}");
+        }
+    }
+
+    #[test]
+    fn admins_are_named() {
+        let settings = Settings { admin_users: "ops, root".to_string(), ..Settings::default() };
+        assert!(settings.is_admin(b"ops") && settings.is_admin(b"root"));
+        assert!(!settings.is_admin(b"oops") && !settings.is_admin(b"") && !Settings::default().is_admin(b""));
+    }
+}
