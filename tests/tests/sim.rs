@@ -96,7 +96,12 @@ fn a_seed_is_a_run() {
 #[test]
 fn one_seed() {
     let Some(seed) = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()) else { return };
-    let mode = if std::env::var("WEIR_DIRECT").is_ok() { Mode::Direct } else { Mode::Gate };
+    let mode = match std::env::var("WEIR_MODE").as_deref() {
+        Ok("direct") => Mode::Direct,
+        Ok("levels") => Mode::Levels,
+        Ok(other) if other != "gate" => panic!("WEIR_MODE is direct, gate or levels, not {other}"),
+        _ => Mode::Gate,
+    };
     if let Some(count) = std::env::var("WEIR_SEEDS").ok().and_then(|count| count.parse().ok()) {
         return run_seeds(mode, seed, count, Duration::from_secs(36_000));
     }

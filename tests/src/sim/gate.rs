@@ -11,6 +11,7 @@ use crate::sim::agenda::{Event, MS, US};
 use crate::sim::cable::{Owner, Sock};
 use crate::sim::control::Control;
 use crate::sim::driver::{Core, Wish};
+use crate::sim::mutation::Mutation;
 use crate::sim::plan::Plan;
 use crate::sim::random::Random;
 use crate::sim::scene::Scene;
@@ -32,6 +33,7 @@ impl Gate {
         let snapshot = control.look(scene, servers);
         let board = Arc::<Board>::default();
         let core = |id: u16| {
+            let board = if scene.errs(Mutation::SplitBoard) { Arc::default() } else { board.clone() };
             let options = EngineOptions {
                 core: CoreId(id),
                 cores: plan.cores,
@@ -40,7 +42,7 @@ impl Gate {
                 seed: plan.seed ^ u64::from(id),
                 tag: 7,
                 snapshot: snapshot.clone(),
-                board: board.clone(),
+                board,
             };
             Core::new(usize::from(id), options, plan.lent_max)
         };
@@ -133,6 +135,7 @@ impl Gate {
 
     /// The control thread looks, and now and then asks for reports.
     pub fn look(&mut self, scene: &mut Scene, servers: &[Server]) {
+        scene.looked_at = scene.log.len();
         let snapshot = self.control.look(scene, servers);
         for core in 0..self.cores.len() {
             self.post(scene, core, Mail::Snapshot(snapshot.clone()));

@@ -10,7 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::sim::oracle::horizon::Horizons;
 use crate::sim::server::session::Session;
+
+pub mod horizon;
 
 /// The name of one statement of one client: every text that a client sends and every answer carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +86,7 @@ pub struct Oracle {
     pub budget: Option<u32>,
     /// Faults or tight limits make errors of the gate's own legitimate.
     pub errors_excused: bool,
+    pub horizons: Horizons,
     /// Figures for the tests of the simulator itself.
     pub counts: Counts,
 }
