@@ -22,6 +22,7 @@ pub struct Gate {
     letters: Vec<VecDeque<Mail>>,
     control: Control,
     look_ns_max: u64,
+    hears_ns_max: u64,
     /// Set while a look was asked for out of turn.
     hurried: bool,
 }
@@ -50,7 +51,7 @@ impl Gate {
         let letters = cores.iter().map(|_| VecDeque::new()).collect();
         scene.oracle.budget = Some(plan.budget);
         scene.later(MS, Event::Control);
-        Gate { cores, letters, control, look_ns_max: plan.look_ns_max, hurried: false }
+        Gate { cores, letters, control, look_ns_max: plan.look_ns_max, hears_ns_max: plan.hears_ns_max, hurried: false }
     }
 
     /// A client connects to some core.
@@ -158,11 +159,12 @@ impl Gate {
         self.control.alarm(server, until);
     }
 
-    /// The controllers decide about the primary, and the gate hears of it at once.
+    /// The controllers decide about the primary, and the gate hears of it, at once or late.
     pub fn mandate(&mut self, scene: &mut Scene, holder: Option<usize>, is_ending: bool, is_planned: bool) {
         self.control.mandate(holder, is_ending, is_planned);
         if !std::mem::replace(&mut self.hurried, true) {
-            scene.later(1, Event::Control);
+            let late = if self.hears_ns_max > 1 { scene.random.below(self.hears_ns_max) } else { 0 };
+            scene.later(1 + late, Event::Control);
         }
     }
 

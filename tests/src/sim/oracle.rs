@@ -100,6 +100,8 @@ pub struct Counts {
     pub logins: u64,
     pub lost: u64,
     pub commits: u64,
+    /// Reads on replicas that were held against their promise, by level.
+    pub judged: [u64; 4],
 }
 
 /// Bytes of a violation's words: a wrong result may be long.
@@ -113,6 +115,7 @@ impl Counts {
         self.logins += other.logins;
         self.lost += other.lost;
         self.commits += other.commits;
+        self.judged.iter_mut().zip(other.judged).for_each(|(all, judged)| *all += judged);
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Plan {
     pub read_after_write_ms_max: u64,
     /// The longest pause between writes that pass the gate by, if there are any.
     pub outside_ns_max: Option<u64>,
+    /// How late the gate hears of a move, at most.
+    pub hears_ns_max: u64,
 }
 
 impl Plan {
@@ -105,6 +107,7 @@ impl Plan {
             look_ns_max: *r.pick(&[2 * MS, 20 * MS, 200 * MS]),
             read_after_write_ms_max: 20,
             outside_ns_max: None,
+            hears_ns_max: 1,
         };
         if mode == Mode::Levels {
             plan.add_levels(&mut Random::new(seed ^ 0x1e7e1));
@@ -116,8 +119,12 @@ impl Plan {
     fn add_levels(&mut self, random: &mut Random) {
         self.rules.level = *random.pick(LEVELS);
         self.read_after_write_ms_max = *random.pick(&[0, 1, 20, 300]);
-        self.outside_ns_max = random.chance(80).then(|| *random.pick(&[200 * US, 2 * MS, 20 * MS]));
-        let share = *random.pick(&[1, 4, 12]);
+        self.outside_ns_max = random.chance(80).then(|| *random.pick(&[2 * MS, 10 * MS, 50 * MS]));
+        self.hears_ns_max = *random.pick(&[1, 2 * MS, 100 * MS]);
+        // Without replicas all levels are one.
+        let count = self.servers.len().max(2);
+        self.servers.resize_with(count, || habits(random));
+        let share = *random.pick(&[2, 6, 12]);
         for (_, features, _) in &mut self.clients {
             features.extend(vec![Feature::Levels; share]);
         }
@@ -139,7 +146,7 @@ impl Plan {
         }
         let all = if mode == Mode::Levels {
             plan.give_replicas(&mut random);
-            vec![Feature::Levels, Feature::Levels, Feature::Values, Feature::Clock]
+            vec![Feature::Levels, Feature::Levels, Feature::Levels, Feature::Values]
         } else {
             Feature::ALL.to_vec()
         };
@@ -174,8 +181,16 @@ impl Plan {
     fn give_replicas(&mut self, random: &mut Random) {
         self.cores = 3;
         self.servers.resize_with(4, || habits(random));
-        self.servers.iter_mut().for_each(|habits| habits.apply_ns_max = *random.pick(&[MS, 5 * MS]));
-        self.outside_ns_max = Some(2 * MS);
+        // Late by a few ms, and no later: what is far behind is never read from.
+        self.servers.iter_mut().for_each(|habits| habits.apply_ns_max = 4 * MS);
+        self.outside_ns_max = Some(8 * MS);
+        self.look_ns_max = 4 * MS;
+        self.read_after_write_ms_max = 20;
+        for quality in [&mut self.front, &mut self.back] {
+            quality.latency_ns = 100 * US;
+            quality.ns_per_byte = 0;
+            quality.cut = Cut::Nowhere;
+        }
     }
 }
 

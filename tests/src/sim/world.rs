@@ -144,11 +144,11 @@ impl World {
 
     /// A write that passes the gate by: another gate's, or an operator's.
     fn write_outside(&mut self) {
-        let Some(pause) = self.plan.outside_ns_max.filter(|_| !self.clients.iter().all(Client::is_done)) else { return };
-        let scene = &mut self.scene;
-        let is_open = |server: &&mut Server| {
-            !server.store.replica && server.up && scene.now >= server.frozen_until
+        let Some(pause) = self.plan.outside_ns_max.filter(|_| !self.clients.iter().all(Client::is_done)) else {
+            return;
         };
+        let scene = &mut self.scene;
+        let is_open = |server: &&mut Server| !server.store.replica && server.up && scene.now >= server.frozen_until;
         if let Some(primary) = self.servers.iter_mut().find(is_open) {
             primary.store.write_outside(scene);
         }

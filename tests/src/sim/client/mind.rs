@@ -151,7 +151,8 @@ impl Mind {
 
     fn begin(&mut self, number: u64, read_only: bool) {
         let values_before = self.values.clone();
-        self.transaction = Some(Open { number, read_only, ledger: Vec::new(), values_before, promise: Promise::default() });
+        self.transaction =
+            Some(Open { number, read_only, ledger: Vec::new(), values_before, promise: Promise::default() });
     }
 
     /// Ends the transaction, as an answer said.

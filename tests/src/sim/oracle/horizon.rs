@@ -52,8 +52,6 @@ pub struct Horizons {
     commits: BTreeMap<Tag, usize>,
     shown: BTreeMap<Tag, Shown>,
     told: usize,
-    /// Reads on replicas that were held against their promise, by level.
-    pub judged: [u64; 4],
 }
 
 impl Horizons {
@@ -89,7 +87,7 @@ impl Oracle {
         let Some(shown) = self.horizons.shown.get(&tag).copied() else { return 0 };
         let Promise { level, floors } = *promise;
         if shown.on_replica {
-            self.horizons.judged[level as usize] += 1;
+            self.counts.judged[level as usize] += 1;
         }
         let high = said.unwrap_or(shown.high);
         let promised = match level {
@@ -144,7 +142,7 @@ mod tests {
         oracle.horizons.ran(tag, 3, false);
         let floors = Floors { session: 5, ..Floors::default() };
         assert_eq!(oracle.read(tag, &Promise { level: Consistency::Session, floors }, None), 3);
-        assert_eq!((oracle.violation(), oracle.horizons.judged), (None, [0; 4]));
+        assert_eq!((oracle.violation(), oracle.counts.judged), (None, [0; 4]));
         assert_eq!(oracle.read(tag, &Promise { level: Consistency::Session, floors }, Some(4)), 4);
         assert!(oracle.violation().is_some_and(|words| words.contains("shows 4")));
     }
