@@ -60,6 +60,8 @@ pub fn check(plan: &Plan) -> Result<Counts, String> {
     for (at, words) in scene::take_trace() {
         report += &format!("{:>14.6} {words}\n", at as f64 / 1e9);
     }
-    report += &format!("again: WEIR_SEED={} cargo test -p weir-tests --test sim one_seed\n", plan.seed);
+    let mode = format!("{:?}", plan.mode).to_lowercase();
+    report +=
+        &format!("again: WEIR_MODE={mode} WEIR_SEED={} cargo test -p weir-tests --test sim one_seed\n", plan.seed);
     Err(report)
 }

@@ -1,5 +1,5 @@
-//! Runs of the simulator: fixed seeds, changing ones, one given by `WEIR_SEED` (or `WEIR_SEEDS` of them, from that one on), and
-//! mistakes that must be caught.
+//! Runs of the simulator: fixed seeds, changing ones, one given by `WEIR_SEED` (or `WEIR_SEEDS` of them, from that one on, in
+//! `WEIR_MODE`), and mistakes that must be caught.
 
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,21 @@ fn fixed_seeds() {
     run_seeds(Mode::Gate, 0, 36, Duration::from_secs(60));
 }
 
+/// Reads at every level, beside a writer who passes the gate by: each shows what its level promises (S60 to S66), and at
+/// every level some are answered by replicas.
+#[test]
+fn levels_are_kept() {
+    let mut all = Counts::default();
+    for seed in 0..24 {
+        match check(&Plan::of_seed(seed, Mode::Levels)) {
+            Ok(counts) => all.add(counts),
+            Err(report) => panic!("{report}"),
+        }
+    }
+    println!("on replicas, by level: {:?}", all.judged);
+    assert!(all.judged.iter().all(|judged| *judged > 20), "{all:?}");
+}
+
 #[test]
 fn seeds_that_once_failed() {
     for seed in KNOWN_SEEDS.iter().copied() {
@@ -72,7 +87,8 @@ fn changing_seeds() {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is past 1970");
     let first = since.as_secs() * 1_000;
     println!("seeds from {first}");
-    run_seeds(Mode::Gate, first, 20, Duration::from_secs(10));
+    run_seeds(Mode::Gate, first, 15, Duration::from_secs(7));
+    run_seeds(Mode::Levels, first, 15, Duration::from_secs(7));
 }
 
 /// A seed is a run: nothing but the seed decides, and a run does all kinds of things.
@@ -87,7 +103,7 @@ fn a_seed_is_a_run() {
             all.add(counts);
         }
     }
-    let Counts { statements, on_replicas, errors, logins, lost, commits } = all;
+    let Counts { statements, on_replicas, errors, logins, lost, commits, judged: _ } = all;
     for count in [statements, on_replicas, errors, logins, lost, commits] {
         assert!(count > 0, "{all:?}");
     }
@@ -96,7 +112,12 @@ fn a_seed_is_a_run() {
 #[test]
 fn one_seed() {
     let Some(seed) = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()) else { return };
-    let mode = if std::env::var("WEIR_DIRECT").is_ok() { Mode::Direct } else { Mode::Gate };
+    let mode = match std::env::var("WEIR_MODE").as_deref() {
+        Ok("direct") => Mode::Direct,
+        Ok("levels") => Mode::Levels,
+        Ok(other) if other != "gate" => panic!("WEIR_MODE is direct, gate or levels, not {other}"),
+        _ => Mode::Gate,
+    };
     if let Some(count) = std::env::var("WEIR_SEEDS").ok().and_then(|count| count.parse().ok()) {
         return run_seeds(mode, seed, count, Duration::from_secs(36_000));
     }
@@ -146,6 +167,21 @@ fn mistakes_of_a_gate_are_caught() {
         (Mutation::WrongFinding, "is Acknowledged for its client and is there 0 times"),
     ];
     must_be_caught(Mode::Gate, &cases);
+}
+
+/// The same for how fresh reads are: each breaks what one level promises.
+#[test]
+fn mistakes_of_levels_are_caught() {
+    let cases = [
+        (Mutation::SessionAsEventual, "at Session shows"),
+        (Mutation::InstanceAsSession, "told to clients of its gate"),
+        (Mutation::GlobalAsInstance, "committed before it began"),
+        (Mutation::SplitBoard, "told to clients of its gate"),
+        (Mutation::KnownIndex, "committed before it began"),
+        (Mutation::EarlyIndex, "committed before it began"),
+        (Mutation::ReplicaAhead, "transactions, but"),
+    ];
+    must_be_caught(Mode::Levels, &cases);
 }
 
 /// Counts only seeds that pass without the mistake, so that nothing else can be what was caught. Two are enough; some

@@ -35,6 +35,8 @@ pub struct Unresolved {
     is_complete: bool,
     /// One transaction is all that there is of it.
     is_one: bool,
+    /// The session ends with whatever is told: state was lost with the connection that nobody can make again (S25).
+    ends: bool,
 }
 
 /// What the client is owed, beyond the truth.
@@ -97,8 +99,29 @@ impl Engine {
         } else {
             return self.resolve(session, link, request, in_transaction, backend);
         };
+        let ends = self.has_lost_state(session);
         self.forget_server_state(session);
-        self.refuse(session, request, &why);
+        self.refuse_lost(session, request, &why, ends);
+    }
+
+    /// What was lost with the connection would be missed in silence: a temporary table, a lock, a variable that cannot be carried. What
+    /// ends with a statement or a transaction is told with that one's error.
+    fn has_lost_state(&self, session: Key<Session>) -> bool {
+        const SCOPED: Reasons = Reasons(
+            Reasons::CURSOR.0 | Reasons::LONG_DATA.0 | Reasons::TRANSACTION_ONCE.0 | Reasons::SAVEPOINT.0,
+        );
+        !self.sessions[session].pins_for_good().without(SCOPED).is_empty()
+    }
+
+    /// As a server that closes the connection, if need be.
+    fn refuse_lost(&mut self, session: Key<Session>, mut request: Request, why: &Refusal, ends: bool) {
+        if !ends {
+            return self.refuse(session, request, why);
+        }
+        self.counters.commands_refused += 1;
+        self.log_answered(session, &request, &why.payload());
+        request.kept.clear(&mut self.blocks);
+        self.part_with(session, 1, why);
     }
 
     /// Has it looked up, or says why it can't be.
@@ -119,11 +142,13 @@ impl Engine {
         let mut known = match outcome {
             Ok(known) => known,
             Err(why) => {
+                let ends = self.has_lost_state(session);
                 self.forget_server_state(session);
-                return self.stays_unknown(session, request, backend, why.to_string());
+                return self.stays_unknown(session, request, (backend, ends), why.to_string());
             }
         };
         let then = self.then(session, &request, in_transaction);
+        let ends = self.has_lost_state(session);
         let is_one = request
             .plan
             .as_ref()
@@ -137,7 +162,7 @@ impl Engine {
         let lost = Lost { token, backend: at, source: known.uuid, thread_id, others: known.others, sent_ms };
         self.actions.push_back(crate::engine::Action::Tell(ControlMail::Lost(Box::new(lost))));
         self.unresolved.insert(token, session);
-        let unresolved = Unresolved { token, backend, then, is_complete: known.is_complete, is_one };
+        let unresolved = Unresolved { token, backend, then, is_complete: known.is_complete, is_one, ends };
         self.sessions[session].phase = Phase::Unresolved(request, unresolved);
         // Control answers within the window; this is for the case that it does not.
         let window_ms = self.snapshot.settings.buffer_window_ms;
@@ -187,11 +212,11 @@ impl Engine {
             unreachable!("who is listed there waits");
         };
         self.arm_session(session, crate::time::Instant::NEVER);
-        let Unresolved { backend, then, is_complete, is_one, .. } = unresolved;
+        let Unresolved { backend, then, is_complete, is_one, ends, .. } = unresolved;
         match finding {
             Finding::Committed(_) if !is_complete => {
                 let why = "an earlier statement of its connection may have committed what was found";
-                self.stays_unknown(session, request, backend, why.to_string());
+                self.stays_unknown(session, request, (backend, ends), why.to_string());
             }
             Finding::Committed(gtids) => {
                 self.counters.outcomes_found += 1;
@@ -202,7 +227,7 @@ impl Engine {
                     Then::Commit if is_whole => self.answer_committed(session, request, &gtids),
                     Then::Commit | Then::Again | Then::Restart | Then::Tell => {
                         let why = Refusal::Committed { backend, gtids: gtids.to_string(), is_whole };
-                        self.refuse(session, request, &why);
+                        self.refuse_lost(session, request, &why, ends);
                     }
                 }
             }
@@ -211,12 +236,12 @@ impl Engine {
                 match then {
                     Then::Again => self.send_absent_again(session, request),
                     Then::Commit | Then::Restart => {
-                        self.refuse(session, request, &Refusal::TransactionLost { backend })
+                        self.refuse_lost(session, request, &Refusal::TransactionLost { backend }, ends)
                     }
-                    Then::Tell => self.refuse(session, request, &Refusal::Absent { backend }),
+                    Then::Tell => self.refuse_lost(session, request, &Refusal::Absent { backend }, ends),
                 }
             }
-            Finding::Unknown(why) => self.stays_unknown(session, request, backend, why),
+            Finding::Unknown(why) => self.stays_unknown(session, request, (backend, ends), why),
         }
     }
 
@@ -226,10 +251,16 @@ impl Engine {
         self.outcome_found(token, Finding::Unknown("nobody has found out in time".to_string()));
     }
 
-    fn stays_unknown(&mut self, session: Key<Session>, request: Request, backend: String, why: String) {
+    fn stays_unknown(
+        &mut self,
+        session: Key<Session>,
+        request: Request,
+        (backend, ends): (String, bool),
+        why: String,
+    ) {
         self.counters.outcomes_unknown += 1;
         self.sessions[session].freshness.primary_only = true;
-        self.refuse(session, request, &Refusal::UnknownOutcome { backend, why });
+        self.refuse_lost(session, request, &Refusal::UnknownOutcome { backend, why }, ends);
     }
 
     fn send_absent_again(&mut self, session: Key<Session>, mut request: Request) {

@@ -21,6 +21,7 @@ pub mod tls;
 
 pub mod reply;
 
+pub mod binlog;
 pub mod gtid;
 pub mod sql;
 

@@ -1,6 +1,6 @@
 //! The targets: each property with its name, its seeds and its limits.
 
-use crate::{engine, frames, gtid, login, meter, proof, reply, seeds, sql, tls};
+use crate::{binlog, engine, frames, gtid, login, meter, proof, reply, seeds, sql, tls};
 
 /// One property.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,14 @@ pub const TARGETS: &[Target] = &[
         heap_bytes_max: 16 << 20,
     },
     Target { name: "gtid", check: gtid::check, seeds: gtid::seeds, input_bytes_max: 4 << 10, heap_bytes_max: 1 << 20 },
+    Target {
+        name: "binlog",
+        check: binlog::check,
+        seeds: binlog::seeds,
+        input_bytes_max: 4 << 10,
+        // The events, built and cut: a few times the input.
+        heap_bytes_max: 1 << 20,
+    },
     Target {
         name: "engine",
         check: engine::check,

@@ -62,7 +62,7 @@ fn run(target: &Target, bytes: &[u8]) {
 #[test]
 fn every_target_has_a_test() {
     let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names, ["frames", "handshake", "reply", "sql", "gtid", "engine"]);
+    assert_eq!(names, ["frames", "handshake", "reply", "sql", "gtid", "binlog", "engine"]);
 }
 
 #[test]
@@ -88,6 +88,11 @@ fn sql() {
 #[test]
 fn gtid() {
     replay("gtid");
+}
+
+#[test]
+fn binlog() {
+    replay("binlog");
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub enum Event {
     /// A replica receives or applies the next transaction.
     Replicate(usize),
     Client(usize),
+    /// Somebody commits on the primary without the gate.
+    Outside,
     /// The control thread looks at the servers.
     Control,
     /// The fault of this number begins.

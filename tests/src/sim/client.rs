@@ -27,6 +27,9 @@ use crate::sim::client::login::{Said, Talk};
 use crate::sim::client::mind::{Effect, Mind};
 use crate::sim::client::reply::{ReplyReader, Shape, take_packet};
 use crate::sim::client::script::Script;
+use crate::sim::client::script::levels::name;
+use crate::sim::mutation::Mutation;
+use crate::sim::oracle::horizon::Promise;
 use crate::sim::oracle::{Expected, Fate};
 use crate::sim::random::Random;
 use crate::sim::scene::Scene;
@@ -355,7 +358,11 @@ impl Client {
             let expected = Expected { reads_user_variables, ..self.mind.expected(repeatable, transaction) };
             scene.oracle.sends(tag, expected);
         }
+        ask.promise = self.promise(scene, &ask);
         scene.tell(|| format!("client {} asks {}", self.id, command::named(&ask.payload)));
+        if let Some(mutation) = scene.mutation {
+            alter_wish(&mut ask, mutation);
+        }
         for payload in ask.before.iter().chain([&ask.payload]) {
             packet::put(&mut self.out, 0, payload);
         }
@@ -370,6 +377,15 @@ impl Client {
             self.mind.statements.iter_mut().filter(|slot| slot.id == id).for_each(|slot| slot.bound = true);
         }
         self.outstanding.push_back(ask);
+    }
+
+    /// What an answer must show, if this is a read that is sent now.
+    fn promise(&self, scene: &Scene, ask: &Ask) -> Promise {
+        if let Some(open) = &self.mind.transaction {
+            return open.promise;
+        }
+        let floors = scene.oracle.horizons.floors(self.mind.horizon, scene.log.len());
+        Promise { level: self.script.level(&self.mind, ask.wish), floors }
     }
 
     /// A change of user is never sent ahead of others, so its talk begins at once.
@@ -388,4 +404,14 @@ impl Client {
         }
         self.leave(scene);
     }
+}
+
+/// The mistake on the way: another level is wished than the client believes.
+fn alter_wish(ask: &mut Ask, mutation: Mutation) {
+    let set = if let Effect::Level(level) = ask.effect { level } else { None };
+    let Some(level) = ask.wish.or(set).filter(|level| mutation.altered(*level) != *level) else { return };
+    let words = name(level);
+    let found = ask.payload.windows(words.len()).position(|window| window == words.as_bytes());
+    let at = found.expect("a wish stands in its text");
+    ask.payload.splice(at..at + words.len(), name(mutation.altered(level)).into_bytes());
 }

@@ -9,7 +9,7 @@ use weir_core::mail::{ControlMail, Finding, Lost, Mail};
 use weir_core::permissions::Permissions;
 use weir_core::querylog::QueryLogSettings;
 use weir_core::snapshot::{
-    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Mandate, Role, Settings, Snapshot,
+    Address, BackendId, BackendView, Balance, Face, Health, Keys, Mandate, Role, Settings, Snapshot,
 };
 use weir_net::gtid::{GtidSet, Sid};
 
@@ -58,7 +58,8 @@ impl Control {
             balance: *random.pick(&[Balance::Random, Balance::LeastOutstanding]),
             read_write_splitting: random.chance(85),
             split_read_only_transactions: random.chance(50),
-            consistency: if plan.rules.eventual { Consistency::Eventual } else { Consistency::Session },
+            consistency: plan.mutation.map_or(plan.rules.level, |mutation| mutation.altered(plan.rules.level)),
+            read_after_write_ms_max: plan.read_after_write_ms_max,
             statements_per_connection_max: *random.pick(&[2, 512]),
             query_log: QueryLogSettings { sample: plan.budget % 3, slow_ms: 5_000, shows_literals: true },
             ..Settings::default()
@@ -108,8 +109,9 @@ impl Control {
     fn view(&self, scene: &Scene, server: &Server) -> BackendView {
         let mut executed = GtidSet::new();
         let applied = if server.store.replica { server.store.applied } else { scene.log.len() };
-        if applied > 0 {
-            executed.add(Sid::of(UUID), 1, applied as u64);
+        let lie = usize::from(server.store.replica && applied < scene.log.len() && scene.errs(Mutation::ReplicaAhead));
+        if applied + lie > 0 {
+            executed.add(Sid::of(UUID), 1, (applied + lie) as u64);
         }
         let down = !server.up || scene.now < server.frozen_until || scene.now < self.alarms[server.id];
         let lag_ns = match scene.log.get(applied) {

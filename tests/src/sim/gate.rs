@@ -11,6 +11,7 @@ use crate::sim::agenda::{Event, MS, US};
 use crate::sim::cable::{Owner, Sock};
 use crate::sim::control::Control;
 use crate::sim::driver::{Core, Wish};
+use crate::sim::mutation::Mutation;
 use crate::sim::plan::Plan;
 use crate::sim::random::Random;
 use crate::sim::scene::Scene;
@@ -21,6 +22,7 @@ pub struct Gate {
     letters: Vec<VecDeque<Mail>>,
     control: Control,
     look_ns_max: u64,
+    hears_ns_max: u64,
     /// Set while a look was asked for out of turn.
     hurried: bool,
 }
@@ -32,6 +34,7 @@ impl Gate {
         let snapshot = control.look(scene, servers);
         let board = Arc::<Board>::default();
         let core = |id: u16| {
+            let board = if scene.errs(Mutation::SplitBoard) { Arc::default() } else { board.clone() };
             let options = EngineOptions {
                 core: CoreId(id),
                 cores: plan.cores,
@@ -40,7 +43,7 @@ impl Gate {
                 seed: plan.seed ^ u64::from(id),
                 tag: 7,
                 snapshot: snapshot.clone(),
-                board: board.clone(),
+                board,
             };
             Core::new(usize::from(id), options, plan.lent_max)
         };
@@ -48,7 +51,7 @@ impl Gate {
         let letters = cores.iter().map(|_| VecDeque::new()).collect();
         scene.oracle.budget = Some(plan.budget);
         scene.later(MS, Event::Control);
-        Gate { cores, letters, control, look_ns_max: plan.look_ns_max, hurried: false }
+        Gate { cores, letters, control, look_ns_max: plan.look_ns_max, hears_ns_max: plan.hears_ns_max, hurried: false }
     }
 
     /// A client connects to some core.
@@ -133,6 +136,7 @@ impl Gate {
 
     /// The control thread looks, and now and then asks for reports.
     pub fn look(&mut self, scene: &mut Scene, servers: &[Server]) {
+        scene.looked_at = scene.log.len();
         let snapshot = self.control.look(scene, servers);
         for core in 0..self.cores.len() {
             self.post(scene, core, Mail::Snapshot(snapshot.clone()));
@@ -155,11 +159,12 @@ impl Gate {
         self.control.alarm(server, until);
     }
 
-    /// The controllers decide about the primary, and the gate hears of it at once.
+    /// The controllers decide about the primary, and the gate hears of it, at once or late.
     pub fn mandate(&mut self, scene: &mut Scene, holder: Option<usize>, is_ending: bool, is_planned: bool) {
         self.control.mandate(holder, is_ending, is_planned);
         if !std::mem::replace(&mut self.hurried, true) {
-            scene.later(1, Event::Control);
+            let late = if self.hears_ns_max > 1 { scene.random.below(self.hears_ns_max) } else { 0 };
+            scene.later(1 + late, Event::Control);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Deliberate mistakes of the world: each must be caught, or an oracle is blind.
 
+use weir_core::snapshot::Consistency;
+
 /// One mistake, made now and then during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
@@ -49,4 +51,30 @@ pub enum Mutation {
     ForgottenSend,
     /// A transaction that is not there is said to be committed.
     WrongFinding,
+    /// Who wishes SESSION gets EVENTUAL.
+    SessionAsEventual,
+    /// Who wishes INSTANCE gets SESSION.
+    InstanceAsSession,
+    /// Who wishes GLOBAL gets INSTANCE.
+    GlobalAsInstance,
+    /// Each core has a board of its own: what clients of another core wrote is not known.
+    SplitBoard,
+    /// The primary's word on what it has executed is what the control thread knows already.
+    KnownIndex,
+    /// The primary's word on what it has executed is older than the question.
+    EarlyIndex,
+    /// A replica is said to have executed one transaction more than it has.
+    ReplicaAhead,
+}
+
+impl Mutation {
+    /// The level that a wish becomes on its way.
+    pub fn altered(self, level: Consistency) -> Consistency {
+        match (self, level) {
+            (Mutation::SessionAsEventual, Consistency::Session) => Consistency::Eventual,
+            (Mutation::InstanceAsSession, Consistency::Instance) => Consistency::Session,
+            (Mutation::GlobalAsInstance, Consistency::Global) => Consistency::Instance,
+            (_, level) => level,
+        }
+    }
 }

@@ -10,7 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::sim::oracle::horizon::Horizons;
 use crate::sim::server::session::Session;
+
+pub mod horizon;
 
 /// The name of one statement of one client: every text that a client sends and every answer carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +87,7 @@ pub struct Oracle {
     pub budget: Option<u32>,
     /// Faults or tight limits make errors of the gate's own legitimate.
     pub errors_excused: bool,
+    pub horizons: Horizons,
     /// Figures for the tests of the simulator itself.
     pub counts: Counts,
 }
@@ -97,6 +101,8 @@ pub struct Counts {
     pub logins: u64,
     pub lost: u64,
     pub commits: u64,
+    /// Reads on replicas that were held against their promise, by level.
+    pub judged: [u64; 4],
 }
 
 /// Bytes of a violation's words: a wrong result may be long.
@@ -110,6 +116,7 @@ impl Counts {
         self.logins += other.logins;
         self.lost += other.lost;
         self.commits += other.commits;
+        self.judged.iter_mut().zip(other.judged).for_each(|(all, judged)| *all += judged);
     }
 }
 

@@ -1,10 +1,12 @@
 //! The plan of one run: everything that a seed decides before the first event.
 
+use weir_core::snapshot::Consistency;
 use weir_net::flags::Capabilities;
 
 use crate::sim::agenda::{MS, SECOND, US};
 use crate::sim::cable::{Cut, Quality};
 use crate::sim::client::Nature;
+use crate::sim::client::script::levels::LEVELS;
 use crate::sim::client::script::{Feature, Rules};
 use crate::sim::fault::{self, KINDS, Kind, Planned};
 use crate::sim::mutation::Mutation;
@@ -17,6 +19,8 @@ pub enum Mode {
     /// To the primary: what the world says of itself.
     Direct,
     Gate,
+    /// To a gate, reading at every level, while somebody writes who passes it by.
+    Levels,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +48,12 @@ pub struct Plan {
     pub front: Quality,
     pub back: Quality,
     pub look_ns_max: u64,
+    /// How long a read waits for a replica.
+    pub read_after_write_ms_max: u64,
+    /// The longest pause between writes that pass the gate by, if there are any.
+    pub outside_ns_max: Option<u64>,
+    /// How late the gate hears of a move, at most.
+    pub hears_ns_max: u64,
 }
 
 impl Plan {
@@ -66,14 +76,14 @@ impl Plan {
         let small = blocks * block_bytes < 100_000;
         let rules = Rules {
             accounts: r.between(3, 8) as i64,
-            eventual: r.chance(20),
+            level: if r.chance(20) { Consistency::Eventual } else { Consistency::Session },
             users: users.iter().map(|(user, _)| user.clone()).collect(),
             rows_max: if small { 30 } else { *r.pick(&[30, 200, 1500]) },
         };
         let features = features(r);
         let clients = (0..clients_count).map(|_| client(r, &features)).collect();
         let errors_excused = kinds.iter().any(|kind| !fault::is_silent(*kind)) || is_tight;
-        Plan {
+        let mut plan = Plan {
             seed,
             mode,
             mutation: None,
@@ -95,6 +105,28 @@ impl Plan {
             front: quality(r),
             back: quality(r),
             look_ns_max: *r.pick(&[2 * MS, 20 * MS, 200 * MS]),
+            read_after_write_ms_max: 20,
+            outside_ns_max: None,
+            hears_ns_max: 1,
+        };
+        if mode == Mode::Levels {
+            plan.add_levels(&mut Random::new(seed ^ 0x1e7e1));
+        }
+        plan
+    }
+
+    /// Draws of their own, so that a seed's world is otherwise the same without them.
+    fn add_levels(&mut self, random: &mut Random) {
+        self.rules.level = *random.pick(LEVELS);
+        self.read_after_write_ms_max = *random.pick(&[0, 1, 20, 300]);
+        self.outside_ns_max = random.chance(80).then(|| *random.pick(&[2 * MS, 10 * MS, 50 * MS]));
+        self.hears_ns_max = *random.pick(&[1, 2 * MS, 100 * MS]);
+        // Without replicas all levels are one.
+        let count = self.servers.len().max(2);
+        self.servers.resize_with(count, || habits(random));
+        let share = *random.pick(&[2, 6, 12]);
+        for (_, features, _) in &mut self.clients {
+            features.extend(vec![Feature::Levels; share]);
         }
     }
 
@@ -109,8 +141,15 @@ impl Plan {
         plan.budget = 32;
         plan.cores = 1;
         plan.wait_ms_max = 10_000;
-        plan.rules.eventual = false;
-        let all = Feature::ALL.to_vec();
+        if plan.rules.level == Consistency::Eventual && mode != Mode::Levels {
+            plan.rules.level = Consistency::Session;
+        }
+        let all = if mode == Mode::Levels {
+            plan.give_replicas(&mut random);
+            vec![Feature::Levels, Feature::Levels, Feature::Levels, Feature::Values]
+        } else {
+            Feature::ALL.to_vec()
+        };
         plan.clients = (0..8).map(|_| (client(&mut random, &all).0, all.clone(), 60)).collect();
         if mutation == Mutation::WrongFinding {
             plan.errors_excused = true;
@@ -134,6 +173,24 @@ impl Plan {
             plan.faults = (0..60).map(vanish).collect();
         }
         plan
+    }
+}
+
+impl Plan {
+    /// Several cores, and replicas that are late enough to be caught.
+    fn give_replicas(&mut self, random: &mut Random) {
+        self.cores = 3;
+        self.servers.resize_with(4, || habits(random));
+        // Late by a few ms, and no later: what is far behind is never read from.
+        self.servers.iter_mut().for_each(|habits| habits.apply_ns_max = 4 * MS);
+        self.outside_ns_max = Some(8 * MS);
+        self.look_ns_max = 4 * MS;
+        self.read_after_write_ms_max = 20;
+        for quality in [&mut self.front, &mut self.back] {
+            quality.latency_ns = 100 * US;
+            quality.ns_per_byte = 0;
+            quality.cut = Cut::Nowhere;
+        }
     }
 }
 

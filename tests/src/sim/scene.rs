@@ -25,6 +25,8 @@ pub struct Scene {
     pub mutation: Option<Mutation>,
     /// Statements until the mutation happens.
     pub mutation_in: u64,
+    /// Of the log, what the control thread saw on the primary when it last looked.
+    pub looked_at: usize,
     traced: bool,
 }
 
@@ -40,6 +42,7 @@ impl Scene {
             oracle: Oracle::default(),
             mutation: None,
             mutation_in: 0,
+            looked_at: 0,
             traced,
         }
     }
@@ -81,6 +84,11 @@ impl Scene {
                 }
             });
         }
+    }
+
+    /// True throughout a run with this mistake: for those that show only now and then.
+    pub fn errs(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
     }
 
     /// True once, when this run's mistake is due here.

@@ -68,7 +68,10 @@ impl World {
             scene.later(planned.at, Event::Fault(at));
         }
         let dials_hang = vec![false; servers.len()];
-        let gate = (plan.mode == Mode::Gate).then(|| Gate::new(&plan, &mut scene, &servers));
+        if let Some(pause) = plan.outside_ns_max {
+            scene.later(pause, Event::Outside);
+        }
+        let gate = (plan.mode != Mode::Direct).then(|| Gate::new(&plan, &mut scene, &servers));
         World { scene, servers, clients, plan, gate, dials_hang, log_seen: 0, moving: None }
     }
 
@@ -134,8 +137,23 @@ impl World {
             Event::Fault(at) => self.fault(at),
             Event::Mend(at) => self.mend(at),
             Event::Move => self.go_on_moving(),
+            Event::Outside => self.write_outside(),
             event => self.happen_at_gate(event),
         }
+    }
+
+    /// A write that passes the gate by: another gate's, or an operator's.
+    fn write_outside(&mut self) {
+        let Some(pause) = self.plan.outside_ns_max.filter(|_| !self.clients.iter().all(Client::is_done)) else {
+            return;
+        };
+        let scene = &mut self.scene;
+        let is_open = |server: &&mut Server| !server.store.replica && server.up && scene.now >= server.frozen_until;
+        if let Some(primary) = self.servers.iter_mut().find(is_open) {
+            primary.store.write_outside(scene);
+        }
+        let pause = 1 + scene.random.below(pause);
+        scene.later(pause, Event::Outside);
     }
 
     fn happen_at_gate(&mut self, event: Event) {

@@ -1,5 +1,6 @@
 //! One command of a client: its bytes, what the answer must be, and what it means for the session.
 
+use weir_core::snapshot::Consistency;
 use weir_net::command::Command;
 use weir_net::flags::Capabilities;
 use weir_net::writer::Put;
@@ -7,6 +8,7 @@ use weir_net::writer::Put;
 use crate::sim::client::mind::Effect;
 use crate::sim::client::reply::{Outcome, Shape};
 use crate::sim::oracle::Tag;
+use crate::sim::oracle::horizon::Promise;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -70,6 +72,12 @@ pub struct Ask {
     pub commits: bool,
     /// The number in its row's second cell is what `Mind::remembered` becomes.
     pub remembers: bool,
+    /// The level that its own hint asks for.
+    pub wish: Option<Consistency>,
+    /// What it must show, known when it is sent.
+    pub promise: Promise,
+    /// Its row's second cell says how much of the log it shows.
+    pub is_horizon: bool,
 }
 
 impl Ask {
@@ -91,6 +99,9 @@ impl Ask {
             columns: 0,
             commits: false,
             remembers: false,
+            wish: None,
+            promise: Promise::default(),
+            is_horizon: false,
         }
     }
 
@@ -109,6 +120,16 @@ impl Ask {
         ask.payload.put_bytes(text.as_bytes());
         ask.tag = Some(tag);
         ask.checks = vec![Check::Ok { affected: None, tagged: true }];
+        ask
+    }
+
+    /// A text of which no server hears.
+    pub fn untagged(caps: Capabilities, text: &str) -> Ask {
+        let mut ask = Ask::new(Command::Query, Shape::Text);
+        if caps.contains(Capabilities::QUERY_ATTRIBUTES) {
+            ask.payload.put_bytes(&[0, 1]);
+        }
+        ask.payload.put_bytes(text.as_bytes());
         ask
     }
 
@@ -177,7 +198,10 @@ fn wrong_one(ask: &Ask, check: &Check, outcome: &Outcome) -> Option<String> {
     };
     let right = match (check, outcome) {
         (Check::Ok { affected, tagged }, Outcome::Ok(end)) => {
-            affected.is_none_or(|affected| affected == end.affected) && (!tagged || Tag::find(&end.info) == ask.tag)
+            // One whose answer was lost is answered by the gate, in no server's words.
+            let is_gates = matches!(ask.effect, Effect::Commit) && end.info.is_empty();
+            affected.is_none_or(|affected| affected == end.affected)
+                && (!tagged || is_gates || Tag::find(&end.info) == ask.tag)
         }
         (Check::Rows(wanted), Outcome::Rows { rows, .. }) => {
             wanted.len() == rows.len() && wanted.iter().zip(rows).all(|(wants, row)| fits(wants, row))

@@ -4,6 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_core::snapshot::Consistency;
+
+use crate::sim::oracle::horizon::Promise;
 use crate::sim::oracle::{Expected, Fate, Oracle};
 use crate::sim::server::variables::{Given, Variables};
 
@@ -25,6 +28,10 @@ pub struct Mind {
     pub statements: Vec<Slot>,
     /// The highest count that this session has seen on the clock.
     pub clock: i64,
+    /// How much of the log this session has written or seen, above EVENTUAL.
+    pub horizon: usize,
+    /// The level that it has set; None: the gate's.
+    pub level: Option<Consistency>,
     pub multi_statements: bool,
     /// A number read under a lock in the open transaction.
     pub remembered: i64,
@@ -41,6 +48,8 @@ pub struct Open {
     pub ledger: Vec<i64>,
     /// `values` as they were before it.
     pub values_before: BTreeMap<(String, i64), Vec<String>>,
+    /// Of its first statement: it holds for all of them.
+    pub promise: Promise,
 }
 
 /// A statement that this client has prepared.
@@ -82,6 +91,7 @@ impl Prepared {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     None,
+    Level(Option<Consistency>),
     Set { variables: Vec<(String, Given)>, user: Vec<(String, Option<String>)> },
     Use(String),
     Begin { number: u64, read_only: bool },
@@ -142,7 +152,8 @@ impl Mind {
 
     fn begin(&mut self, number: u64, read_only: bool) {
         let values_before = self.values.clone();
-        self.transaction = Some(Open { number, read_only, ledger: Vec::new(), values_before });
+        self.transaction =
+            Some(Open { number, read_only, ledger: Vec::new(), values_before, promise: Promise::default() });
     }
 
     /// Ends the transaction, as an answer said.
@@ -176,6 +187,7 @@ impl Mind {
     pub fn apply(&mut self, oracle: &mut Oracle, effect: &Effect) {
         match effect {
             Effect::None => {}
+            Effect::Level(level) => self.level = *level,
             Effect::Set { variables, user } => self.set(oracle, variables, user),
             Effect::Use(schema) => self.schema = Some(schema.clone()),
             Effect::Begin { number, read_only } => {
@@ -240,6 +252,7 @@ impl Mind {
             connection_id: self.connection_id,
             values: std::mem::take(&mut self.values),
             clock: self.clock,
+            horizon: self.horizon,
             multi_statements: self.multi_statements,
             ..Mind::default()
         };

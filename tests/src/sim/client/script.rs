@@ -4,15 +4,18 @@
 
 use std::collections::VecDeque;
 
+use weir_core::snapshot::Consistency;
 use weir_net::flags::Capabilities;
 
 use crate::sim::client::ask::{Ask, Check, Want, is};
 use crate::sim::client::mind::{Effect, Mind, Prepared, Slot};
+use crate::sim::client::script::levels::hint;
 use crate::sim::oracle::Tag;
 use crate::sim::random::Random;
 use crate::sim::server::data::SCHEMAS;
 
 mod binary;
+pub mod levels;
 mod state;
 
 /// A group of statements that a seed switches on or off.
@@ -42,9 +45,12 @@ pub enum Feature {
     Pipelining,
     Clock,
     Small,
+    /// For worlds of `Mode::Levels` alone.
+    Levels,
 }
 
 impl Feature {
+    /// What a seed may switch on without a gate.
     pub const ALL: &'static [Feature] = &[
         Feature::Values,
         Feature::Transfers,
@@ -77,8 +83,8 @@ impl Feature {
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub accounts: i64,
-    /// Reads may be behind the session's own writes.
-    pub eventual: bool,
+    /// The gate's level.
+    pub level: Consistency,
     pub users: Vec<String>,
     /// The longest result, in rows.
     pub rows_max: u64,
@@ -106,6 +112,7 @@ pub(super) enum Todo {
     Execute(usize),
     Fetch { id: u32, row: i64, rows: i64, tag: Tag },
     Autocommit(bool),
+    Horizon,
 }
 
 #[derive(Debug)]
@@ -206,7 +213,8 @@ impl Script {
                 self.planned(random, mind, caps, Todo::Begin { read_only: true })
             }
             Feature::Clock if random.chance(40) => Some(self.tick(caps)),
-            Feature::Clock => Some(self.read_clock(mind, caps)),
+            Feature::Clock => Some(self.read_clock(random, mind, caps)),
+            Feature::Levels => self.levels(random, mind, caps),
             _ => Some(self.small(random, mind, caps)),
         }
     }
@@ -266,6 +274,7 @@ impl Script {
             Todo::Execute(at) => self.execute(random, mind, caps, at)?,
             Todo::Fetch { id, row, rows, tag } => self.fetch(random, id, row, rows, tag),
             Todo::Autocommit(on) => self.autocommit(random, caps, on),
+            Todo::Horizon => self.horizon(random, caps),
         })
     }
 
@@ -299,8 +308,10 @@ impl Script {
             1 => "START TRANSACTION",
             _ => "START TRANSACTION WITH CONSISTENT SNAPSHOT",
         };
-        let mut ask = self.query(caps, text);
+        let wish = self.wish(random);
+        let mut ask = self.query(caps, format!("{text} {}", hint(wish)).trim_end());
         ask = self.numbered(ask);
+        ask.wish = wish;
         let number = ask.number;
         ask.commits = true;
         ask.effect(Effect::Begin { number, read_only })
@@ -363,16 +374,18 @@ impl Script {
     fn read_value(&mut self, random: &mut Random, mind: &Mind, caps: Capabilities) -> Ask {
         let (schema, key) = (random.pick(SCHEMAS).to_string(), self.key(random));
         let name = if mind.schema.as_ref() == Some(&schema) { "kv".to_string() } else { format!("{schema}.kv") };
-        let tag = self.tag();
-        let ask = Ask::query(tag, caps, &format!("SELECT '{tag}', v FROM {name} WHERE k={key}")).read().touches();
-        let ask = ask.check(self.value_check(mind, tag, &schema, key));
+        let (tag, wish) = (self.tag(), self.wish(random));
+        let text = format!("SELECT {}'{tag}', v FROM {name} WHERE k={key}", hint(wish));
+        let ask = Ask::query(tag, caps, &text).read().touches();
+        let mut ask = ask.check(self.value_check(self.level(mind, wish), mind, tag, &schema, key));
+        ask.wish = wish;
         self.numbered(ask)
     }
 
-    fn value_check(&self, mind: &Mind, tag: Tag, schema: &str, key: i64) -> Check {
+    fn value_check(&self, level: Consistency, mind: &Mind, tag: Tag, schema: &str, key: i64) -> Check {
         let history = mind.values.get(&(schema.to_string(), key)).map_or(&[][..], |all| all);
         // A transaction that may write is on the primary, one that may not is where its begin was sent.
-        if self.rules.eventual && mind.transaction.as_ref().is_none_or(|open| open.read_only) {
+        if level == Consistency::Eventual && mind.transaction.as_ref().is_none_or(|open| open.read_only) {
             let among = history.iter().cloned().map(Some).collect();
             return Check::MaybeRow(vec![is(tag), Want::Among(among)]);
         }
@@ -407,12 +420,14 @@ impl Script {
     }
 
     /// The clock never goes back within a session (S60).
-    fn read_clock(&mut self, mind: &Mind, caps: Capabilities) -> Ask {
-        let tag = self.tag();
-        let low = if self.rules.eventual { 0 } else { mind.clock };
-        let ask = Ask::query(tag, caps, &format!("SELECT '{tag}', n FROM db1.clock WHERE id=1"));
+    fn read_clock(&mut self, random: &mut Random, mind: &Mind, caps: Capabilities) -> Ask {
+        let (tag, wish) = (self.tag(), self.wish(random));
+        let low = if self.level(mind, wish) == Consistency::Eventual { 0 } else { mind.clock };
+        let text = format!("SELECT {}'{tag}', n FROM db1.clock WHERE id=1", hint(wish));
+        let ask = Ask::query(tag, caps, &text);
         let mut ask = ask.rows(vec![vec![is(tag), Want::AtLeast(low)]]).read().touches();
         ask.remembers = true;
+        ask.wish = wish;
         self.numbered(ask)
     }
 

@@ -1,5 +1,6 @@
 //! What an answer, an error or a lost connection means to a client: right, wrong, or open.
 
+use weir_core::snapshot::Consistency;
 use weir_net::command::Command;
 use weir_net::flags::Status;
 
@@ -8,6 +9,7 @@ use crate::sim::client::ask::{Ask, wrong};
 use crate::sim::client::mind::Effect;
 use crate::sim::client::reply::{End, Outcome};
 use crate::sim::client::{Client, State};
+use crate::sim::oracle::horizon::{Floors, Promise};
 use crate::sim::oracle::{Fate, Tag};
 use crate::sim::scene::Scene;
 
@@ -33,6 +35,7 @@ impl Client {
         }
         self.mind.apply(&mut scene.oracle, &ask.effect);
         self.learn(scene, &ask, outcomes);
+        self.judge(scene, &ask, outcomes);
         for outcome in outcomes {
             if let Outcome::Ok(end) | Outcome::Rows { end, .. } = outcome {
                 self.check_trackers(scene, &ask, end);
@@ -55,14 +58,39 @@ impl Client {
             (Effect::Prepare(kind), Some(Outcome::Prepared { id, .. })) => self.mind.prepared(*id, *kind),
             (_, Some(Outcome::Rows { rows, .. })) if ask.remembers => {
                 let number = rows.first().and_then(|row| row.get(1)?.as_ref()?.parse().ok()).unwrap_or(0);
-                if ask.is_read {
+                if ask.is_read && ask.promise.level != Consistency::Eventual {
                     self.mind.clock = self.mind.clock.max(number);
-                } else {
+                } else if !ask.is_read {
                     self.mind.remembered = number;
                 }
             }
             _ => {}
         }
+    }
+
+    /// What it showed, and what it means for what later reads must show.
+    fn judge(&mut self, scene: &mut Scene, ask: &Ask, outcomes: &[Outcome]) {
+        let Some(tag) = ask.tag else { return };
+        if let Some(open) = self.mind.transaction.as_mut().filter(|open| open.number == ask.number) {
+            open.promise = ask.promise;
+        }
+        self.mind.horizon = self.mind.horizon.max(scene.oracle.horizons.tell(tag));
+        if !ask.is_read || !ask.touches {
+            return;
+        }
+        let said = match outcomes {
+            [Outcome::Rows { rows, .. }] if ask.is_horizon => {
+                rows.first().and_then(|row| row.get(1)?.as_ref()?.parse().ok())
+            }
+            _ => None,
+        };
+        if said.is_some_and(|said| said > scene.log.len()) {
+            scene.oracle.violate(format!("the read {tag} shows {said:?} transactions, more than there are"));
+        }
+        // What was answered before it in this session came before it.
+        let floors = Floors { session: self.mind.horizon, ..ask.promise.floors };
+        let seen = scene.oracle.read(tag, &Promise { floors, ..ask.promise }, said);
+        self.mind.horizon = self.mind.horizon.max(seen);
     }
 
     fn check_status(&self, scene: &mut Scene, ask: &Ask, status: Status) {
@@ -135,6 +163,9 @@ impl Client {
             // What became of it, though its answer is lost.
             if let Some(id) = ask.ledger {
                 scene.oracle.fate(id, told);
+            }
+            if let Some(tag) = ask.tag.filter(|_| told == Fate::Acknowledged) {
+                scene.oracle.horizons.tell(tag);
             }
             return self.leave(scene);
         }

@@ -167,6 +167,8 @@ impl Server {
         let place = (self.id, if moved { run.id + 1000 } else { run.id });
         let replica = self.store.replica || writes && scene.mistake(Mutation::WriteOnReplica);
         scene.oracle.ran(tag, place, replica, writes, session);
+        let executed = self.store.executed(scene);
+        scene.oracle.horizons.ran(tag, executed, self.store.replica);
         if scene.mistake(Mutation::SecondRun) {
             scene.oracle.ran(tag, place, self.store.replica, writes, session);
         }

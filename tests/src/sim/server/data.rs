@@ -101,7 +101,8 @@ pub fn row(schema: &str, table: &str, key: i64) -> RowKey {
 
 pub const SCHEMAS: &[&str] = &["db1", "db2"];
 
-/// Columns of each table: the key and the value.
+/// Columns of each table: the key and the value. The one row of `horizon` has the number of transactions that this server
+/// shows, as if every transaction had counted it up.
 pub const TABLES: &[(&str, [&str; 2])] = &[
     ("kv", ["k", "v"]),
     ("ledger", ["id", "who"]),
@@ -109,6 +110,7 @@ pub const TABLES: &[(&str, [&str; 2])] = &[
     ("clock", ["id", "n"]),
     ("auto", ["id", "who"]),
     ("big", ["id", "pad"]),
+    ("horizon", ["id", "n"]),
 ];
 
 /// Tables of whole numbers.

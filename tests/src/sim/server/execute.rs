@@ -37,6 +37,21 @@ pub struct Store {
     pub threads: BTreeSet<u32>,
 }
 
+impl Store {
+    /// Transactions of the log that are visible here.
+    pub fn executed(&self, scene: &Scene) -> usize {
+        if self.replica { self.applied } else { scene.log.len() }
+    }
+
+    /// Commits a transaction of nobody's who is known here.
+    pub fn write_outside(&mut self, scene: &mut Scene) {
+        let text = format!("{} from outside", scene.log.len());
+        let changes = BTreeMap::from([(row("db1", "kv", OUTSIDE), text)]);
+        self.rows.apply(&changes);
+        scene.log.push(Logged { changes, at: scene.now, by: (self.server, 0) });
+    }
+}
+
 pub enum Answer {
     Ok {
         affected: u64,
@@ -78,6 +93,9 @@ pub struct Work<'a> {
     pub params: &'a [Cell],
     pub tag: Option<Tag>,
 }
+
+/// The key that is written outside: no client's.
+const OUTSIDE: i64 = -1;
 
 const DONE: Answer = Answer::Ok { affected: 0, insert_id: 0, info: "" };
 
@@ -346,6 +364,9 @@ impl Work<'_> {
             at: self.scene.now,
             by: (self.store.server, self.conn),
         });
+        if let Some(tag) = self.tag {
+            self.scene.oracle.horizons.committed(tag, self.scene.log.len());
+        }
         self.session.news.gtid = Some(format!("{UUID_TEXT}:{}", self.scene.log.len()));
     }
 
@@ -425,6 +446,9 @@ impl Work<'_> {
                 None => 1,
             };
             return Ok((0..count).map(|at| (at, values::pad(at))).collect());
+        }
+        if table == "horizon" {
+            return Ok(BTreeMap::from([(1, self.store.executed(self.scene).to_string())]));
         }
         let Some(key) = key else {
             return Ok(self.store.rows.scan(self.session.transaction.as_ref(), &schema, &table));

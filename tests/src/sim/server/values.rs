@@ -1,5 +1,7 @@
 //! Values of expressions: what a statement's items, keys and parameters come to under its session.
 
+use crate::sim::agenda::MS;
+use crate::sim::mutation::Mutation;
 use crate::sim::server::data::UUID_TEXT;
 use crate::sim::server::execute::{Stop, Work, fault};
 use crate::sim::server::reply::Cell;
@@ -11,7 +13,7 @@ impl Work<'_> {
             Expr::Text(text) => Some(text.clone()),
             Expr::Number(number) => Some(number.to_string()),
             Expr::Global(name) if name == "gtid_executed" => {
-                let last = if self.store.replica { self.store.applied } else { self.scene.log.len() };
+                let last = self.last_executed();
                 Some(if last == 0 { String::new() } else { format!("{UUID_TEXT}:1-{last}") })
             }
             Expr::Null | Expr::Default | Expr::Global(_) => None,
@@ -36,6 +38,17 @@ impl Work<'_> {
             Expr::Plus(name, _) => return Err(fault(1054, "42S22", format!("Unknown column '{name}'"))),
             Expr::Call(name, arguments) => self.call(name, arguments)?,
         })
+    }
+
+    /// What `@@GLOBAL.gtid_executed` ends with.
+    fn last_executed(&self) -> usize {
+        let log = &self.scene.log;
+        match self.scene.mutation {
+            _ if self.store.replica => self.store.applied,
+            Some(Mutation::KnownIndex) => self.scene.looked_at,
+            Some(Mutation::EarlyIndex) => log.partition_point(|logged| logged.at + EARLY_NS <= self.scene.now),
+            _ => log.len(),
+        }
     }
 
     fn call(&mut self, name: &str, arguments: &[Expr]) -> Result<Cell, Stop> {
@@ -83,6 +96,9 @@ impl Work<'_> {
         })
     }
 }
+
+/// How much older than its question an answer is that came too early.
+const EARLY_NS: u64 = 3 * MS;
 
 /// What `big` holds in its row of this number.
 pub fn pad(at: i64) -> String {

@@ -80,7 +80,7 @@ impl Script {
         let values = match slot.kind {
             Prepared::ReadKv => {
                 let key = self.key(random);
-                ask = ask.read().check(self.value_check(mind, tag, "db1", key));
+                ask = ask.read().check(self.value_check(self.level(mind, None), mind, tag, "db1", key));
                 vec![Value::Text(tag.to_string()), Value::Number(key)]
             }
             Prepared::ReplaceKv | Prepared::Ledger if read_only => return None,
