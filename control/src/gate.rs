@@ -244,17 +244,7 @@ async fn bind(
     is_optional: bool,
 ) -> Result<Option<TcpListener>, GateError> {
     let Some(address) = address else { return Ok(None) };
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if is_optional && error.kind() == std::io::ErrorKind::AddrInUse => {
-            tracing::warn!(
-                event = "admin_port_taken",
-                "{what}: {address} is taken, perhaps by another gate; going without"
-            );
-            Ok(None)
-        }
-        Err(error) => Err(GateError::Admin { what, address, error }),
-    }
+    http::bind(address, what, is_optional).await.map_err(|error| GateError::Admin { what, address, error })
 }
 
 fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {

@@ -22,13 +22,13 @@ pub struct Event {
 pub enum Kind {
     /// Nothing moves, and why.
     Waits,
-    FailoverBegan,
+    FailoverBegan(Cause),
     SwitchoverBegan,
     /// The former primary takes no writes.
     Fenced,
     Chosen,
-    /// Transactions that nobody here has.
-    Lost,
+    /// So many transactions that nobody here has.
+    Lost(u64),
     /// The new primary takes writes.
     Opened,
     GivenUp,
@@ -39,11 +39,11 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Waits => "waits",
-            Kind::FailoverBegan => "failover_began",
+            Kind::FailoverBegan(_) => "failover_began",
             Kind::SwitchoverBegan => "switchover_began",
             Kind::Fenced => "fenced",
             Kind::Chosen => "chosen",
-            Kind::Lost => "lost",
+            Kind::Lost(_) => "lost",
             Kind::Opened => "opened",
             Kind::GivenUp => "given_up",
             Kind::Diverged => "diverged",
@@ -51,7 +51,7 @@ impl Kind {
     }
 
     pub fn is_trouble(self) -> bool {
-        matches!(self, Kind::Waits | Kind::FailoverBegan | Kind::Lost | Kind::GivenUp | Kind::Diverged)
+        matches!(self, Kind::Waits | Kind::FailoverBegan(_) | Kind::Lost(_) | Kind::GivenUp | Kind::Diverged)
     }
 }
 
@@ -102,7 +102,7 @@ impl Timeline {
         self.under_way = Some(Move { sign, vacant: None, fenced: None, named: None });
         let seen_ms = now.saturating_duration_since(sign).as_millis();
         self.tell(
-            Kind::FailoverBegan,
+            Kind::FailoverBegan(cause),
             match cause {
                 Cause::Deposed => format!("'{primary}' is primary no more, first seen {seen_ms} ms ago"),
                 _ => format!("'{primary}' is dead ({}), first seen {seen_ms} ms ago", cause.name()),
@@ -169,7 +169,7 @@ impl Timeline {
             self.under_way.as_ref().map_or(Duration::ZERO, |under_way| now.saturating_duration_since(under_way.sign));
         self.tell(Kind::Chosen, format!("'{name}', {} ms after the first sign", since.as_millis()), None);
         if !lost.is_empty() {
-            self.tell(Kind::Lost, format!("{} transactions: {lost}", lost.count()), None);
+            self.tell(Kind::Lost(lost.count()), format!("{} transactions: {lost}", lost.count()), None);
         }
     }
 

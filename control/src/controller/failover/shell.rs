@@ -140,6 +140,7 @@ impl Shell {
         // The book is there when the store has been read.
         let since = self.head.with_leases(now, |leases| leases.since()).ok();
         if term.as_ref().map(|term| term.since) != since {
+            self.head.tally().end_term();
             *term = since.map(|since| Term {
                 since,
                 coordinator: Coordinator::new(self.settings.clone()),
@@ -191,7 +192,9 @@ impl Shell {
     }
 
     fn tell(&self, term: &mut Term) {
-        while let Some(Event { kind, epoch, text, parts }) = term.coordinator.poll_event() {
+        while let Some(event) = term.coordinator.poll_event() {
+            self.head.tally().handle_event(&event);
+            let Event { kind, epoch, text, parts } = event;
             match kind.is_trouble() {
                 true => tracing::warn!(event = "failover", kind = kind.name(), epoch, "{text}"),
                 false => tracing::info!(event = "failover", kind = kind.name(), epoch, "{text}"),

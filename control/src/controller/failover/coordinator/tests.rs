@@ -137,7 +137,7 @@ fn a_dead_primary_is_followed_by_the_best_replica() {
     world.pass(40);
     world.settle("b");
     assert_eq!(world.moved(), None);
-    assert_eq!(world.kinds(), [Kind::FailoverBegan, Kind::Fenced, Kind::Chosen, Kind::Opened]);
+    assert_eq!(world.kinds(), [Kind::FailoverBegan(Cause::Stopped), Kind::Fenced, Kind::Chosen, Kind::Opened]);
 }
 
 #[test]
