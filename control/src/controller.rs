@@ -16,6 +16,8 @@ pub mod epoch;
 pub mod record;
 pub mod wire;
 
+pub mod outlook;
+
 pub mod leases;
 
 pub mod tally;

@@ -2,6 +2,7 @@
 
 use super::sight::Sight;
 use super::verdict::Cause;
+use super::witness;
 use crate::controller::record::Phase;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -96,19 +97,20 @@ impl Timeline {
     }
 
     /// A failover begins; `sign` is when the primary was first seen dead.
-    pub fn begin(&mut self, now: Instant, sign: Instant, primary: &str, cause: Cause) {
+    pub fn begin(&mut self, now: Instant, sign: Instant, sight: &Sight, primary: &str, cause: Cause) {
         // One that follows another before that has ended is one move to those who wait.
         let sign = self.under_way.as_ref().map_or(sign, |under_way| under_way.sign);
         self.under_way = Some(Move { sign, vacant: None, fenced: None, named: None });
         let seen_ms = now.saturating_duration_since(sign).as_millis();
-        self.tell(
-            Kind::FailoverBegan(cause),
-            match cause {
-                Cause::Deposed => format!("'{primary}' is primary no more, first seen {seen_ms} ms ago"),
-                _ => format!("'{primary}' is dead ({}), first seen {seen_ms} ms ago", cause.name()),
-            },
-            None,
-        );
+        let mut text = match cause {
+            Cause::Deposed => format!("'{primary}' is primary no more, first seen {seen_ms} ms ago"),
+            _ => format!("'{primary}' is dead ({}), first seen {seen_ms} ms ago", cause.name()),
+        };
+        let gates = witness::say(now, sight, primary);
+        if !gates.is_empty() {
+            text += &format!("; {gates}");
+        }
+        self.tell(Kind::FailoverBegan(cause), text, None);
     }
 
     pub fn handle_phase(&mut self, now: Instant, sight: &Sight) {

@@ -175,12 +175,8 @@ impl Shell {
     fn look(&self, now: Instant, term: &Term, record: Arc<Record>) -> Option<Sight> {
         let look = |leases: &mut crate::controller::leases::Leases| {
             let members = term.scouts.members(|name| leases.left(now, Kind::Tablet, name));
-            let gate = |(name, holder, _): (&str, &crate::controller::leases::Holder, Duration)| GateSight {
-                name: name.to_string(),
-                epoch_seen: holder.presence.epoch_seen,
-                drained: holder.presence.drained,
-            };
-            (members, leases.held(now, Kind::Gate).map(gate).collect::<Vec<_>>())
+            let gates = leases.held(now, Kind::Gate).map(|(name, holder, _)| GateSight::of(name, holder));
+            (members, gates.collect::<Vec<_>>())
         };
         let (members, gates) = self.head.with_leases(now, look).ok()?;
         Some(Sight { record, members, gates })
