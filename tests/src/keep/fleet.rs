@@ -54,7 +54,7 @@ impl Fleet {
         let http = || free().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let controller_http = http()?;
         let text = format!(
-            "[controller]\nstore = \"{}\"\nlease_ms = 2_000\nhttp_listen = \"{controller_http}\"\n{keys}",
+            "[controller]\nstore = \"{}\"\nlease_ms = 5_000\nhttp_listen = \"{controller_http}\"\n{keys}",
             dir.join("store.db").display()
         );
         let config = file(&dir, "controller.toml", &text)?;
@@ -206,7 +206,7 @@ fn tablet(
     let text = format!(
         "[tablet]\nadmin_user = \"{}\"\nadmin_password_file = \"{admin}\"\nreplication_user = \"{}\"\n\
          replication_password_file = \"{replication}\"\ninterval_ms = 100\ntimeout_ms = 1000\nsemi_sync = \"on\"\n\
-         fence_kill = \"on\"\nhttp_listen = \"{http}\"\n",
+         http_listen = \"{http}\"\n",
         APP.0, REPLICATION.0
     );
     let config = file(dir, &format!("tablet-{name}.toml"), &text)?;
