@@ -13,6 +13,7 @@ pub mod controller;
 pub mod cores;
 pub mod file;
 pub mod flags;
+pub mod http;
 pub mod keys;
 mod meaning;
 pub mod mistake;

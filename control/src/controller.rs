@@ -16,13 +16,18 @@ pub mod epoch;
 pub mod record;
 pub mod wire;
 
+pub mod outlook;
+
 pub mod leases;
+
+pub mod tally;
 
 pub mod head;
 pub mod roll;
 
 pub mod failover;
 
+pub mod metrics;
 pub mod service;
 
 pub mod client;
@@ -31,6 +36,7 @@ use crate::config::controller::{ControllerConfig, StoreConfig};
 use crate::grpc::access::Loopback;
 use crate::grpc::server;
 use crate::grpc::tls::{ClientTls, ServerTls};
+use crate::http;
 use crate::store::{Embedded, Etcd, EtcdOptions, Store};
 use head::Head;
 use std::net::SocketAddr;
@@ -67,6 +73,9 @@ async fn serve(config: ControllerConfig) -> Result<(), String> {
     tasks.spawn(head.clone().run());
     let (shell, desk) = failover::Shell::new(head.clone(), config.failover.clone(), ClientTls::load(&config.tls)?);
     tasks.spawn(shell.run());
+    if let Some(listener) = config.http.bind().await? {
+        tasks.spawn(http::serve(listener, metrics::Window::new(head.clone())));
+    }
     let tls = ServerTls::load(&config.tls)?;
     server::warn_about("the controller", address, tls.as_ref());
     let server = server::builder(tls.as_ref(), Loopback::Trusted, limits::CALLS_MAX)?;

@@ -16,6 +16,7 @@ pub mod gather;
 pub mod inquiries;
 pub mod keys;
 pub mod roster;
+pub mod witness;
 
 use crate::config::{Config, address};
 use crate::grpc::access::Loopback;
@@ -41,6 +42,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::transport::server::TcpIncoming;
+use weir_core::board::Board;
 use weir_core::drive::{self, BatchMode, DriveOptions, ListenAddress, OnPanic, Running, Seat, StartError};
 use weir_core::engine::{Engine, EngineOptions};
 use weir_core::snapshot::Snapshot;
@@ -214,13 +216,14 @@ async fn serve(
         tasks.spawn(grpc::serve(server, TcpIncoming::from(listener).with_nodelay(Some(true)), desk.clone()));
     }
     topology.news();
-    let running = start_cores(&config, &topology.snapshot()).map_err(GateError::Start)?;
+    let board = Arc::<Board>::default();
+    let running = start_cores(&config, &topology.snapshot(), &board).map_err(GateError::Start)?;
     addresses.clients = running.addresses().to_vec();
     started(&addresses);
-    if let Some(cluster) = &cluster {
+    if let Some(cluster) = &mut cluster {
         let clients = addresses.clients.first().map(address::show_listen).unwrap_or_default();
         let grpc = addresses.grpc.map(|grpc| grpc.to_string()).unwrap_or_default();
-        cluster.announce(clients, grpc, desk.clone(), &mut tasks);
+        cluster.announce(clients, grpc, desk.clone(), board, &mut tasks);
     }
     let control = Control::new(&config, running, topology, desk, (crew, cluster, inquiries), files, began);
     control.run(Inputs { sights, asks, orders }).await.map_err(GateError::Machine)
@@ -244,17 +247,7 @@ async fn bind(
     is_optional: bool,
 ) -> Result<Option<TcpListener>, GateError> {
     let Some(address) = address else { return Ok(None) };
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if is_optional && error.kind() == std::io::ErrorKind::AddrInUse => {
-            tracing::warn!(
-                event = "admin_port_taken",
-                "{what}: {address} is taken, perhaps by another gate; going without"
-            );
-            Ok(None)
-        }
-        Err(error) => Err(GateError::Admin { what, address, error }),
-    }
+    http::bind(address, what, is_optional).await.map_err(|error| GateError::Admin { what, address, error })
 }
 
 fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {
@@ -305,10 +298,10 @@ async fn first_look(
     }
 }
 
-fn start_cores(config: &Config, snapshot: &Snapshot) -> Result<Running, StartError> {
+fn start_cores(config: &Config, snapshot: &Snapshot, board: &Arc<Board>) -> Result<Running, StartError> {
     let snapshot = Arc::new(snapshot.clone());
     let tag = u16::from(random(b"tag")[0]);
-    let board = Arc::<weir_core::board::Board>::default();
+    let board = board.clone();
     let make = move |seat: Seat| {
         let options = EngineOptions {
             board: board.clone(),

@@ -1,9 +1,11 @@
-//! The gate over HTTP/1: `/metrics`, `/healthz`, `/readyz`, `/status`. Read-only, without authentication: bind it where
-//! only operators are.
+//! A process over HTTP/1: `/metrics`, `/healthz`, `/readyz`, and of a gate `/status`. Read-only, without authentication: bind
+//! it where only operators are.
+//!
+//! Gate, tablet and controller are each a [`Shown`]; all else is the same for them.
 
+pub mod exposition;
 pub mod metrics;
 
-use crate::gate::desk::Desk;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -12,25 +14,58 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+/// What a process shows.
+pub trait Shown: Clone + Send + Sync + 'static {
+    /// Err: why it is not ready, as a sentence for operators.
+    fn check_ready(&self) -> Result<(), String>;
+
+    /// None: the process is ending.
+    fn metrics(&self) -> impl Future<Output = Option<String>> + Send;
+
+    /// JSON. None: the process is ending.
+    fn status(&self) -> impl Future<Output = Option<String>> + Send {
+        std::future::ready(None)
+    }
+
+    /// It has a page for its status.
+    const HAS_STATUS: bool = false;
+}
+
+/// None: nobody asked for the address, and another process has it.
+pub async fn bind(address: SocketAddr, what: &str, is_optional: bool) -> std::io::Result<Option<TcpListener>> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if is_optional && error.kind() == std::io::ErrorKind::AddrInUse => {
+            tracing::warn!(
+                event = "admin_port_taken",
+                "{what}: {address} is taken, perhaps by another one of our kind; going without"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Serves until its task is dropped.
-pub async fn serve(listener: TcpListener, desk: Desk) {
+pub async fn serve(listener: TcpListener, shown: impl Shown) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(seat) = seats.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let desk = desk.clone();
+                let shown = shown.clone();
                 tokio::spawn(async move {
-                    talk(stream, desk).await;
+                    talk(stream, shown).await;
                     drop(seat);
                 });
             }
-            // Out of descriptors, say: the gate's clients come first.
+            // Out of descriptors, say: the process's own work comes first.
             Err(error) => {
                 tracing::warn!(event = "admin_accept_failed", %error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -39,10 +74,10 @@ pub async fn serve(listener: TcpListener, desk: Desk) {
     }
 }
 
-async fn talk(stream: TcpStream, desk: Desk) {
+async fn talk(stream: TcpStream, shown: impl Shown) {
     let service = service_fn(move |request| {
-        let desk = desk.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &desk).await) }
+        let shown = shown.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &shown).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
@@ -51,37 +86,33 @@ async fn talk(stream: TcpStream, desk: Desk) {
     }
 }
 
-async fn answer(request: &Request<Incoming>, desk: &Desk) -> Response<Full<Bytes>> {
+async fn answer<S: Shown>(request: &Request<Incoming>, shown: &S) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
+    let page = |text: Option<String>, kind| match text {
+        Some(text) => with_type(text, kind),
+        None => plain(StatusCode::SERVICE_UNAVAILABLE, "the process is ending\n"),
+    };
     match request.uri().path() {
         "/healthz" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" => match desk.is_ready() {
-            true => plain(StatusCode::OK, "ready\n"),
-            false => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready: no usable backend, or draining\n"),
+        "/readyz" => match shown.check_ready() {
+            Ok(()) => plain(StatusCode::OK, "ready\n"),
+            Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
         },
-        "/metrics" => match desk.picture().await {
-            Some(picture) => with_type(metrics::render(&picture), "text/plain; version=0.0.4; charset=utf-8"),
-            None => ending(),
-        },
-        "/status" => match desk.picture().await.map(|picture| serde_json::to_string_pretty(&picture.status())) {
-            Some(Ok(text)) => with_type(text + "\n", "application/json"),
-            Some(Err(_)) | None => ending(),
-        },
-        "/" => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n/status\n"),
-        _ => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /status\n"),
+        "/metrics" => page(shown.metrics().await, exposition::CONTENT_TYPE),
+        "/status" if S::HAS_STATUS => page(shown.status().await, "application/json"),
+        "/" if S::HAS_STATUS => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n/status\n"),
+        "/" => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n"),
+        _ if S::HAS_STATUS => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /status\n"),
+        _ => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"),
     }
 }
 
-fn ending() -> Response<Full<Bytes>> {
-    plain(StatusCode::SERVICE_UNAVAILABLE, "the gate is ending\n")
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = with_type(text.to_string(), "text/plain; charset=utf-8");
+fn plain(status: StatusCode, text: impl Into<String>) -> Response<Full<Bytes>> {
+    let mut response = with_type(text.into(), "text/plain; charset=utf-8");
     *response.status_mut() = status;
     response
 }

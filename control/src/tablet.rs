@@ -17,11 +17,14 @@ pub mod hub;
 pub mod registrar;
 pub mod wire;
 
+pub mod tally;
+
 pub mod hands;
 pub mod steward;
 
 pub mod admin;
 pub mod find;
+pub mod metrics;
 pub mod service;
 
 pub mod follower;
@@ -34,6 +37,7 @@ use crate::controller::record::Record;
 use crate::grpc::access::Loopback;
 use crate::grpc::server::{self, Guarded};
 use crate::grpc::tls::ServerTls;
+use crate::http;
 use crate::monitor::{Sight, Watcher, lookup};
 use admin::Admin;
 use hands::fence::LastResort;
@@ -47,6 +51,7 @@ use std::sync::mpsc as thread_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use steward::{Setup, Steward};
+use tally::Tally;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -152,8 +157,12 @@ async fn serve(
     let (sender, mut sights) = mpsc::channel(SIGHTS_MAX);
     let watcher = watcher(&config, sender);
     let guide = guide.or_else(|| registrar.as_ref().map(Registrar::guide));
-    if let Some(steward) = guide.and_then(|guide| steward(&config, &hub, &watcher, guide)) {
+    let (tally, lease) = (Arc::default(), guide.as_ref().map(|guide| guide.lease.clone()));
+    if let Some(steward) = guide.and_then(|guide| steward(&config, &hub, &watcher, guide, &tally)) {
         tasks.spawn(steward.run());
+    }
+    if let Some(listener) = config.http.bind().await? {
+        tasks.spawn(http::serve(listener, metrics::Window { hub: hub.clone(), tally, lease, began: Instant::now() }));
     }
     tasks.spawn(watcher.run());
     tasks.spawn(permissions.clone().watch());
@@ -214,7 +223,7 @@ fn accounts(config: &TabletConfig, admin: &Admin) -> lookup::Accounts {
 }
 
 /// None: nobody manages the server.
-fn steward(config: &TabletConfig, hub: &Hub, watcher: &Watcher, guide: Guide) -> Option<Steward> {
+fn steward(config: &TabletConfig, hub: &Hub, watcher: &Watcher, guide: Guide, tally: &Arc<Tally>) -> Option<Steward> {
     let StewardConfig { manage, semi_sync, fence_kill, .. } = config.steward;
     let is_on = match manage {
         Manage::On => true,
@@ -233,7 +242,7 @@ fn steward(config: &TabletConfig, hub: &Hub, watcher: &Watcher, guide: Guide) ->
     let replication = Some(account).filter(|account| !account.user.is_empty());
     Some(Steward::new(Setup {
         name: config.name.clone(),
-        hands: Hands::new(&config.server, admin, &config.user, replication),
+        hands: Hands::new(&config.server, admin, &config.user, replication, tally),
         record: guide.record,
         lease: guide.lease,
         hub: hub.clone(),

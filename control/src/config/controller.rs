@@ -3,6 +3,7 @@
 //! Invariant: as for the gate: a [`ControllerConfig`] is right, flags are stronger than the environment, the environment is
 //! stronger than the file, and every mistake is reported with its place. All keys stand in one section, `[controller]`.
 
+use super::http::HttpConfig;
 use super::mistake::{Given, Mistakes, Place};
 use super::section::{Keys, Section, Typed};
 use super::{LogConfig, LogFormat, address};
@@ -27,6 +28,8 @@ pub struct ControllerConfig {
     pub lease_ms: u32,
     pub failover: failover::Settings,
     pub tls: TlsFiles,
+    /// Metrics and health.
+    pub http: HttpConfig,
     pub log: LogConfig,
 }
 
@@ -82,6 +85,9 @@ pub struct ControllerFlags {
     /// How long a primary must be seen dead before another follows it. [default: 500]
     #[arg(long, value_name = "MS")]
     pub failover_detect_ms: Option<String>,
+    /// Metrics and health over HTTP; "off" for none. [default: 127.0.0.1:7505]
+    #[arg(long, value_name = "ADDR")]
+    pub http_listen: Option<String>,
     /// The certificate's file (PEM, with its chain).
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -141,6 +147,11 @@ const KEYS: &Keys = &[
     ),
     ("failovers_per_minute", "3", "Further ones wait: servers that take turns in dying are no failover's case."),
     ("failover_catch_up_ms", "10000", "Of a switchover: how long the next primary may take to get everything."),
+    (
+        "http_listen",
+        "\"127.0.0.1:7505\"",
+        "Metrics and health over HTTP (/metrics, /healthz, /readyz); \"off\" for none.",
+    ),
     ("tls_cert", "\"\"", "The certificate's file (PEM, with its chain). Needs tls_key."),
     ("tls_key", "\"\"", "The file of its private key (PEM)."),
     ("tls_ca", "\"\"", "The authority whose certificates may change things (PEM). Without one only the loopback may."),
@@ -186,6 +197,7 @@ fn overlay(flags: &ControllerFlags, typed: &mut Typed) {
         ("lease_ms", "--lease-ms", flags.lease_ms.clone()),
         ("failover", "--failover", flags.failover.clone()),
         ("failover_detect_ms", "--failover-detect-ms", flags.failover_detect_ms.clone()),
+        ("http_listen", "--http-listen", flags.http_listen.clone()),
         ("tls_cert", "--tls-cert", path(&flags.tls_cert)),
         ("tls_key", "--tls-key", path(&flags.tls_key)),
         ("tls_ca", "--tls-ca", path(&flags.tls_ca)),
@@ -208,6 +220,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<ControllerConfig, Mist
         lease_ms: 5_000,
         failover: failover::Settings::default(),
         tls: TlsFiles::default(),
+        http: HttpConfig::OFF,
         log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
     };
     let text = |name: &str| typed.get(name).filter(|given| !given.value.is_empty());
@@ -241,6 +254,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<ControllerConfig, Mist
         }
     }
     judge_failover(&text, &mut config.failover, &mut mistakes);
+    config.http = HttpConfig::judge(text("http_listen"), HTTP_PORT, &mut mistakes);
     config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     super::tablet::judge_log(&text, &mut config.log, &mut mistakes);
     match mistakes.is_empty() {
@@ -356,6 +370,7 @@ pub fn print(config: &ControllerConfig) -> String {
                 let time = settings.times().into_iter().find(|(known, _)| *known == name);
                 time.map_or(String::new(), |(_, time)| time.as_millis().to_string())
             }
+            "http_listen" => config.http.print(),
             "tls_cert" => file(&config.tls.cert),
             "tls_key" => file(&config.tls.key),
             "tls_ca" => file(&config.tls.ca),
@@ -405,6 +420,9 @@ const TIME_MS_MAX: u64 = 600_000;
 
 /// gRPC of a controller; a gate's own is 7307, a tablet's 7406.
 pub const LISTEN_PORT: u16 = 7506;
+
+/// Metrics and health of a controller; a gate's are at 7306, a tablet's at 7405.
+const HTTP_PORT: u16 = 7505;
 
 #[cfg(test)]
 mod tests {

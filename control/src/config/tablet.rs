@@ -4,6 +4,7 @@
 //! stronger than the file, and every mistake is reported with its place. All keys stand in one section, `[tablet]`.
 
 use super::controller::{Side, judge_tls};
+use super::http::HttpConfig;
 use super::mistake::{Given, Mistakes, Place, suggestion};
 use super::section::{Section, Typed};
 pub use super::steward::{Manage, SemiSyncWish, StewardConfig};
@@ -39,6 +40,8 @@ pub struct TabletConfig {
     pub membership: Option<MembershipConfig>,
     /// For gRPC: as a server, and with an authority towards controllers too.
     pub tls: TlsFiles,
+    /// Metrics and health.
+    pub http: HttpConfig,
     pub log: LogConfig,
 }
 
@@ -100,6 +103,9 @@ pub struct TabletFlags {
     /// Its share of reads, for a new member; later 'weir ctl set' says it. [default: 100]
     #[arg(long, value_name = "N")]
     pub weight: Option<String>,
+    /// Metrics and health over HTTP; "off" for none. [default: 127.0.0.1:7405]
+    #[arg(long, value_name = "ADDR")]
+    pub http_listen: Option<String>,
     /// The certificate's file for gRPC (PEM, with its chain).
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -124,7 +130,7 @@ pub struct TabletFlags {
 }
 
 /// Name, default and meaning of each key.
-const KEYS: [(&str, &str, &str); 27] = [
+const KEYS: [(&str, &str, &str); 28] = [
     ("server", "\"127.0.0.1:3306\"", "The MySQL server: \"host:port\" or \"unix:/path\"."),
     ("listen", "\"127.0.0.1:7406\"", "Where gates and controllers ask, over gRPC."),
     ("advertise", "\"\"", "Where gates reach the server; by default server if that is TCP, else its report_host."),
@@ -155,6 +161,11 @@ const KEYS: [(&str, &str, &str); 27] = [
     ),
     ("zone", "\"\"", "Its zone, for a new member; later 'weir ctl set' says it."),
     ("weight", "100", "Its share of reads, for a new member; later 'weir ctl set' says it."),
+    (
+        "http_listen",
+        "\"127.0.0.1:7405\"",
+        "Metrics and health over HTTP (/metrics, /healthz, /readyz); \"off\" for none.",
+    ),
     ("tls_cert", "\"\"", "The certificate's file for gRPC (PEM, with its chain). Needs tls_key."),
     ("tls_key", "\"\"", "The file of its private key (PEM)."),
     (
@@ -197,6 +208,7 @@ impl TabletConfig {
             steward: StewardConfig::default(),
             membership: None,
             tls: TlsFiles::default(),
+            http: HttpConfig::OFF,
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
         }
     }
@@ -236,6 +248,7 @@ fn overlay(flags: &TabletFlags, typed: &mut Typed) {
         ("advertise_grpc", "--advertise-grpc", flags.advertise_grpc.clone()),
         ("zone", "--zone", flags.zone.clone()),
         ("weight", "--weight", flags.weight.clone()),
+        ("http_listen", "--http-listen", flags.http_listen.clone()),
         ("tls_cert", "--tls-cert", path(&flags.tls_cert)),
         ("tls_key", "--tls-key", path(&flags.tls_key)),
         ("tls_ca", "--tls-ca", path(&flags.tls_ca)),
@@ -309,6 +322,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     }
     config.steward = steward::judge(&text, &mut mistakes);
     judge_membership(&text, &mut config, &mut mistakes);
+    config.http = HttpConfig::judge(text("http_listen"), HTTP_PORT, &mut mistakes);
     config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     judge_log(&text, &mut config.log, &mut mistakes);
     match mistakes.is_empty() {
@@ -417,6 +431,7 @@ pub fn print(config: &TabletConfig) -> String {
             "advertise_grpc" => quoted(&member.and_then(|member| member.advertise_grpc.clone()).unwrap_or_default()),
             "zone" => quoted(member.map(|member| member.zone.as_str()).unwrap_or_default()),
             "weight" => member.map_or(WEIGHT, |member| member.weight).to_string(),
+            "http_listen" => config.http.print(),
             "tls_cert" => file(&config.tls.cert),
             "tls_key" => file(&config.tls.key),
             "tls_ca" => file(&config.tls.ca),
@@ -432,6 +447,9 @@ pub fn print(config: &TabletConfig) -> String {
 
 /// gRPC of a tablet; a gate's own is 7307.
 const LISTEN_PORT: u16 = 7406;
+
+/// Metrics and health of a tablet; a gate's are at 7306, a controller's at 7505.
+const HTTP_PORT: u16 = 7405;
 
 /// Of a new member, as of a gate's backend.
 const WEIGHT: u32 = 100;

@@ -21,6 +21,7 @@ pub mod sight;
 pub mod choice;
 pub mod order;
 pub mod verdict;
+pub mod witness;
 
 pub mod group;
 

@@ -12,6 +12,7 @@ use super::epoch::{Admission, Epoch, Guard};
 use super::leases::Leases;
 use super::limits;
 use super::record::Record;
+use super::tally::Tally;
 use super::wire;
 use crate::store::{Leadership, Peer, Revision, Store, StoreError, Stored, Swap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,7 @@ pub struct Head {
     /// Held by whoever changes the record.
     turn: tokio::sync::Mutex<()>,
     view: watch::Sender<View>,
+    tally: Tally,
 }
 
 /// What anybody may see.
@@ -76,11 +78,16 @@ impl Head {
             state: Mutex::new(state),
             turn: tokio::sync::Mutex::new(()),
             view: watch::channel(View::default()).0,
+            tally: Tally::default(),
         })
     }
 
     pub fn view(&self) -> watch::Receiver<View> {
         self.view.subscribe()
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     pub fn record(&self) -> Option<Arc<Record>> {
@@ -122,6 +129,11 @@ impl Head {
         };
         if !is_same_term && state.leadership != next {
             tell(&next);
+            match &next {
+                Leadership::Ours { .. } => self.tally.elected(),
+                Leadership::Cut(_) => self.tally.store_failed(),
+                Leadership::Theirs(_) => {}
+            }
             // What was known of the store may be old by now.
             (state.revision, state.leases) = (None, None);
         }
@@ -192,7 +204,7 @@ impl Head {
 
     /// Asks the store. Some: the record and its revision.
     async fn reload(&self) -> Result<Option<(Arc<Record>, Revision)>, Refusal> {
-        let Some(stored) = self.store.load().await.map_err(Refusal::Store)? else { return Ok(None) };
+        let Some(stored) = self.store.load().await.map_err(|error| self.failed(error))? else { return Ok(None) };
         self.admit(&stored).map(|record| Some((record, stored.revision))).map_err(Refusal::NotNow)
     }
 
@@ -281,8 +293,9 @@ impl Head {
                 self.state().revision = None;
                 Err(Refusal::NotLeader(None))
             }
-            Err(StoreError::Failed(why)) => Err(Refusal::Store(StoreError::Failed(why))),
+            Err(error @ StoreError::Failed(_)) => Err(self.failed(error)),
             Err(StoreError::Unknown(why)) => {
+                self.tally.store_failed();
                 self.state().revision = None;
                 self.settle(revision, &bytes, why).await
             }
@@ -318,6 +331,11 @@ impl Head {
         let since = self.check_leader(now)?;
         // The book of an earlier leadership of ours knows nothing of what others gave since.
         self.state().leases.as_mut().filter(|leases| leases.since() == since).map(work).ok_or(Refusal::Starting)
+    }
+
+    fn failed(&self, error: StoreError) -> Refusal {
+        self.tally.store_failed();
+        Refusal::Store(error)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,6 +8,7 @@
 //! Time is an argument.
 
 use super::limits;
+use super::outlook::Outlook;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ pub struct Presence {
     pub version: String,
     /// Of a gate: the highest epoch of a handover for which nothing is open on the primary.
     pub drained: u64,
+    /// Of a gate: what it sees of the primary by itself.
+    pub primary: Option<Outlook>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct Holder {
     pub address: String,
     pub grpc: String,
     pub presence: Presence,
+    /// When that was told.
+    pub told: Instant,
     id: u64,
     until: Instant,
 }
@@ -101,7 +106,8 @@ impl Leases {
         }
         self.last_id = self.last_id.wrapping_add(1).max(1);
         let until = now + self.with_grace();
-        let holder = Holder { address: address.to_string(), grpc: grpc.to_string(), presence, id: self.last_id, until };
+        let (address, grpc, id) = (address.to_string(), grpc.to_string(), self.last_id);
+        let holder = Holder { address, grpc, presence, told: now, id, until };
         let before = self.holders.insert(key, holder);
         Ok(Given { id: self.last_id, before })
     }
@@ -134,7 +140,7 @@ impl Leases {
         let until = now + self.with_grace();
         match self.holders.get_mut(&(kind, name.to_string())) {
             Some(holder) if holder.id == id => {
-                (holder.until, holder.presence) = (until, presence);
+                (holder.until, holder.presence, holder.told) = (until, presence, now);
                 Ok(())
             }
             Some(_) | None => Err(LeaseError::Unknown),

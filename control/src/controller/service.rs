@@ -63,7 +63,7 @@ impl Controller for Service {
             zone: request.zone,
             tags: request.tags,
             weight: request.weight,
-            presence: presence(request.presence),
+            presence: wire::presence_from_proto(request.presence),
         };
         let (head, former_id) = (self.head.clone(), request.lease_id);
         let (lease_id, record) = alone(async move { roll::register(&head, &registration, former_id).await }).await?;
@@ -73,7 +73,7 @@ impl Controller for Service {
 
     async fn renew(&self, request: Request<proto::RenewRequest>) -> Answer<proto::RenewReply> {
         let request = request.into_inner();
-        let (kind, presence) = (kind(request.kind())?, presence(request.presence));
+        let (kind, presence) = (kind(request.kind())?, wire::presence_from_proto(request.presence));
         let seen = Epoch::new(presence.epoch_seen);
         let head = self.head.clone();
         let work = async move { roll::renew(&head, kind, &request.name, request.lease_id, presence).await };
@@ -210,7 +210,7 @@ async fn send_steps(
 impl Service {
     fn registered(&self, kind: Kind) -> Result<(Arc<Record>, Vec<proto::Registered>), Status> {
         let now = Instant::now();
-        let list = |leases: &mut super::leases::Leases| leases.all(now, kind).map(registered).collect();
+        let list = |leases: &mut super::leases::Leases| leases.all(now, kind).map(|one| registered(now, one)).collect();
         let list = self.head.with_leases(now, list).map_err(status)?;
         Ok((self.head.record().ok_or_else(|| status(Refusal::Starting))?, list))
     }
@@ -281,21 +281,15 @@ fn kind(kind: proto::ClientKind) -> Result<Kind, Status> {
     }
 }
 
-fn presence(presence: Option<proto::Presence>) -> Presence {
-    let proto::Presence { role, serving, why, epoch_seen, server_uuid, version, drained } =
-        presence.unwrap_or_default();
-    Presence { role, is_serving: serving, why, epoch_seen, server_uuid, version, drained }
-}
-
-fn registered((name, holder, left): (&str, &Holder, Duration)) -> proto::Registered {
-    let Presence { role, is_serving: serving, why, epoch_seen, server_uuid, version, drained } =
-        holder.presence.clone();
+fn registered(now: Instant, (name, holder, left): (&str, &Holder, Duration)) -> proto::Registered {
+    let age = u32::try_from(now.saturating_duration_since(holder.told).as_millis()).unwrap_or(u32::MAX);
+    let primary = holder.presence.primary.as_ref().map(|outlook| outlook.aged(age));
     proto::Registered {
         name: name.to_string(),
         address: holder.address.clone(),
         grpc: holder.grpc.clone(),
         lease_left_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
-        presence: Some(proto::Presence { role, serving, why, epoch_seen, server_uuid, version, drained }),
+        presence: Some(wire::presence_to_proto(&Presence { primary, ..holder.presence.clone() })),
     }
 }
 

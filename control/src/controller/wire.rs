@@ -1,7 +1,9 @@
 //! The record as protobuf: for the wire and for the stores. Protobuf types stop here and in `service`, `client`.
 
 use super::epoch::Epoch;
+use super::leases::Presence;
 use super::limits;
+use super::outlook::{Outlook, Reach};
 use super::record::{Member, MemberState, Phase, Record, Wanted};
 use crate::grpc::proto;
 use prost::Message;
@@ -119,6 +121,40 @@ fn member_from_proto(member: proto::Member) -> Result<Member, String> {
     };
     let proto::Member { server_uuid, address, tablet, zone, weight, tags, note, .. } = member;
     Ok(Member { server_uuid, address, tablet, zone, weight, tags, wanted, state, note })
+}
+
+pub fn presence_to_proto(presence: &Presence) -> proto::Presence {
+    let Presence { role, is_serving: serving, why, epoch_seen, server_uuid, version, drained, primary } =
+        presence.clone();
+    let primary = primary.map(|Outlook { primary, reach, since_ms, answered_ms }| proto::PrimaryOutlook {
+        primary,
+        reach: match reach {
+            Reach::Answers => proto::PrimaryReach::Answers,
+            Reach::Refuses => proto::PrimaryReach::Refuses,
+            Reach::Silent => proto::PrimaryReach::Silent,
+        } as i32,
+        since_ms,
+        answered_ms,
+    });
+    proto::Presence { role, serving, why, epoch_seen, server_uuid, version, drained, primary }
+}
+
+/// What is not understood of an outlook is not there: it never decides by its absence.
+pub fn presence_from_proto(presence: Option<proto::Presence>) -> Presence {
+    let proto::Presence { role, serving: is_serving, why, epoch_seen, server_uuid, version, drained, primary } =
+        presence.unwrap_or_default();
+    let outlook = |seen: proto::PrimaryOutlook| {
+        let reach = match seen.reach() {
+            proto::PrimaryReach::Answers => Reach::Answers,
+            proto::PrimaryReach::Refuses => Reach::Refuses,
+            proto::PrimaryReach::Silent => Reach::Silent,
+            proto::PrimaryReach::Unspecified => return None,
+        };
+        let proto::PrimaryOutlook { primary, since_ms, answered_ms, .. } = seen;
+        Some(Outlook { primary, reach, since_ms, answered_ms })
+    };
+    let primary = primary.and_then(outlook);
+    Presence { role, is_serving, why, epoch_seen, server_uuid, version, drained, primary }
 }
 
 #[cfg(test)]

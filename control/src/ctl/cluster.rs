@@ -5,6 +5,8 @@
 
 use super::{Table, duration};
 use crate::controller::client::{Client, Controllers, Repeat};
+use crate::controller::leases::Presence;
+use crate::controller::outlook::{Outlook, Reach};
 use crate::controller::record::{Member, MemberState, Record, Wanted};
 use crate::controller::{limits, wire};
 use crate::grpc::proto;
@@ -74,6 +76,16 @@ pub struct RegisteredView {
     epoch_seen: u64,
     server_uuid: String,
     version: String,
+    /// What a gate sees of the primary by itself.
+    outlook: Option<OutlookView>,
+}
+
+#[derive(Serialize)]
+struct OutlookView {
+    primary: String,
+    reach: &'static str,
+    since_ms: u32,
+    answered_ms: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -293,9 +305,42 @@ impl MemberView {
 impl RegisteredView {
     fn of(registered: proto::Registered) -> RegisteredView {
         let proto::Registered { name, address, grpc, lease_left_ms, presence } = registered;
-        let proto::Presence { role, serving, why, epoch_seen, server_uuid, version, .. } = presence.unwrap_or_default();
-        RegisteredView { name, address, grpc, lease_left_ms, role, serving, why, epoch_seen, server_uuid, version }
+        let Presence { role, is_serving: serving, why, epoch_seen, server_uuid, version, primary, .. } =
+            wire::presence_from_proto(presence);
+        let outlook = primary.map(|Outlook { primary, reach, since_ms, answered_ms }| OutlookView {
+            primary,
+            reach: reach.name(),
+            since_ms,
+            answered_ms,
+        });
+        RegisteredView {
+            name,
+            address,
+            grpc,
+            lease_left_ms,
+            role,
+            serving,
+            why,
+            epoch_seen,
+            server_uuid,
+            version,
+            outlook,
+        }
     }
+}
+
+impl OutlookView {
+    fn show(&self) -> String {
+        let OutlookView { primary, reach, since_ms, answered_ms } = self;
+        match answered_ms.filter(|_| *reach == Reach::Answers.name()) {
+            Some(ms) => format!("{primary} {reach}, {} ago", age(ms)),
+            None => format!("{primary} {reach} for {}", age(*since_ms)),
+        }
+    }
+}
+
+fn age(ms: u32) -> String {
+    if ms < 1_000 { format!("{ms} ms") } else { duration(u64::from(ms)) }
 }
 
 /// What is left of one.
@@ -308,11 +353,14 @@ pub(super) fn lease(left_ms: u32) -> String {
 }
 
 pub fn gates_table(all: &[RegisteredView]) -> String {
-    let mut table = Table::new(&["GATE", "ADDRESS", "GRPC", "LEASE", "ROLE", "SERVING", "EPOCH", "VERSION", "WHY"]);
+    let mut table =
+        Table::new(&["GATE", "ADDRESS", "GRPC", "LEASE", "ROLE", "SERVING", "EPOCH", "PRIMARY", "VERSION", "WHY"]);
     for one in all {
         let lease = lease(one.lease_left_ms);
         let (serving, epoch) = (if one.serving { "yes" } else { "no" }, one.epoch_seen.to_string());
-        table.add([&one.name, &one.address, &one.grpc, &lease, &one.role, serving, &epoch, &one.version, &one.why]);
+        let primary = one.outlook.as_ref().map_or("-".to_string(), OutlookView::show);
+        let RegisteredView { name, address, grpc, role, version, why, .. } = one;
+        table.add([name, address, grpc, &lease, role, serving, &epoch, &primary, version, why]);
     }
     table.print()
 }
@@ -337,6 +385,21 @@ mod tests {
     use super::*;
     use crate::controller::record::Phase;
     use crate::controller::record::tests::record;
+
+    #[test]
+    fn gates_show_what_they_see() {
+        let seen = |reach: Reach, answered_ms| {
+            let primary = Some(Outlook { primary: "a".to_string(), reach, since_ms: 4_000, answered_ms });
+            let presence = Some(wire::presence_to_proto(&Presence { primary, ..Presence::default() }));
+            RegisteredView::of(proto::Registered { name: "g".to_string(), presence, ..proto::Registered::default() })
+        };
+        let all = [seen(Reach::Answers, Some(250)), seen(Reach::Silent, Some(4_100))];
+        let text = gates_table(&all);
+        assert!(text.contains("a answers, 250 ms ago") && text.contains("a silent for 4"), "{text}");
+        assert!(json(&all[1]).unwrap().contains("\"reach\": \"silent\""));
+        let blind = RegisteredView::of(proto::Registered::default());
+        assert!(json(&blind).unwrap().contains("\"outlook\": null"));
+    }
 
     #[test]
     fn tables_and_edits() {

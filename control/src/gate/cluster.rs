@@ -7,9 +7,11 @@
 use super::crew::Crew;
 use super::desk::Desk;
 use super::roster::{Roster, Step};
+use super::witness::Witness;
 use crate::config::{Config, ControllersConfig};
 use crate::controller::client::{Controllers, Lease, Told, follow, register};
 use crate::controller::leases::{Kind, Presence};
+use crate::controller::outlook::{Outlook, Reach};
 use crate::controller::record::{Phase, Record};
 use crate::controller::roll::Registration;
 use crate::grpc::tls::ClientTls;
@@ -20,6 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use weir_core::board::Board;
 use weir_net::gtid::GtidSet;
 
 pub struct Cluster {
@@ -34,6 +38,8 @@ pub struct Cluster {
     drained: watch::Sender<u64>,
     /// By core: the same.
     drained_by: Vec<u64>,
+    /// What we see of the primary by ourselves; None: clients are not served yet.
+    witness: Option<Witness>,
 }
 
 impl Cluster {
@@ -54,6 +60,7 @@ impl Cluster {
             lease: watch::channel(Lease::default()).0,
             drained: watch::channel(0).0,
             drained_by: Vec::new(),
+            witness: None,
         }))
     }
 
@@ -83,6 +90,9 @@ impl Cluster {
                 Step::Pass { why } => tracing::warn!(event = "backend_passed_over", "{why}"),
             }
         }
+        if let Some(witness) = &self.witness {
+            witness.handle_primary(record.primary());
+        }
         if record.phase == Phase::Forming {
             // Nobody has decided yet: the servers' own evidence does.
             return;
@@ -106,13 +116,23 @@ impl Cluster {
         self.drained.send_if_modified(|drained| std::mem::replace(drained, all) != all);
     }
 
+    /// A core was refused by this backend, or could not open a connection.
+    pub fn handle_suspect(&self, backend: &str, reach: Reach) {
+        if let Some(witness) = &self.witness {
+            witness.handle_suspect(Instant::now(), backend, reach);
+        }
+    }
+
     /// For operators: what was told last, and why no more comes.
     pub fn picture(&self) -> ClusterPicture {
         ClusterPicture { record: self.told.record(), why: self.lease.borrow().why.clone() }
     }
 
     /// Tells the controllers of this gate.
-    pub fn announce(&self, clients: String, grpc: String, desk: Desk, tasks: &mut JoinSet<()>) {
+    pub fn announce(&mut self, clients: String, grpc: String, desk: Desk, board: Arc<Board>, tasks: &mut JoinSet<()>) {
+        let witness = Witness::new(board);
+        witness.handle_primary(self.told.record().as_ref().and_then(|record| record.primary()));
+        self.witness = Some(witness.clone());
         let registration = Registration {
             kind: Kind::Gate,
             name: clients.clone(),
@@ -131,24 +151,33 @@ impl Cluster {
         let (sender, receiver) = watch::channel(registration);
         let controllers = Controllers::new(&self.controllers.addresses, self.tls.clone());
         tasks.spawn(register(controllers, receiver, self.told.clone(), self.lease.clone()));
-        let mut drained = self.drained.subscribe();
+        let (mut drained, mut changes) = (self.drained.subscribe(), witness.changes());
         tasks.spawn(async move {
             loop {
+                changes.mark_unchanged();
                 let (is_ready, epoch) = (desk.is_ready(), *drained.borrow_and_update());
+                let outlook = witness.outlook(Instant::now());
                 sender.send_if_modified(|registration| {
                     let presence = &mut registration.presence;
-                    let is_news = presence.is_serving != is_ready || presence.drained != epoch;
-                    (presence.is_serving, presence.drained) = (is_ready, epoch);
+                    let reach = |outlook: &Option<Outlook>| {
+                        outlook.as_ref().map(|outlook| (outlook.primary.clone(), outlook.reach))
+                    };
+                    let is_news = presence.is_serving != is_ready
+                        || presence.drained != epoch
+                        || reach(&presence.primary) != reach(&outlook);
+                    // Ages grow, and go with the next renewal.
+                    (presence.is_serving, presence.drained, presence.primary) = (is_ready, epoch, outlook);
                     is_news
                 });
                 tokio::select! {
                     () = tokio::time::sleep(PRESENCE_PAUSE) => {}
                     changed = drained.changed() => if changed.is_err() { return },
+                    changed = changes.changed() => if changed.is_err() { return },
                 }
             }
         });
     }
 }
 
-/// Between two looks at whether the gate serves, for the operators' list.
-const PRESENCE_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at whether the gate serves, and whether the primary answers.
+const PRESENCE_PAUSE: Duration = Duration::from_millis(200);

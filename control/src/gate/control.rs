@@ -10,6 +10,7 @@ use super::files::Files;
 use super::gather::{Gather, Gathered};
 use super::inquiries::Inquiries;
 use crate::config::{BackendConfig, Config, address};
+use crate::controller::outlook::Reach;
 use crate::monitor::discover::Replica;
 use crate::monitor::{Sight, Topology};
 use crate::status::Picture;
@@ -187,6 +188,12 @@ impl Control {
                 ControlMail::Suspect { backend, why } => {
                     tracing::debug!(event = "backend_suspected", core, backend = backend.0, why);
                     self.crew.nudge(usize::from(backend.0));
+                    if let (Some(cluster), Some(view)) =
+                        (&self.cluster, self.topology.views().get(usize::from(backend.0)))
+                    {
+                        let is_there = why.starts_with("it refused") || why.ends_with("no more connections");
+                        cluster.handle_suspect(&view.name, if is_there { Reach::Refuses } else { Reach::Silent });
+                    }
                 }
                 ControlMail::SetGlobal { token, user, values } => self.set_global(core, token, &user, &values),
                 ControlMail::Lost(lost) => self.inquiries.handle_lost(core, lost, &self.topology),

@@ -1,5 +1,6 @@
 //! The desk: where HTTP and gRPC ask for a picture of the gate. They know nothing else of the control thread.
 
+use crate::http::{Shown, metrics};
 use crate::status::Picture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,26 @@ impl Desk {
 
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
+    }
+}
+
+impl Shown for Desk {
+    const HAS_STATUS: bool = true;
+
+    fn check_ready(&self) -> Result<(), String> {
+        match self.is_ready() {
+            true => Ok(()),
+            false => Err("no usable backend, or draining".to_string()),
+        }
+    }
+
+    async fn metrics(&self) -> Option<String> {
+        self.picture().await.map(|picture| metrics::render(&picture))
+    }
+
+    async fn status(&self) -> Option<String> {
+        let status = self.picture().await?.status();
+        serde_json::to_string_pretty(&status).ok().map(|text| text + "\n")
     }
 }
 

@@ -1,11 +1,11 @@
-//! Metrics as Prometheus reads them: text exposition format 0.0.4.
+//! A gate's metrics.
 //!
 //! Per core: every counter of the engine, as `weir_…_total` or, where its documentation says gauge, `weir_…`. Per core and
 //! backend: the pools. Per backend: what the monitor knows. Histograms are summaries in seconds, per core.
 
+use super::exposition::{head, line, put_process};
 use crate::monitor::topology::role_name;
 use crate::status::{LATENCIES, Picture, sum_ns};
-use std::fmt::Write;
 use weir_core::snapshot::Health;
 use weir_core::stats::{Counters, PoolReport};
 
@@ -21,12 +21,8 @@ pub fn render(picture: &Picture) -> String {
 }
 
 fn put_gate(out: &mut String, picture: &Picture) {
-    head(out, "weir_info", "gauge", "What runs here; always 1.");
-    line(out, "weir_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    head(out, "weir_uptime_seconds", "gauge", "Since the gate's start.");
-    line(out, "weir_uptime_seconds", &[], format_args!("{:.3}", picture.uptime_ms as f64 / 1e3));
+    put_process(out, picture.uptime_ms, picture.ready);
     let flags = [
-        ("weir_ready", "Some backend can be used, and the gate is not draining.", u64::from(picture.ready)),
         (
             "weir_draining",
             "The gate takes no new clients and waits for open transactions.",
@@ -128,25 +124,11 @@ fn put_latencies(out: &mut String, picture: &Picture) {
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = write!(out, "# HELP {name} {}\n# TYPE {name} {kind}\n", help.replace('\\', "\\\\").replace('\n', "\\n"));
-}
-
-fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-    out.push_str(name);
-    for (at, (label, text)) in labels.iter().enumerate() {
-        let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let _ = write!(out, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
-    }
-    let end = if labels.is_empty() { " " } else { "} " };
-    let _ = writeln!(out, "{end}{value}");
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::exposition::tests::parsed;
     use super::*;
     use crate::status::tests::picture;
-    use std::collections::{HashMap, HashSet};
 
     /// Each family is described once, before its samples; each sample has a value and is there once.
     #[test]
@@ -154,21 +136,7 @@ mod tests {
         let mut picture = picture();
         picture.backends[1].0.name = "odd \"name\"\\".to_string();
         let text = render(&picture);
-        let mut kinds: HashMap<String, String> = HashMap::new();
-        let mut samples = HashSet::new();
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = rest.split_once(' ').unwrap();
-                assert!(kinds.insert(name.to_string(), kind.to_string()).is_none(), "{line}");
-            } else if !line.starts_with("# HELP ") {
-                let (sample, value) = line.rsplit_once(' ').unwrap();
-                value.parse::<f64>().unwrap();
-                let name = sample.split('{').next().unwrap();
-                let family = ["_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-                assert!(kinds.contains_key(name) || kinds.get(family).is_some_and(|kind| kind == "summary"), "{line}");
-                assert!(samples.insert(sample.to_string()), "{line}");
-            }
-        }
+        let kinds = parsed(&text).kinds;
         for expected in [
             "weir_commands_total{core=\"0\"} 10",
             "weir_clients_open{core=\"2\"} 2",

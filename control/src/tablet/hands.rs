@@ -31,6 +31,7 @@ pub use process::Identity;
 pub use replication::Applied;
 pub use view::{Look, View};
 
+use super::tally::Tally;
 use crate::client::{AsyncClient, ClientError, Options, Outcome, Reply, Rows};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,7 @@ pub struct Hands {
     replication: Option<Account>,
     /// The server's process, as it was proven while the server was well. None: unknown, or on another machine.
     identity: Arc<Mutex<Option<Identity>>>,
+    tally: Arc<Tally>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,9 +74,21 @@ pub enum Obstacle {
 
 impl Hands {
     /// `options`: the admin account at the server. `watcher`: the account that looks at it.
-    pub fn new(server: &Address, options: Options, watcher: &str, replication: Option<Account>) -> Hands {
+    pub fn new(
+        server: &Address,
+        options: Options,
+        watcher: &str,
+        replication: Option<Account>,
+        tally: &Arc<Tally>,
+    ) -> Hands {
         let own_users = vec![options.user.clone(), watcher.to_string()];
-        Hands { server: server.clone(), options, own_users, replication, identity: Arc::default() }
+        let (server, tally) = (server.clone(), tally.clone());
+        Hands { server, options, own_users, replication, identity: Arc::default(), tally }
+    }
+
+    /// Where deeds are counted.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     pub fn can_replicate(&self) -> bool {

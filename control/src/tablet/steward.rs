@@ -17,6 +17,7 @@ pub mod verdict;
 use super::hands::fence::LastResort;
 use super::hands::{Hands, Look, Obstacle};
 use super::hub::Hub;
+use super::tally::End;
 use super::word::Care;
 use crate::client::ClientError;
 use crate::config::tablet::SemiSyncWish;
@@ -147,6 +148,12 @@ impl Steward {
         self.setup.nudge.notify_one();
         let (now, ms, epoch, name) =
             (Instant::now(), began.elapsed().as_millis() as u64, self.mind.epoch(), deed.name());
+        let end = match &ended {
+            Ended::GivenUp => End::GivenUp,
+            Ended::Done(Ok(())) => End::Done,
+            Ended::Done(Err(_)) => End::Failed,
+        };
+        self.setup.hands.tally().handle_deed(name, end, now.saturating_duration_since(began));
         match ended {
             Ended::GivenUp => {
                 self.mind.handle_given_up();

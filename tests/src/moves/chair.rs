@@ -16,7 +16,7 @@ use weir_control::controller::failover::order::OrderEnd;
 use weir_control::controller::failover::scout::{seen, unseen};
 use weir_control::controller::failover::settings::Settings;
 use weir_control::controller::failover::sight::{GateSight, MemberSight, Sight};
-use weir_control::controller::leases::{Holder, Kind, Leases, Presence};
+use weir_control::controller::leases::{Kind, Leases, Presence};
 use weir_control::controller::limits;
 use weir_control::controller::record::{Phase, Record};
 use weir_control::tablet::word::Word;
@@ -340,12 +340,7 @@ impl World {
             let seen = MemberSight { lease_left: left(*tablet), ..seen.clone() };
             (name(*tablet).to_string(), seen)
         };
-        let gate = |(name, holder, _): (&str, &Holder, Duration)| GateSight {
-            name: name.to_string(),
-            epoch_seen: holder.presence.epoch_seen,
-            drained: holder.presence.drained,
-        };
-        let gates = leases.held(now, Kind::Gate).map(gate).collect();
+        let gates = leases.held(now, Kind::Gate).map(|(name, holder, _)| GateSight::of(name, holder)).collect();
         let members = term.seen.iter().map(member).collect();
         Some(Sight { record: record.clone(), members, gates })
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use weir_control::controller::epoch::{Admission, Guard};
 use weir_control::controller::leases::{Kind, Presence};
 use weir_control::controller::limits;
+use weir_control::controller::outlook::{Outlook, Reach};
 use weir_control::controller::record::{Phase, Record};
 use weir_control::monitor::topology::Ordained;
 use weir_control::tablet::word::Word;
@@ -36,6 +37,9 @@ pub struct Gate {
     pub awaited: GtidSet,
     settles: bool,
     holder: Option<usize>,
+    /// What it sees of the holder: how, since when, and when it last got an answer.
+    reach: Option<(Reach, Ms)>,
+    answered: Option<Ms>,
 }
 
 struct Open {
@@ -69,6 +73,8 @@ impl Gate {
             awaited: GtidSet::new(),
             settles: false,
             holder: Some(0),
+            reach: None,
+            answered: None,
         }
     }
 
@@ -94,6 +100,14 @@ impl Gate {
         let word = self.words[at].as_ref().filter(|word| word.standing.is_sound() && word.role == Role::Primary)?;
         let is_refused = self.refused.is_some_and(|(server, until)| server == at && now < until);
         (ordained.judge(&word.name).0 == Role::Primary && !is_refused).then_some(at)
+    }
+
+    /// As the real one tells it with its presence.
+    fn outlook(&self, now: Ms) -> Option<Outlook> {
+        let (reach, since) = self.reach?;
+        let primary = name(self.holder?).to_string();
+        let age = |at: Ms| (now - at) as u32;
+        Some(Outlook { primary, reach, since_ms: age(since), answered_ms: self.answered.map(age) })
     }
 
     /// For which epoch nothing is open on the primary any more.
@@ -166,6 +180,7 @@ impl World {
         let Some(place) = gate.open.iter().position(|open| open.number == number) else { return };
         let Open { writer, since, server, .. } = gate.open.swap_remove(place);
         self.gate_lease_if_drained(at);
+        self.gate_sees(at, server, &outcome);
         let gate = &mut self.gates[at];
         match outcome {
             Outcome::ReadOnly | Outcome::Down if self.now < since + BUFFER_MS => {
@@ -174,6 +189,28 @@ impl World {
                 self.after(REFUSED_MS, move |w| w.release(at));
             }
             _ => self.answered(at, writer, since, outcome),
+        }
+    }
+
+    /// What becomes of a statement tells of the primary; another reach is told at once.
+    fn gate_sees(&mut self, at: usize, server: usize, outcome: &Outcome) {
+        let now = self.now;
+        let gate = &mut self.gates[at];
+        if gate.holder != Some(server) {
+            return;
+        }
+        let reach = match outcome {
+            Outcome::Done(_) => Reach::Answers,
+            Outcome::ReadOnly => Reach::Refuses,
+            _ => Reach::Silent,
+        };
+        if reach == Reach::Answers {
+            gate.answered = Some(now);
+        }
+        if gate.reach.is_none_or(|(before, _)| before != reach) {
+            gate.reach = Some((reach, now));
+            gate.call += 1;
+            self.gate_lease(at);
         }
     }
 
@@ -225,6 +262,7 @@ impl World {
         let spares_running = holder.is_none() && record.heir().is_some();
         if holder != gate.holder {
             gate.settles = true;
+            (gate.reach, gate.answered) = (None, None);
         }
         gate.holder = holder;
         if !spares_running {
@@ -281,7 +319,8 @@ impl World {
         gate.call += 1;
         let (call, to, id) = (gate.call, gate.asks, gate.lease_id);
         let drained = gate.drained();
-        let presence = Presence { epoch_seen: gate.epoch(), drained, is_serving: true, ..Presence::default() };
+        let primary = gate.outlook(self.now);
+        let presence = Presence { epoch_seen: gate.epoch(), drained, is_serving: true, primary, ..Presence::default() };
         let gate_name = format!("gate{at}:3306");
         self.send(Node::Gate(at), Node::Controller(to), move |w| {
             let given = w.give(to, Kind::Gate, &gate_name, (&gate_name, ""), presence, id);

@@ -154,12 +154,12 @@ impl Oracle {
 
     pub fn event(&mut self, event: &Event) {
         match event.kind {
-            Kind::FailoverBegan => self.counts.failovers += 1,
+            Kind::FailoverBegan(_) => self.counts.failovers += 1,
             Kind::GivenUp => self.counts.given_up += 1,
             Kind::Diverged => self.counts.diverged += 1,
             _ => {}
         }
-        if matches!(event.kind, Kind::Lost | Kind::Diverged)
+        if matches!(event.kind, Kind::Lost(_) | Kind::Diverged)
             && let Some((_, set)) = event.text.rsplit_once(": ")
         {
             match GtidSet::parse(set.as_bytes()) {

@@ -147,8 +147,7 @@ fn kind(kind: Kind) -> proto::ClientKind {
 }
 
 fn presence(presence: &Presence, told: &Told) -> proto::Presence {
-    let Presence { role, is_serving, why, server_uuid, version, drained, .. } = presence.clone();
-    proto::Presence { role, serving: is_serving, why, epoch_seen: told.epoch().number(), server_uuid, version, drained }
+    wire::presence_to_proto(&Presence { epoch_seen: told.epoch().number(), ..presence.clone() })
 }
 
 fn said(status: &Status) -> String {

@@ -242,7 +242,7 @@ impl Coordinator {
             return None;
         }
         self.began.push(now);
-        self.timeline.begin(now, since, primary, cause);
+        self.timeline.begin(now, since, sight, primary, cause);
         let reason = format!("the primary '{primary}' is dead: {}", cause.name());
         Some(vacancy(primary, reason))
     }
@@ -288,7 +288,7 @@ impl Coordinator {
                 self.wake(since + self.settings.detect);
                 return None;
             }
-            self.timeline.begin(now, since, former, cause);
+            self.timeline.begin(now, since, sight, former, cause);
             return Some(vacancy(former, format!("'{former}' died before '{heir}' had all: {}", cause.name())));
         }
         let (Some(former_seen), Some(heir_seen)) = (sight.member(former), sight.member(heir)) else {

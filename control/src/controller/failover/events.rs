@@ -2,6 +2,7 @@
 
 use super::sight::Sight;
 use super::verdict::Cause;
+use super::witness;
 use crate::controller::record::Phase;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,13 +23,13 @@ pub struct Event {
 pub enum Kind {
     /// Nothing moves, and why.
     Waits,
-    FailoverBegan,
+    FailoverBegan(Cause),
     SwitchoverBegan,
     /// The former primary takes no writes.
     Fenced,
     Chosen,
-    /// Transactions that nobody here has.
-    Lost,
+    /// So many transactions that nobody here has.
+    Lost(u64),
     /// The new primary takes writes.
     Opened,
     GivenUp,
@@ -39,11 +40,11 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Waits => "waits",
-            Kind::FailoverBegan => "failover_began",
+            Kind::FailoverBegan(_) => "failover_began",
             Kind::SwitchoverBegan => "switchover_began",
             Kind::Fenced => "fenced",
             Kind::Chosen => "chosen",
-            Kind::Lost => "lost",
+            Kind::Lost(_) => "lost",
             Kind::Opened => "opened",
             Kind::GivenUp => "given_up",
             Kind::Diverged => "diverged",
@@ -51,7 +52,7 @@ impl Kind {
     }
 
     pub fn is_trouble(self) -> bool {
-        matches!(self, Kind::Waits | Kind::FailoverBegan | Kind::Lost | Kind::GivenUp | Kind::Diverged)
+        matches!(self, Kind::Waits | Kind::FailoverBegan(_) | Kind::Lost(_) | Kind::GivenUp | Kind::Diverged)
     }
 }
 
@@ -96,19 +97,20 @@ impl Timeline {
     }
 
     /// A failover begins; `sign` is when the primary was first seen dead.
-    pub fn begin(&mut self, now: Instant, sign: Instant, primary: &str, cause: Cause) {
+    pub fn begin(&mut self, now: Instant, sign: Instant, sight: &Sight, primary: &str, cause: Cause) {
         // One that follows another before that has ended is one move to those who wait.
         let sign = self.under_way.as_ref().map_or(sign, |under_way| under_way.sign);
         self.under_way = Some(Move { sign, vacant: None, fenced: None, named: None });
         let seen_ms = now.saturating_duration_since(sign).as_millis();
-        self.tell(
-            Kind::FailoverBegan,
-            match cause {
-                Cause::Deposed => format!("'{primary}' is primary no more, first seen {seen_ms} ms ago"),
-                _ => format!("'{primary}' is dead ({}), first seen {seen_ms} ms ago", cause.name()),
-            },
-            None,
-        );
+        let mut text = match cause {
+            Cause::Deposed => format!("'{primary}' is primary no more, first seen {seen_ms} ms ago"),
+            _ => format!("'{primary}' is dead ({}), first seen {seen_ms} ms ago", cause.name()),
+        };
+        let gates = witness::say(now, sight, primary);
+        if !gates.is_empty() {
+            text += &format!("; {gates}");
+        }
+        self.tell(Kind::FailoverBegan(cause), text, None);
     }
 
     pub fn handle_phase(&mut self, now: Instant, sight: &Sight) {
@@ -169,7 +171,7 @@ impl Timeline {
             self.under_way.as_ref().map_or(Duration::ZERO, |under_way| now.saturating_duration_since(under_way.sign));
         self.tell(Kind::Chosen, format!("'{name}', {} ms after the first sign", since.as_millis()), None);
         if !lost.is_empty() {
-            self.tell(Kind::Lost, format!("{} transactions: {lost}", lost.count()), None);
+            self.tell(Kind::Lost(lost.count()), format!("{} transactions: {lost}", lost.count()), None);
         }
     }
 

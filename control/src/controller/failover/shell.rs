@@ -140,6 +140,7 @@ impl Shell {
         // The book is there when the store has been read.
         let since = self.head.with_leases(now, |leases| leases.since()).ok();
         if term.as_ref().map(|term| term.since) != since {
+            self.head.tally().end_term();
             *term = since.map(|since| Term {
                 since,
                 coordinator: Coordinator::new(self.settings.clone()),
@@ -174,12 +175,8 @@ impl Shell {
     fn look(&self, now: Instant, term: &Term, record: Arc<Record>) -> Option<Sight> {
         let look = |leases: &mut crate::controller::leases::Leases| {
             let members = term.scouts.members(|name| leases.left(now, Kind::Tablet, name));
-            let gate = |(name, holder, _): (&str, &crate::controller::leases::Holder, Duration)| GateSight {
-                name: name.to_string(),
-                epoch_seen: holder.presence.epoch_seen,
-                drained: holder.presence.drained,
-            };
-            (members, leases.held(now, Kind::Gate).map(gate).collect::<Vec<_>>())
+            let gates = leases.held(now, Kind::Gate).map(|(name, holder, _)| GateSight::of(name, holder));
+            (members, gates.collect::<Vec<_>>())
         };
         let (members, gates) = self.head.with_leases(now, look).ok()?;
         Some(Sight { record, members, gates })
@@ -191,7 +188,9 @@ impl Shell {
     }
 
     fn tell(&self, term: &mut Term) {
-        while let Some(Event { kind, epoch, text, parts }) = term.coordinator.poll_event() {
+        while let Some(event) = term.coordinator.poll_event() {
+            self.head.tally().handle_event(&event);
+            let Event { kind, epoch, text, parts } = event;
             match kind.is_trouble() {
                 true => tracing::warn!(event = "failover", kind = kind.name(), epoch, "{text}"),
                 false => tracing::info!(event = "failover", kind = kind.name(), epoch, "{text}"),

@@ -2,6 +2,8 @@
 //!
 //! Invariant: it is a value. What a tablet has not said since its stream broke is its last word, and `is_live` says so.
 
+use crate::controller::leases::{Holder, Presence};
+use crate::controller::outlook::{Outlook, Reach};
 use crate::controller::record::{Member, Record};
 use crate::monitor::Standing;
 use crate::monitor::group::Group;
@@ -81,6 +83,39 @@ pub struct GateSight {
     pub epoch_seen: u64,
     /// The highest epoch of a handover for which nothing is open on the primary any more.
     pub drained: u64,
+    /// What it sees of the primary by itself.
+    pub view: Option<GateView>,
+}
+
+/// An [`Outlook`] by our clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateView {
+    pub primary: String,
+    pub reach: Reach,
+    pub since: Instant,
+    pub answered: Option<Instant>,
+}
+
+impl GateSight {
+    pub fn of(name: &str, holder: &Holder) -> GateSight {
+        let Presence { epoch_seen, drained, primary, .. } = &holder.presence;
+        let ago = |ms: u32| {
+            let told = holder.told;
+            told.checked_sub(Duration::from_millis(ms.into())).unwrap_or(told)
+        };
+        let view = primary.as_ref().map(|outlook: &Outlook| GateView {
+            primary: outlook.primary.clone(),
+            reach: outlook.reach,
+            since: ago(outlook.since_ms),
+            answered: outlook.answered_ms.map(ago),
+        });
+        GateSight { name: name.to_string(), epoch_seen: *epoch_seen, drained: *drained, view }
+    }
+
+    /// Of this primary.
+    pub fn view(&self, primary: &str) -> Option<&GateView> {
+        self.view.as_ref().filter(|view| view.primary == primary)
+    }
 }
 
 impl Sight {

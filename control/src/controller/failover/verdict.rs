@@ -1,7 +1,8 @@
 //! The verdict on a primary: alive, dead, or not seen well enough to say.
 //!
-//! Three views together: its tablet's (local), its replicas' (do they receive from it), and the lease. One that sees nothing
-//! is no proof; one that sees the primary at work outweighs those that don't.
+//! Four views together: its tablet's (local), its replicas' (do they receive from it), the lease, and the gates' (does it answer
+//! their clients), which can only contradict a death. One that sees nothing is no proof; one that sees the primary at work
+//! outweighs those that don't.
 //!
 //! | tablet says | replicas | lease | verdict |
 //! |---|---|---|---|
@@ -13,9 +14,11 @@
 //! | disk full, for long | | | dead: it hangs |
 //! | wrong password, refused | | | doubt: says nothing about the server's clients |
 //! | nothing | most have lost it | over | dead: cut off |
+//! | nothing | most have lost it, but most gates that try get answers | over | doubt: its tablet is dead, it is not |
 //! | nothing | otherwise, or none is seen | | doubt |
 
 use super::sight::{MemberSight, Sight};
+use super::witness;
 use crate::monitor::Standing;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -62,7 +65,7 @@ pub fn verdict(now: Instant, sight: &Sight, name: &str, disk_full_limit: Duratio
     let Some(primary) = sight.member(name) else { return Verdict::Doubt("its tablet was not seen yet") };
     let dead = |cause| Verdict::Dead { cause, since: primary.since };
     if !primary.is_live {
-        return match cut_off(sight, name, uuid, primary) {
+        return match cut_off(now, sight, name, uuid, primary) {
             Ok(()) => dead(Cause::CutOff),
             Err(why) => Verdict::Doubt(why),
         };
@@ -87,7 +90,7 @@ pub fn verdict(now: Instant, sight: &Sight, name: &str, disk_full_limit: Duratio
 }
 
 /// The tablet is silent: the machine may be gone, or only the way to it.
-fn cut_off(sight: &Sight, name: &str, uuid: &str, primary: &MemberSight) -> Result<(), &'static str> {
+fn cut_off(now: Instant, sight: &Sight, name: &str, uuid: &str, primary: &MemberSight) -> Result<(), &'static str> {
     if !primary.lease_left.is_zero() {
         return Err("its tablet is silent, and its lease holds");
     }
@@ -95,6 +98,10 @@ fn cut_off(sight: &Sight, name: &str, uuid: &str, primary: &MemberSight) -> Resu
         return Err("its tablet is silent, and nobody else is seen: perhaps we are cut off");
     }
     match most_have_lost(sight, name, uuid) {
+        // See `witness`: it serves clients, and nothing fences it.
+        true if witness::contradict(now, sight, name, primary.since) => {
+            Err("its tablet is silent, but gates get answers from it: restart its tablet")
+        }
         true => Ok(()),
         false => Err("its tablet is silent, but replicas receive from it: look at the tablet"),
     }
@@ -119,6 +126,7 @@ mod tests {
     use super::super::sight::Receiving;
     use super::super::sight::tests::{primary, replica, uuid};
     use super::*;
+    use crate::controller::outlook::Reach;
     use crate::controller::record::Phase;
     use crate::controller::record::tests::record;
     use std::sync::Arc;
@@ -213,5 +221,29 @@ mod tests {
             lost(b);
         };
         assert!(say(&cut).contains("CutOff"));
+        // The same, and what gates see.
+        let with = |reach: Reach| {
+            let mut sight = sight(now, cut);
+            sight.members.get_mut("a").unwrap().since = now - Duration::from_millis(5_300);
+            sight.gates = vec![witness::tests::gate("g", reach, now, Some(now - Duration::from_millis(20)))];
+            verdict(now, &sight, "a", DISK)
+        };
+        assert!(matches!(with(Reach::Answers), Verdict::Doubt(why) if why.contains("gates get answers")));
+        assert!(matches!(with(Reach::Silent), Verdict::Dead { cause: Cause::CutOff, .. }));
+    }
+
+    /// No gate makes a primary dead, and none makes one alive that its tablet sees stopped.
+    #[test]
+    fn gates_alone_decide_nothing() {
+        let now = Instant::now() + Duration::from_millis(60_000);
+        let gates = |reach: Reach| vec![witness::tests::gate("g", reach, now - DISK, Some(now))];
+        let unseen = Sight { gates: gates(Reach::Silent), ..sight(now, |_, _| {}) };
+        assert_eq!(verdict(now, &unseen, "a", DISK), Verdict::Alive);
+        let stopped = |a: &mut MemberSight, b: &mut MemberSight| {
+            a.standing = Standing::ServerStopped;
+            lost(b);
+        };
+        let heard = Sight { gates: gates(Reach::Answers), ..sight(now, stopped) };
+        assert!(matches!(verdict(now, &heard, "a", DISK), Verdict::Dead { cause: Cause::Stopped, .. }));
     }
 }

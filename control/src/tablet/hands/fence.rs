@@ -153,6 +153,7 @@ impl Hands {
         let ids: Vec<u64> =
             rows.iter().filter(|row| row.is_cut(&self.own_users) && !own.contains(&row.id)).map(|row| row.id).collect();
         let killed = sessions::kill(killer, &ids).await?;
+        self.tally.handle_cut(killed.count, killed.spared.len());
         if !killed.spared.is_empty() {
             let (count, grant) = (killed.spared.len(), "GRANT SYSTEM_USER ON *.* TO the admin account");
             tracing::warn!(event = "connections_spared", count, "{count} connections may not be ended: {grant}");

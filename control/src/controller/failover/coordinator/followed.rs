@@ -38,7 +38,7 @@ impl Coordinator {
             }
             (Phase::Steady { primary } | Phase::Handover { primary, .. }, Ok(elected)) => {
                 let sign = self.lost_at.take().unwrap_or(now);
-                self.timeline.begin(now, sign, &primary, Cause::Deposed);
+                self.timeline.begin(now, sign, sight, &primary, Cause::Deposed);
                 Some(vacancy(&primary, format!("the group has elected '{elected}' after '{primary}'")))
             }
             (Phase::Steady { primary } | Phase::Handover { primary, .. }, Err(why)) => {
@@ -83,7 +83,7 @@ impl Coordinator {
             Verdict::Dead { cause, .. } => cause,
             Verdict::Alive | Verdict::Doubt(_) => Cause::Deposed,
         };
-        self.timeline.begin(now, sign, primary, cause);
+        self.timeline.begin(now, sign, sight, primary, cause);
         Some(vacancy(primary, format!("'{primary}' is not its group's primary any more: {why}")))
     }
 
@@ -133,7 +133,7 @@ impl Coordinator {
             return None;
         }
         if seen.is_sound() {
-            self.timeline.begin(now, now, primary, Cause::Deposed);
+            self.timeline.begin(now, now, sight, primary, Cause::Deposed);
             return Some(vacancy(primary, format!("'{primary}' was made read-only, or a replica")));
         }
         let Verdict::Dead { cause, since } = verdict(now, sight, primary, self.settings.disk_full) else { return None };
@@ -144,7 +144,7 @@ impl Coordinator {
         }
         // Nobody is held up while nobody else can be primary.
         sight.others(primary).find(|(_, _, other)| other.is_primary)?;
-        self.timeline.begin(now, since, primary, cause);
+        self.timeline.begin(now, since, sight, primary, cause);
         Some(vacancy(primary, format!("the primary '{primary}' is dead ({}), and another is writable", cause.name())))
     }
 

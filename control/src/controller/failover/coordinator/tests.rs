@@ -6,6 +6,7 @@ use super::*;
 use crate::controller::failover::events::Kind;
 use crate::controller::failover::sight::tests::{primary, replica, set, uuid};
 use crate::controller::failover::sight::{GateSight, MemberSight, Receiving};
+use crate::controller::outlook::Reach;
 use crate::controller::record::MemberState;
 use crate::controller::record::tests::{member, record};
 use crate::monitor::Standing;
@@ -137,7 +138,7 @@ fn a_dead_primary_is_followed_by_the_best_replica() {
     world.pass(40);
     world.settle("b");
     assert_eq!(world.moved(), None);
-    assert_eq!(world.kinds(), [Kind::FailoverBegan, Kind::Fenced, Kind::Chosen, Kind::Opened]);
+    assert_eq!(world.kinds(), [Kind::FailoverBegan(Cause::Stopped), Kind::Fenced, Kind::Chosen, Kind::Opened]);
 }
 
 #[test]
@@ -301,7 +302,7 @@ fn those_that_take_turns_in_dying_are_slowed_down() {
 #[test]
 fn a_switchover_drains_fences_and_catches_up() {
     let mut world = World::new();
-    world.sight.gates = vec![GateSight { name: "g".to_string(), epoch_seen: 7, drained: 0 }];
+    world.sight.gates = vec![GateSight { name: "g".to_string(), epoch_seen: 7, drained: 0, view: None }];
     world.coordinator.order(world.now, &world.sight, order("c")).unwrap();
     assert!(world.coordinator.order(world.now, &world.sight, order("b")).unwrap_err().contains("another switchover"));
     assert_eq!(world.moved(), Some(Phase::Handover { primary: "a".to_string(), heir: "c".to_string() }));
@@ -415,4 +416,35 @@ fn who_has_something_of_its_own_stays_out_until_it_has_not() {
     world.of("c").extra = Arc::default();
     assert_eq!(world.moved(), steady("a"));
     assert_eq!(world.sight.record.members["c"].state, MemberState::Active);
+}
+
+/// Who saw what is told with the beginning; the gates that get answers keep a failover from beginning, not from going on.
+#[test]
+fn what_gates_see_is_told_and_can_be_a_doubt() {
+    let mut world = World::new();
+    let gate = crate::controller::failover::witness::tests::gate;
+    let lost_at = world.now + Duration::from_millis(70);
+    world.sight.gates = vec![gate("g", Reach::Silent, lost_at, None), gate("h", Reach::Silent, lost_at, None)];
+    world.sight.gates.push(GateSight::default());
+    world.kill("a");
+    world.pass(500);
+    assert_eq!(world.moved(), vacant());
+    let event = world.coordinator.poll_event().unwrap();
+    assert_eq!(event.text, "'a' is dead (stopped), first seen 500 ms ago; 2 of 3 gates lost it, the first 430 ms ago");
+
+    let mut world = World::new();
+    let (now, lease) = (world.now, Duration::from_millis(u64::from(world.sight.record.lease_ms)));
+    let a = world.of("a");
+    (a.is_live, a.since, a.lease_left) = (false, now, Duration::ZERO);
+    for other in ["b", "c"] {
+        world.of(other).receiver = Receiving::Seeking(uuid(1));
+    }
+    world.pass(lease.as_millis() as u64 + 100);
+    world.sight.gates = vec![gate("g", Reach::Answers, now, Some(world.now))];
+    assert_eq!(world.moved(), None);
+    assert!(world.coordinator.poll_event().unwrap().text.contains("gates get answers from it"));
+    assert!(world.coordinator.due().is_some(), "it is looked at again");
+    // Nothing new is heard.
+    world.pass(lease.as_millis() as u64 * 2 / 3 + 1);
+    assert_eq!(world.moved(), vacant());
 }

@@ -101,7 +101,7 @@ fn one_that_may_not_be_primary_is_complained_of() {
 #[test]
 fn a_switchover_of_a_group_drains_and_has_the_heir_elected() {
     let mut world = in_group();
-    world.sight.gates.push(GateSight { name: "g".to_string(), epoch_seen: 7, drained: 0 });
+    world.sight.gates.push(GateSight { name: "g".to_string(), epoch_seen: 7, drained: 0, view: None });
     let order = |heir: &str| Order { heir: heir.to_string(), drain: Duration::from_secs(5), epoch: None };
     let refused = |world: &mut World, order| world.coordinator.order(world.now, &world.sight, order).unwrap_err();
     world.of("c").group.as_mut().unwrap().place = crate::monitor::group::Place::Recovering;
