@@ -15,6 +15,7 @@ pub mod ground;
 pub mod harm;
 pub mod hosts;
 pub mod judge;
+pub mod papers;
 pub mod part;
 pub mod stage;
 pub mod way;

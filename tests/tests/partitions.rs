@@ -30,9 +30,7 @@ const MOVES: Duration = Duration::from_secs(15);
 /// The partition itself, and until lost packets are sent again.
 const WAITS: Duration = Duration::from_secs(20);
 
-const ENDS: &[End] = &[
-    End { harm: "part:controller/replicas", fate: Fate::Stayed, gap: CALM, errors: &[] },
-];
+const ENDS: &[End] = &[End { harm: "part:controller/replicas", fate: Fate::Stayed, gap: CALM, errors: &[] }];
 
 #[test]
 fn every_partition_has_its_end() {

@@ -4,12 +4,15 @@
 //! (`hosts`) each part has its own, and any two can be cut off from each other.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
 
+use weir_control::grpc::tls::TlsFiles;
 use weir_control::lab::Host;
 
 use super::hosts::Hosts;
+use super::papers;
 use crate::backend::free_address;
 use crate::error::Fault;
 
@@ -32,6 +35,12 @@ impl FromStr for Terrain {
     }
 }
 
+/// The options that name these files; `prefix` is the gate's `--grpc-tls`, or `--tls`.
+pub fn options(prefix: &str, papers: &TlsFiles) -> Vec<String> {
+    let files = [("cert", &papers.cert), ("key", &papers.key), ("ca", &papers.ca)];
+    files.iter().filter_map(|(name, file)| Some(format!("{prefix}-{name}={}", file.as_ref()?.display()))).collect()
+}
+
 pub enum Ground {
     Loopback,
     Hosts(Hosts),
@@ -50,6 +59,14 @@ impl Ground {
         match self {
             Ground::Loopback => Vec::new(),
             Ground::Hosts(hosts) => SERVERS.map(|name| hosts.host(name).clone()).to_vec(),
+        }
+    }
+
+    /// What parts prove themselves to each other with. On the loopback nobody need.
+    pub fn papers(&self, folder: &Path) -> Result<TlsFiles, Fault> {
+        match self {
+            Ground::Loopback => Ok(TlsFiles::default()),
+            Ground::Hosts(hosts) => papers::write(folder, hosts.hosts()),
         }
     }
 

@@ -27,7 +27,7 @@ use weir_control::lab::{Cluster, ClusterOptions, Kind, Mysql, Server};
 
 use self::member::Member;
 use super::Plan;
-use super::ground::{CONTROLLER, GATE, Ground, SERVERS};
+use super::ground::{CONTROLLER, GATE, Ground, SERVERS, options};
 use super::part::Party;
 use super::way::Way;
 use crate::client::Account;
@@ -77,6 +77,7 @@ pub struct Stage {
     /// What was waited for, last, before all was whole.
     pub lacked: String,
     pub(super) ground: Ground,
+    papers: TlsFiles,
     controller: SocketAddr,
     gate: SocketAddr,
     // In the order in which they end.
@@ -92,6 +93,7 @@ impl Stage {
         let mysql = Mysql::find(None, &mut |progress| eprintln!("{progress}"))?;
         let ground = Ground::open(plan.terrain)?;
         let folder = TemporaryFolder::create(&cache::folder()?)?;
+        let papers = ground.papers(folder.path())?;
         let program = plan.program.clone().map_or_else(weir_program, Ok)?;
         let cluster = start_cluster(&mysql, plan, &ground)?;
         prepare(&cluster)?;
@@ -104,17 +106,19 @@ impl Stage {
         );
         fs::write(path("controller.toml"), text).map_err(|error| Fault::io("writing a file", error))?;
         let mut command = Command::new(&program);
-        command.args(["controller", "--config", &path("controller.toml")]);
+        command.args(["controller", "--config", &path("controller.toml")]).args(options("--tls", &papers));
         ground.enter(CONTROLLER, &mut command);
         let controlling = Program::start("controller", command, folder.path())?;
         let mut members = Vec::new();
         for at in 0..cluster.nodes().len() {
-            let setting = (&ground, &cluster, controller);
+            let setting = (&ground, &cluster, &papers, controller);
             members.push(Member::start(at, setting, plan.durability, &program, folder.path())?);
         }
         let mut command = Command::new(&program);
         command.args(["gate", "--listen", &gate.to_string(), "--controller", &controller.to_string()]);
-        command.args(["--cores", &plan.cores.to_string(), "--admin-listen", "off", "--grpc-listen", "off"]);
+        command
+            .args(["--cores", &plan.cores.to_string(), "--admin-listen", "off", "--grpc-listen", "off"])
+            .args(options("--grpc-tls", &papers));
         ground.enter(GATE, &mut command);
         let gating = Program::start("gate", command, folder.path())?;
         let (user, password) = APP;
@@ -127,6 +131,7 @@ impl Stage {
             cloned: 0,
             lacked: String::new(),
             ground,
+            papers,
             controller,
             gate,
             _gate: gating,
@@ -169,7 +174,7 @@ impl Stage {
     }
 
     pub fn ask(&self) -> Ask {
-        Ask { controllers: vec![self.controller.to_string()], tls: TlsFiles::default() }
+        Ask { controllers: vec![self.controller.to_string()], tls: self.papers.clone() }
     }
 
     /// The hosts of these, while this one is primary.

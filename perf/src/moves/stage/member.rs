@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use weir_control::grpc::tls::TlsFiles;
 use weir_control::lab::Cluster;
 use weir_control::lab::template::{APP, MONITOR, REPLICATION};
 
 use super::Durability;
 use crate::backend::free_address;
 use crate::error::Fault;
-use crate::moves::ground::{Ground, SERVERS};
+use crate::moves::ground::{Ground, SERVERS, options};
 use crate::moves::way::Way;
 use crate::program::Program;
 
@@ -20,6 +21,7 @@ pub struct Member {
     /// None: it was stopped.
     pub tablet: Option<Program>,
     config: String,
+    options: Vec<String>,
     /// To its server, to its tablet, and from there to the controller; none on a host.
     pub ways: Vec<Way>,
 }
@@ -27,7 +29,7 @@ pub struct Member {
 impl Member {
     pub fn start(
         at: usize,
-        (ground, cluster, controller): (&Ground, &Cluster, SocketAddr),
+        (ground, cluster, papers, controller): (&Ground, &Cluster, &TlsFiles, SocketAddr),
         durability: Durability,
         program: &Path,
         folder: &Path,
@@ -62,14 +64,14 @@ impl Member {
             MONITOR.0, APP.0, REPLICATION.0
         );
         let config = file("tablet.toml.", &text)?;
-        let mut member = Member { name, tablet: None, config, ways };
+        let mut member = Member { name, tablet: None, config, options: options("--tls", papers), ways };
         member.start_tablet(ground, program, folder)?;
         Ok(member)
     }
 
     pub fn start_tablet(&mut self, ground: &Ground, program: &Path, folder: &Path) -> Result<(), Fault> {
         let mut command = Command::new(program);
-        command.args(["tablet", "--config", &self.config]).env("WEIR_MONITOR_PASSWORD", MONITOR.1);
+        command.args(["tablet", "--config", &self.config]).args(&self.options).env("WEIR_MONITOR_PASSWORD", MONITOR.1);
         ground.enter(&self.name, &mut command);
         self.tablet = Some(Program::start(&format!("tablet-{}", self.name), command, folder)?);
         Ok(())
