@@ -79,6 +79,8 @@ pub struct Round {
     pub mended: Option<Duration>,
     /// Errors that clients saw from the harm until all was whole again.
     pub errors: BTreeMap<String, u64>,
+    /// What the controller told from the harm until all was whole again.
+    pub events: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +192,9 @@ fn rounds(
 }
 
 fn round(plan: &Plan, harm: Harm, stage: &mut Stage, books: &Books) -> Result<Round, Fault> {
-    let (began, before, errors_before) = (Instant::now(), stage.primary(), books.errors());
+    let (began, before, errors_before, events_before) =
+        (Instant::now(), stage.primary(), books.errors(), stage.events());
+    books.windows_may_end(harm.keeps_primary_away());
     books.harm_begins(began);
     make(harm, stage, books)?;
     match harm {
@@ -211,7 +215,8 @@ fn round(plan: &Plan, harm: Harm, stage: &mut Stage, books: &Books) -> Result<Ro
     let mut errors = books.errors();
     errors.iter_mut().for_each(|(error, times)| *times -= errors_before.get(error).copied().unwrap_or(0));
     errors.retain(|_, times| *times > 0);
-    Ok(Round { harm, gap, parts, whole: began.elapsed(), lacked: stage.lacked.clone(), fate, mended, errors })
+    let events = stage.events().into_iter().skip(events_before.len()).collect();
+    Ok(Round { harm, gap, parts, whole: began.elapsed(), lacked: stage.lacked.clone(), fate, mended, errors, events })
 }
 
 fn fate(before: Option<usize>, now: Option<usize>) -> Fate {
@@ -252,6 +257,7 @@ impl Round {
             "{harm}: {fate}; no write for {gap} ms{mended}{parts}, whole after {whole} ms, last: {}",
             self.lacked
         );
+        self.events.iter().for_each(|event| out += &format!("\n    {event}"));
         self.errors.iter().for_each(|(error, times)| out += &format!("\n    {times} times: {error}"));
         out
     }

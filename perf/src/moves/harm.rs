@@ -45,6 +45,11 @@ impl fmt::Display for Harm {
 }
 
 impl Harm {
+    /// It may last longer than statements wait for a primary.
+    pub fn keeps_primary_away(self) -> bool {
+        matches!(self, Harm::Part(part) if part.is_of_primary())
+    }
+
     pub fn make(self, stage: &mut Stage, books: &Books) -> Result<(), Fault> {
         let primary = stage.primary().ok_or_else(|| Fault::Program("nobody is primary".to_owned()))?;
         match self {

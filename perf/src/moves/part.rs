@@ -35,6 +35,13 @@ const ALL: [(Party, &str); 5] = [
 
 pub const PREFIX: &str = "part:";
 
+impl Part {
+    /// One side is the primary.
+    pub fn is_of_primary(self) -> bool {
+        self.from == Party::Primary || self.to == Party::Primary
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let between = if self.is_one_way { '>' } else { '/' };

@@ -354,6 +354,12 @@ impl Stage {
         }
     }
 
+    /// What the controller has told since it started.
+    pub fn events(&self) -> Vec<String> {
+        let events = failover::events(&self.ask()).unwrap_or_default();
+        events.iter().map(|event| format!("{}: {}", event.kind(), event.text())).collect()
+    }
+
     /// Of the move that ended last.
     pub fn last_parts(&self) -> Option<[u64; 4]> {
         // It is told a moment after the first write.
