@@ -194,7 +194,7 @@ fn rounds(
 fn round(plan: &Plan, harm: Harm, stage: &mut Stage, books: &Books) -> Result<Round, Fault> {
     let (began, before, errors_before, events_before) =
         (Instant::now(), stage.primary(), books.errors(), stage.events());
-    books.windows_may_end(harm.keeps_primary_away());
+    books.windows_may_end(harm.keeps_primary_away(plan.terrain));
     books.harm_begins(began);
     make(harm, stage, books)?;
     match harm {

@@ -40,6 +40,9 @@ const RESTART: &str = "restart the transaction";
 const LOST: &[&str] =
     &[RESTART, "It committed as", "Nothing of it is on the primary", "whether it ran is unknown", "nothing was sent"];
 
+/// Machines that stall for the time of a lease lose their leases, and open transactions with them, whatever is cut.
+const STALLS: &[&str] = &[RESTART];
+
 const ENDS: &[End] = &[
     // The tablet fences its server when the lease ends, and the others see that the primary lives: no second one.
     End { harm: "part:primary/controller", fate: Fate::Vacant, gap: WAITS, errors: LOST },
@@ -47,13 +50,13 @@ const ENDS: &[End] = &[
     // Nobody acknowledges commits.
     End { harm: "part:primary/replicas", fate: Fate::Stayed, gap: WAITS, errors: LOST },
     // The other one does.
-    End { harm: "part:primary/one-replica", fate: Fate::Stayed, gap: CALM, errors: &[] },
+    End { harm: "part:primary/one-replica", fate: Fate::Stayed, gap: CALM, errors: STALLS },
     // A primary that is well for all but one gate is no reason to move the role.
     End { harm: "part:primary/gate", fate: Fate::Stayed, gap: WAITS, errors: LOST },
     End { harm: "part:primary>gate", fate: Fate::Stayed, gap: WAITS, errors: LOST },
-    End { harm: "part:controller/replicas", fate: Fate::Stayed, gap: CALM, errors: &[] },
-    End { harm: "part:gate/controller", fate: Fate::Stayed, gap: CALM, errors: &[] },
-    End { harm: "part:gate/replicas", fate: Fate::Stayed, gap: CALM, errors: &[] },
+    End { harm: "part:controller/replicas", fate: Fate::Stayed, gap: CALM, errors: STALLS },
+    End { harm: "part:gate/controller", fate: Fate::Stayed, gap: CALM, errors: STALLS },
+    End { harm: "part:gate/replicas", fate: Fate::Stayed, gap: CALM, errors: STALLS },
     // From all others: another one is primary.
     End { harm: "cut", fate: Fate::Moved, gap: MOVES, errors: LOST },
 ];

@@ -45,9 +45,14 @@ impl fmt::Display for Harm {
 }
 
 impl Harm {
-    /// It may last longer than statements wait for a primary.
-    pub fn keeps_primary_away(self) -> bool {
-        matches!(self, Harm::Part(part) if part.is_of_primary())
+    /// It may last longer than statements wait for a primary. A receiver that is connecting to a host which answers nothing
+    /// stops late, which a failover waits for; one behind a way is at once.
+    pub fn keeps_primary_away(self, terrain: Terrain) -> bool {
+        match self {
+            Harm::Part(part) => part.is_of_primary(),
+            Harm::Cut => terrain == Terrain::Namespaces,
+            Harm::Switchover | Harm::Kill | Harm::Stop | Harm::KillTwice => false,
+        }
     }
 
     pub fn make(self, stage: &mut Stage, books: &Books) -> Result<(), Fault> {
