@@ -86,18 +86,20 @@ impl Ground {
         }
     }
 
-    /// Nothing passes from these to those any more.
-    pub fn lose(&mut self, from: &[String], to: &[String]) -> Result<(), Fault> {
+    /// Nothing passes from these to those any more, and nothing back either unless it is cut in one direction.
+    pub fn lose(&mut self, from: &[String], to: &[String], is_one_way: bool) -> Result<(), Fault> {
         let Ground::Hosts(hosts) = self else {
             return Err(Fault::Program("partitions of pairs need --hosts namespaces".to_owned()));
         };
-        let at = |hosts: &Hosts, name: &String| hosts.hosts().iter().position(|host| host.name == *name);
+        let at = |name: &String| hosts.hosts().iter().position(|host| host.name == *name);
+        let mut pairs = Vec::new();
         for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (from, to))).filter(|(a, b)| a != b) {
-            if let (Some(from), Some(to)) = (at(hosts, from), at(hosts, to)) {
-                hosts.lose(from, to)?;
+            if let (Some(from), Some(to)) = (at(from), at(to)) {
+                pairs.push((from, to));
+                pairs.extend((!is_one_way).then_some((to, from)));
             }
         }
-        Ok(())
+        hosts.lose(&pairs)
     }
 
     pub fn mend(&mut self) -> Result<(), Fault> {

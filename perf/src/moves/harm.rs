@@ -68,10 +68,7 @@ impl Harm {
             Harm::Cut => stage.cut_off(primary)?,
             Harm::Part(part) => {
                 let (from, to) = (stage.party(part.from, primary), stage.party(part.to, primary));
-                stage.ground.lose(&from, &to)?;
-                if !part.is_one_way {
-                    stage.ground.lose(&to, &from)?;
-                }
+                stage.ground.lose(&from, &to, part.is_one_way)?;
             }
             Harm::KillTwice => {
                 stage.server(primary).kill9();

@@ -56,21 +56,19 @@ impl Hosts {
         &self.all
     }
 
-    /// From now on nothing passes from this one to that one.
-    pub fn lose(&mut self, from: usize, to: usize) -> Result<(), Fault> {
-        if !self.lost.contains(&(from, to)) {
-            self.switch(&self.rule("add", from, to))?;
-            self.lost.push((from, to));
-        }
+    /// From now on nothing passes from each first one to the second one. All at once: one start of `ip` may take a tenth of
+    /// a second, and a machine that is cut off from some while others still reach it is another harm.
+    pub fn lose(&mut self, pairs: &[(usize, usize)]) -> Result<(), Fault> {
+        let new: Vec<(usize, usize)> = pairs.iter().copied().filter(|pair| !self.lost.contains(pair)).collect();
+        self.switch(&new.iter().map(|(from, to)| self.rule("add", *from, *to)).collect::<String>())?;
+        self.lost.extend(new);
         Ok(())
     }
 
     /// Everything passes again.
     pub fn mend(&mut self) -> Result<(), Fault> {
-        while let Some((from, to)) = self.lost.pop() {
-            self.switch(&self.rule("del", from, to))?;
-        }
-        Ok(())
+        let all = std::mem::take(&mut self.lost);
+        self.switch(&all.iter().map(|(from, to)| self.rule("del", *from, *to)).collect::<String>())
     }
 
     fn rule(&self, what: &str, from: usize, to: usize) -> String {

@@ -201,9 +201,7 @@ impl Stage {
             .iter()
             .map(|name| (*name).to_owned())
             .collect::<Vec<_>>();
-        let one = [SERVERS[at].to_owned()];
-        self.ground.lose(&one, &all)?;
-        self.ground.lose(&all, &one)
+        self.ground.lose(&[SERVERS[at].to_owned()], &all, false)
     }
 
     /// Nobody is cut off any more.
