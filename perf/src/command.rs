@@ -153,7 +153,7 @@ usage: weir-perf COMMAND [--name value …]
 
 With --hosts namespaces each part has a host of its own (a network namespace; made without root where users may), and any
 two can be cut off from each other for --hold seconds: part:primary/gate in both directions, part:primary>gate for what the
-primary sends alone. Parties: primary, replicas, one-replica, controller, gate.
+primary sends alone. Parties: primary, replicas, one-replica, controller, cluster (replicas and controller), gate.
 
 A backend of somebody else's (ADDR) also takes --user, --password, --monitor-user, --monitor-password, --mysqld-pid.
 ";

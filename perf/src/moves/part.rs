@@ -22,14 +22,17 @@ pub enum Party {
     /// The first one.
     OneReplica,
     Controller,
+    /// Replicas and controller: all but the gate.
+    Cluster,
     Gate,
 }
 
-const ALL: [(Party, &str); 5] = [
+const ALL: [(Party, &str); 6] = [
     (Party::Primary, "primary"),
     (Party::Replicas, "replicas"),
     (Party::OneReplica, "one-replica"),
     (Party::Controller, "controller"),
+    (Party::Cluster, "cluster"),
     (Party::Gate, "gate"),
 ];
 

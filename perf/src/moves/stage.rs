@@ -186,6 +186,7 @@ impl Stage {
             Party::Replicas => replicas.collect(),
             Party::OneReplica => replicas.next().into_iter().collect(),
             Party::Controller => vec![CONTROLLER.to_owned()],
+            Party::Cluster => replicas.chain([CONTROLLER.to_owned()]).collect(),
             Party::Gate => vec![GATE.to_owned()],
         }
     }
