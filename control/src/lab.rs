@@ -1,7 +1,8 @@
 //! A laboratory of real MySQL servers on this machine: found or fetched, started, wired up, stopped.
 //!
 //! Invariant: nothing outside the cache folder and a cluster's own folder is changed, no process outlives the one that
-//! started it, and every server listens on the loopback only. The system's own packages are never touched; no step
+//! started it, and every server listens on the loopback only,
+//! or on a host of its own (`host`) that nobody else can reach. The system's own packages are never touched; no step
 //! needs root, and every step works as root too.
 //!
 //! ```text
@@ -10,6 +11,7 @@
 //! template ──► server ──► cluster   one prepared data folder, copied for every server
 //!                │
 //!        child, ports, cache        processes that die with us, ports that nobody else takes, locks
+//!        host                       network namespaces, for servers that are to be cut off from each other
 //! ```
 //! Used by `weir demo` and by the tests. It knows nothing of the gate.
 
@@ -22,6 +24,7 @@ pub mod etcd;
 pub mod fault;
 pub mod fetch;
 pub mod group;
+pub mod host;
 pub mod limits;
 pub mod ports;
 pub mod server;
@@ -33,6 +36,7 @@ pub use client::Rows;
 pub use cluster::{Cluster, ClusterOptions, Kind};
 pub use fault::LabError;
 pub use fetch::Mysql;
+pub use host::Host;
 pub use server::{Server, ServerOptions};
 
 /// Something that takes long has moved on. `total` is 0 while nobody knows it.

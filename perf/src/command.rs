@@ -146,9 +146,14 @@ usage: weir-perf COMMAND [--name value …]
             [--side-rows N] [--load-threads N] [--connections-per-backend N] [--cores N] [--weir FILE] [--json FILE]
   policies  [--policies RANDOM,LEAST_RT,…] [--time S] [--after S] [--slow-ms N] [--rate N] [--sessions N]
             [--by session|config] [--cores N] [--weir FILE]
-  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice] [--durability semi-sync|async|group]
+  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice,part:A/B,part:A>B] [--durability semi-sync|async|group]
+            [--hosts ways|namespaces] [--hold S]
             [--workers N] [--think-ms N] [--pause S] [--sysbench-threads N] [--sysbench-rate N] [--cores N]
             [--weir FILE]
+
+With --hosts namespaces each part has a host of its own (a network namespace; made without root where users may), and any
+two can be cut off from each other for --hold seconds: part:primary/gate in both directions, part:primary>gate for what the
+primary sends alone. Parties: primary, replicas, one-replica, controller, cluster (replicas and controller), gate.
 
 A backend of somebody else's (ADDR) also takes --user, --password, --monitor-user, --monitor-password, --mysqld-pid.
 ";

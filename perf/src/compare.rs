@@ -151,6 +151,7 @@ impl Plan {
                     time: self.time,
                     prepared: *prepared,
                     rate: self.rate,
+                    goes_on: false,
                 };
                 let before: Vec<u64> = watched.iter().map(|pid| meter::cpu_ns_of_all(&[*pid])).collect();
                 let summary = sysbench.run(&run)?;

@@ -66,6 +66,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
                 time,
                 prepared: mode != "disable",
                 rate: None,
+                goes_on: false,
             };
             rows.push((mode.clone(), judge(&sysbench, &run, &cluster)?));
             door.check()?;

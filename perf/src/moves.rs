@@ -11,8 +11,12 @@
 
 pub mod books;
 pub mod crowd;
+pub mod ground;
 pub mod harm;
+pub mod hosts;
 pub mod judge;
+pub mod papers;
+pub mod part;
 pub mod stage;
 pub mod way;
 pub mod worker;
@@ -26,9 +30,11 @@ use std::time::{Duration, Instant};
 
 use self::books::Books;
 use self::crowd::Crowd;
+use self::ground::Terrain;
 use self::harm::Harm;
 use self::stage::{Durability, Stage};
 use crate::arguments::Arguments;
+use crate::backend::own_program;
 use crate::error::Fault;
 use crate::table::{Table, number};
 
@@ -39,6 +45,9 @@ pub struct Plan {
     /// One after the other, again and again.
     pub harms: Vec<Harm>,
     pub durability: Durability,
+    pub terrain: Terrain,
+    /// How long a partition lasts.
+    pub hold: Duration,
     /// Of each kind of worker.
     pub workers: usize,
     /// Between the end of one round and the next harm.
@@ -64,6 +73,24 @@ pub struct Round {
     /// Until all servers were whole and alike again, and what was waited for last.
     pub whole: Duration,
     pub lacked: String,
+    /// Who took writes at the end of the harm, before it was undone.
+    pub fate: Fate,
+    /// From the end of a partition to the first write that was begun after it.
+    pub mended: Option<Duration>,
+    /// Errors that clients saw from the harm until all was whole again.
+    pub errors: BTreeMap<String, u64>,
+    /// What the controller told from the harm until all was whole again.
+    pub events: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The one that was primary before.
+    Stayed,
+    /// Another one.
+    Moved,
+    /// Nobody.
+    Vacant,
 }
 
 /// What came of it.
@@ -95,6 +122,8 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
         rounds: arguments.value_or("--rounds", 12)?,
         harms: harms.map_err(Fault::Usage)?,
         durability,
+        terrain: arguments.value_or("--hosts", Terrain::Ways)?,
+        hold: Duration::from_secs_f64(arguments.value_or("--hold", 6.0)?),
         workers: arguments.value_or("--workers", 4)?,
         pause: Duration::from_secs_f64(arguments.value_or("--pause", 1.0)?),
         program: arguments.value("--weir")?,
@@ -104,8 +133,13 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
         think: Duration::from_millis(arguments.value_or("--think-ms", 3)?),
     };
     arguments.finish()?;
-    if let Some(why) = plan.harms.iter().find_map(|harm| harm.unfit(durability)) {
+    if let Some(why) = plan.harms.iter().find_map(|harm| harm.unfit(durability, plan.terrain)) {
         return Err(Fault::Usage(why.to_owned()));
+    }
+    if plan.terrain == Terrain::Namespaces && !hosts::is_inside() {
+        let mut again = own_program()?;
+        again.args(std::env::args_os().skip(1));
+        return Ok(hosts::run_inside(again)?.success());
     }
     let report = play(&plan, &mut |line| eprintln!("{line}"))?;
     print!("{}", report.show());
@@ -149,25 +183,55 @@ fn rounds(
     for number in 1..=plan.rounds {
         thread::sleep(plan.pause);
         let harm = plan.harms[(number - 1) % plan.harms.len()];
-        let began = Instant::now();
-        books.harm_begins(began);
-        make(harm, stage, books)?;
-        if !books.wait_first_write(GAP_MAX) {
-            let (harm, limit) = (harm.name(), GAP_MAX.as_secs());
-            return Err(Fault::Program(format!(
-                "round {number}, {harm}: no write for {limit} s\n{}",
-                stage.describe()
-            )));
-        }
-        let parts = stage.last_parts();
-        let gap = books.longest_gap();
-        harm.undo(stage)?;
-        stage.ensure_whole()?;
-        let round = Round { harm, gap, parts, whole: began.elapsed(), lacked: stage.lacked.clone() };
+        let round = round(plan, harm, stage, books)
+            .map_err(|fault| Fault::Program(format!("round {number}, {harm}: {fault}")))?;
         tell(&format!("round {number} of {}: {}", plan.rounds, round.show()));
         report.rounds.push(round);
     }
     Ok(())
+}
+
+fn round(plan: &Plan, harm: Harm, stage: &mut Stage, books: &Books) -> Result<Round, Fault> {
+    let (began, before, errors_before, events_before) =
+        (Instant::now(), stage.primary(), books.errors(), stage.events());
+    books.windows_may_end(harm.keeps_primary_away(plan.terrain));
+    books.harm_begins(began);
+    make(harm, stage, books)?;
+    match harm {
+        Harm::Part(_) => thread::sleep(plan.hold),
+        _ => wait_write(stage, books)?,
+    }
+    let (mut gap, fate) = (books.longest_gap(), fate(before, stage.primary()));
+    let parts = if fate == Fate::Moved { stage.last_parts() } else { None };
+    harm.undo(stage)?;
+    let mut mended = None;
+    if matches!(harm, Harm::Part(_)) {
+        let since = Instant::now();
+        books.harm_is_done();
+        wait_write(stage, books)?;
+        (mended, gap) = (Some(since.elapsed()), books.longest_gap());
+    }
+    stage.ensure_whole()?;
+    let mut errors = books.errors();
+    errors.iter_mut().for_each(|(error, times)| *times -= errors_before.get(error).copied().unwrap_or(0));
+    errors.retain(|_, times| *times > 0);
+    let events = stage.events().into_iter().skip(events_before.len()).collect();
+    Ok(Round { harm, gap, parts, whole: began.elapsed(), lacked: stage.lacked.clone(), fate, mended, errors, events })
+}
+
+fn fate(before: Option<usize>, now: Option<usize>) -> Fate {
+    match now {
+        None => Fate::Vacant,
+        Some(_) if now == before => Fate::Stayed,
+        Some(_) => Fate::Moved,
+    }
+}
+
+fn wait_write(stage: &Stage, books: &Books) -> Result<(), Fault> {
+    match books.wait_first_write(GAP_MAX) {
+        true => Ok(()),
+        false => Err(Fault::Program(format!("no write for {} s\n{}", GAP_MAX.as_secs(), stage.describe()))),
+    }
 }
 
 /// Does it; what fails is told with what everybody says of it.
@@ -181,7 +245,21 @@ impl Round {
             format!(" (detect {detect}, fence {fence}, choose {choose}, open {open} ms)")
         });
         let (gap, whole) = (self.gap.as_millis(), self.whole.as_millis());
-        format!("{}: no write for {gap} ms{parts}, whole after {whole} ms, last: {}", self.harm.name(), self.lacked)
+        let fate = match self.fate {
+            Fate::Stayed => "the role stayed",
+            Fate::Moved => "the role moved",
+            Fate::Vacant => "nobody took writes",
+        };
+        let mended =
+            self.mended.map_or(String::new(), |after| format!(", {} ms after it was mended", after.as_millis()));
+        let harm = self.harm;
+        let mut out = format!(
+            "{harm}: {fate}; no write for {gap} ms{mended}{parts}, whole after {whole} ms, last: {}",
+            self.lacked
+        );
+        self.events.iter().for_each(|event| out += &format!("\n    {event}"));
+        self.errors.iter().for_each(|(error, times)| out += &format!("\n    {times} times: {error}"));
+        out
     }
 }
 
@@ -197,7 +275,7 @@ impl Report {
             let mut gaps: Vec<f64> = rounds.iter().map(|round| round.gap.as_secs_f64() * 1e3).collect();
             gaps.sort_unstable_by(f64::total_cmp);
             let at = |share: f64| gaps.get(((gaps.len() - 1) as f64 * share) as usize).copied();
-            let mut row = vec![kind.name().to_owned(), rounds.len().to_string()];
+            let mut row = vec![kind.to_string(), rounds.len().to_string()];
             row.extend([0.0, 0.5, 0.9, 1.0].map(|share| number(at(share), 0)));
             row.extend((0..4).map(|part| {
                 let mut all: Vec<u64> = rounds.iter().filter_map(|round| Some(round.parts?[part])).collect();

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use weir_perf::moves::ground::Terrain;
 use weir_perf::moves::harm::Harm;
 use weir_perf::moves::stage::Durability;
 use weir_perf::moves::{Plan, play};
@@ -16,6 +17,8 @@ fn the_primary_moves_and_clients_go_on() {
         rounds: 4,
         harms: vec![Harm::Switchover, Harm::Kill, Harm::Stop, Harm::Switchover],
         durability: Durability::SemiSync,
+        terrain: Terrain::Ways,
+        hold: Duration::ZERO,
         workers: 3,
         pause: Duration::from_millis(500),
         program: Some(PathBuf::from(env!("CARGO_BIN_EXE_weir-under-test"))),

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use weir_net::gtid::GtidSet;
+
 use super::cache::{self, TemporaryFolder};
 use super::client::{Login, Rows};
 use super::group::{self, Membership};
 use super::ports::{self, Port};
 use super::template::{APP, REPLICATION};
-use weir_net::gtid::GtidSet;
-
-use super::{LabError, Mysql, Progress, Report, Server, ServerOptions, limits};
+use super::{Host, LabError, Mysql, Progress, Report, Server, ServerOptions, limits};
 
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
@@ -31,6 +31,8 @@ pub struct ClusterOptions {
     pub extra_sql: String,
     pub connections_max: u32,
     pub kind: Kind,
+    /// One for each node, or empty: all on this machine's loopback.
+    pub hosts: Vec<Host>,
 }
 
 /// How the nodes replicate.
@@ -52,6 +54,7 @@ impl Default for ClusterOptions {
             extra_sql: String::new(),
             connections_max: 500,
             kind: Kind::Source,
+            hosts: Vec::new(),
         }
     }
 }
@@ -77,8 +80,13 @@ impl Cluster {
         if !options.ports.is_empty() && options.ports.len() != count {
             return asked(format!("{count} servers need {count} ports, and {} were given", options.ports.len()));
         }
+        if !options.hosts.is_empty() && options.hosts.len() != count {
+            return asked(format!("{count} servers need {count} hosts, and {} were given", options.hosts.len()));
+        }
         let group = match options.kind {
             Kind::Source => None,
+            // Its members would listen for each other on the loopback.
+            Kind::Group if !options.hosts.is_empty() => return asked("A replication group has no hosts".to_owned()),
             Kind::Group => Some(Membership::new(count)?),
         };
         let ports = match options.ports.as_slice() {
@@ -138,7 +146,7 @@ impl Cluster {
         &self.dir
     }
 
-    /// `127.0.0.1:PORT` of every node, for `--backend`.
+    /// `127.0.0.1:PORT` (or its host's address) of every node, for `--backend`.
     pub fn backends(&self) -> Vec<String> {
         self.nodes.iter().map(Server::address).collect()
     }
@@ -241,7 +249,8 @@ fn start_nodes(
                     Some(group) => group.extra_cnf(number as usize - 1) + &extra_cnf(options, false),
                 };
                 let dir = dir.join(format!("node{number}"));
-                let server = ServerOptions { dir, port, server_id: number, extra_cnf };
+                let host = options.hosts.get(number as usize - 1).cloned();
+                let server = ServerOptions { dir, port, server_id: number, extra_cnf, host };
                 let result = Server::create(mysql, server, &mut |_| {}).and_then(|server| {
                     server.start()?;
                     Ok(server)
@@ -267,11 +276,11 @@ fn extra_cnf(options: &ClusterOptions, is_replica: bool) -> String {
 
 fn connect(node: &Server, source: &Server) -> Result<(), LabError> {
     let (user, password) = REPLICATION;
-    let port = source.port();
+    let (ip, port) = (source.ip(), source.port());
     // By default a receiver that finds its source down tries again after a minute; a test can't wait that long.
     node.sql(&format!(
         "STOP REPLICA;\n\
-         CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, SOURCE_USER='{user}', \
+         CHANGE REPLICATION SOURCE TO SOURCE_HOST='{ip}', SOURCE_PORT={port}, SOURCE_USER='{user}', \
          SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, \
          SOURCE_RETRY_COUNT=86400, SOURCE_HEARTBEAT_PERIOD=1;\n\
          START REPLICA;"

@@ -1,11 +1,12 @@
 //! `Server`: one mysqld process with a folder and a port of its own.
 //!
-//! Invariant: it listens on 127.0.0.1 only, and it dies with us. Its folder holds `data`, `my.cnf`, `error.log` and
+//! Invariant: it listens on 127.0.0.1 only, or on its host's address, and it dies with us. Its folder holds `data`, `my.cnf`, `error.log` and
 //! the socket, and can be used again: a second start takes the data as they are. All methods take `&self`, so that a
 //! test may kill from one thread what it uses from another.
 
 use std::fs;
 use std::io::Read;
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +18,7 @@ use super::cache::Lock;
 use super::child::Child;
 use super::client::{self, Login, Rows};
 use super::ports::Port;
-use super::{LabError, Mysql, Report, limits, template};
+use super::{Host, LabError, Mysql, Report, limits, template};
 
 #[derive(Debug)]
 pub struct ServerOptions {
@@ -27,6 +28,8 @@ pub struct ServerOptions {
     pub server_id: u32,
     /// Lines for `my.cnf`, after and above the laboratory's own.
     pub extra_cnf: String,
+    /// None: this machine's loopback.
+    pub host: Option<Host>,
 }
 
 #[derive(Debug)]
@@ -81,6 +84,9 @@ impl Server {
         command.arg(format!("--defaults-file={}", self.options.dir.join("my.cnf").display()));
         command.args(self.mysql.own_options()).current_dir(&self.options.dir);
         command.stdin(Stdio::null()).stdout(output).stderr(copy);
+        if let Some(host) = &self.options.host {
+            host.enter(&mut command);
+        }
         let child = Child::spawn(command).map_err(|e| LabError::io("starting", &self.mysql.mysqld, e))?;
         let ready = self.wait_ready(&child, before);
         *process = Some(child);
@@ -136,9 +142,14 @@ impl Server {
         self.options.port.number()
     }
 
-    /// `127.0.0.1:PORT`
+    /// Where it listens.
+    pub fn ip(&self) -> Ipv4Addr {
+        self.options.host.as_ref().map_or(Ipv4Addr::LOCALHOST, |host| host.address)
+    }
+
+    /// `127.0.0.1:PORT`, or its host's address.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port())
+        format!("{}:{}", self.ip(), self.port())
     }
 
     pub fn server_id(&self) -> u32 {
@@ -202,7 +213,7 @@ impl Server {
 
     fn my_cnf(&self) -> String {
         let ServerOptions { dir, server_id, extra_cnf, .. } = &self.options;
-        let port = self.port();
+        let (ip, port) = (self.ip(), self.port());
         let user = if is_root() { "user=root\n" } else { "" };
         let (dir, socket) = (dir.display(), self.socket.display());
         // The log is standard error, which also gets what the loader says. The server's own default stands for
@@ -213,9 +224,9 @@ impl Server {
              socket={socket}\n\
              pid-file={dir}/pid\n\
              secure-file-priv={dir}/files\n\
-             bind-address=127.0.0.1\n\
+             bind-address={ip}\n\
              port={port}\n\
-             report-host=127.0.0.1\n\
+             report-host={ip}\n\
              report-port={port}\n\
              mysqlx=OFF\n\
              server-id={server_id}\n\

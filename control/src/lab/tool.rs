@@ -15,7 +15,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// `sysbench`, `haproxy`, `mysqlrouter` or `etcd`.
+    /// `sysbench`, `haproxy`, `mysqlrouter`, `etcd` or `ip`.
     pub fn find(name: &str, report: Report<'_>) -> Result<Tool, LabError> {
         let Some(product) = PRODUCTS.iter().find(|product| product.name == name) else {
             let known: Vec<&str> = PRODUCTS.iter().map(|product| product.name).collect();
@@ -52,7 +52,7 @@ fn client_plugins(root: &Path) -> Option<PathBuf> {
     folders.into_iter().find(|folder| folder.is_dir())
 }
 
-const PRODUCTS: [Product; 4] = [
+const PRODUCTS: [Product; 5] = [
     Product {
         name: "sysbench",
         suite: Suite::Own,
@@ -81,6 +81,7 @@ const PRODUCTS: [Product; 4] = [
         programs: &["usr/bin/etcd"],
         libraries: &[],
     },
+    Product { name: "ip", suite: Suite::Own, packages: &["iproute2"], programs: &["usr/bin/ip"], libraries: &[] },
 ];
 
 #[cfg(test)]

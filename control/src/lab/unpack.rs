@@ -95,6 +95,7 @@ fn build(product: &Product, files: &[PathBuf], draft: &Path, home: &Path, report
     for ballast in ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/share/lintian"] {
         cache::remove_tree(&root.join(ballast))?;
     }
+    merge_usr(&root)?;
     disarm(&root)?;
     report(Progress::step("making the programs run here"));
     let system = Elsewhere::find(&root, home)?;
@@ -110,6 +111,17 @@ fn build(product: &Product, files: &[PathBuf], draft: &Path, home: &Path, report
     let mark = mark(home, draft).map_err(|e| LabError::io("reading", draft, e))?;
     let path = draft.join(COMPLETE);
     fs::write(&path, mark).map_err(|e| LabError::io("writing", &path, e))
+}
+
+/// Packages from before the merged /usr have programs in `bin`, newer ones all in `usr/bin`.
+fn merge_usr(root: &Path) -> Result<(), LabError> {
+    let target = root.join("usr/bin");
+    for path in fs::read_dir(root.join("bin")).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        fs::create_dir_all(&target).map_err(|e| LabError::io("making", &target, e))?;
+        fs::rename(&path, target.join(path.file_name().unwrap_or_default()))
+            .map_err(|e| LabError::io("moving", &path, e))?;
+    }
+    Ok(())
 }
 
 /// The loader and the libraries of the system that the packages come from.

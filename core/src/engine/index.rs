@@ -1,13 +1,14 @@
 //! The read index: what a server has executed, asked once for all reads that wait for its word at that moment (S60).
 //!
 //! ```text
-//!   read ─► waiting ──► one connection there: SELECT @@GLOBAL.gtid_executed ──► asked ──► answer: all of them go on
+//!   read ─► waiting ──► one connection there: SELECT @@GLOBAL.gtid_executed, … ──► asked ──► answer: all of them go on
 //!   reads that come while the question is under way wait for the next one: its answer may be older than they are
 //! ```
 //! The primary is asked for what was committed when a read came (`GLOBAL`), the replica that a session leaves for what it may
 //! have shown there.
 //! Invariant: a session in `waiting` or `asked` is in `Wait::Index` of that server; there is at most one question under way
-//! for each. When it cannot be asked, the reads go to the primary.
+//! for each. When it cannot be asked, the reads go to the primary. A primary that says that it is read-only is none: it may be
+//! fenced already, and show commits that nobody acknowledged and its heir lacks; the reads wait for the heir.
 
 use crate::engine::{Engine, Waiter};
 use crate::link::expect::Purpose;
@@ -113,7 +114,7 @@ impl Engine {
         self.links[link].captured.clear();
         // A silent primary must not keep the question, and all later ones behind it, for ever.
         self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
-        self.inject(link, ReplyKind::Query, Purpose::Index, Command::Query, b"SELECT @@GLOBAL.gtid_executed");
+        self.inject(link, ReplyKind::Query, Purpose::Index, Command::Query, QUESTION);
     }
 
     /// The answer: all that were asked for go on with it.
@@ -129,10 +130,20 @@ impl Engine {
         self.links[link].lessee = None;
         self.arm_link(link, crate::time::Instant::NEVER);
         self.to_pool(link);
+        if self.is_fenced(of, values.get(1).map(Vec::as_slice)) {
+            self.primary_refused(of);
+            asked.into_iter().for_each(|session| self.index_told(session, of, None));
+            return self.start_index(of);
+        }
         for session in asked {
             self.index_told(session, of, set.clone());
         }
         self.start_index(of);
+    }
+
+    /// Whether it has been made read-only since it was last looked at.
+    fn is_fenced(&self, of: BackendId, read_only: Option<&[u8]>) -> bool {
+        self.snapshot.primary() == Some(of) && read_only == Some(b"1") && !self.snapshot.backend(of).read_only
     }
 
     fn index_told(&mut self, session: Key<Session>, of: BackendId, set: Option<Arc<GtidSet>>) {
@@ -190,3 +201,5 @@ impl Engine {
         }
     }
 }
+
+const QUESTION: &[u8] = b"SELECT @@GLOBAL.gtid_executed, @@GLOBAL.read_only";

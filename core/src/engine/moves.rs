@@ -138,7 +138,7 @@ impl Engine {
         if self.snapshot.primary() == Some(backend) {
             let until = self.now.plus_ms(REFUSED_MS);
             self.moves.refused = Some((backend, until));
-            let why = "it refused a write as read-only";
+            let why = "it is read-only";
             self.actions.push_back(super::Action::Tell(ControlMail::Suspect { backend, why }));
             self.timers.set(&mut self.sweep, until, crate::timers::Owner::Core);
         }

@@ -107,9 +107,8 @@ impl Engine {
     /// What was lost with the connection would be missed in silence: a temporary table, a lock, a variable that cannot be carried. What
     /// ends with a statement or a transaction is told with that one's error.
     fn has_lost_state(&self, session: Key<Session>) -> bool {
-        const SCOPED: Reasons = Reasons(
-            Reasons::CURSOR.0 | Reasons::LONG_DATA.0 | Reasons::TRANSACTION_ONCE.0 | Reasons::SAVEPOINT.0,
-        );
+        const SCOPED: Reasons =
+            Reasons(Reasons::CURSOR.0 | Reasons::LONG_DATA.0 | Reasons::TRANSACTION_ONCE.0 | Reasons::SAVEPOINT.0);
         !self.sessions[session].pins_for_good().without(SCOPED).is_empty()
     }
 
@@ -251,13 +250,7 @@ impl Engine {
         self.outcome_found(token, Finding::Unknown("nobody has found out in time".to_string()));
     }
 
-    fn stays_unknown(
-        &mut self,
-        session: Key<Session>,
-        request: Request,
-        (backend, ends): (String, bool),
-        why: String,
-    ) {
+    fn stays_unknown(&mut self, session: Key<Session>, request: Request, (backend, ends): (String, bool), why: String) {
         self.counters.outcomes_unknown += 1;
         self.sessions[session].freshness.primary_only = true;
         self.refuse_lost(session, request, &Refusal::UnknownOutcome { backend, why }, ends);

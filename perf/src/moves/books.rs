@@ -3,7 +3,7 @@
 //! Invariant: a write is in the books before it is sent, and its outcome is the answer's, never a guess.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ pub struct Books {
     pub done: [AtomicU64; 4],
     /// The last version of the clock that was acknowledged.
     clock: AtomicU64,
+    windows_may_end: AtomicBool,
     gap: Mutex<Gap>,
     written: Condvar,
 }
@@ -113,6 +114,15 @@ impl Books {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Whether statements may have waited for the primary for longer than they wait, since the last harm.
+    pub fn windows_may_end(&self, may: bool) {
+        self.windows_may_end.store(may, Ordering::Relaxed);
+    }
+
+    pub fn may_windows_end(&self) -> bool {
+        self.windows_may_end.load(Ordering::Relaxed)
     }
 
     pub fn clock(&self) -> u64 {

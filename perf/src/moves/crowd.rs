@@ -44,6 +44,7 @@ impl Crowd {
             time: TIME,
             prepared: true,
             rate: plan.sysbench_rate,
+            goes_on: true,
         };
         let over = over.clone();
         let thread = thread::spawn(move || {

@@ -1,5 +1,6 @@
-//! What is done to the primary, and how it is undone.
+//! What is done to the primary or to the network, and how it is undone.
 
+use std::fmt;
 use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
@@ -7,6 +8,8 @@ use std::time::Duration;
 use weir_control::ctl::failover;
 
 use super::books::Books;
+use super::ground::Terrain;
+use super::part::{self, Part};
 use super::stage::{Durability, Stage};
 use crate::error::Fault;
 
@@ -22,18 +25,33 @@ pub enum Harm {
     Cut,
     /// kill -9 of mysqld, and of the next primary while it is being promoted.
     KillTwice,
+    /// Some hosts are cut off from some others, for a while.
+    Part(Part),
 }
 
 const ALL: [Harm; 5] = [Harm::Switchover, Harm::Kill, Harm::Stop, Harm::Cut, Harm::KillTwice];
 
-impl Harm {
-    pub fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Harm::Switchover => "switchover",
             Harm::Kill => "kill",
             Harm::Stop => "stop",
             Harm::Cut => "cut",
             Harm::KillTwice => "kill-twice",
+            Harm::Part(part) => return part.fmt(f),
+        })
+    }
+}
+
+impl Harm {
+    /// It may last longer than statements wait for a primary. A receiver that is connecting to a host which answers nothing
+    /// stops late, which a failover waits for; one behind a way is at once.
+    pub fn keeps_primary_away(self, terrain: Terrain) -> bool {
+        match self {
+            Harm::Part(part) => part.is_of_primary(),
+            Harm::Cut => terrain == Terrain::Namespaces,
+            Harm::Switchover | Harm::Kill | Harm::Stop | Harm::KillTwice => false,
         }
     }
 
@@ -47,7 +65,11 @@ impl Harm {
             }
             Harm::Kill => stage.server(primary).kill9(),
             Harm::Stop => stage.server(primary).sigstop(),
-            Harm::Cut => stage.members[primary].ways.iter().for_each(super::way::Way::cut),
+            Harm::Cut => stage.cut_off(primary)?,
+            Harm::Part(part) => {
+                let (from, to) = (stage.party(part.from, primary), stage.party(part.to, primary));
+                stage.ground.lose(&from, &to, part.is_one_way)?;
+            }
             Harm::KillTwice => {
                 stage.server(primary).kill9();
                 // About when the next one is chosen.
@@ -89,7 +111,7 @@ impl Harm {
                 }
                 stage.join(harmed)?;
             }
-            Harm::Cut => stage.members[harmed].ways.iter().for_each(super::way::Way::mend),
+            Harm::Cut | Harm::Part(_) => stage.mend()?,
         }
         Ok(())
     }
@@ -105,8 +127,14 @@ fn failover_heir(stage: &Stage) -> Option<usize> {
 
 impl Harm {
     /// Why it can't be done to such servers.
-    pub fn unfit(self, durability: Durability) -> Option<&'static str> {
+    pub fn unfit(self, durability: Durability, terrain: Terrain) -> Option<&'static str> {
         match (self, durability) {
+            (_, Durability::Group) if terrain == Terrain::Namespaces => {
+                Some("--hosts namespaces: members of a replication group would hear each other on the loopback")
+            }
+            (Harm::Part(_), _) if terrain == Terrain::Ways => {
+                Some("part: any two can be cut off from each other with --hosts namespaces alone")
+            }
             (Harm::Cut, Durability::Group) => {
                 Some("cut: members of a group hear each other directly, and not by the ways that are cut")
             }
@@ -120,8 +148,15 @@ impl FromStr for Harm {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Harm, String> {
-        let found = ALL.into_iter().find(|harm| harm.name() == text.trim());
-        found.ok_or_else(|| format!("there is no harm {text}: {}", ALL.map(Harm::name).join(", ")))
+        let text = text.trim();
+        if text.starts_with(part::PREFIX) {
+            return text.parse().map(Harm::Part);
+        }
+        let found = ALL.into_iter().find(|harm| harm.to_string() == text);
+        found.ok_or_else(|| {
+            let known = ALL.map(|harm| harm.to_string()).join(", ");
+            format!("there is no harm {text}: {known}, part:A/B, part:A>B")
+        })
     }
 }
 

@@ -1,13 +1,16 @@
-//! The stage: three servers with a tablet each, a controller, a gate; every part a process of its own, and each server's
-//! machine behind ways that can be cut.
+//! The stage: three servers with a tablet each, a controller, a gate; every part a process of its own, on one machine or on
+//! hosts (`ground`).
 //!
 //! ```text
 //!   gate, other servers ──► way ──► mysqld      controllers, gates ──► way ──► tablet ──► way ──► controller
 //! ```
+//! On hosts there are no ways; each server and its tablet have one, and so have the controller and the gate.
+
+pub mod member;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::str::FromStr;
 use std::thread;
@@ -19,12 +22,14 @@ use weir_control::ctl::failover;
 use weir_control::ctl::tablets;
 use weir_control::grpc::tls::TlsFiles;
 use weir_control::lab::cache::{self, TemporaryFolder};
-use weir_control::lab::template::{APP, MONITOR, REPLICATION};
+use weir_control::lab::template::APP;
 use weir_control::lab::{Cluster, ClusterOptions, Kind, Mysql, Server};
 
+use self::member::Member;
 use super::Plan;
+use super::ground::{CONTROLLER, GATE, Ground, SERVERS, options};
+use super::part::Party;
 use super::way::Way;
-use crate::backend::free_address;
 use crate::client::Account;
 use crate::door::weir_program;
 use crate::error::Fault;
@@ -71,6 +76,8 @@ pub struct Stage {
     pub cloned: u64,
     /// What was waited for, last, before all was whole.
     pub lacked: String,
+    pub(super) ground: Ground,
+    papers: TlsFiles,
     controller: SocketAddr,
     gate: SocketAddr,
     // In the order in which they end.
@@ -81,35 +88,17 @@ pub struct Stage {
     program: PathBuf,
 }
 
-/// One server's machine.
-pub struct Member {
-    pub name: String,
-    /// None: it was stopped.
-    tablet: Option<Program>,
-    config: String,
-    /// All ways to it and from it.
-    pub ways: Vec<Way>,
-}
-
 impl Stage {
     pub fn open(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Stage, Fault> {
         let mysql = Mysql::find(None, &mut |progress| eprintln!("{progress}"))?;
+        let ground = Ground::open(plan.terrain)?;
         let folder = TemporaryFolder::create(&cache::folder()?)?;
+        let papers = ground.papers(folder.path())?;
         let program = plan.program.clone().map_or_else(weir_program, Ok)?;
-        let semi_sync = "plugin-load-add=semisync_source.so;semisync_replica.so\nrpl-semi-sync-source-timeout=600000\n";
-        let clone = "plugin-load-add=mysql_clone.so\n";
-        let options = ClusterOptions {
-            extra_cnf: match plan.durability {
-                Durability::SemiSync => format!("{clone}{semi_sync}"),
-                Durability::Async | Durability::Group => clone.to_owned(),
-            },
-            kind: if plan.durability == Durability::Group { Kind::Group } else { Kind::Source },
-            ..ClusterOptions::default()
-        };
-        let cluster = Cluster::start(&mysql, options, &mut |progress| eprintln!("{progress}"))?;
+        let cluster = start_cluster(&mysql, plan, &ground)?;
         prepare(&cluster)?;
         tell("the servers are up");
-        let (controller, gate) = (free_address()?, free_address()?);
+        let (controller, gate) = (ground.address(CONTROLLER, 7506)?, ground.address(GATE, 6033)?);
         let path = |name: &str| folder.path().join(name).display().to_string();
         let text = format!(
             "[controller]\nstore = \"{}\"\nlisten = \"{controller}\"\nlease_ms = {LEASE_MS}\nfailovers_per_minute = 60\n",
@@ -117,15 +106,20 @@ impl Stage {
         );
         fs::write(path("controller.toml"), text).map_err(|error| Fault::io("writing a file", error))?;
         let mut command = Command::new(&program);
-        command.args(["controller", "--config", &path("controller.toml")]);
+        command.args(["controller", "--config", &path("controller.toml")]).args(options("--tls", &papers));
+        ground.enter(CONTROLLER, &mut command);
         let controlling = Program::start("controller", command, folder.path())?;
         let mut members = Vec::new();
-        for (at, server) in cluster.nodes().iter().enumerate() {
-            members.push(Member::start(at, server, controller, plan.durability, &program, folder.path())?);
+        for at in 0..cluster.nodes().len() {
+            let setting = (&ground, &cluster, &papers, controller);
+            members.push(Member::start(at, setting, plan.durability, &program, folder.path())?);
         }
         let mut command = Command::new(&program);
         command.args(["gate", "--listen", &gate.to_string(), "--controller", &controller.to_string()]);
-        command.args(["--cores", &plan.cores.to_string(), "--admin-listen", "off", "--grpc-listen", "off"]);
+        command
+            .args(["--cores", &plan.cores.to_string(), "--admin-listen", "off", "--grpc-listen", "off"])
+            .args(options("--grpc-tls", &papers));
+        ground.enter(GATE, &mut command);
         let gating = Program::start("gate", command, folder.path())?;
         let (user, password) = APP;
         let schema = Some(SCHEMA.to_owned());
@@ -136,6 +130,8 @@ impl Stage {
             harmed: None,
             cloned: 0,
             lacked: String::new(),
+            ground,
+            papers,
             controller,
             gate,
             _gate: gating,
@@ -178,7 +174,41 @@ impl Stage {
     }
 
     pub fn ask(&self) -> Ask {
-        Ask { controllers: vec![self.controller.to_string()], tls: TlsFiles::default() }
+        Ask { controllers: vec![self.controller.to_string()], tls: self.papers.clone() }
+    }
+
+    /// The hosts of these, while this one is primary.
+    pub fn party(&self, party: Party, primary: usize) -> Vec<String> {
+        let name = |at: usize| SERVERS[at].to_owned();
+        let mut replicas = (0..self.members.len()).filter(|at| *at != primary).map(name);
+        match party {
+            Party::Primary => vec![name(primary)],
+            Party::Replicas => replicas.collect(),
+            Party::OneReplica => replicas.next().into_iter().collect(),
+            Party::Controller => vec![CONTROLLER.to_owned()],
+            Party::Cluster => replicas.chain([CONTROLLER.to_owned()]).collect(),
+            Party::Gate => vec![GATE.to_owned()],
+        }
+    }
+
+    /// Cuts a server's machine off from all the others.
+    pub fn cut_off(&mut self, at: usize) -> Result<(), Fault> {
+        if matches!(self.ground, Ground::Loopback) {
+            self.members[at].ways.iter().for_each(Way::cut);
+            return Ok(());
+        }
+        let all = [SERVERS.as_slice(), &[CONTROLLER, GATE]]
+            .concat()
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>();
+        self.ground.lose(&[SERVERS[at].to_owned()], &all, false)
+    }
+
+    /// Nobody is cut off any more.
+    pub fn mend(&mut self) -> Result<(), Fault> {
+        self.members.iter().flat_map(|member| &member.ways).for_each(Way::mend);
+        self.ground.mend()
     }
 
     /// The one that takes writes, by the servers' own word.
@@ -239,15 +269,15 @@ impl Stage {
         let is_diverged = |name: &str| table.lines().any(|line| line.starts_with(name) && line.contains(" diverged "));
         let Some(at) = self.members.iter().position(|member| is_diverged(&member.name)) else { return Ok(()) };
         let Some(primary) = self.primary().filter(|primary| *primary != at) else { return Ok(()) };
-        let port = self.server(primary).port();
+        let (ip, port) = (self.server(primary).ip(), self.server(primary).port());
         // It would make a server that takes writes read-only again.
         self.members[at].tablet = None;
         let server = self.server(at);
-        server.sql(&format!("SET GLOBAL clone_valid_donor_list='127.0.0.1:{port}'"))?;
+        server.sql(&format!("SET GLOBAL clone_valid_donor_list='{ip}:{port}'"))?;
         // It ends with the server, which nobody restarts but us.
         let (user, password) = APP;
         let clone = format!(
-            "SET GLOBAL super_read_only=OFF; CLONE INSTANCE FROM '{user}'@'127.0.0.1':{port} IDENTIFIED BY '{password}'"
+            "SET GLOBAL super_read_only=OFF; CLONE INSTANCE FROM '{user}'@'{ip}':{port} IDENTIFIED BY '{password}'"
         );
         let outcome = server.sql(&clone).err().map(|error| error.to_string()).unwrap_or_default();
         if !outcome.contains("Restart server failed") {
@@ -257,7 +287,7 @@ impl Stage {
         server.stop();
         server.start()?;
         let program = self.program.clone();
-        self.members[at].start_tablet(at, &program, self.folder.path())?;
+        self.members[at].start_tablet(&self.ground, &program, self.folder.path())?;
         self.cloned += 1;
         // The new data are told as in service when its steward has seen them.
         let until = Instant::now() + WHOLE_LIMIT;
@@ -323,6 +353,12 @@ impl Stage {
         }
     }
 
+    /// What the controller has told since it started.
+    pub fn events(&self) -> Vec<String> {
+        let events = failover::events(&self.ask()).unwrap_or_default();
+        events.iter().map(|event| format!("{}: {}", event.kind(), event.text())).collect()
+    }
+
     /// Of the move that ended last.
     pub fn last_parts(&self) -> Option<[u64; 4]> {
         // It is told a moment after the first write.
@@ -346,7 +382,7 @@ impl Stage {
             Ok(all) => out += &cluster::json(&all).unwrap_or_default(),
             Err(why) => out += &why,
         }
-        for name in ["controller", "gate", "tablet0", "tablet1", "tablet2"] {
+        for name in ["controller", "gate", "tablet-db1", "tablet-db2", "tablet-db3"] {
             let text = fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             out += &format!("\n--- {name}\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
@@ -362,53 +398,22 @@ impl Stage {
     }
 }
 
-impl Member {
-    fn start(
-        at: usize,
-        server: &Server,
-        controller: SocketAddr,
-        durability: Durability,
-        program: &Path,
-        folder: &Path,
-    ) -> Result<Member, Fault> {
-        let name = format!("db{}", at + 1);
-        let mysqld = SocketAddr::from(([127, 0, 0, 1], server.port()));
-        let listen = free_address()?;
-        let ways = vec![
-            Way::open(free_address()?, mysqld)?,
-            Way::open(free_address()?, listen)?,
-            Way::open(free_address()?, controller)?,
-        ];
-        // Each tablet has its own: it reads them while the next one's are written.
-        let file = |name: &str, text: &str| {
-            let path = folder.join(format!("{name}{at}"));
-            fs::write(&path, text).map_err(|error| Fault::io("writing a file", error))?;
-            Ok::<String, Fault>(path.display().to_string())
-        };
-        // Files of its own: another tablet may be reading its while this one is written.
-        let (admin, replication) =
-            (file(&format!("admin{at}"), APP.1)?, file(&format!("replication{at}"), REPLICATION.1)?);
-        let semi_sync = if durability == Durability::SemiSync { "on" } else { "off" };
-        let [to_server, to_tablet, to_controller] = [0, 1, 2].map(|at: usize| ways[at].address().to_string());
-        let text = format!(
-            "[tablet]\nname = \"{name}\"\nserver = \"{mysqld}\"\nadvertise = \"{to_server}\"\nlisten = \"{listen}\"\n\
-             advertise_grpc = \"{to_tablet}\"\nuser = \"{}\"\ncontrollers = \"{to_controller}\"\nadmin_user = \"{}\"\n\
-             admin_password_file = \"{admin}\"\nreplication_user = \"{}\"\nreplication_password_file = \"{replication}\"\n\
-             interval_ms = 100\ntimeout_ms = 1000\nsemi_sync = \"{semi_sync}\"\n",
-            MONITOR.0, APP.0, REPLICATION.0
-        );
-        let config = file("tablet.toml.", &text)?;
-        let mut member = Member { name, tablet: None, config, ways };
-        member.start_tablet(at, program, folder)?;
-        Ok(member)
-    }
-
-    fn start_tablet(&mut self, at: usize, program: &Path, folder: &Path) -> Result<(), Fault> {
-        let mut command = Command::new(program);
-        command.args(["tablet", "--config", &self.config]).env("WEIR_MONITOR_PASSWORD", MONITOR.1);
-        self.tablet = Some(Program::start(&format!("tablet{at}"), command, folder)?);
-        Ok(())
-    }
+fn start_cluster(mysql: &Mysql, plan: &Plan, ground: &Ground) -> Result<Cluster, Fault> {
+    let semi_sync = "plugin-load-add=semisync_source.so;semisync_replica.so\nrpl-semi-sync-source-timeout=600000\n";
+    let clone = "plugin-load-add=mysql_clone.so\n";
+    let hosts = ground.servers();
+    // On hosts nobody answers questions for names.
+    let names = if hosts.is_empty() { "" } else { "skip-name-resolve=ON\n" };
+    let options = ClusterOptions {
+        extra_cnf: match plan.durability {
+            Durability::SemiSync => format!("{clone}{semi_sync}{names}"),
+            Durability::Async | Durability::Group => format!("{clone}{names}"),
+        },
+        kind: if plan.durability == Durability::Group { Kind::Group } else { Kind::Source },
+        hosts,
+        ..ClusterOptions::default()
+    };
+    Ok(Cluster::start(mysql, options, &mut |progress| eprintln!("{progress}"))?)
 }
 
 fn prepare(cluster: &Cluster) -> Result<(), Fault> {

@@ -184,7 +184,7 @@ fn servers(dir: &Path, mysql: &Mysql, disk: &Disk) -> Result<Vec<Server>, String
         };
         let port = ports::free(1).map_err(said)?.remove(0);
         let extra_cnf = format!("{semi_sync}{own}");
-        let options = ServerOptions { dir: dir.join(name), port, server_id: 301 + at as u32, extra_cnf };
+        let options = ServerOptions { dir: dir.join(name), port, server_id: 301 + at as u32, extra_cnf, host: None };
         let server = Server::create(&Arc::new(mysql), options, &mut |_| {}).map_err(said)?;
         server.start().map_err(said)?;
         servers.push(server);

@@ -35,7 +35,7 @@ impl Lone {
 
     fn create(&mut self, port: Port) -> Result<(), String> {
         let (dir, extra_cnf) = (self.dir(), self.extra_cnf.clone());
-        let options = ServerOptions { dir, port, server_id: self.server_id, extra_cnf };
+        let options = ServerOptions { dir, port, server_id: self.server_id, extra_cnf, host: None };
         let server = Server::create(&self.mysql, options, &mut |_| {}).map_err(|error| error.to_string())?;
         server.start().map_err(|error| error.to_string())?;
         self.server = Some(server);
