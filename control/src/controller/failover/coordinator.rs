@@ -237,7 +237,7 @@ impl Coordinator {
         if let Some(first) = self.began.first().filter(|_| self.began.len() >= self.settings.most) {
             let until = *first + WINDOW;
             self.wake(until);
-            let why = format!("'{primary}' is dead, the {}th primary in a minute: waiting", self.began.len() + 1);
+            let why = format!("'{primary}' is dead, and {} others were in a minute: waiting", self.began.len());
             self.complain(now, why);
             return None;
         }
