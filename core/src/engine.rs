@@ -129,10 +129,10 @@ pub struct Engine {
     pub(crate) accepted: FxHashSet<(BackendId, u32, u32)>,
     pub(crate) kills: FxHashMap<u64, Key<Session>>,
     pub(crate) kill_next: u64,
-    /// Sessions that wait to hear what became of their command.
-    /// Who waits for [`Mail::GlobalSet`], by token.
+    /// Sessions that wait for [`Mail::GlobalSet`], by token.
     pub(crate) setters: FxHashMap<u64, Key<Session>>,
     pub(crate) settings_next: u64,
+    /// Sessions that wait to hear what became of their command.
     pub(crate) unresolved: FxHashMap<u64, Key<Session>>,
     pub(crate) unresolved_next: u64,
     pub(crate) actions: VecDeque<Action>,

@@ -82,6 +82,8 @@ pub enum ControlMail {
     Suspect {
         backend: BackendId,
         why: &'static str,
+        /// It answered, and said no.
+        is_there: bool,
     },
     /// What has become of this? Is answered with [`Mail::Found`], in time limits of the buffer's.
     Lost(Box<Lost>),

@@ -185,14 +185,12 @@ impl Control {
                         self.answer(gathered);
                     }
                 }
-                ControlMail::Suspect { backend, why } => {
-                    tracing::debug!(event = "backend_suspected", core, backend = backend.0, why);
-                    self.crew.nudge(usize::from(backend.0));
-                    if let (Some(cluster), Some(view)) =
-                        (&self.cluster, self.topology.views().get(usize::from(backend.0)))
-                    {
-                        let is_there = why.starts_with("it refused") || why.ends_with("no more connections");
-                        cluster.handle_suspect(&view.name, if is_there { Reach::Refuses } else { Reach::Silent });
+                ControlMail::Suspect { backend, why, is_there } => {
+                    let at = usize::from(backend.0);
+                    tracing::debug!(event = "backend_suspected", core, backend = at, why);
+                    self.crew.nudge(at);
+                    if let (Some(cluster), Some(name)) = (&self.cluster, self.topology.name(at)) {
+                        cluster.handle_suspect(name, if is_there { Reach::Refuses } else { Reach::Silent });
                     }
                 }
                 ControlMail::SetGlobal { token, user, values } => self.set_global(core, token, &user, &values),

@@ -177,9 +177,9 @@ impl Engine {
     }
 
     /// Nothing could be opened there: pause before the next dial, and let the control thread look.
-    pub(crate) fn backend_suspect(&mut self, backend: BackendId, why: &'static str) {
+    pub(crate) fn backend_suspect(&mut self, backend: BackendId, why: &'static str, is_there: bool) {
         self.dial_pause.insert(backend, self.now.plus_ms(DIAL_PAUSE_MS));
-        self.actions.push_back(Action::Tell(ControlMail::Suspect { backend, why }));
+        self.actions.push_back(Action::Tell(ControlMail::Suspect { backend, why, is_there }));
         if self.snapshot.primary() != Some(backend) {
             // Reads need not wait for this one (S09).
             self.fail_line(backend);

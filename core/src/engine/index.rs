@@ -130,11 +130,11 @@ impl Engine {
         self.links[link].lessee = None;
         self.arm_link(link, crate::time::Instant::NEVER);
         self.to_pool(link);
-        if self.is_fenced(of, values.get(1).map(Vec::as_slice)) {
+        let is_fenced = self.is_fenced(of, values.get(1).map(Vec::as_slice));
+        if is_fenced {
             self.primary_refused(of);
-            asked.into_iter().for_each(|session| self.index_told(session, of, None));
-            return self.start_index(of);
         }
+        let set = set.filter(|_| !is_fenced);
         for session in asked {
             self.index_told(session, of, set.clone());
         }

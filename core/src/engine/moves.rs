@@ -132,14 +132,14 @@ impl Engine {
         }
     }
 
-    /// The server refused a write since it is read-only: it is no primary, whatever we thought. Nobody is sent there until
+    /// The server has said that it is read-only: it is no primary, whatever we thought. Nobody is sent there until
     /// it was looked at.
     pub(crate) fn primary_refused(&mut self, backend: BackendId) {
         if self.snapshot.primary() == Some(backend) {
             let until = self.now.plus_ms(REFUSED_MS);
             self.moves.refused = Some((backend, until));
-            let why = "it is read-only";
-            self.actions.push_back(super::Action::Tell(ControlMail::Suspect { backend, why }));
+            let suspect = ControlMail::Suspect { backend, why: "it is read-only", is_there: true };
+            self.actions.push_back(super::Action::Tell(suspect));
             self.timers.set(&mut self.sweep, until, crate::timers::Owner::Core);
         }
     }

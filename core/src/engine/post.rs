@@ -21,7 +21,7 @@ impl Engine {
         let Some(l) = self.links.get(link) else { return };
         let (lessee, backend, idle) = (l.lessee, l.backend, matches!(l.phase, LinkPhase::Idle));
         if !idle && !matches!(l.phase, LinkPhase::Closing) {
-            self.backend_suspect(backend, why);
+            self.backend_suspect(backend, why, false);
             self.traffic[backend.0 as usize].broke();
         }
         if let Some(Lessee::Session(session)) = lessee {

@@ -44,6 +44,7 @@ impl Engine {
                 DialFault::Unreachable => "unreachable",
                 DialFault::Other => "connecting failed",
             },
+            false,
         );
         self.drop_link(link);
     }
@@ -253,7 +254,7 @@ impl Engine {
         let code = ErrPacket::decode(err).map_or(0, |e| e.code);
         // Too many connections there, or host blocked: not the client's fault; its waiters stay in line.
         if matches!(code, 1040 | 1129 | 1130 | 1158..=1161) {
-            self.backend_suspect(backend, "the backend accepts no more connections");
+            self.backend_suspect(backend, "the backend accepts no more connections", true);
             return self.drop_link(link);
         }
         if let Some(Lessee::Session(session)) = self.links[link].lessee.take() {

@@ -10,7 +10,7 @@
 use crate::engine::{Action, Engine};
 use crate::mail::ControlMail;
 use crate::session::refuse::Refusal;
-use crate::session::wishes::Wishes;
+use crate::session::wishes::{Policy, Wishes};
 use crate::session::{Phase, Request, Session};
 use crate::slots::Key;
 use crate::snapshot::Settings;
@@ -103,19 +103,17 @@ impl Settings {
     pub fn set_variable(&mut self, name: &str, value: &str, configured: &Settings) {
         let mut wishes = Wishes::default();
         wishes.set(name, value);
-        let consistency = wishes.consistency;
         match name {
-            "read_after_write_consistency" => self.consistency = consistency.unwrap_or(configured.consistency),
+            "read_after_write_consistency" => {
+                self.consistency = wishes.consistency.unwrap_or(configured.consistency);
+            }
             "read_after_write_timeout" => {
                 self.read_after_write_ms_max = wishes.timeout_ms.unwrap_or(configured.read_after_write_ms_max);
             }
-            "read_write_splitting_policy" => {
-                use crate::session::wishes::Policy;
-                match wishes.policy.unwrap_or_else(|| Policy::of_settings(configured)) {
-                    Policy::Disable => self.read_write_splitting = false,
-                    Policy::Balance(balance) => (self.read_write_splitting, self.balance) = (true, balance),
-                }
-            }
+            "read_write_splitting_policy" => match wishes.policy.unwrap_or_else(|| Policy::of_settings(configured)) {
+                Policy::Disable => self.read_write_splitting = false,
+                Policy::Balance(balance) => (self.read_write_splitting, self.balance) = (true, balance),
+            },
             "read_write_splitting_ratio" => {
                 self.read_write_splitting_ratio = wishes.ratio.unwrap_or(configured.read_write_splitting_ratio);
             }

@@ -92,14 +92,14 @@ impl Engine {
             self.forget_server_state(session);
             return self.decide(session, request);
         }
+        let ends = self.has_lost_state(session);
         let why = if unsent || read {
             if in_transaction { Refusal::TransactionLost { backend } } else { Refusal::BackendLost { backend } }
         } else if in_transaction && !plan.is_some_and(|p| p.effects.intersects(ENDS)) {
             Refusal::TransactionLost { backend }
         } else {
-            return self.resolve(session, link, request, in_transaction, backend);
+            return self.resolve(session, link, request, in_transaction, (backend, ends));
         };
-        let ends = self.has_lost_state(session);
         self.forget_server_state(session);
         self.refuse_lost(session, request, &why, ends);
     }
@@ -130,7 +130,7 @@ impl Engine {
         link: Key<Link>,
         request: Request,
         in_transaction: bool,
-        backend: String,
+        (backend, ends): (String, bool),
     ) {
         let l = &self.links[link];
         let (at, thread_id) = (l.backend, l.thread_id);
@@ -141,13 +141,11 @@ impl Engine {
         let mut known = match outcome {
             Ok(known) => known,
             Err(why) => {
-                let ends = self.has_lost_state(session);
                 self.forget_server_state(session);
                 return self.stays_unknown(session, request, (backend, ends), why.to_string());
             }
         };
         let then = self.then(session, &request, in_transaction);
-        let ends = self.has_lost_state(session);
         let is_one = request
             .plan
             .as_ref()

@@ -160,7 +160,7 @@ impl Control {
                 }
                 false
             }
-            ControlMail::Suspect { backend, why } => {
+            ControlMail::Suspect { backend, why, .. } => {
                 scene.tell(|| format!("core {core} suspects {backend:?}: {why}"));
                 true
             }

@@ -33,6 +33,10 @@ impl Topology {
         &self.settings
     }
 
+    pub fn name(&self, backend: usize) -> Option<&str> {
+        Some(&self.entries.get(backend)?.config.name)
+    }
+
     /// Where its tablet is, if it has one, and where the server is.
     pub fn place(&self, backend: usize) -> Option<(Option<String>, Address)> {
         let config = &self.entries.get(backend)?.config;
