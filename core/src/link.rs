@@ -64,6 +64,11 @@ pub struct Link {
     pub charset: u8,
     /// When a backend last confirmed the account's password here.
     pub proved_at: Instant,
+    pub opened_at: Instant,
+    /// When it last came to rest: its server was there.
+    pub rested_at: Instant,
+    /// Its server was seen to take writes on this very connection, so that a fence since then has ended it.
+    pub saw_writable: bool,
     /// State was left behind that only a reset removes.
     pub dirty: bool,
     /// It has its session's own trackers, not the gate's.

@@ -71,6 +71,17 @@ pub enum KillOutcome {
     NotOwner,
 }
 
+/// What was seen of a backend that is suspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// No answer, or a connection that broke.
+    Silent,
+    /// It answered, and took no connection.
+    Refuses,
+    /// It refused a write since it takes none.
+    ReadOnly,
+}
+
 /// From a core to the control thread.
 #[derive(Debug)]
 pub enum ControlMail {
@@ -82,8 +93,7 @@ pub enum ControlMail {
     Suspect {
         backend: BackendId,
         why: &'static str,
-        /// It answered, and said no.
-        is_there: bool,
+        sign: Sign,
     },
     /// What has become of this? Is answered with [`Mail::Found`], in time limits of the buffer's.
     Lost(Box<Lost>),

@@ -357,6 +357,8 @@ pub struct Request {
     pub index: Option<Arc<GtidSet>>,
     /// The replica that the session read on before has said what it may have shown.
     pub left: Option<BackendId>,
+    /// The backend that failed it last, and when that began: another serves it if there is one.
+    pub failed: Option<(BackendId, Instant)>,
     /// The time to wait for a replica is over.
     pub primary_only: bool,
     pub progress: Progress,

@@ -44,9 +44,9 @@ const LOST: &[&str] =
 const STALLS: &[&str] = &[RESTART];
 
 const ENDS: &[End] = &[
-    // The tablet fences its server when the lease ends, and the others see that the primary lives: no second one.
-    End { harm: "part:primary/controller", fate: Fate::Vacant, gap: WAITS, errors: LOST },
-    End { harm: "part:controller>primary", fate: Fate::Vacant, gap: WAITS, errors: LOST },
+    // The tablet fences its server when the lease ends. Replicas still receive from it, but it tells gates that it is read-only.
+    End { harm: "part:primary/controller", fate: Fate::Moved, gap: MOVES, errors: LOST },
+    End { harm: "part:controller>primary", fate: Fate::Moved, gap: MOVES, errors: LOST },
     // Nobody acknowledges commits.
     End { harm: "part:primary/replicas", fate: Fate::Stayed, gap: WAITS, errors: LOST },
     // The other one does.

@@ -74,6 +74,21 @@ fn levels_are_kept() {
     assert!(all.judged.iter().all(|judged| *judged > 20), "{all:?}");
 }
 
+/// A server that dies takes all its connections with it: reads go on with new ones.
+#[test]
+fn no_read_fails_when_connections_die_together() {
+    let mut all = Counts::default();
+    for seed in 0..8 {
+        match check(&Plan::of_bursts(seed)) {
+            Ok(counts) => all.add(counts),
+            Err(report) => panic!("{report}"),
+        }
+    }
+    assert!(all.statements > 5_000, "{all:?}");
+    // A reply of which a part is out cannot be repeated; all others can.
+    assert_eq!(all.errors, 0, "{all:?}");
+}
+
 #[test]
 fn seeds_that_once_failed() {
     for seed in KNOWN_SEEDS.iter().copied() {
@@ -180,6 +195,7 @@ fn mistakes_of_levels_are_caught() {
         (Mutation::KnownIndex, "committed before it began"),
         (Mutation::EarlyIndex, "committed before it began"),
         (Mutation::ReplicaAhead, "transactions, but"),
+        (Mutation::HiddenFence, "committed before it began"),
     ];
     must_be_caught(Mode::Levels, &cases);
 }

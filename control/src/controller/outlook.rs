@@ -19,8 +19,10 @@ pub enum Reach {
     /// Writes are acknowledged.
     #[default]
     Answers,
-    /// It is there, and refuses writes or connections.
+    /// It is there, and refuses connections.
     Refuses,
+    /// It is there, and refuses writes: somebody has made it read-only.
+    ReadOnly,
     /// Connections cannot be opened.
     Silent,
 }
@@ -30,6 +32,7 @@ impl Reach {
         match self {
             Reach::Answers => "answers",
             Reach::Refuses => "refuses",
+            Reach::ReadOnly => "read_only",
             Reach::Silent => "silent",
         }
     }

@@ -131,6 +131,7 @@ pub fn presence_to_proto(presence: &Presence) -> proto::Presence {
         reach: match reach {
             Reach::Answers => proto::PrimaryReach::Answers,
             Reach::Refuses => proto::PrimaryReach::Refuses,
+            Reach::ReadOnly => proto::PrimaryReach::ReadOnly,
             Reach::Silent => proto::PrimaryReach::Silent,
         } as i32,
         since_ms,
@@ -147,6 +148,7 @@ pub fn presence_from_proto(presence: Option<proto::Presence>) -> Presence {
         let reach = match seen.reach() {
             proto::PrimaryReach::Answers => Reach::Answers,
             proto::PrimaryReach::Refuses => Reach::Refuses,
+            proto::PrimaryReach::ReadOnly => Reach::ReadOnly,
             proto::PrimaryReach::Silent => Reach::Silent,
             proto::PrimaryReach::Unspecified => return None,
         };

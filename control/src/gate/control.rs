@@ -21,7 +21,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weir_core::drive::{ControlInbox, Running};
-use weir_core::mail::{ControlMail, Level, Mail};
+use weir_core::mail::{ControlMail, Level, Mail, Sign};
 
 /// From signals, or from who holds the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,12 +185,17 @@ impl Control {
                         self.answer(gathered);
                     }
                 }
-                ControlMail::Suspect { backend, why, is_there } => {
+                ControlMail::Suspect { backend, why, sign } => {
                     let at = usize::from(backend.0);
                     tracing::debug!(event = "backend_suspected", core, backend = at, why);
                     self.crew.nudge(at);
                     if let (Some(cluster), Some(name)) = (&self.cluster, self.topology.name(at)) {
-                        cluster.handle_suspect(name, if is_there { Reach::Refuses } else { Reach::Silent });
+                        let reach = match sign {
+                            Sign::Silent => Reach::Silent,
+                            Sign::Refuses => Reach::Refuses,
+                            Sign::ReadOnly => Reach::ReadOnly,
+                        };
+                        cluster.handle_suspect(name, reach);
                     }
                 }
                 ControlMail::SetGlobal { token, user, values } => self.set_global(core, token, &user, &values),

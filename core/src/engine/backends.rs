@@ -7,7 +7,7 @@ use super::{Action, Engine};
 use crate::limits::{DIAL_PAUSE_MS, SWEEP_MS};
 use crate::link::expect::Purpose;
 use crate::link::{Link, LinkPhase};
-use crate::mail::{ControlMail, CoreId, Level, Mail};
+use crate::mail::{ControlMail, CoreId, Level, Mail, Sign};
 use crate::session::account::AccountId;
 use crate::session::{ClassId, Phase, Wait};
 use crate::slots::Key;
@@ -140,6 +140,9 @@ impl Engine {
             last_session: None,
             undisturbed: false,
             proved_at: Default::default(),
+            opened_at: Default::default(),
+            rested_at: Default::default(),
+            saw_writable: false,
             dirty: false,
             goes_on: false,
             charset: 0,
@@ -177,9 +180,9 @@ impl Engine {
     }
 
     /// Nothing could be opened there: pause before the next dial, and let the control thread look.
-    pub(crate) fn backend_suspect(&mut self, backend: BackendId, why: &'static str, is_there: bool) {
+    pub(crate) fn backend_suspect(&mut self, backend: BackendId, why: &'static str, sign: Sign) {
         self.dial_pause.insert(backend, self.now.plus_ms(DIAL_PAUSE_MS));
-        self.actions.push_back(Action::Tell(ControlMail::Suspect { backend, why, is_there }));
+        self.actions.push_back(Action::Tell(ControlMail::Suspect { backend, why, sign }));
         if self.snapshot.primary() != Some(backend) {
             // Reads need not wait for this one (S09).
             self.fail_line(backend);

@@ -14,14 +14,17 @@ use crate::engine::{Engine, Waiter};
 use crate::link::expect::Purpose;
 use crate::link::{Lessee, Link, LinkPhase};
 use crate::session::account::AccountId;
+use crate::session::previous::ABOUT_PREVIOUS;
 use crate::session::trackers::last_row;
-use crate::session::{Phase, Session, Wait};
+use crate::session::{Phase, Request, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Health};
 use std::sync::Arc;
 use weir_net::command::Command;
+use weir_net::flags::Status;
 use weir_net::gtid::GtidSet;
 use weir_net::scan::ReplyKind;
+use weir_planner::Consistency;
 use weir_pool::{Grant, SlotId, Want};
 
 #[derive(Debug, Default)]
@@ -144,6 +147,41 @@ impl Engine {
     /// Whether it has been made read-only since it was last looked at.
     fn is_fenced(&self, of: BackendId, read_only: Option<&[u8]>) -> bool {
         self.snapshot.primary() == Some(of) && read_only == Some(b"1") && !self.snapshot.backend(of).read_only
+    }
+
+    /// A read at `GLOBAL` that the primary itself serves asks it nothing, unless its connection may be younger than a fence that
+    /// this gate has not heard of. A fence ends all connections that were there before it (`control`, `tablet/hands/fence.rs`), so one
+    /// that has seen the server take writes, once, needs to ask no more.
+    pub(crate) fn must_ask_writable(&self, session: Key<Session>, request: &Request, link: Key<Link>) -> bool {
+        let l = &self.links[link];
+        !l.saw_writable
+            && request.plan.is_some()
+            && matches!(request.command, Command::Query | Command::StmtExecute)
+            && self.snapshot.primary() == Some(l.backend)
+            && !self.snapshot.backend(l.backend).read_only
+            && !l.status.contains(Status::IN_TRANS)
+            && !request.asks().intersects(ABOUT_PREVIOUS)
+            && self.level_of(session, request) == Consistency::Global
+    }
+
+    pub(crate) fn ask_writable(&mut self, link: Key<Link>) {
+        self.counters.writable_questions += 1;
+        self.links[link].captured.clear();
+        self.inject(link, ReplyKind::Query, Purpose::Writable, Command::Query, b"SELECT @@GLOBAL.read_only");
+    }
+
+    pub(crate) fn writable_told(&mut self, link: Key<Link>) {
+        let values = last_row(&std::mem::take(&mut self.links[link].captured));
+        let l = &mut self.links[link];
+        let (backend, lessee) = (l.backend, l.lessee);
+        l.saw_writable = values.first().is_some_and(|value| value == b"0");
+        let Some(Lessee::Session(session)) = lessee else { return };
+        if l.saw_writable {
+            return self.proceed(session);
+        }
+        self.primary_refused(backend);
+        self.lease_lost(session, link);
+        self.drop_link(link);
     }
 
     fn index_told(&mut self, session: Key<Session>, of: BackendId, set: Option<Arc<GtidSet>>) {

@@ -11,7 +11,7 @@
 
 use super::Engine;
 use crate::link::{Lessee, Link, LinkPhase};
-use crate::mail::{ControlMail, Level};
+use crate::mail::{ControlMail, Level, Sign};
 use crate::session::{Phase, Progress, Request, Session};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Mandate};
@@ -138,7 +138,7 @@ impl Engine {
         if self.snapshot.primary() == Some(backend) {
             let until = self.now.plus_ms(REFUSED_MS);
             self.moves.refused = Some((backend, until));
-            let suspect = ControlMail::Suspect { backend, why: "it is read-only", is_there: true };
+            let suspect = ControlMail::Suspect { backend, why: "it is read-only", sign: Sign::ReadOnly };
             self.actions.push_back(super::Action::Tell(suspect));
             self.timers.set(&mut self.sweep, until, crate::timers::Owner::Core);
         }
@@ -172,9 +172,9 @@ impl Engine {
 
     /// A new snapshot has come; `before` is what held.
     pub(crate) fn adopt_mandate(&mut self, before: &Mandate) {
-        self.moves.refused = None;
         let now = self.snapshot.mandate.clone();
         if now.epoch > before.epoch {
+            self.moves.refused = None;
             if now.holder != before.holder {
                 self.moves.deposed = before.holder.or(self.moves.deposed);
                 self.moves.settles = true;

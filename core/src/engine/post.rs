@@ -3,7 +3,7 @@
 use super::{Action, Engine, Waiter};
 use crate::link::expect::Purpose;
 use crate::link::{Errand, Lessee, Link, LinkPhase};
-use crate::mail::{ControlMail, CoreId, KillOutcome, Mail};
+use crate::mail::{ControlMail, CoreId, KillOutcome, Mail, Sign};
 use crate::session::account::AccountId;
 use crate::session::refuse::Refusal;
 use crate::session::{ClassId, Phase, Request, Session};
@@ -21,7 +21,7 @@ impl Engine {
         let Some(l) = self.links.get(link) else { return };
         let (lessee, backend, idle) = (l.lessee, l.backend, matches!(l.phase, LinkPhase::Idle));
         if !idle && !matches!(l.phase, LinkPhase::Closing) {
-            self.backend_suspect(backend, why, false);
+            self.backend_suspect(backend, why, Sign::Silent);
             self.traffic[backend.0 as usize].broke();
         }
         if let Some(Lessee::Session(session)) = lessee {
@@ -43,6 +43,16 @@ impl Engine {
             self.pool.closed(self.now.0, gone.slot);
         }
         self.close_wire(gone.wire);
+    }
+
+    /// Gives up those that rest and were not heard from since: their server was seen to lose others.
+    pub(crate) fn shed_idle(&mut self, backend: BackendId, since: crate::time::Instant) {
+        let is_old = |l: &Link| l.backend == backend && matches!(l.phase, LinkPhase::Idle) && l.rested_at <= since;
+        let old: Vec<Key<Link>> = self.links.iter().filter(|(_, l)| is_old(l)).map(|(key, _)| key).collect();
+        self.counters.connections_shed += old.len() as u64;
+        for link in old {
+            self.drop_link(link);
+        }
     }
 
     /// An idle connection that the pool wants closed: says goodbye properly.

@@ -40,4 +40,6 @@ pub enum Purpose {
     Kill,
     /// What the primary has executed, for all reads that wait.
     Index,
+    /// Whether the primary takes writes, before a read at `GLOBAL` believes it.
+    Writable,
 }

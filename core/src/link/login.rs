@@ -10,6 +10,7 @@ use crate::engine::{DialFault, Engine, Waiter};
 use crate::limits::LOGIN_PACKET_BYTES_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Lessee, Link, LinkPhase, LoginCause};
+use crate::mail::Sign;
 use crate::session::account::AccountId;
 use crate::session::greet::take_packet;
 use crate::session::{Phase, Session, Wait};
@@ -44,7 +45,7 @@ impl Engine {
                 DialFault::Unreachable => "unreachable",
                 DialFault::Other => "connecting failed",
             },
-            false,
+            Sign::Silent,
         );
         self.drop_link(link);
     }
@@ -220,6 +221,7 @@ impl Engine {
             (LoginCause::Change, None) => self.to_pool(link),
             (LoginCause::Open, _) => {
                 l.phase = LinkPhase::Idle;
+                (l.opened_at, l.rested_at) = (self.now, self.now);
                 let slot = l.slot;
                 self.pool.opened(self.now.0, slot);
             }
@@ -254,7 +256,7 @@ impl Engine {
         let code = ErrPacket::decode(err).map_or(0, |e| e.code);
         // Too many connections there, or host blocked: not the client's fault; its waiters stay in line.
         if matches!(code, 1040 | 1129 | 1130 | 1158..=1161) {
-            self.backend_suspect(backend, "the backend accepts no more connections", true);
+            self.backend_suspect(backend, "the backend accepts no more connections", Sign::Refuses);
             return self.drop_link(link);
         }
         if let Some(Lessee::Session(session)) = self.links[link].lessee.take() {

@@ -328,6 +328,7 @@ impl Engine {
             Purpose::TrackersAsked(session, names) => self.trackers_told(session, link, &names),
             Purpose::Kill => self.kill_sent(link),
             Purpose::Index => self.index_answered(link),
+            Purpose::Writable => self.writable_told(link),
         }
     }
 

@@ -133,6 +133,7 @@ impl Engine {
         let l = &mut self.links[link];
         assert!(l.expects.is_empty() && l.lessee.is_none(), "a link rests before it is shared");
         l.phase = LinkPhase::Idle;
+        l.rested_at = self.now;
         let wire = l.wire;
         let (slot, account, class, schema, state) = (l.slot, l.account.0, l.class.0, l.schema.0, l.state.0);
         self.pool.release(self.now.0, slot, account, class, schema, state);

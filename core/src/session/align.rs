@@ -14,6 +14,7 @@ use crate::link::expect::{Expect, Purpose};
 use crate::link::{Link, LinkPhase};
 use crate::session::prepared::Text;
 use crate::session::previous::{ABOUT_PREVIOUS, Place};
+use crate::session::refuse::Refusal;
 use crate::session::{Body, InsertId, Phase, Progress, Request, Session};
 use crate::slots::Key;
 use crate::state::{SchemaId, StateId};
@@ -21,7 +22,7 @@ use std::rc::Rc;
 use weir_net::command::Command;
 use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::ReplyKind;
-use weir_planner::Asks;
+use weir_planner::{Asks, Effects};
 
 enum Next {
     ChangeUser(SchemaId),
@@ -37,7 +38,19 @@ enum Next {
     Trackers,
     UserVariables,
     Lead(Vec<Rc<[u8]>>),
+    AskWritable,
     Send,
+}
+
+/// It asks about the previous statement, and about no user variable.
+fn keeps_previous(request: &Request) -> bool {
+    const MAY_READ: Effects = Effects::READS_USER_VARIABLE
+        .union(Effects::TEXT_EXECUTE)
+        .union(Effects::CALL)
+        .union(Effects::UNKNOWN_FUNCTION)
+        .union(Effects::UNKNOWN);
+    request.asks().intersects(ABOUT_PREVIOUS)
+        && request.plan.as_ref().is_none_or(|plan| !plan.effects.intersects(MAY_READ))
 }
 
 impl Engine {
@@ -97,19 +110,25 @@ impl Engine {
                 }
                 Next::Trackers => self.give_trackers(session, link),
                 Next::UserVariables => {
-                    let text = self.give_user_variables(session);
-                    self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, &text);
-                }
-                Next::Lead(way) => {
-                    for text in way {
-                        self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, &text);
+                    let asks = request.asks();
+                    match self.give_user_variables(session, asks) {
+                        Some(text) => self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, &text),
+                        None => return self.refuse_request(session, &Refusal::DiagnosticsGone),
                     }
-                    let slot = self.links[link].slot;
-                    self.sessions[session].previous.place = Place::On { slot, rows: true };
                 }
+                Next::Lead(way) => self.lead(session, link, &way),
+                Next::AskWritable => return self.ask_writable(link),
                 Next::Send => return self.send(session, link),
             }
         }
+    }
+
+    fn lead(&mut self, session: Key<Session>, link: Key<Link>, way: &[Rc<[u8]>]) {
+        for text in way {
+            self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, text);
+        }
+        let slot = self.links[link].slot;
+        self.sessions[session].previous.place = Place::On { slot, rows: true };
     }
 
     /// Asks for the insert id of the session that used this connection last, if it is known here alone and the
@@ -135,7 +154,7 @@ impl Engine {
     /// True when a reply is under way that decides about what may be sent next.
     fn awaits(&self, link: Key<Link>) -> bool {
         self.links[link].expects.iter().any(|e| match e.purpose {
-            Purpose::Schema(_) | Purpose::Prepare(_) | Purpose::Setup | Purpose::Reset => true,
+            Purpose::Schema(_) | Purpose::Prepare(_) | Purpose::Setup | Purpose::Reset | Purpose::Writable => true,
             Purpose::Variables(wants) => self.links[link].state != wants,
             _ => false,
         })
@@ -196,8 +215,14 @@ impl Engine {
             InsertId::OnLink { before, .. } if before != 0 && asks.contains(Asks::LAST_INSERT_ID) => {
                 Next::MendInsertId(before)
             }
+            _ if self.must_ask_writable(session, request, link) => Next::AskWritable,
             // A statement that could read one goes to the primary.
-            _ if s.user_variables.is_lost && request.route == weir_planner::Route::Primary => Next::UserVariables,
+            _ if s.user_variables.is_lost
+                && request.route == weir_planner::Route::Primary
+                && !keeps_previous(request) =>
+            {
+                Next::UserVariables
+            }
             _ if self.wants_own_trackers(request) && !l.bare => Next::Trackers,
             _ if asks.intersects(ABOUT_PREVIOUS) && !matches!(s.previous.place, Place::On { .. }) => {
                 s.previous.way(asks).map_or(Next::Send, Next::Lead)

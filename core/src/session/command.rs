@@ -95,6 +95,7 @@ impl Engine {
             schemaless: None,
             index: None,
             left: None,
+            failed: None,
             primary_only: false,
             progress: Progress::Unsent,
             outcome: Outcome::default(),

@@ -17,6 +17,7 @@ use crate::session::wishes::Policy;
 use crate::session::{Request, Session};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, BackendView, Balance, Health, Role};
+use crate::time::Instant;
 use weir_planner::{Consistency, Effects, Kind, Reason, Route, Target};
 use weir_pool::{Candidate, Measure, soft_choice, two_choices, weighted_random};
 
@@ -136,7 +137,7 @@ impl Engine {
             }
         }
         let reads_on = freshness.reads_on.filter(|_| strict);
-        let fit = self.preferred(&mut candidates[..count]);
+        let fit = self.preferred(&mut candidates[..count], request.failed);
         let stays = reads_on.filter(|(on, since)| {
             (self.now.since_ms(*since) < SAME_REPLICA_MS || snapshot.primary().is_none())
                 && fit.iter().any(|candidate| candidate.backend == on.0)
@@ -175,7 +176,7 @@ impl Engine {
             return None;
         }
         let view = self.snapshot.backend(on);
-        if view.health == Health::Up && view.role == Role::Replica {
+        if view.health == Health::Up && view.role == Role::Replica && !request.has_failed_on(on) {
             return Some(Found::Unsure(on));
         }
         match self.snapshot.primary() {
@@ -202,16 +203,17 @@ impl Engine {
         Candidate { backend: view.id.0, weight: view.weight.saturating_mul(share), load }
     }
 
-    /// Those of the gate's own zone if there are any, without outliers unless there is nobody else.
-    fn preferred<'a>(&self, candidates: &'a mut [Candidate]) -> &'a [Candidate] {
+    /// Those of the gate's own zone if there are any, without outliers and one that has just failed, unless there is nobody else.
+    fn preferred<'a>(&self, candidates: &'a mut [Candidate], failed: Option<(BackendId, Instant)>) -> &'a [Candidate] {
         let snapshot = &self.snapshot;
         let zone = &snapshot.settings.zone;
         let here = |c: &Candidate| zone.is_empty() || snapshot.backend(BackendId(c.backend)).zone == *zone;
         let sound = |c: &Candidate| self.traffic[c.backend as usize].ejected_until <= self.now;
-        let best = candidates.iter().map(|c| (sound(c), here(c))).max();
+        let rank = |c: &Candidate| (failed.is_none_or(|(on, _)| on.0 != c.backend), sound(c), here(c));
+        let best = candidates.iter().map(rank).max();
         let mut kept = 0;
         for at in 0..candidates.len() {
-            if Some((sound(&candidates[at]), here(&candidates[at]))) == best {
+            if Some(rank(&candidates[at])) == best {
                 candidates.swap(kept, at);
                 kept += 1;
             }

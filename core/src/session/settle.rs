@@ -270,9 +270,8 @@ impl Engine {
             4031 => s.pins.is_empty() && !self.links[link].status.contains(Status::IN_TRANS),
             // The server is going down: a read outside a transaction may run elsewhere (S71).
             1053 => {
-                request.route == weir_planner::Route::Read
-                    && s.pins.is_empty()
-                    && !self.links[link].status.contains(Status::IN_TRANS)
+                let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
+                request.may_run_twice(in_transaction) && s.pins_for_good().is_empty() && !in_transaction
             }
             // Prepared statement needs to be re-prepared: nothing ran.
             1615 => request.command == Command::StmtExecute,
@@ -331,8 +330,14 @@ impl Engine {
             return self.proceed(session);
         }
         if let Some(link) = self.sessions[session].lease.take() {
+            let backend = self.links[link].backend;
             self.links[link].lessee = None;
             self.drop_link(link);
+            if code == 1053 {
+                request.failed = Some((backend, self.now));
+                self.shed_idle(backend, self.now);
+                self.forget_server_state(session);
+            }
         }
         self.counters.reads_resent += 1;
         self.decide(session, request);

@@ -19,6 +19,7 @@ use crate::session::pins::Reasons;
 use crate::session::refuse::Refusal;
 use crate::session::{Body, Phase, Request, Session};
 use crate::slots::Key;
+use crate::snapshot::BackendId;
 use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::gtid::GtidSet;
@@ -52,6 +53,24 @@ enum Then {
 }
 
 impl Request {
+    pub(crate) fn has_failed_on(&self, backend: BackendId) -> bool {
+        self.failed.is_some_and(|(on, _)| on == backend)
+    }
+
+    /// Also one that only the primary may answer: what changes nothing may run twice (S71).
+    pub(crate) fn may_run_twice(&self, in_transaction: bool) -> bool {
+        let changes_nothing = self.plan.as_ref().is_some_and(|p| match p.kind {
+            Kind::Select => only_reads(p),
+            Kind::Begin | Kind::Commit | Kind::Rollback => p.statements == 1 && !in_transaction,
+            _ => false,
+        });
+        match self.command {
+            Command::Query | Command::StmtExecute => self.route == Route::Read || changes_nothing,
+            Command::StmtPrepare | Command::InitDb | Command::FieldList | Command::Statistics => true,
+            _ => false,
+        }
+    }
+
     /// What changes nothing commits nothing, wherever it stands.
     pub(crate) fn may_commit(&self) -> bool {
         match &self.plan {
@@ -68,29 +87,18 @@ impl Request {
 
 impl Engine {
     /// Of the reply nothing has gone to the client.
-    pub(crate) fn lost_unanswered(&mut self, session: Key<Session>, link: Key<Link>, mut request: Request) {
+    pub(crate) fn lost_unanswered(&mut self, session: Key<Session>, link: Key<Link>, request: Request) {
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
         let backend = self.snapshot.backend(self.links[link].backend).name.clone();
         let s = &self.sessions[session];
         let pinned = !s.pins_for_good().is_empty();
         let plan = request.plan.as_ref();
-        // Also one that only the primary may answer: what changes nothing may run twice (S71).
-        let changes_nothing = plan.is_some_and(|p| match p.kind {
-            Kind::Select => only_reads(p),
-            Kind::Begin | Kind::Commit | Kind::Rollback => p.statements == 1 && !in_transaction,
-            _ => false,
-        });
-        let read = (request.route == Route::Read || changes_nothing)
-            && matches!(request.command, Command::Query | Command::StmtExecute);
+        let read = request.may_run_twice(in_transaction);
         let unsent = request.progress == crate::session::Progress::Unsent;
         let can_repeat = unsent || !request.kept.is_empty();
         if !in_transaction && !pinned && (read || unsent) && can_repeat && request.resends < crate::limits::RESENDS_MAX
         {
-            request.resends += 1;
-            request.since = self.now;
-            self.counters.reads_resent += 1;
-            self.forget_server_state(session);
-            return self.decide(session, request);
+            return self.send_lost_again(session, link, request);
         }
         let ends = self.has_lost_state(session);
         let why = if unsent || read {
@@ -102,6 +110,28 @@ impl Engine {
         };
         self.forget_server_state(session);
         self.refuse_lost(session, request, &why, ends);
+    }
+
+    /// On another server if one will do. Two connections that die under one command are no accident: the others of that server
+    /// that nobody has heard from since are taken for dead, too. One that was there when the first of them died may die for the same
+    /// reason, so it counts for nothing against the command; there are only so many (S71).
+    fn send_lost_again(&mut self, session: Key<Session>, link: Key<Link>, mut request: Request) {
+        let l = &self.links[link];
+        let (backend, opened_at) = (l.backend, l.opened_at);
+        match request.failed {
+            Some((on, since)) if on == backend => {
+                request.resends += u32::from(opened_at > since);
+                self.shed_idle(backend, request.sent_at);
+            }
+            _ => {
+                request.resends += 1;
+                request.failed = Some((backend, self.now));
+            }
+        }
+        request.since = self.now;
+        self.counters.reads_resent += 1;
+        self.forget_server_state(session);
+        self.decide(session, request);
     }
 
     /// What was lost with the connection would be missed in silence: a temporary table, a lock, a variable that cannot be carried. What

@@ -4,11 +4,12 @@
 //! has; one value that came from anywhere else makes all of them unknown, until a reset.
 
 use crate::session::pins::Reasons;
+use crate::session::previous::{ABOUT_PREVIOUS, Place};
 use crate::session::{Phase, Session};
 use crate::slots::Key;
 use crate::state::StateId;
 use std::collections::BTreeMap;
-use weir_planner::{Effects, Kind, Plan, Scope};
+use weir_planner::{Asks, Effects, Kind, Plan, Scope};
 
 #[derive(Debug, Default)]
 pub struct UserVariables {
@@ -97,13 +98,20 @@ impl Session {
 }
 
 impl crate::engine::Engine {
-    /// The connection that the session has got has its user variables again.
-    pub(crate) fn give_user_variables(&mut self, session: Key<Session>) -> Vec<u8> {
+    /// What gives the connection that the session has got its user variables again. None: that cannot be done, since the command also
+    /// asks about the previous statement, and those that set them would be it.
+    pub(crate) fn give_user_variables(&mut self, session: Key<Session>, asks: Asks) -> Option<Vec<u8>> {
+        let previous = &mut self.sessions[session].previous;
+        let is_here = asks.intersects(ABOUT_PREVIOUS) && matches!(previous.place, Place::On { .. });
+        if is_here && !previous.leave(asks) {
+            self.settle_unsent(session);
+            return None;
+        }
         let text = self.sessions[session].user_variables.statement();
         self.sessions[session].user_variables.is_lost = false;
         debug_assert!(matches!(self.sessions[session].phase, Phase::Aligning(_)), "it is about to send");
         self.pin(session, Reasons::USER_VARIABLE);
-        text
+        Some(text)
     }
 }
 

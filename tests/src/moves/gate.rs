@@ -201,7 +201,7 @@ impl World {
         }
         let reach = match outcome {
             Outcome::Done(_) => Reach::Answers,
-            Outcome::ReadOnly => Reach::Refuses,
+            Outcome::ReadOnly => Reach::ReadOnly,
             _ => Reach::Silent,
         };
         if reach == Reach::Answers {

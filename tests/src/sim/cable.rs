@@ -128,7 +128,7 @@ impl Cables {
         let to = &mut self.sides[peer.0 as usize];
         if to.closed {
             let at = now + to.quality.latency_ns;
-            self.deliver(agenda, sock, at, Piece::Reset);
+            self.deliver(now, agenda, sock, at, Piece::Reset);
             return Some(bytes.len());
         }
         let room = to.quality.capacity.saturating_sub(to.held_bytes);
@@ -145,12 +145,12 @@ impl Cables {
             left = rest;
             let jitter = if quality.jitter_ns > 0 { random.below(quality.jitter_ns) } else { 0 };
             let at = now + quality.latency_ns + jitter + quality.ns_per_byte * len as u64;
-            self.deliver(agenda, peer, at, Piece::Bytes(piece.to_vec()));
+            self.deliver(now, agenda, peer, at, Piece::Bytes(piece.to_vec()));
         }
         Some(taken)
     }
 
-    fn deliver(&mut self, agenda: &mut Agenda, sock: Sock, at: u64, piece: Piece) {
+    fn deliver(&mut self, now: u64, agenda: &mut Agenda, sock: Sock, at: u64, piece: Piece) {
         let side = &mut self.sides[sock.0 as usize];
         if side.closed {
             return;
@@ -160,8 +160,12 @@ impl Cables {
         if let Piece::Bytes(bytes) = &piece {
             side.held_bytes += bytes.len();
         }
+        // Who looks at that moment finds all that has arrived by then: once is enough.
+        let is_known = at > now && side.flight.back().is_some_and(|(last, _)| *last == at);
         side.flight.push_back((at, piece));
-        agenda.put(at, Event::Arrive(sock));
+        if !is_known {
+            agenda.put(at, Event::Arrive(sock));
+        }
     }
 
     /// Moves what has arrived by now to where it can be read.
@@ -212,7 +216,7 @@ impl Cables {
     /// Says that nothing more will be written; reading goes on.
     pub fn half_close(&mut self, now: u64, agenda: &mut Agenda, sock: Sock) {
         let latency = self.sides[sock.0 as usize].quality.latency_ns;
-        self.deliver(agenda, peer_of(sock), now + latency, Piece::End);
+        self.deliver(now, agenda, peer_of(sock), now + latency, Piece::End);
     }
 
     fn part(&mut self, now: u64, agenda: &mut Agenda, sock: Sock, last: Piece) {
@@ -228,7 +232,10 @@ impl Cables {
             agenda.put(now + latency, Event::Room(peer));
         }
         if !was_reset {
-            self.deliver(agenda, peer, now + latency, last);
+            // Ends of many at once do not all come at once.
+            let late =
+                u64::from(peer.0).wrapping_mul(2_654_435_761) % (self.sides[peer.0 as usize].quality.jitter_ns + 1);
+            self.deliver(now, agenda, peer, now + latency + late, last);
         }
     }
 }

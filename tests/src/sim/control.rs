@@ -40,6 +40,8 @@ pub struct Control {
     lies: bool,
     /// Nothing is used any more: the end of the run.
     ending: bool,
+    /// From and to whom the primary's role went: looks at them show what was before.
+    pub unheard: Option<[usize; 2]>,
     mandate: Mandate,
     /// By core: the last epoch for which nothing was open on the primary.
     handed_over: Vec<u64>,
@@ -77,6 +79,7 @@ impl Control {
             lost: Vec::new(),
             lies: false,
             ending: false,
+            unheard: None,
             mandate: if plan.faults.iter().any(|planned| matches!(planned.fault, Fault::Move { .. })) {
                 Mandate { epoch: 1, holder: Some(BackendId(0)), uuid: Some(UUID), ..Mandate::default() }
             } else {
@@ -118,13 +121,18 @@ impl Control {
             Some(next) if server.store.replica => scene.now - next.at,
             _ => 0,
         };
+        let is_replica = match self.unheard {
+            Some([from, _]) if from == server.id => false,
+            Some([_, to]) if to == server.id => true,
+            _ => server.store.replica,
+        };
         let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + server.id as u16));
         BackendView {
             id: BackendId(server.id as u16),
             name: format!("server{}", server.id),
             uuid: Some(UUID),
             address: Address::Tcp(address),
-            role: if server.store.replica { Role::Replica } else { Role::Primary },
+            role: if is_replica { Role::Replica } else { Role::Primary },
             health: match (self.ending, down) {
                 (true, _) => Health::Gone,
                 (false, true) => Health::Down,
@@ -135,7 +143,7 @@ impl Control {
             weight: 1,
             version: "9.7.4-sim".to_string(),
             version_number: 90704,
-            read_only: server.store.replica,
+            read_only: is_replica,
             zone: String::new(),
             queries_per_second: 0,
             threads_connected: 0,

@@ -49,11 +49,22 @@ pub enum Fault {
     FalseAlarm {
         server: usize,
     },
-    /// The primary's role goes to this server: gates drain first, or the primary stops moving without a word.
+    /// The primary's role goes to this server.
     Move {
         to: usize,
-        is_planned: bool,
+        way: Way,
     },
+}
+
+/// How the primary's role goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Gates drain first.
+    Planned,
+    /// The primary stops moving without a word.
+    Lost,
+    /// It is fenced and followed, and the gate, whose clients still reach it, hears of that late.
+    Unheard,
 }
 
 /// One fault and its time.
@@ -122,7 +133,14 @@ pub fn plan(
             Kind::Full => Fault::Full { server },
             Kind::NewPassword => Fault::NewPassword { user: random.below(users as u64) as usize },
             Kind::FalseAlarm => Fault::FalseAlarm { server },
-            Kind::Move => Fault::Move { to: server, is_planned: random.chance(50) },
+            Kind::Move => Fault::Move {
+                to: server,
+                way: match (random.chance(50), lasts_ns.is_multiple_of(2)) {
+                    (true, _) => Way::Planned,
+                    (false, true) => Way::Lost,
+                    (false, false) => Way::Unheard,
+                },
+            },
         };
         all.push(Planned { at, lasts_ns, fault });
     }

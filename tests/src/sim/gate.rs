@@ -168,6 +168,10 @@ impl Gate {
         }
     }
 
+    pub fn hears_nothing_of(&mut self, moved: Option<[usize; 2]>) {
+        self.control.unheard = moved;
+    }
+
     pub fn is_handed_over(&self) -> bool {
         self.control.is_handed_over()
     }

@@ -65,6 +65,8 @@ pub enum Mutation {
     EarlyIndex,
     /// A replica is said to have executed one transaction more than it has.
     ReplicaAhead,
+    /// A fenced primary says that it takes writes.
+    HiddenFence,
 }
 
 impl Mutation {

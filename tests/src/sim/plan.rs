@@ -109,6 +109,10 @@ impl Plan {
             outside_ns_max: None,
             hears_ns_max: 1,
         };
+        if !plan.errors_excused {
+            // Slow wires and a dial take longer than the shortest.
+            plan.wait_ms_max = plan.wait_ms_max.max(2_000);
+        }
         if mode == Mode::Levels {
             plan.add_levels(&mut Random::new(seed ^ 0x1e7e1));
         }
@@ -163,6 +167,15 @@ impl Plan {
             };
             plan.faults = (0..300).map(kill).collect();
         }
+        if mutation == Mutation::HiddenFence {
+            plan.errors_excused = true;
+            let moves = |n: u64| Planned {
+                at: (n + 1) * 40 * MS,
+                lasts_ns: 30 * MS,
+                fault: fault::Fault::Move { to: (n % 3 + 1) as usize, way: fault::Way::Unheard },
+            };
+            plan.faults = (0..12).map(moves).collect();
+        }
         if mutation == Mutation::KeptTransaction {
             plan.errors_excused = true;
             let vanish = |n: u64| Planned {
@@ -177,6 +190,31 @@ impl Plan {
 }
 
 impl Plan {
+    /// Clients that only read, and a server that loses all its connections at once, again and again, and is back in no time: no read
+    /// may fail, however many of the connections that rest are dead (S71).
+    pub fn of_bursts(seed: u64) -> Plan {
+        let mut plan = Plan::of_seed(seed, Mode::Gate);
+        let mut random = Random::new(seed);
+        let reads = [Feature::Big];
+        (plan.cores, plan.budget, plan.wait_ms_max) = (1, 96, 10_000);
+        (plan.rules.rows_max, plan.errors_excused) = (1, true);
+        plan.servers.truncate(1);
+        plan.clients = (0..64).map(|_| (client(&mut random, &reads).0, reads.to_vec(), 40)).collect();
+        for (nature, ..) in &mut plan.clients {
+            nature.think_ns_max = 400 * MS;
+        }
+        // Their ends arrive at different times.
+        plan.back =
+            Quality { latency_ns: MS, jitter_ns: 30 * MS, ns_per_byte: 0, capacity: 1 << 20, cut: Cut::Nowhere };
+        let crash = |n: u64| Planned {
+            at: (n + 1) * 1_500 * MS,
+            lasts_ns: 1,
+            fault: fault::Fault::Crash { server: 0, dials_hang: false },
+        };
+        plan.faults = (0..8).map(crash).collect();
+        plan
+    }
+
     /// Several cores, and replicas that are late enough to be caught.
     fn give_replicas(&mut self, random: &mut Random) {
         self.cores = 3;

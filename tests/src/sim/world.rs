@@ -6,7 +6,7 @@ use crate::sim::agenda::{Event, MS, SECOND};
 use crate::sim::cable::{Owner, Sock};
 use crate::sim::client::script::Script;
 use crate::sim::client::{Client, Wish};
-use crate::sim::fault::Fault;
+use crate::sim::fault::{Fault, Way};
 use crate::sim::gate::Gate;
 use crate::sim::oracle::Counts;
 use crate::sim::plan::{Mode, Plan};
@@ -37,6 +37,8 @@ struct Moving {
     from: usize,
     to: usize,
     stage: Stage,
+    /// When the gate hears of it, if that is later than the move.
+    heard_at: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +48,8 @@ enum Stage {
         until: u64,
     },
     CatchingUp,
+    /// The heir takes writes, and the gate does not know.
+    Telling,
 }
 
 impl World {
@@ -79,7 +83,7 @@ impl World {
     pub fn run(&mut self) -> Result<Counts, String> {
         // With few connections clients wait for each other.
         let crowd = self.plan.clients.len() as u64 / u64::from(self.plan.budget);
-        let deadline = self.plan.faults_end_at + PATIENCE_NS * (1 + crowd);
+        let deadline = self.plan.faults_end_at + PATIENCE_NS * (4 + crowd);
         let mut events = 0;
         while !self.clients.iter().all(Client::is_done) {
             self.turn(&mut events, deadline)?;
@@ -254,22 +258,22 @@ impl World {
                     gate.alarm(server, until);
                 }
             }
-            Fault::Move { to, is_planned } => self.begin_moving(to, is_planned, until),
+            Fault::Move { to, way } => self.begin_moving(to, way, until),
         }
         self.scene.later(planned.lasts_ns, Event::Mend(at));
     }
 
-    fn begin_moving(&mut self, to: usize, is_planned: bool, until: u64) {
+    fn begin_moving(&mut self, to: usize, way: Way, until: u64) {
         let from = self.servers.iter().position(|server| !server.store.replica);
         let (Some(from), Some(gate), None) = (from.filter(|from| *from != to), &mut self.gate, self.moving) else {
             return;
         };
-        let stage = match is_planned {
-            true => {
+        let stage = match way {
+            Way::Planned => {
                 gate.mandate(&mut self.scene, Some(from), true, true);
                 Stage::Draining { until }
             }
-            false => {
+            Way::Lost => {
                 // Whoever it was primary for, it is not heard of until it is fenced.
                 self.servers[from].frozen_until = self.servers[from].frozen_until.max(until);
                 self.servers[from].store.replica = true;
@@ -278,8 +282,13 @@ impl World {
                 gate.mandate(&mut self.scene, None, false, false);
                 Stage::CatchingUp
             }
+            Way::Unheard => {
+                self.servers[from].fence(&mut self.scene);
+                gate.hears_nothing_of(Some([from, to]));
+                Stage::CatchingUp
+            }
         };
-        self.moving = Some(Moving { from, to, stage });
+        self.moving = Some(Moving { from, to, stage, heard_at: (way == Way::Unheard).then_some(until) });
         self.scene.later(MS, Event::Move);
     }
 
@@ -300,6 +309,12 @@ impl World {
                 if heir.up && scene.now >= heir.frozen_until && heir.store.applied == scene.log.len() {
                     let auto_last = self.servers[from].store.auto_last;
                     self.servers[to].promote(auto_last);
+                    moving.stage = Stage::Telling;
+                }
+            }
+            Stage::Telling => {
+                if moving.heard_at.is_none_or(|at| scene.now >= at) {
+                    gate.hears_nothing_of(None);
                     gate.mandate(scene, Some(to), false, false);
                     self.moving = None;
                     return;

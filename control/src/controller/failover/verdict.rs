@@ -1,7 +1,7 @@
 //! The verdict on a primary: alive, dead, or not seen well enough to say.
 //!
 //! Four views together: its tablet's (local), its replicas' (do they receive from it), the lease, and the gates' (does it answer
-//! their clients), which can only contradict a death. One that sees nothing is no proof; one that sees the primary at work
+//! their clients). One that sees nothing is no proof; one that sees the primary at work
 //! outweighs those that don't.
 //!
 //! | tablet says | replicas | lease | verdict |
@@ -15,6 +15,7 @@
 //! | wrong password, refused | | | doubt: says nothing about the server's clients |
 //! | nothing | most have lost it | over | dead: cut off |
 //! | nothing | most have lost it, but most gates that try get answers | over | doubt: its tablet is dead, it is not |
+//! | nothing | receive from it, but gates are told that it is read-only | over | dead: cut off, and its tablet has fenced it |
 //! | nothing | otherwise, or none is seen | | doubt |
 
 use super::sight::{MemberSight, Sight};
@@ -103,6 +104,8 @@ fn cut_off(now: Instant, sight: &Sight, name: &str, uuid: &str, primary: &Member
             Err("its tablet is silent, but gates get answers from it: restart its tablet")
         }
         true => Ok(()),
+        // Its tablet lives, and did what it has to do without us; nobody else takes writes until another is primary.
+        false if witness::is_fenced(sight, name, primary.since) => Ok(()),
         false => Err("its tablet is silent, but replicas receive from it: look at the tablet"),
     }
 }
@@ -230,6 +233,23 @@ mod tests {
         };
         assert!(matches!(with(Reach::Answers), Verdict::Doubt(why) if why.contains("gates get answers")));
         assert!(matches!(with(Reach::Silent), Verdict::Dead { cause: Cause::CutOff, .. }));
+    }
+
+    /// Its replicas receive from it, and it takes no writes: its tablet has fenced it where nobody hears the tablet.
+    #[test]
+    fn a_primary_that_was_fenced_out_of_hearing_is_cut_off() {
+        let now = Instant::now() + Duration::from_millis(60_000);
+        let said = |reach: Reach, lease: Duration| {
+            let mut sight = sight(now, |a, _| {
+                (a.is_live, a.since, a.lease_left) = (false, now - Duration::from_millis(5_300), lease);
+            });
+            sight.gates = vec![witness::tests::gate("g", reach, now - Duration::from_millis(200), None)];
+            verdict(now, &sight, "a", DISK)
+        };
+        assert!(matches!(said(Reach::ReadOnly, Duration::ZERO), Verdict::Dead { cause: Cause::CutOff, .. }));
+        assert!(matches!(said(Reach::ReadOnly, DISK), Verdict::Doubt(why) if why.contains("lease holds")));
+        assert!(matches!(said(Reach::Silent, Duration::ZERO), Verdict::Doubt(why) if why.contains("replicas receive")));
+        assert!(matches!(said(Reach::Refuses, Duration::ZERO), Verdict::Doubt(_)));
     }
 
     /// No gate makes a primary dead, and none makes one alive that its tablet sees stopped.

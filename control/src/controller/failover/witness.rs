@@ -1,8 +1,14 @@
 //! The witnesses: gates, who see whether the primary serves their clients.
 //!
 //! What they see is no reason to move the role: a gate may be cut off, and its clients with it; tablet, replicas and lease decide.
-//! It counts in one place. A tablet that is silent, with its lease over and most replicas gone, is taken for a machine
-//! that is gone. If gates get answers meanwhile, it is not: the primary serves clients, and is not fenced, so its tablet must be
+//! It counts in two places, both of them about a tablet that is silent, with its lease over.
+//!
+//! Most replicas still receive from the primary, but it tells the gates that it is read-only: its tablet was cut off from us and has
+//! fenced it, as it must. Nobody takes writes then, so there is nothing to lose by moving the role, and a write less every moment
+//! that it is not. The word of one gate is enough as long as no gate has had a write acknowledged since: a server says so or
+//! it does not, and it is not a matter of who can reach it.
+//!
+//! Most replicas are gone too: that is taken for a machine that is gone. If gates get answers meanwhile, it is not: the primary serves clients, and is not fenced, so its tablet must be
 //! dead or frozen (a living one would have made it read-only before its lease was over). To move the role then would
 //! take a working server from its clients, and, since its replicas have lost it, lose what was acknowledged in between;
 //! nobody could fence it but the gates that hear of it. So it is a doubt, told to operators: the tablet is to be restarted.
@@ -28,6 +34,14 @@ pub fn contradict(now: Instant, sight: &Sight, name: &str, sign: Instant) -> boo
     };
     let hear = sight.gates.iter().filter(hears).count();
     hear > lost(sight, name).count()
+}
+
+/// Since `sign` it has told a gate that it is read-only, and no gate has had a write acknowledged after that.
+pub fn is_fenced(sight: &Sight, name: &str, sign: Instant) -> bool {
+    let views = || sight.gates.iter().filter_map(|gate| gate.view(name));
+    let refused = views().filter(|view| view.reach == Reach::ReadOnly).map(|view| view.since).max();
+    let Some(refused) = refused.filter(|at| *at > sign) else { return false };
+    views().filter_map(|view| view.answered).all(|answered| answered <= refused)
 }
 
 /// Those who have lost it, with the moment.
@@ -104,6 +118,24 @@ pub mod tests {
         let mut of_another = answers(5_900);
         of_another.view.as_mut().unwrap().primary = "b".to_string();
         check(vec![of_another], false);
+    }
+
+    #[test]
+    fn a_gate_that_is_told_read_only_counts_until_another_gets_an_answer() {
+        let sign = Instant::now();
+        let at = |time: u64| sign + ms(time);
+        let told = |since: u64| gate("g", Reach::ReadOnly, at(since), Some(at(4_900)));
+        let check = |gates: Vec<GateSight>, expected: bool| {
+            let sight = sight(at(6_000), gates);
+            assert_eq!(is_fenced(&sight, "a", sign), expected, "{:?}", sight.gates);
+        };
+        check(vec![told(5_000)], true);
+        check(vec![], false);
+        check(vec![gate("g", Reach::Refuses, at(5_000), None)], false);
+        check(vec![gate("g", Reach::ReadOnly, sign, None)], false);
+        check(vec![told(5_000), gate("h", Reach::Answers, sign, Some(at(5_100)))], false);
+        check(vec![told(5_000), gate("h", Reach::Answers, sign, Some(at(4_800)))], true);
+        check(vec![told(5_000), gate("h", Reach::Silent, at(5_500), None)], true);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use io_uring::{opcode, types};
 
 impl<W: World> Driver<W> {
     pub(super) fn dial(&mut self, id: WireId, address: &Address) {
-        let opened = KernelAddress::of(address).and_then(|name| Ok((socket::stream(name.family())?, name)));
+        let opened = KernelAddress::of(address).and_then(|name| Ok((socket::to_backend(name.family())?, name)));
         match opened {
             Err(error) => {
                 self.wires.put(id, Phase::Undialed, None, false);

@@ -274,7 +274,7 @@ impl Script {
             Todo::Execute(at) => self.execute(random, mind, caps, at)?,
             Todo::Fetch { id, row, rows, tag } => self.fetch(random, id, row, rows, tag),
             Todo::Autocommit(on) => self.autocommit(random, caps, on),
-            Todo::Horizon => self.horizon(random, caps),
+            Todo::Horizon => self.horizon(random, mind, caps),
         })
     }
 

@@ -145,7 +145,9 @@ impl Client {
             self.mind.transaction_unsure = self.mind.in_transaction();
             return;
         }
-        if !scene.oracle.errors_excused || tagged || NEVER.contains(&code) {
+        // A fenced server's own refusal, where nothing could be sent again: behind other results, or on a connection that is held.
+        let fenced = tagged && code == 1290;
+        if !scene.oracle.errors_excused || (tagged && !fenced) || NEVER.contains(&code) {
             return scene.oracle.violate(format!("client {}: the answer to {:?} {what}", self.id, ask.tag));
         }
         let unsent = UNSENT.contains(&code) || message.contains("nothing was sent");
@@ -154,7 +156,7 @@ impl Client {
                 scene.oracle.fate(id, Fate::Refused);
             }
             self.mind.transaction_unsure = self.mind.in_transaction();
-            if self.mind.fragile {
+            if self.mind.fragile || fenced {
                 self.leave(scene);
             }
             return;

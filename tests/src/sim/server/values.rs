@@ -16,7 +16,10 @@ impl Work<'_> {
                 let last = self.last_executed();
                 Some(if last == 0 { String::new() } else { format!("{UUID_TEXT}:1-{last}") })
             }
-            Expr::Global(name) if name == "read_only" => Some(if self.store.replica { "1" } else { "0" }.to_string()),
+            Expr::Global(name) if name == "read_only" => {
+                let is_on = self.store.replica && !self.scene.errs(Mutation::HiddenFence);
+                Some(if is_on { "1" } else { "0" }.to_string())
+            }
             Expr::Null | Expr::Default | Expr::Global(_) => None,
             Expr::Param(at) => self.params.get(*at).cloned().flatten(),
             Expr::User(name) => self.session.user_variables.get(name).cloned().flatten(),

@@ -27,9 +27,18 @@ impl Script {
     }
 
     /// How much of the log a read shows, in the words of the read itself.
-    pub(super) fn horizon(&mut self, random: &mut Random, caps: Capabilities) -> Ask {
+    pub(super) fn horizon(&mut self, random: &mut Random, mind: &Mind, caps: Capabilities) -> Ask {
         let (tag, wish) = (self.tag(), self.wish(random));
-        let text = format!("SELECT {}'{tag}', n FROM db1.horizon WHERE id=1", hint(wish));
+        let place = if !mind.in_transaction() && random.chance(20) { "/*vt+ ROLE=PRIMARY */ " } else { "" };
+        let text = match wish {
+            Some(level) if !place.is_empty() => {
+                let level = name(level);
+                format!(
+                    "SELECT /*vt+ ROLE=PRIMARY READ_AFTER_WRITE_CONSISTENCY={level} */ '{tag}', n FROM db1.horizon WHERE id=1"
+                )
+            }
+            _ => format!("SELECT {place}{}'{tag}', n FROM db1.horizon WHERE id=1", hint(wish)),
+        };
         let mut ask = Ask::query(tag, caps, &text).rows(vec![vec![is(tag), Want::AtLeast(0)]]).read().touches();
         ask.wish = wish;
         ask.is_horizon = true;
