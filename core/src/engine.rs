@@ -384,12 +384,17 @@ impl Engine {
         ReplyScan::new(ReplyKind::Nothing, weir_net::flags::Capabilities::empty())
     }
 
-    /// The next random number: SplitMix64.
+    /// The next random number.
     pub(crate) fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.random = self.random.wrapping_add(1);
+        split_mix(self.random)
     }
+}
+
+/// SplitMix64: neighbours become strangers.
+pub(crate) fn split_mix(number: u64) -> u64 {
+    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

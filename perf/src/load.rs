@@ -29,7 +29,28 @@ use crate::error::Fault;
 use crate::limits::{CONNECTIONS_MAX, LATENCY_DIGITS, LATENCY_NS_MAX};
 use crate::meter;
 
+pub use self::asker::{Answer, Asker};
 pub use self::question::{Dice, Question};
+
+/// What the thread that made a load does while it lasts: it sleeps, unless it has more to do.
+pub trait Company {
+    /// In the warm-up, which lasts until this returns.
+    fn warm_up(&mut self, time: Duration) -> Result<(), Fault> {
+        thread::sleep(time);
+        Ok(())
+    }
+
+    /// In the counted part, which lasts until this returns.
+    fn count(&mut self, time: Duration) -> Result<(), Fault> {
+        thread::sleep(time);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Company for Nobody {}
 
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -62,6 +83,11 @@ pub struct Outcome {
 
 /// Runs a load to its end.
 pub fn run(options: &LoadOptions, watched: &[u32]) -> Result<Outcome, Fault> {
+    run_beside(options, watched, &mut Nobody)
+}
+
+/// The same in company.
+pub fn run_beside(options: &LoadOptions, watched: &[u32], company: &mut impl Company) -> Result<Outcome, Fault> {
     if options.connections == 0 || options.connections > CONNECTIONS_MAX {
         return Err(Fault::Usage(format!("a load has 1 to {CONNECTIONS_MAX} connections")));
     }
@@ -78,11 +104,12 @@ pub fn run(options: &LoadOptions, watched: &[u32]) -> Result<Outcome, Fault> {
             })
             .collect();
         barrier.wait();
-        thread::sleep(options.warm_up);
+        let warmed = company.warm_up(options.warm_up);
         let before: Vec<u64> = read_meters(watched);
         let start = Instant::now();
         stage.store(Stage::Counted as u8, Ordering::Relaxed);
-        thread::sleep(options.time);
+        // The workers end in any case: this thread waits for them before it complains.
+        let counted = warmed.and_then(|()| company.count(options.time));
         stage.store(Stage::Over as u8, Ordering::Relaxed);
         let seconds = start.elapsed().as_secs_f64();
         let after = read_meters(watched);
@@ -102,7 +129,7 @@ pub fn run(options: &LoadOptions, watched: &[u32]) -> Result<Outcome, Fault> {
             };
             outcome.add(tally);
         }
-        Ok(outcome)
+        counted.map(|()| outcome)
     })
 }
 

@@ -11,7 +11,7 @@
 //! have shown more than is known of it outside. So a session reads on one replica for a while, and before it reads on
 //! another it asks the one it leaves what that has executed, and before it reads on one after the primary, the primary.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, split_mix};
 use crate::limits::SAME_REPLICA_MS;
 use crate::session::wishes::Policy;
 use crate::session::{Request, Session};
@@ -90,7 +90,7 @@ impl Engine {
             Some(Target::Replica) => Some(balance),
             Some(Target::Primary) => None,
             None if default == Target::Primary => None,
-            None if ratio < 100 && self.random() % 100 >= u64::from(ratio) => None,
+            None if ratio < 100 && self.draw(session, request, 1) % 100 >= u64::from(ratio) => None,
             None => Some(balance),
         }
     }
@@ -108,7 +108,7 @@ impl Engine {
 
     /// A replica that may serve this read now, by policy.
     fn replica_for(&mut self, session: Key<Session>, request: &Request, level: Consistency, balance: Balance) -> Found {
-        let random = self.random();
+        let random = self.draw(session, request, 2);
         let snapshot = self.snapshot.clone();
         let strict = level != Consistency::Eventual;
         if strict && self.sessions[session].freshness.primary_only {
@@ -184,6 +184,12 @@ impl Engine {
             Some(primary) => Some(Found::Unsure(primary)),
             None => Some(Found::Nobody),
         }
+    }
+
+    /// A random number that stays the same while the request looks again: when it was asked about the replica that it leaves, another draw
+    /// would favour that one, and with it whoever has the largest share already.
+    fn draw(&self, session: Key<Session>, request: &Request, salt: u64) -> u64 {
+        split_mix(request.since.0 ^ (u64::from(session.index) << 40) ^ (salt << 32))
     }
 
     fn candidate(&self, view: &BackendView, balance: Balance) -> Candidate {

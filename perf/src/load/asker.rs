@@ -12,10 +12,10 @@ use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::{ReplyKind, ReplyScan, Step, What};
 
 use super::question::{Dice, Question};
-use crate::client::Client;
 use crate::limits::READ_BYTES;
 use crate::wire::{Received, Wire};
 
+#[derive(Debug)]
 pub struct Asker {
     pub wire: Wire,
     caps: Capabilities,
@@ -36,10 +36,10 @@ pub struct Answer {
 }
 
 impl Asker {
-    pub fn new(client: Client, statement: Option<u32>, seed: u64) -> io::Result<Self> {
-        let caps = client.capabilities();
-        Ok(Self {
-            wire: Wire::new(client.into_stream())?,
+    /// For a client that has logged in with these capabilities.
+    pub fn new(wire: Wire, caps: Capabilities, statement: Option<u32>, seed: u64) -> Self {
+        Self {
+            wire,
             caps,
             statement,
             has_asked: false,
@@ -47,7 +47,7 @@ impl Asker {
             scan: ReplyScan::new(ReplyKind::Query, caps),
             since: None,
             error: None,
-        })
+        }
     }
 
     pub fn is_waiting(&self) -> bool {

@@ -14,6 +14,7 @@ use super::{LoadOptions, Stage, Tally, open};
 use crate::error::Fault;
 use crate::limits::{DRAIN_WAIT, LATENCY_NS_MAX, READ_BYTES};
 use crate::poll::{Event, Interest, Poll};
+use crate::wire::Wire;
 
 /// What of the load is one worker's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +72,9 @@ impl<'a> Worker<'a> {
         for number in 0..share.count {
             let (client, statement) = open(options)?;
             let seed = (share.first + number + 1) as u64;
-            let asker = Asker::new(client, statement, seed).map_err(io)?;
+            let caps = client.capabilities();
+            let wire = Wire::new(client.into_stream()).map_err(io)?;
+            let asker = Asker::new(wire, caps, statement, seed);
             let token = number as u64;
             poll.add(&asker.wire.stream, token, Interest::Read).map_err(io)?;
             askers.push(asker);

@@ -106,14 +106,17 @@ impl Outcome {
 
     fn wrong_return(&self) -> Vec<String> {
         let seconds = self.seconds_since_return();
-        let (Some(first), Some(last)) = (seconds.first(), seconds.last()) else {
+        let Some(first) = seconds.first() else {
             return vec!["restarted: the replica did not come back to serve".to_owned()];
         };
+        // Sessions stay for a second: one second alone tells of a handful of choices.
+        let end = &seconds[seconds.len().saturating_sub(LAST_SECONDS)..];
+        let last = end.iter().sum::<f64>() / end.len() as f64;
         let mut wrong = Vec::new();
         if *first > FIRST_SECOND_MAX {
             wrong.push(format!("restarted: {first:.2} of its fair share in the first second is no slow start"));
         }
-        if *last < FAIR_RATIO_MIN {
+        if last < FAIR_RATIO_MIN {
             wrong.push(format!("restarted: only {last:.2} of its fair share {} s after its return", seconds.len()));
         }
         wrong
@@ -133,6 +136,8 @@ pub fn fair(node: usize, among: &[usize]) -> f64 {
 /// A healthy replica's share beside its fair one, over a part.
 const FAIR_RATIO_MAX: f64 = 1.6;
 const FAIR_RATIO_MIN: f64 = 1.0 / 3.0;
+/// Over which the share of the replica that came back is judged.
+const LAST_SECONDS: usize = 4;
 /// In nineteen of twenty bins. A herd on the heaviest one would be 2.
 const PEAK_RATIO_MAX: f64 = 1.8;
 /// Of the slowed replica, where the policy must see that it is slow.
