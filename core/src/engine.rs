@@ -16,7 +16,7 @@ use crate::mail::{ControlMail, CoreId, Mail};
 use crate::querylog::Sampler;
 use crate::session::account::{AccountId, Accounts};
 use crate::session::prepared::Texts;
-use crate::session::{Peer, Session};
+use crate::session::{Peer, Request, Session};
 use crate::slots::{Key, Slots};
 use crate::snapshot::{Address, BackendId, Snapshot};
 use crate::state::States;
@@ -28,10 +28,11 @@ use crate::wire::{Owner, Wire, WireId};
 use hdrhistogram::Histogram;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use weir_net::scan::{ReplyKind, ReplyScan};
 use weir_planner::PlanCache;
-use weir_pool::{Pool, Ticket};
+use weir_pool::{Candidate, Pool, Ticket};
 
 mod backends;
 mod classes;
@@ -101,7 +102,9 @@ pub struct Engine {
     pub(crate) tag: u16,
     pub(crate) ids_given: u32,
     pub(crate) random: u64,
-    pub(crate) snapshot: Arc<Snapshot>,
+    /// Shared with other threads; counted here once, so that a hold on it is a plain increment.
+    #[allow(clippy::redundant_allocation)]
+    pub(crate) snapshot: Rc<Arc<Snapshot>>,
     pub(crate) blocks: Blocks,
     pub(crate) wires: Slots<Wire>,
     pub(crate) sessions: Slots<Session>,
@@ -157,6 +160,11 @@ pub struct Engine {
     pub(crate) wait_ns: Histogram<u64>,
     pub(crate) backend_ns: Histogram<u64>,
     pub(crate) gate_ns: Histogram<u64>,
+    /// Requests that have ended, for the next ones: moved about as pointers, and none is allocated for a command.
+    #[allow(clippy::vec_box)]
+    pub(crate) spare: Vec<Box<Request>>,
+    /// Reused for the choice of a replica.
+    pub(crate) candidates: Vec<Candidate>,
     /// Reused for packets that the gate makes, and for the one that is being judged.
     pub(crate) scratch: Vec<u8>,
     /// The statement that every new connection is given first.
@@ -219,10 +227,12 @@ impl Engine {
             gate_ns: latency_histogram(),
             scratch: Vec::new(),
             setup: crate::session::trackers::setup_text(false, false),
+            spare: Vec::new(),
+            candidates: Vec::new(),
             packet: Vec::new(),
-            snapshot: options.snapshot,
+            snapshot: Rc::new(options.snapshot),
         };
-        engine.adopt_snapshot(engine.snapshot.clone());
+        engine.adopt_snapshot((*engine.snapshot).clone());
         engine
     }
 

@@ -41,6 +41,9 @@ pub const STATES_MAX: usize = if cfg!(debug_assertions) { 64 } else { 50_000 };
 /// How often a statement is sent again on another connection when the one it was given turned out to be dead.
 pub const RESENDS_MAX: u32 = 3;
 
+/// Requests that have ended and are kept for the next ones, per core (a few hundred bytes each).
+pub const REQUESTS_SPARE_MAX: usize = 256;
+
 /// Between two dials to a backend that has just refused one, in ms: a refused dial must not become a loop.
 pub const DIAL_PAUSE_MS: u64 = 200;
 

@@ -1,13 +1,15 @@
 //! What waits to be sent on one wire: pieces in order, most of them chunks that arrived on another wire.
 //!
-//! Invariant: `bytes` is the sum of the pieces' lengths. Bytes already lent to the driver stay at the front until `consume`.
+//! Invariant: `bytes` is the sum of the pieces' lengths. Bytes already lent to the driver stay at the front until `consume`. Nothing is
+//! behind the first piece when there is none: one piece, which is what most commands and replies are, costs no allocation.
 
 use crate::block::{Blocks, Chunk};
 use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
 pub struct Queue {
-    pieces: VecDeque<Chunk>,
+    first: Option<Chunk>,
+    more: VecDeque<Chunk>,
     bytes: usize,
 }
 
@@ -25,15 +27,32 @@ impl Queue {
             return blocks.release(chunk);
         }
         self.bytes += chunk.len();
-        let chunk = match self.pieces.back_mut() {
+        let chunk = match self.last_mut() {
             Some(last) => match blocks.join(last, chunk) {
                 Ok(()) => return,
                 Err(chunk) => chunk,
             },
             None => chunk,
         };
-        let kept = blocks.gather(self.pieces.back_mut(), chunk);
-        self.pieces.extend(kept);
+        if let Some(kept) = blocks.gather(self.last_mut(), chunk) {
+            match &self.first {
+                None => self.first = Some(kept),
+                Some(_) => self.more.push_back(kept),
+            }
+        }
+    }
+
+    fn last_mut(&mut self) -> Option<&mut Chunk> {
+        self.more.back_mut().or(self.first.as_mut())
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Chunk> {
+        self.first.iter().chain(&self.more)
+    }
+
+    fn pop(&mut self) -> Option<Chunk> {
+        let next = self.more.pop_front();
+        std::mem::replace(&mut self.first, next)
     }
 
     /// Copies bytes in.
@@ -46,11 +65,11 @@ impl Queue {
 
     /// The pieces in order, for a vectored send.
     pub fn slices<'a>(&'a self, blocks: &'a Blocks) -> impl Iterator<Item = &'a [u8]> {
-        self.pieces.iter().map(move |chunk| blocks.bytes(chunk))
+        self.pieces().map(move |chunk| blocks.bytes(chunk))
     }
 
     pub fn first(&self) -> Option<&Chunk> {
-        self.pieces.front()
+        self.first.as_ref()
     }
 
     /// Copies out `len` bytes from `from` on; fewer when there are fewer.
@@ -76,7 +95,7 @@ impl Queue {
     pub fn patch(&mut self, blocks: &mut Blocks, at: usize, bytes: &[u8]) {
         let mut skip = at;
         let mut left = bytes;
-        for chunk in &self.pieces {
+        for chunk in self.pieces() {
             if skip >= chunk.len() {
                 skip -= chunk.len();
                 continue;
@@ -98,12 +117,12 @@ impl Queue {
         self.bytes -= n;
         let mut left = n;
         while left > 0 {
-            let front = self.pieces.front_mut().expect("bytes counts the pieces");
+            let front = self.first.as_mut().expect("bytes counts the pieces");
             if front.len() > left {
                 return front.advance(left);
             }
             left -= front.len();
-            if let Some(chunk) = self.pieces.pop_front() {
+            if let Some(chunk) = self.pop() {
                 blocks.release(chunk);
             }
         }
@@ -115,14 +134,14 @@ impl Queue {
         self.bytes -= n;
         let mut left = n;
         while left > 0 {
-            let front = self.pieces.front_mut().expect("bytes counts the pieces");
+            let front = self.first.as_mut().expect("bytes counts the pieces");
             if front.len() > left {
                 let part = blocks.share(front, 0..left);
                 front.advance(left);
                 return to.push(blocks, part);
             }
             left -= front.len();
-            if let Some(chunk) = self.pieces.pop_front() {
+            if let Some(chunk) = self.pop() {
                 to.push(blocks, chunk);
             }
         }
@@ -131,7 +150,7 @@ impl Queue {
     /// Adds the bytes from `from` on to the end of `to` and keeps them here too.
     pub fn share_to(&self, blocks: &mut Blocks, from: usize, to: &mut Queue) {
         let mut skip = from;
-        for chunk in &self.pieces {
+        for chunk in self.pieces() {
             if skip >= chunk.len() {
                 skip -= chunk.len();
                 continue;
@@ -144,7 +163,7 @@ impl Queue {
 
     pub fn clear(&mut self, blocks: &mut Blocks) {
         self.consume(blocks, self.bytes);
-        self.pieces.shrink_to(8);
+        self.more.shrink_to(8);
     }
 }
 
@@ -171,7 +190,7 @@ mod tests {
         }
         assert!(blocks.free_count() >= 3);
         for (which, queue) in queues.iter_mut().enumerate() {
-            assert!(queue.pieces.len() < 8, "{} pieces", queue.pieces.len());
+            assert!(queue.pieces().count() < 8, "{} pieces", queue.pieces().count());
             let bytes: Vec<u8> = queue.slices(&blocks).flatten().copied().collect();
             let wanted: Vec<u8> = (0..10_000usize).filter(|n| n % 4 == which).map(|n| n as u8).collect();
             assert_eq!(bytes, wanted);

@@ -245,19 +245,19 @@ pub enum Wrote {
 
 pub enum Phase {
     Greet(Greet),
-    Verify(Verify),
+    Verify(Box<Verify>),
     Ready,
-    Waiting(Request, Wait),
-    Aligning(Request),
-    Relaying(Request),
+    Waiting(Box<Request>, Wait),
+    Aligning(Box<Request>),
+    Relaying(Box<Request>),
     /// The backend has asked for the client's file; packets flow from the client until an empty one.
-    Feeding(Request, Feed),
+    Feeding(Box<Request>, Feed),
     /// Another core was asked to kill the session with this connection id.
-    Killing(Request, u32),
+    Killing(Box<Request>, u32),
     /// The control thread was asked to set the gate's variables for all.
-    Setting(Request, Box<Wanted>),
+    Setting(Box<Request>, Box<Wanted>),
     /// Its connection died when it may have been committed: somebody looks whether it was (S72).
-    Unresolved(Request, Unresolved),
+    Unresolved(Box<Request>, Box<Unresolved>),
     /// The command has been answered; the gate still asks the connection something about it.
     Asking,
     Farewell,
@@ -368,6 +368,40 @@ pub struct Request {
 }
 
 impl Request {
+    /// One of which nothing is known but its command.
+    pub fn new(command: Command, len: usize, body: Body, now: Instant) -> Request {
+        Request {
+            command,
+            len,
+            body,
+            route: Route::Primary,
+            plan: None,
+            statement: None,
+            since: now,
+            sent_at: now,
+            resends: 0,
+            kept: Queue::default(),
+            schemaless: None,
+            index: None,
+            left: None,
+            failed: None,
+            primary_only: false,
+            progress: Progress::Unsent,
+            outcome: Outcome::default(),
+            log: None,
+        }
+    }
+
+    pub fn to(mut self: Box<Self>, route: Route) -> Box<Self> {
+        self.route = route;
+        self
+    }
+
+    pub fn on(mut self: Box<Self>, statement: Option<u32>) -> Box<Self> {
+        self.statement = statement;
+        self
+    }
+
     /// What it asks about the session's earlier statements; what cannot be seen from outside may ask for the insert id.
     pub fn asks(&self) -> Asks {
         const UNSEEN: Effects =

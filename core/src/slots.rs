@@ -70,6 +70,7 @@ impl<T> Slots<T> {
         Key::new(index, entry.0)
     }
 
+    #[inline(always)]
     pub fn get(&self, key: Key<T>) -> Option<&T> {
         match self.entries.get(key.index as usize) {
             Some((generation, Some(value))) if *generation == key.generation => Some(value),
@@ -77,6 +78,7 @@ impl<T> Slots<T> {
         }
     }
 
+    #[inline(always)]
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         match self.entries.get_mut(key.index as usize) {
             Some((generation, Some(value))) if *generation == key.generation => Some(value),
@@ -109,12 +111,14 @@ impl<T> Slots<T> {
 
 impl<T> std::ops::Index<Key<T>> for Slots<T> {
     type Output = T;
+    #[inline(always)]
     fn index(&self, key: Key<T>) -> &T {
         self.get(key).expect("a live key")
     }
 }
 
 impl<T> std::ops::IndexMut<Key<T>> for Slots<T> {
+    #[inline(always)]
     fn index_mut(&mut self, key: Key<T>) -> &mut T {
         self.get_mut(key).expect("a live key")
     }

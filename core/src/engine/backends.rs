@@ -16,6 +16,7 @@ use crate::state::{SchemaId, StateId};
 use crate::timers::Owner as TimerOwner;
 use crate::traffic::{self, Traffic};
 use rustc_hash::FxHashSet;
+use std::rc::Rc;
 use std::sync::Arc;
 use weir_pool::{Limits, SlotId, Want};
 
@@ -32,7 +33,7 @@ pub(super) fn pool_limits(settings: &Settings) -> Limits {
 impl Engine {
     /// The world has changed: backends come and go, the primary moves, settings hold from here on.
     pub(crate) fn adopt_snapshot(&mut self, snapshot: Arc<Snapshot>) {
-        let before = std::mem::replace(&mut self.snapshot, snapshot);
+        let before = std::mem::replace(&mut self.snapshot, Rc::new(snapshot));
         let snapshot = self.snapshot.clone();
         let budget_changed = before.settings.connections_per_backend_max
             != snapshot.settings.connections_per_backend_max

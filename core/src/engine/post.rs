@@ -146,13 +146,13 @@ impl Engine {
     }
 
     /// `KILL n` from a client: `n` is a connection id of a gate (S30).
-    pub(crate) fn kill_asked(&mut self, session: Key<Session>, request: Request, id: u64, query_only: bool) {
+    pub(crate) fn kill_asked(&mut self, session: Key<Session>, request: Box<Request>, id: u64, query_only: bool) {
         let asker = self.sessions[session].account;
         let asker: Box<[u8]> = Box::from(&*self.accounts.get(asker).user);
         let ours = u32::try_from(id).ok().filter(|id| id >> 24 == u32::from(self.tag & 0xff));
         let Some(id) = ours else {
             // Not an id that this gate gives: one of the primary's own, as `SHOW PROCESSLIST` lists them there.
-            return self.decide(session, Request { route: weir_planner::Route::Primary, ..request });
+            return self.decide(session, request.to(weir_planner::Route::Primary));
         };
         if id == self.sessions[session].id {
             return self.kill_itself(session, request, query_only);
@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// The statement that is interrupted is the `KILL`.
-    fn kill_itself(&mut self, session: Key<Session>, request: Request, query_only: bool) {
+    fn kill_itself(&mut self, session: Key<Session>, request: Box<Request>, query_only: bool) {
         if query_only {
             return self.refuse(session, request, &Refusal::Interrupted);
         }
@@ -180,7 +180,7 @@ impl Engine {
     }
 
     /// `COM_PROCESS_KILL`, which servers since 9.0 do not know.
-    pub(crate) fn kill_command(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn kill_command(&mut self, session: Key<Session>, request: Box<Request>) {
         if self.server_version() >= 90_000 {
             return self.refuse(session, request, &Refusal::UnknownCommand);
         }
@@ -225,7 +225,7 @@ impl Engine {
         }
     }
 
-    fn kill_answered(&mut self, session: Key<Session>, request: Request, id: u32, outcome: KillOutcome) {
+    fn kill_answered(&mut self, session: Key<Session>, request: Box<Request>, id: u32, outcome: KillOutcome) {
         if self.sessions.get(session).is_none() {
             return; // It killed itself.
         }

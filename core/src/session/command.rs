@@ -8,10 +8,10 @@
 //! Rules: MySQL "Command Phase".
 
 use crate::engine::Engine;
-use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, QUEUE_BYTES_HIGH, STREAMED_TEXT_BYTES};
+use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, QUEUE_BYTES_HIGH, REQUESTS_SPARE_MAX, STREAMED_TEXT_BYTES};
 use crate::session::farewell::Parting;
 use crate::session::refuse::Refusal;
-use crate::session::{Body, Outcome, Phase, Progress, Request, Session};
+use crate::session::{Body, Phase, Progress, Request, Session};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
@@ -81,26 +81,8 @@ impl Engine {
             Body::Whole
         };
         let kind = Command::from_byte(command);
-        let request = Request {
-            command: kind.unwrap_or(Command::Query),
-            len: if streams { HEADER_BYTES } else { whole },
-            body,
-            route: Route::Primary,
-            plan: None,
-            statement: None,
-            since: self.now,
-            sent_at: self.now,
-            resends: 0,
-            kept: Default::default(),
-            schemaless: None,
-            index: None,
-            left: None,
-            failed: None,
-            primary_only: false,
-            progress: Progress::Unsent,
-            outcome: Outcome::default(),
-            log: None,
-        };
+        let len = if streams { HEADER_BYTES } else { whole };
+        let request = self.take_in(Request::new(kind.unwrap_or(Command::Query), len, body, self.now));
         match (kind, lost) {
             (None, None) => self.refuse(session, request, &Refusal::UnknownCommand),
             (Some(Command::Quit), _) | (Some(_), None) => self.dispatch(session, request),
@@ -111,8 +93,26 @@ impl Engine {
             }
             (_, Some(why)) => {
                 let statement = self.statement_of(session, &request).map(|(id, _)| id);
-                self.refuse(session, Request { statement, ..request }, &why);
+                self.refuse(session, request.on(statement), &why);
             }
+        }
+    }
+
+    fn take_in(&mut self, request: Request) -> Box<Request> {
+        match self.spare.pop() {
+            Some(mut spare) => {
+                *spare = request;
+                spare
+            }
+            None => Box::new(request),
+        }
+    }
+
+    /// It has ended, and holds nothing any more.
+    pub(crate) fn lay_aside(&mut self, request: Box<Request>) {
+        debug_assert!(request.kept.is_empty(), "its blocks have gone home");
+        if self.spare.len() < REQUESTS_SPARE_MAX {
+            self.spare.push(request);
         }
     }
 
@@ -134,7 +134,7 @@ impl Engine {
     }
 
     /// What each command wants.
-    fn dispatch(&mut self, session: Key<Session>, request: Request) {
+    fn dispatch(&mut self, session: Key<Session>, request: Box<Request>) {
         match request.command {
             Command::Query => self.query(session, request),
             Command::StmtPrepare => self.prepare(session, request),
@@ -166,12 +166,12 @@ impl Engine {
         }
     }
 
-    fn route_to(&mut self, session: Key<Session>, request: Request, route: Route) {
-        self.decide(session, Request { route, ..request });
+    fn route_to(&mut self, session: Key<Session>, request: Box<Request>, route: Route) {
+        self.decide(session, request.to(route));
     }
 
     /// `COM_SET_OPTION`: 0 switches multi-statements on, 1 off, for the connection that it reaches.
-    fn set_option(&mut self, session: Key<Session>, request: Request) {
+    fn set_option(&mut self, session: Key<Session>, request: Box<Request>) {
         let mut copy = Vec::new();
         let on = match self.command_bytes(session, request.len, &mut copy) {
             [0, 0, ..] => Some(true),
@@ -193,19 +193,19 @@ impl Engine {
         self.answer(session, request, &payload);
     }
 
-    fn ping(&mut self, session: Key<Session>, request: Request) {
+    fn ping(&mut self, session: Key<Session>, request: Box<Request>) {
         // Ping resets nothing and asks nothing about data: the gate itself is alive.
         self.answer_ok(session, request);
     }
 
     /// An OK of the gate's own for a statement: the next questions are about it.
-    pub(crate) fn answer_statement(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn answer_statement(&mut self, session: Key<Session>, request: Box<Request>) {
         self.sessions[session].previous.done();
         self.answer_ok(session, request);
     }
 
     /// Uses up a command that the gate answers itself, with an OK.
-    pub(crate) fn answer_ok(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn answer_ok(&mut self, session: Key<Session>, request: Box<Request>) {
         let s = &self.sessions[session];
         let mut payload = Vec::with_capacity(16);
         let warnings = s.previous.told;
@@ -213,7 +213,7 @@ impl Engine {
         self.answer(session, request, &payload);
     }
 
-    pub(crate) fn answer(&mut self, session: Key<Session>, request: Request, payload: &[u8]) {
+    pub(crate) fn answer(&mut self, session: Key<Session>, request: Box<Request>, payload: &[u8]) {
         if self.without_reply(session, &request, payload) {
             return;
         }
@@ -239,7 +239,7 @@ impl Engine {
     }
 
     /// Answers a command that was not sent anywhere with an error of the gate's own.
-    pub(crate) fn refuse(&mut self, session: Key<Session>, request: Request, why: &Refusal) {
+    pub(crate) fn refuse(&mut self, session: Key<Session>, request: Box<Request>, why: &Refusal) {
         self.counters.commands_refused += 1;
         let payload = why.payload();
         self.log_answered(session, &request, &payload);

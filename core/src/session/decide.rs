@@ -40,14 +40,15 @@ pub(crate) fn unanswerable(plan: &Plan) -> Option<Refusal> {
 
 impl Engine {
     /// `COM_QUERY`.
-    pub(crate) fn query(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn query(&mut self, session: Key<Session>, mut request: Box<Request>) {
         let mut copy = Vec::new();
         let planned = self.plan_query(session, &request, &mut copy);
         let (plan, log) = match planned {
             Ok(planned) => planned,
             Err(what) => return self.refuse(session, request, &Refusal::MalformedCommand(what)),
         };
-        let request = Request { route: plan.route, plan: Some(plan.clone()), log, ..request };
+        (request.plan, request.log) = (Some(plan.clone()), log);
+        let request = request.to(plan.route);
         if plan.route == Route::Local {
             return self.answer_locally(session, request, &plan);
         }
@@ -111,7 +112,7 @@ impl Engine {
     }
 
     /// Sends the request on its way: on the connection that the session holds, or to the backend that fits.
-    pub(crate) fn decide(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn decide(&mut self, session: Key<Session>, request: Box<Request>) {
         if let Err(why) = self.make_room_for_questions(session, &request) {
             return self.refuse(session, request, &why);
         }
@@ -259,7 +260,7 @@ impl Engine {
     }
 
     /// Leases the very connection that knows the answer, when the request asks for it and it is idle.
-    fn lease_with_the_answer(&mut self, session: Key<Session>, request: Request) -> Answerer {
+    fn lease_with_the_answer(&mut self, session: Key<Session>, request: Box<Request>) -> Answerer {
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
         self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
         let primary = self.snapshot.primary();

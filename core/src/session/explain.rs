@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::session::local::{Shape, Table};
 use crate::session::replica::Place;
-use crate::session::{Body, Outcome, Progress, Request, Session};
+use crate::session::{Body, Request, Session};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_planner::Route;
@@ -14,26 +14,8 @@ impl Engine {
         let facts = self.sessions[session].facts;
         let plan = self.plans.plan(sql, &facts);
         let held = self.sessions[session].lease.map(|link| self.links[link].backend);
-        let request = Request {
-            command: Command::Query,
-            len: 0,
-            body: Body::Whole,
-            route: plan.route,
-            plan: Some(plan.clone()),
-            statement: None,
-            since: self.now,
-            sent_at: self.now,
-            resends: 0,
-            kept: Default::default(),
-            schemaless: None,
-            index: None,
-            left: None,
-            failed: None,
-            primary_only: false,
-            progress: Progress::Unsent,
-            outcome: Outcome::default(),
-            log: None,
-        };
+        let mut request = Request::new(Command::Query, 0, Body::Whole, self.now);
+        (request.route, request.plan) = (plan.route, Some(plan.clone()));
         let backend = held.or_else(|| match self.place_for(session, &request) {
             Place::Backend(backend) => Some(backend),
             // It waits for a replica, or for the primary's word, and goes to the primary when the time is up.

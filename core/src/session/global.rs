@@ -26,7 +26,7 @@ pub struct Wanted {
 }
 
 impl Engine {
-    pub(crate) fn set_gate(&mut self, session: Key<Session>, request: Request, values: &[GateSet]) {
+    pub(crate) fn set_gate(&mut self, session: Key<Session>, request: Box<Request>, values: &[GateSet]) {
         match self.wanted(session, values) {
             Err(why) => self.refuse(session, request, &why),
             Ok(wanted) if wanted.global.is_empty() => self.gate_is_set(session, request, wanted),
@@ -58,7 +58,7 @@ impl Engine {
         }
     }
 
-    fn ask_control(&mut self, session: Key<Session>, request: Request, mut wanted: Wanted) {
+    fn ask_control(&mut self, session: Key<Session>, request: Box<Request>, mut wanted: Wanted) {
         self.settings_next += 1;
         let token = self.settings_next;
         let user = Box::from(&*self.accounts.get(self.sessions[session].account).user);
@@ -77,7 +77,7 @@ impl Engine {
         }
     }
 
-    fn gate_is_set(&mut self, session: Key<Session>, request: Request, wanted: Wanted) {
+    fn gate_is_set(&mut self, session: Key<Session>, request: Box<Request>, wanted: Wanted) {
         let s = &mut self.sessions[session];
         s.wishes = wanted.wishes;
         if let Some(set) = wanted.token {

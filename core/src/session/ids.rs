@@ -15,7 +15,7 @@ use weir_planner::Plan;
 
 impl Engine {
     /// The request with the session's id in its text, at the front of the client's bytes.
-    pub(crate) fn with_ids(&mut self, session: Key<Session>, request: Request, plan: &Plan) -> Request {
+    pub(crate) fn with_ids(&mut self, session: Key<Session>, mut request: Box<Request>, plan: &Plan) -> Box<Request> {
         if plan.ids.is_empty() || request.body != Body::Whole {
             return request;
         }
@@ -42,7 +42,8 @@ impl Engine {
         let behind = s.inbound.len();
         s.inbound.move_to(&mut self.blocks, behind, &mut front);
         s.inbound = front;
-        Request { len, ..request }
+        request.len = len;
+        request
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) enum Shape {
 }
 
 impl Engine {
-    pub(crate) fn answer_locally(&mut self, session: Key<Session>, request: Request, plan: &Rc<Plan>) {
+    pub(crate) fn answer_locally(&mut self, session: Key<Session>, request: Box<Request>, plan: &Rc<Plan>) {
         let Some(local) = plan.local.clone() else {
             return self.refuse(session, request, &Refusal::UnknownCommand);
         };
@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn answer_table(&mut self, session: Key<Session>, request: Request, table: Table) {
+    pub(crate) fn answer_table(&mut self, session: Key<Session>, request: Box<Request>, table: Table) {
         self.counters.commands_local += 1;
         self.use_up(session, &request);
         let s = &mut self.sessions[session];
@@ -104,9 +104,9 @@ impl Engine {
     }
 
     /// `SELECT FOUND_ROWS()`, with the warning that servers give for it.
-    fn found_rows(&mut self, session: Key<Session>, request: Request, column: &[u8]) {
+    fn found_rows(&mut self, session: Key<Session>, request: Box<Request>, column: &[u8]) {
         let Some(rows) = self.sessions[session].previous.found_rows else {
-            return self.decide(session, Request { route: weir_planner::Route::Primary, ..request });
+            return self.decide(session, request.to(weir_planner::Route::Primary));
         };
         let row = vec![Some(rows.to_string().into_bytes())];
         let columns = vec![(column.to_vec(), Shape::Signed)];
@@ -114,14 +114,14 @@ impl Engine {
     }
 
     /// `SHOW WARNINGS` or `SHOW ERRORS`: the server shows them, on any connection when there are none.
-    fn show_conditions(&mut self, session: Key<Session>, request: Request) {
+    fn show_conditions(&mut self, session: Key<Session>, request: Box<Request>) {
         let previous = self.sessions[session].previous.clone();
         if previous.warnings == 0 {
             // The area is as empty behind anything else that brings no warning.
             self.sessions[session].previous.place = Place::AfterOk;
         }
         if previous.warnings == 0 || previous.place != Place::AfterRows {
-            return self.decide(session, Request { route: weir_planner::Route::Primary, ..request });
+            return self.decide(session, request.to(weir_planner::Route::Primary));
         }
         // The gate has given one warning of its own.
         let rows = vec![DEPRECATED.map(|cell| Some(cell.to_vec())).to_vec()];
@@ -131,7 +131,7 @@ impl Engine {
     }
 
     /// `USE schema@replica`: the role is the gate's, the schema the server's. The client's bytes become a plain `USE`.
-    fn use_schema(&mut self, session: Key<Session>, request: Request, schema: &[u8]) {
+    fn use_schema(&mut self, session: Key<Session>, mut request: Box<Request>, schema: &[u8]) {
         if schema.is_empty() {
             return self.answer_statement(session, request);
         }
@@ -149,11 +149,12 @@ impl Engine {
         s.inbound = front;
         let command = weir_net::command::Command::InitDb;
         let route = weir_planner::Route::Any;
-        self.decide(session, Request { command, len, route, plan: None, ..request });
+        (request.command, request.len, request.plan) = (command, len, None);
+        self.decide(session, request.to(route));
     }
 
     /// `COM_RESET_CONNECTION` (S28).
-    pub(crate) fn reset_session(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn reset_session(&mut self, session: Key<Session>, request: Box<Request>) {
         self.forget_session_state(session);
         self.answer_ok(session, request);
     }
@@ -200,7 +201,7 @@ impl Engine {
     }
 
     /// `COM_CHANGE_USER` from the client: a new login on the same wire (S28).
-    pub(crate) fn change_user_asked(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn change_user_asked(&mut self, session: Key<Session>, request: Box<Request>) {
         let mut copy = Vec::new();
         let payload = self.command_bytes(session, request.len, &mut copy).to_vec();
         let caps = self.sessions[session].caps;

@@ -119,8 +119,8 @@ impl Engine {
         let freshness = &self.sessions[session].freshness;
         let wait_ms = self.stream_deadline(session, request).since_ms(self.now);
         let (mut late, mut hopeful) = (false, false);
-        let mut candidates = [Candidate { backend: 0, weight: 0, load: 0 }; 64];
-        let mut count = 0;
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.clear();
         for view in snapshot.backends.iter().filter(|view| self.is_usable(view)) {
             let fresh = !strict
                 || (freshness.is_met_by(&view.executed)
@@ -131,18 +131,16 @@ impl Engine {
                 hopeful |= view.lag_ms.is_some_and(|lag| u64::from(lag) <= wait_ms.max(1));
                 continue;
             }
-            if count < candidates.len() {
-                candidates[count] = self.candidate(view, balance);
-                count += 1;
-            }
+            candidates.push(self.candidate(view, balance));
         }
         let reads_on = freshness.reads_on.filter(|_| strict);
-        let fit = self.preferred(&mut candidates[..count], request.failed);
+        let fit = self.preferred(&mut candidates, request.failed);
         let stays = reads_on.filter(|(on, since)| {
             (self.now.since_ms(*since) < SAME_REPLICA_MS || snapshot.primary().is_none())
                 && fit.iter().any(|candidate| candidate.backend == on.0)
         });
         let chosen = stays.map(|(on, _)| on.0).or_else(|| choose(balance, fit, random));
+        self.candidates = candidates;
         match chosen {
             Some(backend) => {
                 let view = snapshot.backend(BackendId(backend));

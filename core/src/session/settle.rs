@@ -68,8 +68,9 @@ impl Engine {
             self.sessions[session].phase = Phase::Asking;
             return;
         }
-        let s = &mut self.sessions[session];
-        s.phase = Phase::Ready;
+        if let Phase::Relaying(request) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) {
+            self.lay_aside(request);
+        }
         if cut_off || released {
             // `COMMIT RELEASE`: the server closes behind its answer. Or it has answered before the command was whole (packet too large): it closes, and so do we.
             self.drop_link(link);
@@ -303,7 +304,7 @@ impl Engine {
     }
 
     /// Sends a command again: on the held connection when there is a reason to hold it, else wherever it fits now.
-    fn send_again(&mut self, session: Key<Session>, mut request: Request) {
+    fn send_again(&mut self, session: Key<Session>, mut request: Box<Request>) {
         let code = request.outcome.error.take().unwrap_or(0);
         request.outcome = Default::default();
         let link = self.sessions[session].lease;

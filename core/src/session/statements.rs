@@ -25,7 +25,7 @@ const BODY_AT: usize = ID_AT;
 
 impl Engine {
     /// `COM_STMT_PREPARE`.
-    pub(crate) fn prepare(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn prepare(&mut self, session: Key<Session>, request: Box<Request>) {
         if request.body != Body::Whole || request.len > PREPARED_TEXT_BYTES_MAX {
             let why = Refusal::MalformedCommand("a statement to be prepared may have 64 KiB at most");
             return self.refuse(session, request, &why);
@@ -49,10 +49,11 @@ impl Engine {
             }
         }
         let log = self.log_prepare(session, &sql);
-        let request = Request { log, ..self.with_ids(session, request, &plan) };
+        let mut request = self.with_ids(session, request, &plan);
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
         let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
-        self.decide(session, Request { route, plan: Some(plan), ..request });
+        (request.plan, request.log) = (Some(plan), log);
+        self.decide(session, request.to(route));
     }
 
     /// The backend has prepared the client's statement: from here on it has the client's id.
@@ -111,7 +112,7 @@ impl Engine {
     }
 
     /// `COM_STMT_EXECUTE`: routed as its text would be.
-    pub(crate) fn execute(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn execute(&mut self, session: Key<Session>, mut request: Box<Request>) {
         let Some((id, statement)) = self.statement_of(session, &request) else {
             return self.unknown_statement(session, request);
         };
@@ -143,7 +144,8 @@ impl Engine {
             Route::Any => Route::Any,
             _ => Route::Primary,
         };
-        self.decide(session, Request { route, plan: Some(plan), statement: Some(id), log, ..request });
+        (request.plan, request.log) = (Some(plan), log);
+        self.decide(session, request.on(Some(id)).to(route));
     }
 
     fn opens_cursor(&self, session: Key<Session>) -> bool {
@@ -153,7 +155,7 @@ impl Engine {
     }
 
     /// Fetch, reset, long data, close.
-    pub(crate) fn on_statement(&mut self, session: Key<Session>, request: Request) {
+    pub(crate) fn on_statement(&mut self, session: Key<Session>, request: Box<Request>) {
         let Some((id, statement)) = self.statement_of(session, &request) else {
             return match request.command {
                 // These have no reply, not even when the statement is unknown.
@@ -174,7 +176,7 @@ impl Engine {
         {
             statement.failed = None;
         }
-        let request = Request { statement: Some(id), ..request };
+        let request = request.on(Some(id));
         match request.command {
             Command::StmtClose => self.close_statement(session, request, id),
             Command::StmtReset if busy == Busy::No => {
@@ -183,7 +185,7 @@ impl Engine {
                 self.answer_ok(session, request);
             }
             Command::StmtFetch if busy != Busy::Cursor => self.refuse(session, request, &Refusal::NoOpenCursor { id }),
-            _ => self.decide(session, Request { route: Route::Primary, ..request }),
+            _ => self.decide(session, request.to(Route::Primary)),
         }
     }
 
@@ -194,7 +196,7 @@ impl Engine {
         statement.text = self.texts.own(&statement.text);
     }
 
-    fn close_statement(&mut self, session: Key<Session>, request: Request, id: u32) {
+    fn close_statement(&mut self, session: Key<Session>, request: Box<Request>, id: u32) {
         let gone = self.sessions[session].statements.remove(&id);
         if let Some(gone) = gone.filter(|statement| statement.busy != Busy::No) {
             self.close_at_backend(session, gone.text.id);
@@ -222,7 +224,7 @@ impl Engine {
     }
 
     /// Uses up a command that has no reply.
-    fn swallow(&mut self, session: Key<Session>, request: Request) {
+    fn swallow(&mut self, session: Key<Session>, request: Box<Request>) {
         if request.body != Body::Whole {
             return self.part_with(session, 1, &Refusal::MalformedCommand("long data for an unknown statement"));
         }
@@ -230,7 +232,7 @@ impl Engine {
         self.rest(session);
     }
 
-    fn unknown_statement(&mut self, session: Key<Session>, request: Request) {
+    fn unknown_statement(&mut self, session: Key<Session>, request: Box<Request>) {
         let why = match self.statement_id(session).filter(|_| request.len >= ID_AT + 4) {
             Some(id) => Refusal::UnknownStatement { id },
             None => Refusal::MalformedCommand(""),

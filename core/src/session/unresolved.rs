@@ -87,7 +87,7 @@ impl Request {
 
 impl Engine {
     /// Of the reply nothing has gone to the client.
-    pub(crate) fn lost_unanswered(&mut self, session: Key<Session>, link: Key<Link>, request: Request) {
+    pub(crate) fn lost_unanswered(&mut self, session: Key<Session>, link: Key<Link>, request: Box<Request>) {
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
         let backend = self.snapshot.backend(self.links[link].backend).name.clone();
         let s = &self.sessions[session];
@@ -115,7 +115,7 @@ impl Engine {
     /// On another server if one will do. Two connections that die under one command are no accident: the others of that server
     /// that nobody has heard from since are taken for dead, too. One that was there when the first of them died may die for the same
     /// reason, so it counts for nothing against the command; there are only so many (S71).
-    fn send_lost_again(&mut self, session: Key<Session>, link: Key<Link>, mut request: Request) {
+    fn send_lost_again(&mut self, session: Key<Session>, link: Key<Link>, mut request: Box<Request>) {
         let l = &self.links[link];
         let (backend, opened_at) = (l.backend, l.opened_at);
         match request.failed {
@@ -143,7 +143,7 @@ impl Engine {
     }
 
     /// As a server that closes the connection, if need be.
-    fn refuse_lost(&mut self, session: Key<Session>, mut request: Request, why: &Refusal, ends: bool) {
+    fn refuse_lost(&mut self, session: Key<Session>, mut request: Box<Request>, why: &Refusal, ends: bool) {
         if !ends {
             return self.refuse(session, request, why);
         }
@@ -158,7 +158,7 @@ impl Engine {
         &mut self,
         session: Key<Session>,
         link: Key<Link>,
-        request: Request,
+        request: Box<Request>,
         in_transaction: bool,
         (backend, ends): (String, bool),
     ) {
@@ -190,7 +190,7 @@ impl Engine {
         self.actions.push_back(crate::engine::Action::Tell(ControlMail::Lost(Box::new(lost))));
         self.unresolved.insert(token, session);
         let unresolved = Unresolved { token, backend, then, is_complete: known.is_complete, is_one, ends };
-        self.sessions[session].phase = Phase::Unresolved(request, unresolved);
+        self.sessions[session].phase = Phase::Unresolved(request, Box::new(unresolved));
         // Control answers within the window; this is for the case that it does not.
         let window_ms = self.snapshot.settings.buffer_window_ms;
         self.arm_session(session, self.now.plus_ms(window_ms.saturating_add(GRACE_MS)));
@@ -239,7 +239,7 @@ impl Engine {
             unreachable!("who is listed there waits");
         };
         self.arm_session(session, crate::time::Instant::NEVER);
-        let Unresolved { backend, then, is_complete, is_one, ends, .. } = unresolved;
+        let Unresolved { backend, then, is_complete, is_one, ends, .. } = *unresolved;
         match finding {
             Finding::Committed(_) if !is_complete => {
                 let why = "an earlier statement of its connection may have committed what was found";
@@ -278,13 +278,19 @@ impl Engine {
         self.outcome_found(token, Finding::Unknown("nobody has found out in time".to_string()));
     }
 
-    fn stays_unknown(&mut self, session: Key<Session>, request: Request, (backend, ends): (String, bool), why: String) {
+    fn stays_unknown(
+        &mut self,
+        session: Key<Session>,
+        request: Box<Request>,
+        (backend, ends): (String, bool),
+        why: String,
+    ) {
         self.counters.outcomes_unknown += 1;
         self.sessions[session].freshness.primary_only = true;
         self.refuse_lost(session, request, &Refusal::UnknownOutcome { backend, why }, ends);
     }
 
-    fn send_absent_again(&mut self, session: Key<Session>, mut request: Request) {
+    fn send_absent_again(&mut self, session: Key<Session>, mut request: Box<Request>) {
         self.counters.outcomes_resent += 1;
         request.resends += 1;
         request.since = self.now;
@@ -293,7 +299,7 @@ impl Engine {
     }
 
     /// The OK that the server would have sent.
-    fn answer_committed(&mut self, session: Key<Session>, mut request: Request, gtids: &GtidSet) {
+    fn answer_committed(&mut self, session: Key<Session>, mut request: Box<Request>, gtids: &GtidSet) {
         request.kept.clear(&mut self.blocks);
         let s = &mut self.sessions[session];
         s.freshness.primary_only = false;

@@ -20,7 +20,7 @@ impl Engine {
         let attributes = self.sessions[session].attributes.clone();
         self.accounts.describe(self.sessions[session].account, attributes);
         let claimed_at = self.now;
-        self.sessions[session].phase = Phase::Verify(Verify { seq, fast, cause, claimed_at, ticket: None });
+        self.sessions[session].phase = Phase::Verify(Box::new(Verify { seq, fast, cause, claimed_at, ticket: None }));
         let Some(backend) = self.judge() else {
             // Nobody can say: the login waits, as statements do (S74), as long as a login may take.
             self.waits_for_primary(session);
