@@ -91,6 +91,17 @@ impl Queue {
         }
     }
 
+    /// So many bytes from `from` on, if they are all there.
+    pub fn read<const N: usize>(&self, blocks: &Blocks, from: usize) -> Option<[u8; N]> {
+        let first = self.first.as_ref().map(|chunk| blocks.bytes(chunk)).unwrap_or_default();
+        if let Some(bytes) = first.get(from..from + N) {
+            return bytes.try_into().ok();
+        }
+        let mut copy = Vec::with_capacity(N);
+        self.copy_to(blocks, from, N, &mut copy);
+        copy.try_into().ok()
+    }
+
     /// Overwrites bytes in place, `at` bytes from the front.
     pub fn patch(&mut self, blocks: &mut Blocks, at: usize, bytes: &[u8]) {
         let mut skip = at;

@@ -97,7 +97,7 @@ mod tests {
 
     fn write(board: &Board, number: u64) {
         let text = format!("3aecbfe0-e779-11f1-be4c-02fc00000001:{number}");
-        board.note(&GtidSet::parse(text.as_bytes()).unwrap());
+        board.note(&GtidSet::parse(text.as_bytes()).unwrap(), &GtidSet::new());
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// `sysbench`, `haproxy`, `mysqlrouter`, `etcd` or `ip`.
+    /// `sysbench`, `haproxy`, `mysqlrouter`, `etcd`, `ip` or `valgrind`.
     pub fn find(name: &str, report: Report<'_>) -> Result<Tool, LabError> {
         let Some(product) = PRODUCTS.iter().find(|product| product.name == name) else {
             let known: Vec<&str> = PRODUCTS.iter().map(|product| product.name).collect();
@@ -37,6 +37,8 @@ impl Tool {
             // plugins at a fixed place; the others need nothing.
             let scripts = root.join("usr/share/sysbench");
             command.env("LUA_PATH", format!("{}/?.lua;{0}/?/init.lua;;", scripts.display()));
+            // Valgrind looks for its tools at a fixed place.
+            command.env("VALGRIND_LIB", root.join("usr/libexec/valgrind"));
             if let Some(plugins) = client_plugins(root) {
                 command.env("MARIADB_PLUGIN_DIR", plugins);
             }
@@ -52,7 +54,7 @@ fn client_plugins(root: &Path) -> Option<PathBuf> {
     folders.into_iter().find(|folder| folder.is_dir())
 }
 
-const PRODUCTS: [Product; 5] = [
+const PRODUCTS: [Product; 6] = [
     Product {
         name: "sysbench",
         suite: Suite::Own,
@@ -82,6 +84,13 @@ const PRODUCTS: [Product; 5] = [
         libraries: &[],
     },
     Product { name: "ip", suite: Suite::Own, packages: &["iproute2"], programs: &["usr/bin/ip"], libraries: &[] },
+    Product {
+        name: "valgrind",
+        suite: Suite::Own,
+        packages: &["valgrind"],
+        programs: &["usr/bin/valgrind"],
+        libraries: &[],
+    },
 ];
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Rows never come here. OK, EOF and ERR do: status flags and trackers are believed, then shown as far as this client's
 //! capabilities and a server's default tracker settings would show them.
 
+use crate::board::keep_whole;
 use crate::engine::Engine;
 use crate::link::{Lessee, Link};
 use crate::session::pins::{Reasons, first_words};
@@ -220,9 +221,12 @@ impl Engine {
     fn wrote_gtids(&mut self, session: Key<Session>, link: Key<Link>, text: &[u8]) {
         let s = &mut self.sessions[session];
         if let Ok(set) = GtidSet::parse(text) {
-            self.board.note(&set);
+            // Of the server that has just told it, and so has it.
+            let executed = &self.snapshot.backend(self.links[link].backend).executed;
+            self.board.note(&set, executed);
             self.links[link].trail.tell(&set);
             s.freshness.needs.merge(&set);
+            keep_whole(&mut s.freshness.needs, executed);
             s.freshness.primary_only = false;
             s.wrote = Default::default();
         }

@@ -149,9 +149,8 @@ impl Engine {
     }
 
     fn opens_cursor(&self, session: Key<Session>) -> bool {
-        let mut flags = Vec::with_capacity(1);
-        self.sessions[session].inbound.copy_to(&self.blocks, ID_AT + 4, 1, &mut flags);
-        flags.first().is_some_and(|flags| flags & weir_net::statement::CURSOR_FLAGS != 0)
+        let flags = self.sessions[session].inbound.read::<1>(&self.blocks, ID_AT + 4);
+        flags.is_some_and(|[flags]| flags & weir_net::statement::CURSOR_FLAGS != 0)
     }
 
     /// Fetch, reset, long data, close.
@@ -241,9 +240,7 @@ impl Engine {
     }
 
     fn statement_id(&self, session: Key<Session>) -> Option<u32> {
-        let mut id = Vec::with_capacity(4);
-        self.sessions[session].inbound.copy_to(&self.blocks, ID_AT, 4, &mut id);
-        Some(u32::from_le_bytes(id.try_into().ok()?))
+        self.sessions[session].inbound.read(&self.blocks, ID_AT).map(u32::from_le_bytes)
     }
 
     pub(crate) fn statement_of(&self, session: Key<Session>, request: &Request) -> Option<(u32, &Statement)> {
@@ -279,10 +276,9 @@ impl Engine {
         if request.command != Command::StmtExecute || params == 0 {
             return Ok((kind, None));
         }
-        let (types, bound_at) = self.execute_types(session, request, params)?;
+        let (types, bound_at) = self.execute_types(session, request, params, saved.as_ref())?;
         let inserted = match types {
             Some(types) => {
-                let types: Rc<[u8]> = Rc::from(types);
                 self.sessions[session].statements.get_mut(&id).expect("found above").types = Some(types.clone());
                 self.links[link].statements.get_mut(&text).expect("found above").types = Some(types);
                 return Ok((kind, None));
@@ -302,10 +298,10 @@ impl Engine {
             return;
         };
         if params > 0
-            && let Ok((Some(types), _)) = self.execute_types(session, request, params)
+            && let Ok((Some(types), _)) = self.execute_types(session, request, params, None)
             && let Some(statement) = self.sessions[session].statements.get_mut(&id)
         {
-            statement.types = Some(Rc::from(types));
+            statement.types = Some(types);
         }
     }
 
@@ -318,14 +314,16 @@ impl Engine {
         }
     }
 
-    /// The types that an execute brings (None: it relies on earlier ones), and where its "types follow" byte stands in the command.
+    /// The types that an execute brings (None: it relies on earlier ones), and where its "types follow" byte stands in the command. Most
+    /// drivers send the same ones again and again: then they are those that are known.
     #[allow(clippy::type_complexity)]
     fn execute_types(
         &mut self,
         session: Key<Session>,
         request: &Request,
         params: u16,
-    ) -> Result<(Option<Vec<u8>>, usize), Refusal> {
+        known: Option<&Rc<[u8]>>,
+    ) -> Result<(Option<Rc<[u8]>>, usize), Refusal> {
         let s = &self.sessions[session];
         let source = if request.progress == Progress::Unsent { &s.inbound } else { &request.kept };
         let end = match request.body {
@@ -341,7 +339,11 @@ impl Engine {
             &copy[..]
         };
         let head = ExecuteHead::decode(body, params, s.caps).map_err(|m| Refusal::MalformedCommand(m.0))?;
-        Ok((head.types.map(<[u8]>::to_vec), BODY_AT + head.bound_at))
+        let types = head.types.map(|types| match known.filter(|known| known[..] == *types) {
+            Some(known) => known.clone(),
+            None => Rc::from(types),
+        });
+        Ok((types, BODY_AT + head.bound_at))
     }
 
     /// The execute's bytes up to the types, with "types follow" set and the types behind, and how many bytes of the

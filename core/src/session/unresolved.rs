@@ -247,7 +247,7 @@ impl Engine {
             }
             Finding::Committed(gtids) => {
                 self.counters.outcomes_found += 1;
-                self.board.note(&gtids);
+                self.board.note(&gtids, &GtidSet::new());
                 self.sessions[session].freshness.needs.merge(&gtids);
                 let is_whole = is_one && gtids.count() == 1;
                 match then {

@@ -1,0 +1,124 @@
+//! What the hot paths cost in instructions and allocations, beside the numbers that are checked in (`perf/paths/counted.txt`): a
+//! change that makes one more than 2 % dearer, or cheaper, says so in that file.
+//!
+//! ```text
+//!   WEIR_BLESS=1 cargo test -p weir-tests --test instructions     writes the file anew
+//! ```
+//! Counted by valgrind's callgrind within the walk alone (`perf/paths/src/main.rs`), in a release build. The C library's copies are
+//! held to those of the plainest processor, so that machines agree.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use weir_control::lab::tool::Tool;
+
+const ROUNDS: u64 = 300;
+/// Of what was counted before, in thousandths.
+const TOLERANCE: f64 = 0.02;
+
+#[derive(Debug, PartialEq)]
+struct Cost {
+    name: String,
+    instructions: f64,
+    allocations: f64,
+}
+
+#[test]
+fn hot_paths_cost_what_they_did() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the project");
+    let program = build(root);
+    let costs = count_all(&program);
+    let mut shown = String::from("# path, instructions, allocations; see tests/tests/instructions.rs\n");
+    for Cost { name, instructions, allocations } in &costs {
+        let _ = writeln!(shown, "{name} {instructions:.0} {allocations:.2}");
+    }
+    println!("{shown}");
+    let file = root.join("perf/paths/counted.txt");
+    if env::var_os("WEIR_BLESS").is_some() {
+        fs::write(&file, &shown).expect("the file can be written");
+    }
+    let before = read(&fs::read_to_string(&file).expect("the numbers are checked in"));
+    let names = |costs: &[Cost]| costs.iter().map(|cost| cost.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&costs), names(&before), "other paths than in {}: bless them", file.display());
+    let faults: Vec<String> = costs.iter().zip(&before).filter_map(|(now, before)| fault(now, before)).collect();
+    assert!(faults.is_empty(), "{}\nIf that is meant: WEIR_BLESS=1, and say why in the commit.", faults.join("\n"));
+    // What the design promises, whatever is in the file.
+    for free in ["plan_hit", "acquire_release", "select_to_lease", "execute_to_lease", "reply_100_rows", "point_select"]
+    {
+        let cost = costs.iter().find(|cost| cost.name == free).expect("it is counted");
+        assert!(cost.allocations == 0.0, "{free} allocates {} times", cost.allocations);
+    }
+}
+
+fn fault(now: &Cost, before: &Cost) -> Option<String> {
+    let share = now.instructions / before.instructions - 1.0;
+    let more = now.allocations != before.allocations;
+    (share.abs() > TOLERANCE || more).then(|| {
+        format!(
+            "{}: {:.0} instructions ({:+.1} %) and {:.2} allocations, {:.0} and {:.2} before",
+            now.name,
+            now.instructions,
+            share * 100.0,
+            now.allocations,
+            before.instructions,
+            before.allocations
+        )
+    })
+}
+
+/// In a release build, since nothing else is what runs.
+fn build(root: &Path) -> PathBuf {
+    let target = env::current_exe().expect("a test is a file");
+    let target = target.ancestors().nth(3).expect("target/debug/deps/test").to_owned();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root).args(["build", "--release", "-p", "weir-paths", "--target-dir"]).arg(&target);
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "weir-paths does not build: {status}");
+    target.join("release/weir-paths")
+}
+
+fn count_all(program: &Path) -> Vec<Cost> {
+    let valgrind = Tool::find("valgrind", &mut |line| println!("{line}")).unwrap_or_else(|error| panic!("{error}"));
+    let list = Command::new(program).output().expect("weir-paths runs");
+    let list = String::from_utf8(list.stdout).expect("names are text");
+    let names: Vec<&str> = list.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert!(names.len() > 10, "{list}");
+    names.into_iter().map(|name| count(&valgrind, program, name)).collect()
+}
+
+fn count(valgrind: &Tool, program: &Path, name: &str) -> Cost {
+    let out = env::temp_dir().join(format!("weir-callgrind-{}-{name}", std::process::id()));
+    let mut command = valgrind.command();
+    command
+        .args(["--tool=callgrind", "--toggle-collect=weir_counted"])
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(program)
+        .args([name, &ROUNDS.to_string()])
+        .env("GLIBC_TUNABLES", PLAIN);
+    let output = command.output().expect("valgrind runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{name}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    let profile = fs::read_to_string(&out).expect("callgrind writes its file");
+    let _ = fs::remove_file(&out);
+    let sum = profile.lines().find_map(|line| line.strip_prefix("summary: ")).expect("callgrind sums up");
+    let sum: f64 = sum.trim().parse().expect("one number");
+    let mut counts = said.split_whitespace().map(|word| word.parse::<f64>().expect("three numbers"));
+    let (rounds, allocations) = (counts.next().expect("rounds"), counts.next().expect("allocations"));
+    Cost { name: name.to_owned(), instructions: sum / rounds, allocations: allocations / rounds }
+}
+
+fn read(text: &str) -> Vec<Cost> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let cost = |line: &str| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?.to_owned();
+        let (instructions, allocations) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Cost { name, instructions, allocations })
+    };
+    lines.map(|line| cost(line).unwrap_or_else(|| panic!("'{line}' is no name and two numbers"))).collect()
+}
+
+/// No copies and compares for newer processors. What a version of the library does not know it passes over.
+const PLAIN: &str = "glibc.cpu.hwcaps=-AVX2_Usable,-AVX2,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,-AVX512F,-AVX512VL,-AVX512BW,-BMI2,-SSE4_2,-SSSE3";
