@@ -4,24 +4,24 @@
 //! Invariant: after each call the whole reply has been read, so that the socket can be handed on
 //! ([`Client::into_stream`]) with nothing in flight. It speaks no TLS: everything measured here is on the loopback.
 
+mod handshake;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use weir_net::auth::{Channel, ClientAuth, Reply};
 use weir_net::column::cells;
 use weir_net::command::Command;
 use weir_net::error::Malformed;
 use weir_net::flags::{Capabilities, Status};
-use weir_net::greeting::Greeting;
-use weir_net::login::Login;
 use weir_net::outcome::{ERR_HEADER, ErrPacket, status_of};
 use weir_net::packet::{self, HEADER_BYTES, Header};
 use weir_net::reader::Reader;
-use weir_net::secret::Secret;
 use weir_net::statement::PrepareOk;
 
 use crate::error::Fault;
 use crate::limits::REPLY_WAIT;
+
+pub use self::handshake::{Handshake, Step};
 
 /// Who logs in, and where to.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Client {
             .and_then(|()| stream.set_read_timeout(Some(REPLY_WAIT)))
             .and_then(|()| stream.set_write_timeout(Some(REPLY_WAIT)));
         prepared.map_err(|error| Fault::io("preparing a socket", error))?;
-        let mut client = Self { stream, caps: SPOKEN, connection_id: 0 };
+        let mut client = Self { stream, caps: Capabilities(0), connection_id: 0 };
         client.login(account)?;
         Ok(client)
     }
@@ -102,41 +102,18 @@ impl Client {
         Ok(prepared)
     }
 
-    /// Rule: MySQL "Connection Phase".
     fn login(&mut self, account: &Account) -> Result<(), Fault> {
-        let (seq, payload) = self.packet()?;
-        let greeting = Greeting::decode(&payload)?;
-        self.caps = SPOKEN.intersect(greeting.capabilities);
-        self.connection_id = greeting.connection_id;
-        let password = Secret::from(account.password.as_bytes());
-        let mut auth = ClientAuth::new(account.user.as_bytes(), password, Channel::Plain);
-        let response = auth.response(greeting.plugin, &greeting.nonce);
-        let login = Login {
-            capabilities: self.caps,
-            max_packet: 1 << 24,
-            charset: 255,
-            user: account.user.clone().into_bytes(),
-            auth: response,
-            schema: account.schema.clone().map(String::into_bytes),
-            plugin: Some(auth.plugin().to_vec()),
-            attributes: vec![(b"program_name".to_vec(), b"weir-perf".to_vec())],
-            zstd_level: 0,
-        };
-        let mut payload = Vec::new();
-        login.encode(&mut payload);
-        self.write(seq.wrapping_add(1), &payload)?;
+        let mut handshake = Handshake::new(account);
         loop {
             let (seq, payload) = self.packet()?;
-            match auth.handle(&payload) {
-                Reply::Ok => return Ok(()),
-                Reply::Wait => {}
-                Reply::Send(payload) => self.write(seq.wrapping_add(1), &payload)?,
-                Reply::Err => return Err(refused(&payload)?),
-                Reply::Unsupported(plugin) => {
-                    let plugin = String::from_utf8_lossy(&plugin).into_owned();
-                    return Err(Fault::Program(format!("the server wants the authentication plugin {plugin}")));
+            match handshake.handle(seq, &payload)? {
+                Step::Send { seq, payload } => self.write(seq, &payload)?,
+                Step::Wait => {}
+                Step::Done => {
+                    self.caps = handshake.capabilities();
+                    self.connection_id = handshake.connection_id();
+                    return Ok(());
                 }
-                Reply::Broken(malformed) => return Err(malformed.into()),
             }
         }
     }
@@ -197,19 +174,3 @@ fn refused(payload: &[u8]) -> Result<Fault, Fault> {
     let error = ErrPacket::decode(payload)?;
     Ok(Fault::Refused { code: error.code, message: String::from_utf8_lossy(error.message).into_owned() })
 }
-
-/// As a driver of today without anything special: no attributes of queries, no trackers.
-const SPOKEN: Capabilities = Capabilities(
-    Capabilities::LONG_PASSWORD.0
-        | Capabilities::LONG_FLAG.0
-        | Capabilities::PROTOCOL_41.0
-        | Capabilities::TRANSACTIONS.0
-        | Capabilities::SECURE_CONNECTION.0
-        | Capabilities::MULTI_RESULTS.0
-        | Capabilities::PS_MULTI_RESULTS.0
-        | Capabilities::PLUGIN_AUTH.0
-        | Capabilities::CONNECT_ATTRS.0
-        | Capabilities::PLUGIN_AUTH_LENENC_DATA.0
-        | Capabilities::CONNECT_WITH_DB.0
-        | Capabilities::DEPRECATE_EOF.0,
-);

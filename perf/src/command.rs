@@ -14,7 +14,7 @@ use crate::load::{self, LoadOptions, Question};
 use crate::null::NullBackend;
 use crate::relay::Relay;
 use crate::table::{Table, number};
-use crate::{compare, consistency, correctness, memory, meter, moves, policies, spread};
+use crate::{accept, compare, consistency, correctness, memory, meter, moves, policies, spread};
 
 pub fn run(mut arguments: Arguments) -> ExitCode {
     let done = match arguments.command().as_deref() {
@@ -22,6 +22,7 @@ pub fn run(mut arguments: Arguments) -> ExitCode {
         Some("relay") => relay(arguments).map(|()| true),
         Some("load") => load(arguments),
         Some("compare") => compare::run(arguments).map(|()| true),
+        Some("accept") => accept::run(arguments),
         Some("memory") => memory::run(arguments),
         Some("spread") => spread::run(arguments).map(|()| true),
         Some("sysbench") => correctness::run(arguments),
@@ -135,6 +136,9 @@ usage: weir-perf COMMAND [--name value …]
   compare   [--backend null|mysqld|ADDR] [--doors direct,relay,weir,haproxy,…] [--threads 1,8,64] [--time S]
             [--rounds N] [--rate N] [--load own|sysbench] [--test NAME] [--db-ps-mode auto|disable]
             [--statement SQL] [--load-threads N] [--warm-up S] [--cores N] [--weir FILE] [--json FILE]
+            [--plots DIR] [--syscalls yes|no]
+  accept    [--clients N] [--at-once N] [--doors weir,haproxy,relay,…] [--backend …] [--rounds N] [--cores N]
+            [--weir FILE] [--json FILE]
   memory    [--clients N] [--doors weir,…] [--backend …] [--cores N] [--weir FILE]
             [--busy N] [--time S] [--connections-per-backend N]
   spread    [--clients 16,64,1000] [--backend …] [--cores N] [--weir FILE]
@@ -150,6 +154,11 @@ usage: weir-perf COMMAND [--name value …]
             [--hosts ways|namespaces] [--hold S]
             [--workers N] [--think-ms N] [--pause S] [--sysbench-threads N] [--sysbench-rate N] [--cores N]
             [--weir FILE]
+
+With --plots DIR `compare` writes latency by percentile for each number of clients, CPU per query and throughput as SVG.
+With --syscalls yes it counts each proxy's syscalls per query after the measured rounds, with perf or else strace.
+`accept` measures how long a door takes until N clients (10000) are logged in and answered, N (256) logins under way at
+once; all stay until the last one is served.
 
 With --hosts namespaces each part has a host of its own (a network namespace; made without root where users may), and any
 two can be cut off from each other for --hold seconds: part:primary/gate in both directions, part:primary>gate for what the

@@ -16,6 +16,8 @@ pub mod command;
 
 pub mod compare;
 
+pub mod accept;
+
 pub mod memory;
 
 pub mod spread;
@@ -42,6 +44,8 @@ pub mod scrape;
 
 pub mod load;
 
+pub mod syscalls;
+
 pub mod client;
 
 pub mod talk;
@@ -52,10 +56,18 @@ pub mod relay;
 
 pub mod wire;
 
+pub mod dial;
+
+pub mod listener;
+
 pub mod poll;
 
 pub mod meter;
 
+pub mod median;
+
 pub mod table;
 
 pub mod json;
+
+pub mod plot;

@@ -20,6 +20,14 @@ pub const EVENTS_MAX: usize = 256;
 /// Connections of one load: above it, a second address of the loopback would be needed for their ports.
 pub const CONNECTIONS_MAX: usize = 20_000;
 
+/// Connections that may wait to be accepted by a relay or null backend: the gate's number and the kernel's own limit. The
+/// standard library's 128 overflow when hundreds log in at once, and a client that is dropped there comes again after a
+/// whole second.
+pub const BACKLOG_MAX: i32 = 4096;
+
+/// Clients of one `accept`: the gate's own default limit.
+pub const ACCEPT_CLIENTS_MAX: usize = 100_000;
+
 /// The longest latency that a histogram tells apart, in nanoseconds. What took longer counts as this.
 pub const LATENCY_NS_MAX: u64 = 60_000_000_000;
 

@@ -53,6 +53,21 @@ pub fn raise_files_max() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// The same, but raises the limit itself if it is below what is needed, which root may do up to the kernel's own.
+pub fn raise_files_to(needed: u64) -> io::Result<u64> {
+    let files_max = raise_files_max()?;
+    if files_max >= needed {
+        return Ok(files_max);
+    }
+    let limit = libc::rlimit { rlim_cur: needed, rlim_max: needed };
+    // SAFETY: the limit is read from a place that lives through the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } {
+        0 => Ok(needed),
+        // Not allowed: the limit stays as it is, and the caller sees that it is too low.
+        _ => Ok(files_max),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +82,14 @@ mod tests {
         assert!(cpu_ns(me).unwrap() > before);
         assert!(cpu_ns_of_all(&[me, me]) > 2 * before);
         assert!(rss_bytes(me).unwrap() > 16 << 20);
+    }
+
+    #[test]
+    fn limits_of_files() {
+        let files_max = raise_files_max().unwrap();
+        assert_eq!(raise_files_to(files_max).unwrap(), files_max);
+        // Above what the kernel gives even to root.
+        assert_eq!(raise_files_to(u64::MAX - 1).unwrap(), files_max);
     }
 
     #[test]

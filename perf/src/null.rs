@@ -18,6 +18,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use crate::limits::READ_BYTES;
+use crate::listener;
 use crate::poll::{Event, Interest, Poll};
 use crate::wire::{Received, Wire, is_later};
 
@@ -53,8 +54,7 @@ struct Guest {
 
 impl NullBackend {
     pub fn bind(listen: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen)?;
-        listener.set_nonblocking(true)?;
+        let listener = listener::bind(listen)?;
         let poll = Poll::new()?;
         poll.add(&listener, LISTENER, Interest::Read)?;
         let world = World {

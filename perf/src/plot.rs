@@ -25,7 +25,7 @@ mod check;
 
 use std::fmt;
 
-pub use self::axis::Scale;
+pub use self::axis::{PERCENT_MAX, Scale};
 use self::axis::{Ruler, Tick};
 use self::svg::{Svg, px};
 

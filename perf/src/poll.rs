@@ -71,6 +71,10 @@ impl Poll {
         self.control(libc::EPOLL_CTL_MOD, socket, token, interest)
     }
 
+    pub fn remove(&self, socket: &impl AsRawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, socket, 0, Interest::Nothing)
+    }
+
     /// Waits for events, at most so long, and puts them in place of what is in `events`, whose room is used again and
     /// again. `None` waits for ever. An interruption by a signal is no event.
     pub fn wait(&mut self, limit: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
@@ -158,6 +162,8 @@ mod tests {
         assert_eq!(waited(&mut poll, Some(Duration::from_micros(50))), []);
         drop(here);
         assert_eq!(waited(&mut poll, None), [both]);
+        poll.remove(&there).unwrap();
+        assert_eq!(waited(&mut poll, Some(Duration::ZERO)), []);
     }
 
     #[test]

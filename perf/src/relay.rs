@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use crate::limits::READ_BYTES;
+use crate::listener;
 use crate::poll::{Event, Interest, Poll};
 use crate::wire::is_later;
 
@@ -27,8 +28,7 @@ pub struct Relay {
 
 impl Relay {
     pub fn bind(listen: SocketAddr, target: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen)?;
-        listener.set_nonblocking(true)?;
+        let listener = listener::bind(listen)?;
         let poll = Poll::new()?;
         poll.add(&listener, LISTENER, Interest::Read)?;
         Ok(Self { listener, target, poll, pairs: Vec::new(), free: Vec::new(), room: Box::new([0; READ_BYTES]) })

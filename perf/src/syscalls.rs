@@ -5,9 +5,10 @@
 //! strace   warm up, attach │ ═══════════════ counted ═══════════════ │ detach
 //! ```
 //! `perf` counts the kernel's tracepoint at the entry of every syscall, which costs a process next to nothing. `strace`
-//! stops it twice at each, so the load is much slower under it, and what one wait brings can be less than otherwise. So
-//! neither runs in a measured round. The kernel itself counts none for us: `/proc/PID/io` knows reads and writes of
-//! files alone. An `io_uring_enter` is one syscall, whatever it submits; what a worker of the ring does is none.
+//! stops it twice at each, so the load is much slower under it, and as more piles up meanwhile, a proxy that waits for
+//! many sockets at once needs fewer syscalls for each query than otherwise. So neither runs in a measured round. The
+//! kernel itself counts none for us: `/proc/PID/io` knows reads and writes alone, and none of a socket's `recv`. An
+//! `io_uring_enter` is one syscall, whatever it submits; what a worker of the ring does is none.
 //!
 //! Invariant: syscalls and queries are counted in the same load, and both as rates, so that the edges of the two need
 //! not be the same.
@@ -36,7 +37,7 @@ impl Counter {
     pub fn find() -> Result<Self, String> {
         let perf = match on_path("perf").into_iter().next() {
             None => "perf is not on the PATH".to_owned(),
-            Some(perf) => match perf_count(&perf, std::process::id(), Duration::ZERO) {
+            Some(perf) => match perf_count(&perf, std::process::id(), PROBE_TIME) {
                 Ok(_) => return Ok(Self::Perf(perf)),
                 Err(fault) => format!("perf may not ({fault})"),
             },
@@ -52,7 +53,7 @@ impl Counter {
         match self {
             Self::Perf(_) => "counted by perf in runs of their own (raw_syscalls:sys_enter)",
             Self::Strace(_) => {
-                "counted by strace in runs of their own, which it slows down: a proxy then finds less work per wait"
+                "counted by strace in runs of their own, which it slows down: more piles up for each wait, so the numbers are low"
             }
         }
     }
@@ -96,8 +97,8 @@ fn perf_count(perf: &Path, pid: u32, time: Duration) -> Result<u64, Fault> {
     let mut command = Command::new(perf);
     command.args(["stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", &pid.to_string()]);
     command.args(["--", "sleep", &time.as_secs_f64().to_string()]);
-    let Output { status, stderr, .. } = child::output(command, b"", time + STOP_WAIT)
-        .map_err(|error| Fault::io("running perf", error))?;
+    let Output { status, stderr, .. } =
+        child::output(command, b"", time + STOP_WAIT).map_err(|error| Fault::io("running perf", error))?;
     match perf_total(&stderr).filter(|_| status.success()) {
         Some(count) => Ok(count),
         None => Err(Fault::Program(first_line(&stderr))),
@@ -189,6 +190,9 @@ fn first_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     line.unwrap_or("it failed without a word").to_owned()
 }
+
+/// Long enough for this process to make a syscall while it waits.
+const PROBE_TIME: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

@@ -34,10 +34,10 @@ impl fmt::Display for Drawn {
 /// Writes them to this folder, which is made if need be.
 pub fn write(report: &Report, folder: &Path) -> Result<Vec<Drawn>, Fault> {
     fs::create_dir_all(folder).map_err(|error| Fault::io(format!("making {}", folder.display()), error))?;
-    let mut clients = clients(report);
-    clients.dedup();
-    let mut plots: Vec<(String, Plot)> =
-        clients.into_iter().map(|clients| (format!("latency-{clients}.svg"), latency(report, clients))).collect();
+    let mut plots: Vec<(String, Plot)> = clients(report)
+        .into_iter()
+        .map(|clients| (format!("latency-{clients}.svg"), latency(report, clients)))
+        .collect();
     plots.push(("cpu.svg".to_owned(), cpu(report)));
     plots.push(("throughput.svg".to_owned(), throughput(report)));
     let mut drawn = Vec::new();
@@ -56,10 +56,11 @@ pub fn write(report: &Report, folder: &Path) -> Result<Vec<Drawn>, Fault> {
     Ok(drawn)
 }
 
-/// Rising, one for each cell.
+/// The numbers of clients, rising.
 fn clients(report: &Report) -> Vec<usize> {
     let mut clients: Vec<usize> = report.cells.iter().map(|cell| cell.clients).collect();
     clients.sort_unstable();
+    clients.dedup();
     clients
 }
 
@@ -70,8 +71,8 @@ fn latency(report: &Report, clients: usize) -> Plot {
         Some(Line { points, ..line_of(cell.kind) })
     });
     Plot {
-        title: format!("Latency by percentile, {clients} clients"),
-        subtitle: report.title.clone(),
+        title: format!("Latency by percentile, {clients} client{}", if clients == 1 { "" } else { "s" }),
+        subtitle: format!("{}, taken together", report.title),
         x: Axis { label: "percentile of queries (%)".to_owned(), scale: Scale::Percentile },
         y: Axis { label: "latency (ms), log scale".to_owned(), scale: Scale::Log },
         lines: lines.collect(),
@@ -98,15 +99,14 @@ fn by_clients(report: &Report, value: impl Fn(&Cell) -> Option<f64>) -> Plot {
     let mut lines: Vec<Line> = Vec::new();
     for kind in Kind::ALL {
         let cells = report.cells.iter().filter(|cell| cell.kind == kind);
-        let mut points: Vec<(f64, f64)> =
-            cells.filter_map(|cell| Some((cell.clients as f64, value(cell)?))).collect();
+        let mut points: Vec<(f64, f64)> = cells.filter_map(|cell| Some((cell.clients as f64, value(cell)?))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         lines.push(Line { points, ..line_of(kind) });
     }
     let steps = clients(report).into_iter().map(|clients| clients as f64);
     Plot {
         title: String::new(),
-        subtitle: report.title.clone(),
+        subtitle: format!("{}, medians", report.title),
         x: Axis { label: "client connections, log scale".to_owned(), scale: Scale::Steps(steps.collect()) },
         y: Axis { label: String::new(), scale: Scale::Linear },
         lines,
@@ -128,8 +128,7 @@ fn percentiles(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
     let even = (0..=STEPS).map(|step| NINES * f64::from(step) / f64::from(STEPS));
     let mut shares: Vec<f64> = (even.filter(|nines| *nines <= nines_max))
         .map(|nines| (100.0 * (1.0 - 10f64.powf(-nines))).min(PERCENT_MAX))
-        // Where the axis has a tick and no step falls on it exactly.
-        .chain([50.0, 90.0, 99.0, 99.9, PERCENT_MAX].into_iter().filter(|share| 100.0 / (100.0 - share) <= latency.len() as f64))
+        .chain(MARKED.into_iter().filter(|percent| (1.0 - percent / 100.0) * latency.len() as f64 >= 0.999))
         .collect();
     shares.sort_by(f64::total_cmp);
     let ms = |percent: f64| latency.value_at_quantile(percent / 100.0).max(1) as f64 / 1e6;
@@ -138,6 +137,8 @@ fn percentiles(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
 
 /// Points of a line: one about every three pixels.
 const STEPS: u32 = 200;
+/// Where the axis has a tick, on which no step falls exactly.
+const MARKED: [f64; 5] = [50.0, 90.0, 99.0, 99.9, PERCENT_MAX];
 /// How many nines the scale goes to.
 const NINES: f64 = 4.0;
 
@@ -197,7 +198,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("weir-perf-plots-{}", std::process::id()));
         let drawn = write(&report(None, None), &folder).unwrap();
         let text: Vec<String> = drawn.iter().map(Drawn::to_string).collect();
-        assert_eq!(text[0], "no latency-1.svg: there is nothing to draw for \"Latency by percentile, 1 clients\"");
+        assert_eq!(text[0], "no latency-1.svg: there is nothing to draw for \"Latency by percentile, 1 client\"");
         assert!(text[1].starts_with("no latency-8.svg: ") && text[2].starts_with("no cpu.svg: "), "{text:?}");
         assert_eq!(drawn[3..], [Drawn::Written(folder.join("throughput.svg"))]);
         assert!(fs::read_to_string(folder.join("throughput.svg")).unwrap().contains("a &lt; b"));

@@ -4,9 +4,12 @@
 
 use std::fmt;
 
+use hdrhistogram::Histogram;
+
 use crate::door::Kind;
 use crate::json::Json;
 use crate::load::Outcome;
+use crate::median::median;
 use crate::sysbench::Summary;
 use crate::table::{Table, number};
 
@@ -22,6 +25,8 @@ pub struct Sample {
     pub proxy_cpu_us: Option<f64>,
     pub backend_cpu_us: Option<f64>,
     pub errors: u64,
+    /// All latencies, in nanoseconds, which sysbench does not tell.
+    pub latency: Option<Histogram<u64>>,
 }
 
 /// All samples of one door with so many clients.
@@ -30,12 +35,16 @@ pub struct Cell {
     pub kind: Kind,
     pub clients: usize,
     pub samples: Vec<Sample>,
+    /// Syscalls of the proxy per query, if they were counted.
+    pub syscalls: Option<f64>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Report {
     pub title: String,
     pub cells: Vec<Cell>,
+    /// What has to be said about the numbers.
+    pub notes: Vec<String>,
 }
 
 impl Sample {
@@ -50,6 +59,7 @@ impl Sample {
             proxy_cpu_us: proxy.map(|_| outcome.cpu_us(0)),
             backend_cpu_us: backend.map(|_| outcome.cpu_us(proxies)),
             errors: outcome.errors + outcome.unanswered,
+            latency: Some(outcome.latency.clone()),
         }
     }
 
@@ -67,13 +77,34 @@ impl Sample {
             proxy_cpu_us: proxy.map(|_| cpu_us(0)),
             backend_cpu_us: backend.map(|_| cpu_us(proxies)),
             errors: summary.ignored_errors + summary.reconnects,
+            latency: None,
         }
     }
 }
 
 impl Cell {
     pub fn new(kind: Kind, clients: usize) -> Self {
-        Self { kind, clients, samples: Vec::new() }
+        Self { kind, clients, samples: Vec::new(), syscalls: None }
+    }
+
+    pub fn queries_per_second(&self) -> Option<f64> {
+        self.median(|sample| Some(sample.queries_per_second))
+    }
+
+    pub fn proxy_cpu_us(&self) -> Option<f64> {
+        self.median(|sample| sample.proxy_cpu_us)
+    }
+
+    /// The latencies of all rounds together, if all have them.
+    pub fn latency(&self) -> Option<Histogram<u64>> {
+        let (first, rest) = self.samples.split_first()?;
+        let mut sum = first.latency.clone()?;
+        for sample in rest {
+            // All have the same bounds, so nothing can be out of them.
+            let added = sum.add(sample.latency.as_ref()?);
+            debug_assert!(added.is_ok());
+        }
+        Some(sum)
     }
 
     /// The median over rounds of what was measured in all of them.
@@ -83,23 +114,12 @@ impl Cell {
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    match values.len() % 2 {
-        1 => Some(upper),
-        _ => Some((values.get(middle - 1)? + upper) / 2.0),
-    }
-}
-
 impl Report {
     /// CPU per query of a cell beside that of another door with as many clients.
     fn cpu_ratio(&self, cell: &Cell, to: Kind) -> Option<f64> {
         let is_other = |other: &&Cell| other.kind == to && other.clients == cell.clients;
         let other = self.cells.iter().find(is_other)?;
-        let cpu = |cell: &Cell| cell.median(|sample| sample.proxy_cpu_us);
-        Some(cpu(cell)? / cpu(other)?)
+        Some(cell.proxy_cpu_us()? / other.proxy_cpu_us()?)
     }
 
     pub fn to_json(&self) -> Json {
@@ -109,18 +129,23 @@ impl Report {
                 ("door", Json::text(cell.kind.name())),
                 ("clients", Json::Number(cell.clients as f64)),
                 ("rounds", Json::Number(cell.samples.len() as f64)),
-                ("queries_per_second", median(|sample| Some(sample.queries_per_second))),
+                ("queries_per_second", Json::maybe(cell.queries_per_second())),
                 ("p50_us", median(|sample| sample.p50_us)),
                 ("p99_us", median(|sample| Some(sample.p99_us))),
                 ("p999_us", median(|sample| sample.p999_us)),
-                ("proxy_cpu_us", median(|sample| sample.proxy_cpu_us)),
+                ("proxy_cpu_us", Json::maybe(cell.proxy_cpu_us())),
                 ("backend_cpu_us", median(|sample| sample.backend_cpu_us)),
                 ("cpu_to_relay", Json::maybe(self.cpu_ratio(cell, Kind::Relay))),
                 ("cpu_to_haproxy", Json::maybe(self.cpu_ratio(cell, Kind::HaProxy))),
+                ("syscalls_per_query", Json::maybe(cell.syscalls)),
                 ("errors", Json::Number(errors(cell) as f64)),
             ])
         });
-        Json::object([("title", Json::text(&self.title)), ("cells", Json::List(cells.collect()))])
+        Json::object([
+            ("title", Json::text(&self.title)),
+            ("cells", Json::List(cells.collect())),
+            ("notes", Json::List(self.notes.iter().map(Json::text).collect())),
+        ])
     }
 }
 
@@ -137,25 +162,28 @@ impl fmt::Display for Report {
             "/relay",
             "/haproxy",
             "backend µs/q",
+            "syscalls/q",
             "errors",
         ]);
         for cell in &self.cells {
             table.add(vec![
                 cell.kind.name().to_owned(),
                 cell.clients.to_string(),
-                number(cell.median(|sample| Some(sample.queries_per_second)), 0),
+                number(cell.queries_per_second(), 0),
                 number(cell.median(|sample| sample.p50_us), 0),
                 number(cell.median(|sample| Some(sample.p99_us)), 0),
                 number(cell.median(|sample| sample.p999_us), 0),
-                number(cell.median(|sample| sample.proxy_cpu_us), 2),
+                number(cell.proxy_cpu_us(), 2),
                 number(self.cpu_ratio(cell, Kind::Relay), 2),
                 number(self.cpu_ratio(cell, Kind::HaProxy), 2),
                 number(cell.median(|sample| sample.backend_cpu_us), 2),
+                number(cell.syscalls, 2),
                 errors(cell).to_string(),
             ]);
         }
         writeln!(f, "{}", self.title)?;
-        write!(f, "{table}")
+        write!(f, "{table}")?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
     }
 }
 
@@ -166,6 +194,7 @@ fn errors(cell: &Cell) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::new_histogram;
 
     fn cell(kind: Kind, clients: usize, cpu: &[Option<f64>]) -> Cell {
         let samples = cpu.iter().map(|cpu| Sample {
@@ -175,18 +204,6 @@ mod tests {
             ..Sample::default()
         });
         Cell { samples: samples.collect(), ..Cell::new(kind, clients) }
-    }
-
-    #[test]
-    fn medians() {
-        for (values, expected) in [
-            (vec![], None),
-            (vec![3.0], Some(3.0)),
-            (vec![9.0, 1.0, 2.0], Some(2.0)),
-            (vec![4.0, 1.0, 2.0, 9.0], Some(3.0)),
-        ] {
-            assert_eq!(median(values), expected);
-        }
     }
 
     #[test]
@@ -200,6 +217,7 @@ mod tests {
                 cell(Kind::Weir, 8, &[Some(15.0); 3]),
                 cell(Kind::Direct, 8, &[None; 3]),
             ],
+            notes: Vec::new(),
         };
         let ratios: Vec<_> = (report.cells.iter()).map(|cell| report.cpu_ratio(cell, Kind::Relay)).collect();
         assert_eq!(ratios, [Some(1.0), Some(1.5), Some(1.0), Some(3.0), None]);
@@ -207,5 +225,40 @@ mod tests {
         let json = report.to_json().to_string();
         assert!(json.contains(r#""door":"weir","clients":1,"#) && json.contains(r#""errors":3"#));
         assert_eq!(report.to_string().lines().count(), 7);
+    }
+
+    #[test]
+    fn syscalls_and_notes_are_shown() {
+        let mut report = Report {
+            title: "title".to_owned(),
+            cells: vec![cell(Kind::Weir, 8, &[Some(5.0)]), cell(Kind::Relay, 8, &[Some(5.0)])],
+            notes: vec!["counted by hand".to_owned()],
+        };
+        report.cells[0].syscalls = Some(1.25);
+        let (text, json) = (report.to_string(), report.to_json().to_string());
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[2].contains("  1.25  ") && lines[3].ends_with("-       1"), "{text}");
+        assert_eq!(lines.last(), Some(&"counted by hand"));
+        assert!(json.contains(r#""syscalls_per_query":1.25"#) && json.contains(r#""syscalls_per_query":null"#));
+        assert!(json.ends_with(r#""notes":["counted by hand"]}"#), "{json}");
+    }
+
+    #[test]
+    fn latencies_of_all_rounds_are_one() {
+        let sample = |value: Option<u64>| {
+            let latency = value.map(|value| {
+                let mut latency = new_histogram();
+                latency.saturating_record(value);
+                latency
+            });
+            Sample { latency, ..Sample::default() }
+        };
+        let mut cell = Cell::new(Kind::Weir, 1);
+        assert!(cell.latency().is_none());
+        cell.samples = vec![sample(Some(1000)), sample(Some(9000))];
+        let sum = cell.latency().unwrap();
+        assert_eq!((sum.len(), sum.min(), sum.max() / 1000), (2, 1000, 9));
+        cell.samples.push(sample(None));
+        assert!(cell.latency().is_none());
     }
 }

@@ -15,7 +15,6 @@ use super::question::{Dice, Question};
 use crate::limits::READ_BYTES;
 use crate::wire::{Received, Wire};
 
-#[derive(Debug)]
 pub struct Asker {
     pub wire: Wire,
     caps: Capabilities,

@@ -28,6 +28,9 @@ pub enum Ask {
     Write,
     /// `SIGNAL …`: an error.
     Signal,
+    /// `SELECT WAIT_FOR_EXECUTED_GTID_SET(…)`: one, too, as this server cannot wait. An answer at once would be asked
+    /// for again at once, thousands of times a second, by who follows what a server has executed.
+    Wait,
     Other,
 }
 
@@ -73,6 +76,9 @@ impl Ask {
 
     fn of_select(rest: &[u8]) -> Self {
         let list = rest.trim_ascii_start();
+        if starts_with_name(list, "WAIT_FOR_EXECUTED_GTID_SET(") {
+            return Self::Wait;
+        }
         if list.starts_with(b"@@") || starts_with_function(list) {
             let list = String::from_utf8_lossy(list);
             let list = list.trim_end_matches(';').trim();
@@ -124,9 +130,12 @@ fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// Functions that drivers and monitors ask for beside variables.
 fn starts_with_function(list: &[u8]) -> bool {
-    let names =
-        ["CONNECTION_ID(", "VERSION(", "DATABASE(", "USER(", "CURRENT_USER(", "SCHEMA(", "WAIT_FOR_EXECUTED_GTID_SET("];
-    names.iter().any(|name| (list.get(..name.len())).is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes())))
+    let names = ["CONNECTION_ID(", "VERSION(", "DATABASE(", "USER(", "CURRENT_USER(", "SCHEMA("];
+    names.iter().any(|name| starts_with_name(list, name))
+}
+
+fn starts_with_name(list: &[u8], name: &str) -> bool {
+    (list.get(..name.len())).is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// In lower case, as monitors write it.
@@ -234,6 +243,7 @@ mod tests {
             ("USE `shop`;", Ask::Use(b"shop".to_vec())),
             ("DELETE FROM t", Ask::Write),
             ("SIGNAL SQLSTATE '45000'", Ask::Signal),
+            ("SELECT WAIT_FOR_EXECUTED_GTID_SET('a:1', 1.000)", Ask::Wait),
             ("/* unfinished", Ask::Other),
             ("", Ask::Other),
         ];

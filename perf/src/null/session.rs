@@ -175,7 +175,7 @@ impl Session {
                 None => self.status.minus(Status::MORE_RESULTS),
             };
             seq = self.answer(world, seq, &ask, text, Form::Text, out);
-            if ask == Ask::Signal {
+            if matches!(ask, Ask::Signal | Ask::Wait) {
                 break;
             }
         }
@@ -221,6 +221,7 @@ impl Session {
             Ask::Use(schema) => self.use_schema(seq, schema, out),
             Ask::Write => self.write(world, seq, out),
             Ask::Signal => put_error(out, seq, 1644, "Unhandled user-defined exception condition"),
+            Ask::Wait => put_error(out, seq, 1235, "This server cannot wait for transactions"),
             Ask::Other => self.put_ok(out, seq, 0, &[]),
         }
     }

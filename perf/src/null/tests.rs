@@ -34,6 +34,8 @@ fn everybody_comes_in_and_gets_rows() {
     assert!(client.query("SHOW REPLICA STATUS").unwrap().is_empty());
     let shown = texts(client.query("SHOW VARIABLES LIKE 'server_id'").unwrap());
     assert_eq!(shown, [["server_id", "1"]]);
+    let wait = client.query("SELECT WAIT_FOR_EXECUTED_GTID_SET('00000000-0000-4000-8000-000000000001:1', 1.000)");
+    assert!(wait.unwrap_err().to_string().ends_with("(1235)"));
     let empty = Account { password: String::new(), schema: None, ..account };
     let mut other = Client::connect(&empty).unwrap();
     assert_ne!(other.connection_id(), client.connection_id());

@@ -23,9 +23,6 @@ pub fn value(expression: &str, world: &World, connection_id: u32, schema: &[u8])
     if text.contains("user(") {
         return Some(b"null@localhost".to_vec());
     }
-    if text.starts_with("wait_for_executed_gtid_set(") {
-        return Some(b"0".to_vec());
-    }
     // The last part of the first variable: `@@GLOBAL.x`, `@@x`, `REPLACE(@@x, …)`.
     let at = text.find("@@").map_or(0, |at| at + 2);
     let name = text.get(at..).unwrap_or_default();

@@ -114,7 +114,7 @@ fn between(steps: &[f64], min: f64, max: f64) -> Ends {
 
 const LINEAR_STEPS: f64 = 6.0;
 /// So many powers of ten have room for all ticks between them.
-const LOG_DECADES_FULL: f64 = 3.1;
+const LOG_DECADES_FULL: f64 = 4.1;
 /// The end of the scale: at four nines, what a run of seconds still has enough samples of.
 pub const PERCENT_MAX: f64 = 99.99;
 const PERCENTS: [f64; 6] = [0.0, 50.0, 90.0, 99.0, 99.9, PERCENT_MAX];
@@ -139,7 +139,7 @@ mod tests {
             (Scale::Linear, vec![0.5], "0 0.1 0.2 0.3 0.4 0.5"),
             (Scale::Linear, vec![0.0], "0 1"),
             (Scale::Log, vec![0.13, 4.0], "0.1 0.2 0.5 1 2 5"),
-            (Scale::Log, vec![0.03, 400.0], "0.1 1 10 100"),
+            (Scale::Log, vec![0.03, 900.0], "0.1 1 10 100 1,000"),
             (Scale::Log, vec![1.0], "1 2"),
             (Scale::Log, vec![0.002, 0.7], "0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1"),
             (Scale::Steps(vec![64.0, 1.0, 8.0, 8.0]), vec![1.0, 64.0], "1 8 64"),

@@ -107,7 +107,8 @@ fn plain(text: &str) -> Result<String, String> {
         left = rest;
     }
     out.push_str(left);
-    match out.chars().find(|letter| matches!(letter, '\u{0}'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')) {
+    match out.chars().find(|letter| matches!(letter, '\u{0}'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}'))
+    {
         Some(letter) => Err(format!("{letter:?} is no letter of XML")),
         None => Ok(out),
     }

@@ -46,9 +46,7 @@ fn every_point_lies_in_the_frame_and_higher_is_up() {
         .collect();
     assert_eq!(points.len(), 3);
     assert!(points.is_sorted_by(|a, b| a.0 < b.0 && a.1 > b.1), "{points:?}");
-    let inside = |(x, y): &(f64, f64)| {
-        (FRAME.left..=FRAME.right).contains(x) && (FRAME.top..=FRAME.bottom).contains(y)
-    };
+    let inside = |(x, y): &(f64, f64)| (FRAME.left..=FRAME.right).contains(x) && (FRAME.top..=FRAME.bottom).contains(y);
     assert!(points.iter().all(inside), "{points:?}");
 }
 
