@@ -113,11 +113,11 @@ fn flapping(fleet: &Fleet, writers: &Writers) -> Result<(), String> {
 /// A tablet tells of its server and of what it did to it.
 fn leads(tablet: SocketAddr) -> Result<(), String> {
     let seen = metrics(tablet).map_err(|fault| fault.to_string())?;
-    for (name, label) in [("weir_tablet_role", ("role", "primary")), ("weir_tablet_standing", ("standing", "serving"))]
-    {
-        if value(&seen, name, &[label]) != Some(1.0) {
-            return Err(format!("{name} is not {}: {seen:?}", label.1));
-        }
+    let is = |name: &str, label: (&str, &str)| value(&seen, name, &[label]) == Some(1.0);
+    // "Restarted" until the next look that finds anything new.
+    let stands = ["serving", "server_restarted"].map(|standing| is("weir_tablet_standing", ("standing", standing)));
+    if !is("weir_tablet_role", ("role", "primary")) || !stands.contains(&true) {
+        return Err(format!("it does not serve as primary: {seen:?}"));
     }
     let led = value(&seen, "weir_tablet_deed_seconds_count", &[("deed", "lead"), ("outcome", "done")]);
     assert!(led >= Some(1.0), "{led:?}");

@@ -8,7 +8,7 @@ pub struct Outlook {
     /// The member that it takes for the primary.
     pub primary: String,
     pub reach: Reach,
-    /// For how long it has been so.
+    /// For how long it has been so; of `ReadOnly`, how long ago it was last said.
     pub since_ms: u32,
     /// How long ago a write was acknowledged there; None: never, since this one is primary.
     pub answered_ms: Option<u32>,

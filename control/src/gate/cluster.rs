@@ -123,6 +123,13 @@ impl Cluster {
         }
     }
 
+    /// What the primary's own tablet says of it here, where the controllers may not hear it.
+    pub fn handle_word(&self, is_read_only: bool) {
+        if let Some(witness) = &self.witness {
+            witness.handle_word(is_read_only);
+        }
+    }
+
     /// For operators: what was told last, and why no more comes.
     pub fn picture(&self) -> ClusterPicture {
         ClusterPicture { record: self.told.record(), why: self.lease.borrow().why.clone() }

@@ -283,6 +283,9 @@ impl Control {
     }
 
     fn publish(&mut self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.handle_word(self.topology.is_holder_read_only());
+        }
         self.seek();
         let Some(snapshot) = self.topology.news() else { return };
         self.running.publish(snapshot);

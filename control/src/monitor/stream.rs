@@ -84,9 +84,9 @@ impl Stream {
                 Err(ClientError::Server(_)) => return Ok(Ended::Deaf),
                 Err(error) => return Err(error),
             };
-            if self.report(&mut follow, now_ms(), executed).await? {
-                tokio::time::sleep_until(asked + GAP).await;
-            }
+            self.report(&mut follow, now_ms(), executed).await?;
+            // A server that answers before the time is over, for whatever reason, is not asked without end.
+            tokio::time::sleep_until(asked + GAP).await;
             asked = Instant::now();
         }
     }

@@ -325,6 +325,14 @@ impl Topology {
         self.trail_of.is_some() && !self.entries.iter().any(|entry| entry.is_up() && entry.role == Role::Primary)
     }
 
+    /// The one that the controllers call primary can be seen, and says that it is read-only.
+    pub fn is_holder_read_only(&self) -> bool {
+        let name = self.ordained.as_ref().and_then(|ordained| ordained.primary.as_deref());
+        let is_it = |entry: &&Entry| entry.is_up() && Some(&*entry.config.name) == name;
+        let facts = self.entries.iter().find(is_it).and_then(|entry| entry.facts.as_ref());
+        facts.is_some_and(|facts| facts.read_only)
+    }
+
     /// Somebody can be sent somewhere.
     pub fn is_usable(&self) -> bool {
         self.entries.iter().any(|entry| entry.is_up() && entry.role != Role::Unknown)

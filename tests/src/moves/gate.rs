@@ -207,8 +207,11 @@ impl World {
         if reach == Reach::Answers {
             gate.answered = Some(now);
         }
-        if gate.reach.is_none_or(|(before, _)| before != reach) {
+        let is_new = gate.reach.is_none_or(|(before, _)| before != reach);
+        if is_new || reach == Reach::ReadOnly {
             gate.reach = Some((reach, now));
+        }
+        if is_new {
             gate.call += 1;
             self.gate_lease(at);
         }
