@@ -7,8 +7,9 @@ use weir_tests::moves::plan::{Mutation, Plan};
 use weir_tests::moves::run::{check, run};
 
 /// Seeds that once showed a mistake: a tablet that was restarted beside a dead primary, and knew of nothing that it had; a new
-/// leader that chose before it had heard everybody; a late answer that was true.
-const KNOWN_SEEDS: [u64; 4] = [115, 10_497, 11_282, 20_726];
+/// leader that chose before it had heard everybody; a late answer that was true; a primary that was restarted and died again, whose
+/// tablet had told that its commits wait for nobody, as of before.
+const KNOWN_SEEDS: [u64; 5] = [115, 10_497, 11_282, 20_726, 700_022];
 
 /// Seeds from `first` on until the time is up. Every failure's report, up to three.
 fn run_seeds(first: u64, count: u64, within: Duration) -> Counts {

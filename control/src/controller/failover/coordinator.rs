@@ -68,6 +68,8 @@ pub struct Coordinator {
     /// Commits of the last primary that was seen at work waited for an acknowledgement: nothing that one of them held may be
     /// lost, also when the next one dies before it was seen to be like that.
     was_semi_sync: Option<bool>,
+    /// Since when the primary has been seen to take writes, without a break.
+    writable_since: Option<Instant>,
     /// When failovers began, the last few.
     began: Vec<Instant>,
     timeline: Timeline,
@@ -88,6 +90,7 @@ impl Coordinator {
             order_end: None,
             accepts_loss: false,
             was_semi_sync: None,
+            writable_since: None,
             began: Vec::new(),
             timeline: Timeline::default(),
             complaint: String::new(),
@@ -160,6 +163,7 @@ impl Coordinator {
         self.complaint.clear();
         self.lost_at = None;
         self.phase = Some((sight.record.phase.clone(), now));
+        self.writable_since = None;
         let is_mine = |order: &Order| order.epoch.is_none() || sight.record.heir() == Some(&order.heir);
         if let Phase::Steady { primary } = &sight.record.phase
             && let Some(order) = self.order.take_if(|order| order.epoch.is_some() || *primary == order.heir)
@@ -190,19 +194,28 @@ impl Coordinator {
                 self.begin_order(primary)
             }
             Verdict::Doubt(why) => {
+                self.writable_since = None;
                 // The disk and the lease change with time alone.
                 self.wake(now + RETRY);
                 self.complain(now, format!("'{primary}': {why}"));
                 None
             }
-            Verdict::Dead { cause, since } => self.lose(now, sight, primary, cause, since),
+            Verdict::Dead { cause, since } => {
+                self.writable_since = None;
+                self.lose(now, sight, primary, cause, since)
+            }
         }
     }
 
-    /// A tablet tells of semi-synchronous replication a little later than of the rest.
+    /// A tablet tells of semi-synchronous replication a little later than of the rest: of a server that has just begun to take writes it
+    /// says what was before, and after a restart that is "off".
     fn notice_durability(&mut self, now: Instant, sight: &Sight, primary: &str) {
-        let Some(seen) = sight.member(primary).filter(|seen| seen.is_writable) else { return };
-        let has_lasted = self.phase.as_ref().is_some_and(|(_, since)| now.duration_since(*since) > VITALS_AGE);
+        let Some(seen) = sight.member(primary).filter(|seen| seen.is_writable) else {
+            self.writable_since = None;
+            return;
+        };
+        let since = *self.writable_since.get_or_insert(now);
+        let has_lasted = now.duration_since(since) > VITALS_AGE;
         if seen.semi_sync_on || has_lasted {
             self.was_semi_sync = Some(seen.semi_sync_on);
         }
