@@ -103,7 +103,7 @@ impl Plan {
             time: Duration::from_secs_f64(arguments.value_or("--time", 6.0)?),
             late: Duration::from_secs_f64(arguments.value_or("--slow-ms", 10.0)? / 1e3),
             after: Duration::from_secs_f64(arguments.value_or("--after", 12.0)?),
-            sessions: arguments.value_or("--sessions", 32)?,
+            sessions: arguments.value_or("--sessions", 64)?,
             rate: arguments.value_or("--rate", 1500.0)?,
             by_session,
             program: arguments.value("--weir")?,
