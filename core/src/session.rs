@@ -367,6 +367,10 @@ pub struct Request {
     pub log: Option<Box<crate::querylog::Draft>>,
 }
 
+/// What runs statements that cannot be seen from outside.
+pub(crate) const UNSEEN: Effects =
+    Effects::TEXT_EXECUTE.union(Effects::CALL).union(Effects::UNKNOWN_FUNCTION).union(Effects::UNKNOWN);
+
 impl Request {
     /// One of which nothing is known but its command.
     pub fn new(command: Command, len: usize, body: Body, now: Instant) -> Request {
@@ -404,8 +408,6 @@ impl Request {
 
     /// What it asks about the session's earlier statements; what cannot be seen from outside may ask for the insert id.
     pub fn asks(&self) -> Asks {
-        const UNSEEN: Effects =
-            Effects::TEXT_EXECUTE.union(Effects::CALL).union(Effects::UNKNOWN_FUNCTION).union(Effects::UNKNOWN);
         let Some(plan) = &self.plan else { return Asks::empty() };
         if plan.effects.intersects(UNSEEN) { plan.asks | Asks::LAST_INSERT_ID } else { plan.asks }
     }

@@ -15,7 +15,7 @@ use crate::link::{Link, LinkPhase};
 use crate::session::prepared::Text;
 use crate::session::previous::{ABOUT_PREVIOUS, Place};
 use crate::session::refuse::Refusal;
-use crate::session::{Body, InsertId, Phase, Progress, Request, Session};
+use crate::session::{Body, InsertId, Phase, Progress, Request, Session, UNSEEN};
 use crate::slots::Key;
 use crate::state::{SchemaId, StateId};
 use std::rc::Rc;
@@ -44,11 +44,7 @@ enum Next {
 
 /// It asks about the previous statement, and about no user variable.
 fn keeps_previous(request: &Request) -> bool {
-    const MAY_READ: Effects = Effects::READS_USER_VARIABLE
-        .union(Effects::TEXT_EXECUTE)
-        .union(Effects::CALL)
-        .union(Effects::UNKNOWN_FUNCTION)
-        .union(Effects::UNKNOWN);
+    const MAY_READ: Effects = Effects::READS_USER_VARIABLE.union(UNSEEN);
     request.asks().intersects(ABOUT_PREVIOUS)
         && request.plan.as_ref().is_none_or(|plan| !plan.effects.intersects(MAY_READ))
 }

@@ -108,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// It has ended, and holds nothing any more.
+    /// It has ended. What else it holds is let go when it is used again.
     pub(crate) fn lay_aside(&mut self, request: Box<Request>) {
         debug_assert!(request.kept.is_empty(), "its blocks have gone home");
         if self.spare.len() < REQUESTS_SPARE_MAX {

@@ -17,7 +17,6 @@ use crate::session::wishes::Policy;
 use crate::session::{Request, Session};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, BackendView, Balance, Health, Role};
-use crate::time::Instant;
 use weir_planner::{Consistency, Effects, Kind, Reason, Route, Target};
 use weir_pool::{Candidate, Measure, soft_choice, two_choices, weighted_random};
 
@@ -134,7 +133,7 @@ impl Engine {
             candidates.push(self.candidate(view, balance));
         }
         let reads_on = freshness.reads_on.filter(|_| strict);
-        let fit = self.preferred(&mut candidates, request.failed);
+        let fit = self.preferred(&mut candidates, request);
         let stays = reads_on.filter(|(on, since)| {
             (self.now.since_ms(*since) < SAME_REPLICA_MS || snapshot.primary().is_none())
                 && fit.iter().any(|candidate| candidate.backend == on.0)
@@ -208,12 +207,12 @@ impl Engine {
     }
 
     /// Those of the gate's own zone if there are any, without outliers and one that has just failed, unless there is nobody else.
-    fn preferred<'a>(&self, candidates: &'a mut [Candidate], failed: Option<(BackendId, Instant)>) -> &'a [Candidate] {
+    fn preferred<'a>(&self, candidates: &'a mut [Candidate], request: &Request) -> &'a [Candidate] {
         let snapshot = &self.snapshot;
         let zone = &snapshot.settings.zone;
         let here = |c: &Candidate| zone.is_empty() || snapshot.backend(BackendId(c.backend)).zone == *zone;
         let sound = |c: &Candidate| self.traffic[c.backend as usize].ejected_until <= self.now;
-        let rank = |c: &Candidate| (failed.is_none_or(|(on, _)| on.0 != c.backend), sound(c), here(c));
+        let rank = |c: &Candidate| (!request.has_failed_on(BackendId(c.backend)), sound(c), here(c));
         let best = candidates.iter().map(rank).max();
         let mut kept = 0;
         for at in 0..candidates.len() {

@@ -29,16 +29,8 @@ impl Script {
     /// How much of the log a read shows, in the words of the read itself.
     pub(super) fn horizon(&mut self, random: &mut Random, mind: &Mind, caps: Capabilities) -> Ask {
         let (tag, wish) = (self.tag(), self.wish(random));
-        let place = if !mind.in_transaction() && random.chance(20) { "/*vt+ ROLE=PRIMARY */ " } else { "" };
-        let text = match wish {
-            Some(level) if !place.is_empty() => {
-                let level = name(level);
-                format!(
-                    "SELECT /*vt+ ROLE=PRIMARY READ_AFTER_WRITE_CONSISTENCY={level} */ '{tag}', n FROM db1.horizon WHERE id=1"
-                )
-            }
-            _ => format!("SELECT {place}{}'{tag}', n FROM db1.horizon WHERE id=1", hint(wish)),
-        };
+        let on_primary = !mind.in_transaction() && random.chance(20);
+        let text = format!("SELECT {}'{tag}', n FROM db1.horizon WHERE id=1", hint_at(on_primary, wish));
         let mut ask = Ask::query(tag, caps, &text).rows(vec![vec![is(tag), Want::AtLeast(0)]]).read().touches();
         ask.wish = wish;
         ask.is_horizon = true;
@@ -61,7 +53,14 @@ impl Script {
 
 /// The comment, with a space behind it.
 pub(super) fn hint(wish: Option<Consistency>) -> String {
-    wish.map(|level| format!("/*vt+ READ_AFTER_WRITE_CONSISTENCY={} */ ", name(level))).unwrap_or_default()
+    hint_at(false, wish)
+}
+
+fn hint_at(on_primary: bool, wish: Option<Consistency>) -> String {
+    let place = on_primary.then(|| "ROLE=PRIMARY ".to_string());
+    let level = wish.map(|level| format!("READ_AFTER_WRITE_CONSISTENCY={} ", name(level)));
+    let words: String = [place, level].into_iter().flatten().collect();
+    if words.is_empty() { words } else { format!("/*vt+ {words}*/ ") }
 }
 
 pub fn name(level: Consistency) -> String {
