@@ -73,6 +73,10 @@ fn a_server_that_stops_hangs_and_comes_back() {
     let states = becomes(&tablet, Standing::Serving);
     assert!(states.contains(&"server_restarted"), "{states:?}");
 
+    // Its starts are told apart by `Uptime`, which counts whole seconds.
+    until(&tablet, "up for 3 s", |word| {
+        word.facts.as_ref().and_then(|facts| facts.vitals.uptime_s).is_some_and(|uptime| uptime >= 3)
+    });
     lone.server().kill9();
     lone.server().start().unwrap();
     let restarts = |word: &tablet::word::Word| word.facts.as_ref().map_or(0, |facts| facts.restarts);

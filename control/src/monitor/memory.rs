@@ -2,7 +2,8 @@
 //!
 //! Invariant: `executed` is the last set that the server showed; `lost` is what it once held and does not hold now, and
 //! is forgotten only when the server holds all of it again.
-//! Limit: the memory is the process's: an agent that starts after the wipe sees an empty server, not a wiped one.
+//! Limits: the memory is the process's: an agent that starts after the wipe sees an empty server, not a wiped one. Two
+//! starts within `START_MS_SLACK` of each other count as one, unless the ids of connections tell them apart.
 
 use super::standing::Standing;
 use std::sync::Arc;
@@ -15,12 +16,30 @@ pub struct Memory {
     restarts: u64,
 }
 
+/// What a look showed.
+#[derive(Clone, Debug)]
+pub struct Seen<'a> {
+    pub uuid: &'a str,
+    /// On the agent's clock; may lie before its beginning.
+    pub started_ms: Option<i64>,
+    /// The server's own number of the connection that looked: a server counts them from its start.
+    pub connection: u32,
+    pub executed: Arc<GtidSet>,
+}
+
 #[derive(Debug)]
 struct Known {
     uuid: String,
-    /// On the agent's clock; may lie before its beginning.
+    /// The earliest that a look of this life came to: `Uptime` counts whole seconds, so each is up to one too late.
     started_ms: Option<i64>,
+    connection: u32,
     executed: Arc<GtidSet>,
+}
+
+impl Known {
+    fn is_before_restart(&self, seen: &Seen) -> bool {
+        self.uuid != seen.uuid || seen.connection <= self.connection || is_later(self.started_ms, seen.started_ms)
+    }
 }
 
 /// Whether a look may have been overtaken by the stream of executed sets.
@@ -34,29 +53,26 @@ pub enum Order {
 
 impl Memory {
     /// A look's word. Returns the standing and the set to believe.
-    pub fn handle_look(
-        &mut self,
-        uuid: &str,
-        started_ms: Option<i64>,
-        executed: Arc<GtidSet>,
-        order: Order,
-    ) -> (Standing, Arc<GtidSet>) {
+    pub fn handle_look(&mut self, seen: Seen, order: Order) -> (Standing, Arc<GtidSet>) {
         let known = self.known.take();
         let mut standing = Standing::Serving;
-        let mut believed = executed;
+        let mut believed = seen.executed.clone();
+        let mut started_ms = seen.started_ms;
         if let Some(known) = &known {
-            let is_same = known.uuid == uuid;
+            let is_same = known.uuid == seen.uuid;
             if is_same && order == Order::BesideStream && known.executed.contains(&believed) {
                 believed = known.executed.clone();
             }
-            if order == Order::First && (!is_same || is_later(known.started_ms, started_ms)) {
+            if order == Order::First && known.is_before_restart(&seen) {
                 self.restarts += 1;
                 standing = Standing::ServerRestarted;
+            } else {
+                started_ms = started_ms.into_iter().chain(known.started_ms).min();
             }
             self.compare(&known.executed, &believed);
         }
-        let started_ms = started_ms.or(known.and_then(|known| known.started_ms));
-        self.known = Some(Known { uuid: uuid.to_string(), started_ms, executed: believed.clone() });
+        let (uuid, connection) = (seen.uuid.to_string(), seen.connection);
+        self.known = Some(Known { uuid, started_ms, connection, executed: believed.clone() });
         (if self.is_wiped() { Standing::ServerWiped } else { standing }, believed)
     }
 
@@ -111,8 +127,14 @@ mod tests {
         Arc::new(GtidSet::parse(text.as_bytes()).unwrap())
     }
 
+    fn seen<'a>(uuid: &'a str, started_ms: i64, connection: u32, executed: &str) -> Seen<'a> {
+        Seen { uuid, started_ms: Some(started_ms), connection, executed: set(executed) }
+    }
+
+    /// By a connection with a greater id than the one before.
     fn first(memory: &mut Memory, uuid: &str, started_ms: i64, executed: &str) -> Standing {
-        memory.handle_look(uuid, Some(started_ms), set(executed), Order::First).0
+        let connection = memory.known.as_ref().map_or(8, |known| known.connection + 1);
+        memory.handle_look(seen(uuid, started_ms, connection, executed), Order::First).0
     }
 
     #[test]
@@ -124,6 +146,22 @@ mod tests {
         assert_eq!(first(&mut memory, A, 4_000, &had), Standing::ServerRestarted);
         assert_eq!(first(&mut memory, A, 4_000, &had), Standing::Serving);
         assert_eq!(memory.restarts(), 1);
+    }
+
+    #[test]
+    fn a_quick_restart_is_seen_by_the_ids_of_connections() {
+        let mut memory = Memory::default();
+        let look = |memory: &mut Memory, started_ms, connection, order| {
+            memory.handle_look(seen(A, started_ms, connection, &format!("{A}:1-9")), order).0
+        };
+        assert_eq!(look(&mut memory, 0, 12, Order::First), Standing::Serving);
+        // Each look's start is up to a second late: the earliest counts.
+        assert_eq!(look(&mut memory, 990, 12, Order::BesideStream), Standing::Serving);
+        assert_eq!(look(&mut memory, 990, 13, Order::First), Standing::Serving);
+        assert_eq!(look(&mut memory, 1_200, 13, Order::First), Standing::ServerRestarted);
+        assert_eq!(look(&mut memory, 2_500, 20, Order::First), Standing::Serving);
+        assert_eq!(look(&mut memory, 2_800, 30, Order::First), Standing::ServerRestarted);
+        assert_eq!(memory.restarts(), 2);
     }
 
     #[test]
@@ -153,7 +191,7 @@ mod tests {
         let mut memory = Memory::default();
         first(&mut memory, A, 0, &format!("{A}:1-9"));
         memory.handle_executed(&set(&format!("{A}:1-12")));
-        let (standing, believed) = memory.handle_look(A, Some(0), set(&format!("{A}:1-10")), Order::BesideStream);
+        let (standing, believed) = memory.handle_look(seen(A, 0, 8, &format!("{A}:1-10")), Order::BesideStream);
         assert_eq!((standing, believed), (Standing::Serving, set(&format!("{A}:1-12"))));
         // RESET BINARY LOGS AND GTIDS: the stream reads the smaller set.
         memory.handle_executed(&set(""));

@@ -9,7 +9,7 @@ use super::discover::Replica;
 use super::facts::{Facts, Receiver};
 use super::fault::Fault;
 use super::group::{Place, View};
-use super::memory::{Memory, Order};
+use super::memory::{Memory, Order, Seen};
 use super::stream::Stream;
 use super::vitals::{self, Vitals};
 use crate::client::{AsyncClient, ClientError, Options};
@@ -155,7 +155,8 @@ impl Watcher {
         if pulse.is_due() {
             pulse.handle(Vitals::read(client.query(vitals::QUESTION).await?));
         }
-        let outcome = Facts::read(dialect, client.session(), reply).map(|facts| self.believe(facts, pulse, order));
+        let outcome = Facts::read(dialect, client.session(), reply)
+            .map(|facts| self.believe(facts, client.session().connection_id, pulse, order));
         let outcome = outcome.map_err(|fault| fault.for_user(&self.options.user));
         let facts = outcome.as_ref().ok().cloned();
         let replicas = match &facts {
@@ -172,13 +173,14 @@ impl Watcher {
     }
 
     /// The facts with what is remembered of the server.
-    fn believe(&self, mut facts: Facts, pulse: &Pulse, order: Order) -> Box<Facts> {
+    fn believe(&self, mut facts: Facts, connection: u32, pulse: &Pulse, order: Order) -> Box<Facts> {
         facts.vitals = pulse.vitals.clone();
         let now_ms = self.began.elapsed().as_millis() as i64;
-        // Only at a new connection: vitals are older than the look otherwise.
+        // Late by the age of the vitals; at a new connection they are new.
         let started_ms = facts.vitals.uptime_s.map(|uptime| now_ms - uptime as i64 * 1_000);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        (facts.standing, facts.executed) = memory.handle_look(&facts.server_uuid, started_ms, facts.executed, order);
+        let seen = Seen { uuid: &facts.server_uuid, started_ms, connection, executed: facts.executed };
+        (facts.standing, facts.executed) = memory.handle_look(seen, order);
         (facts.lost, facts.restarts) = (memory.lost_count(), memory.restarts());
         Box::new(facts)
     }

@@ -6,7 +6,7 @@ use super::world::{World, uuid};
 use std::sync::Arc;
 use weir_control::client::ClientError;
 use weir_control::monitor::facts::Channel;
-use weir_control::monitor::memory::Order;
+use weir_control::monitor::memory::{Order, Seen};
 use weir_control::monitor::vitals::{SemiSync, Vitals};
 use weir_control::monitor::{Facts, Fault, Sight};
 use weir_net::gtid::GtidSet;
@@ -93,9 +93,9 @@ impl World {
     fn looked(&mut self, at: usize, outcome: Result<Box<Facts>, Fault>) {
         let tablet = &mut self.tablets[at];
         let outcome = outcome.map(|mut facts| {
-            let (standing, executed) =
-                tablet.memory.handle_look(&facts.server_uuid, Some(0), facts.executed.clone(), Order::BesideStream);
-            (facts.standing, facts.executed) = (standing, executed);
+            let executed = facts.executed.clone();
+            let seen = Seen { uuid: &facts.server_uuid, started_ms: Some(0), connection: 8, executed };
+            (facts.standing, facts.executed) = tablet.memory.handle_look(seen, Order::BesideStream);
             facts
         });
         if tablet.word.handle(Sight::Look { backend: at, outcome }) {
