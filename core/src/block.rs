@@ -211,6 +211,11 @@ impl Blocks {
         Chunk { block: self.counts.len() as u32 + at, start: 0, end }
     }
 
+    /// What `gather` would leave as it is.
+    pub fn may_stay(&self, chunk: &Chunk) -> bool {
+        self.heap_index(chunk.block).is_none() && !self.is_scarce()
+    }
+
     /// What a queue does with a chunk behind `last`. When blocks are scarce its bytes go to the heap, and its block goes home.
     /// Small pieces on the heap are gathered: behind `last` where that has room, else in a piece with room for others.
     /// `last` keeps its place, so that a send that reads it is not disturbed.

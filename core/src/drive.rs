@@ -21,6 +21,7 @@ mod berths;
 mod driver;
 mod error;
 mod exchange;
+mod handle;
 mod listen;
 mod machine;
 mod ring;

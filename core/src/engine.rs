@@ -11,6 +11,7 @@
 
 use crate::block::{Blocks, Chunk};
 use crate::board::{Board, Glance};
+use crate::link::of_slots::OfSlots;
 use crate::link::{Errand, Link};
 use crate::mail::{ControlMail, CoreId, Mail};
 use crate::querylog::Sampler;
@@ -105,13 +106,14 @@ pub struct Engine {
     /// Shared with other threads; counted here once, so that a hold on it is a plain increment.
     #[allow(clippy::redundant_allocation)]
     pub(crate) snapshot: Rc<Arc<Snapshot>>,
+    /// The snapshot has a replica, in whatever state.
+    pub(crate) knows_replicas: bool,
     pub(crate) blocks: Blocks,
     pub(crate) wires: Slots<Wire>,
     pub(crate) sessions: Slots<Session>,
     pub(crate) links: Slots<Link>,
     pub(crate) pool: Pool,
-    /// The link behind each of the pool's slots.
-    pub(crate) slot_links: FxHashMap<u32, Key<Link>>,
+    pub(crate) slot_links: OfSlots,
     pub(crate) waiters: FxHashMap<Ticket, Waiter>,
     /// Sessions that wait until there is a primary.
     pub(crate) buffer: moves::Buffer,
@@ -158,6 +160,8 @@ pub struct Engine {
     pub(crate) counters: Counters,
     pub(crate) commands_by_backend: Vec<u64>,
     pub(crate) wait_ns: Histogram<u64>,
+    /// Leases had at once: zeroes that are still to be recorded in `wait_ns`.
+    pub(crate) waits_none: u64,
     pub(crate) backend_ns: Histogram<u64>,
     pub(crate) gate_ns: Histogram<u64>,
     /// Requests that have ended, for the next ones: moved about as pointers, and none is allocated for a command.
@@ -187,7 +191,7 @@ impl Engine {
             sessions: Slots::default(),
             links: Slots::default(),
             pool: Pool::new(0, backends::pool_limits(settings)),
-            slot_links: FxHashMap::default(),
+            slot_links: OfSlots::default(),
             waiters: FxHashMap::default(),
             buffer: Default::default(),
             moves: Default::default(),
@@ -223,6 +227,7 @@ impl Engine {
             counters: Counters::default(),
             commands_by_backend: Vec::new(),
             wait_ns: latency_histogram(),
+            waits_none: 0,
             backend_ns: latency_histogram(),
             gate_ns: latency_histogram(),
             scratch: Vec::new(),
@@ -231,6 +236,7 @@ impl Engine {
             candidates: Vec::new(),
             packet: Vec::new(),
             snapshot: Rc::new(options.snapshot),
+            knows_replicas: false,
         };
         engine.adopt_snapshot((*engine.snapshot).clone());
         engine
@@ -261,9 +267,10 @@ impl Engine {
     pub fn handle_chunk(&mut self, now: Instant, wire: WireId, chunk: Chunk) {
         self.now = now;
         let key: Key<Wire> = wire.into();
-        match self.owner(wire) {
-            Some(_) if self.wires[key].tls.is_some() => self.chunk_through_tls(key, chunk),
-            Some(owner) => self.plain_chunk(owner, chunk),
+        let open = self.wires.get(key).filter(|w| !w.closing);
+        match open.map(|w| (w.owner, w.tls.is_some())) {
+            Some((_, true)) => self.chunk_through_tls(key, chunk),
+            Some((owner, false)) => self.plain_chunk(owner, chunk),
             None => self.blocks.release(chunk),
         }
     }

@@ -12,6 +12,7 @@
 
 pub mod expect;
 pub mod login;
+pub mod of_slots;
 pub mod reply;
 pub mod trail;
 
@@ -75,6 +76,8 @@ pub struct Link {
     pub bare: bool,
     /// Something holds on it that not even a reset removes: it is closed instead of shared.
     pub spoiled: bool,
+    /// Its session was told that the transaction on it is lost: it ends with the reply that said so.
+    pub void: bool,
     pub deadline: Deadline,
     /// What its thread has committed.
     pub trail: Trail,

@@ -22,7 +22,17 @@ impl Queue {
         self.bytes == 0
     }
 
+    #[inline]
     pub fn push(&mut self, blocks: &mut Blocks, chunk: Chunk) {
+        if self.first.is_none() && !chunk.is_empty() && blocks.may_stay(&chunk) {
+            self.bytes += chunk.len();
+            self.first = Some(chunk);
+        } else {
+            self.push_behind(blocks, chunk);
+        }
+    }
+
+    fn push_behind(&mut self, blocks: &mut Blocks, chunk: Chunk) {
         if chunk.is_empty() {
             return blocks.release(chunk);
         }
@@ -155,6 +165,20 @@ impl Queue {
             if let Some(chunk) = self.pop() {
                 to.push(blocks, chunk);
             }
+        }
+    }
+
+    /// Adds the first `n` bytes to the end of `to` and keeps them here too.
+    pub fn share_front_to(&self, blocks: &mut Blocks, n: usize, to: &mut Queue) {
+        assert!(n <= self.bytes);
+        let mut left = n;
+        for chunk in self.pieces() {
+            if left == 0 {
+                return;
+            }
+            let part = blocks.share(chunk, 0..chunk.len().min(left));
+            left -= part.len();
+            to.push(blocks, part);
         }
     }
 

@@ -111,6 +111,11 @@ impl Backend {
         !self.usable || self.live() > self.target(demand)
     }
 
+    /// A lease or a return changes nothing that a poll would act on: nobody waits, nothing is owed, nothing is too much.
+    pub fn is_calm(&self) -> bool {
+        self.usable && self.waiting == 0 && self.debt == 0 && self.live() <= self.quota
+    }
+
     /// The idle slot that was used longest ago.
     pub fn least_recent(&self) -> Option<u32> {
         self.settled.last().or(self.fresh.last())

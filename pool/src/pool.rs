@@ -272,7 +272,9 @@ impl Pool {
             }
             Some(_) => {}
         }
-        self.touch(what.backend);
+        if ends || from == Opening || !self.backends[usize::from(what.backend)].is_calm() {
+            self.touch(what.backend);
+        }
     }
 
     /// An idle slot goes on the shelves and on its backend's list.

@@ -15,6 +15,10 @@ use std::{env, fs};
 use weir_control::lab::tool::Tool;
 
 const ROUNDS: u64 = 300;
+/// Collecting goes off where a session goes on with the connection that it was leased, and on again behind.
+const BEHIND_THE_LEASE: &str = "--toggle-collect=*Engine>::proceed*";
+/// Most instructions from a client's frame to the lease of a connection: the plan cached, and not.
+const TO_LEASE_MAX: [(&str, f64); 2] = [("select_to_lease", 1_500.0), ("miss_to_lease", 15_000.0)];
 /// Of what was counted before, in thousandths.
 const TOLERANCE: f64 = 0.02;
 
@@ -45,10 +49,15 @@ fn hot_paths_cost_what_they_did() {
     let faults: Vec<String> = costs.iter().zip(&before).filter_map(|(now, before)| fault(now, before)).collect();
     assert!(faults.is_empty(), "{}\nIf that is meant: WEIR_BLESS=1, and say why in the commit.", faults.join("\n"));
     // What the design promises, whatever is in the file.
-    for free in ["plan_hit", "acquire_release", "select_to_lease", "execute_to_lease", "reply_100_rows", "point_select"]
+    for free in
+        ["plan_hit", "acquire_release", "select_to_lease", "execute_to_backend", "reply_100_rows", "point_execute"]
     {
         let cost = costs.iter().find(|cost| cost.name == free).expect("it is counted");
         assert!(cost.allocations == 0.0, "{free} allocates {} times", cost.allocations);
+    }
+    for (name, most) in TO_LEASE_MAX {
+        let cost = costs.iter().find(|cost| cost.name == name).expect("it is counted");
+        assert!(cost.instructions <= most, "{name} takes {} instructions, more than {most}", cost.instructions);
     }
 }
 
@@ -92,7 +101,8 @@ fn count(valgrind: &Tool, program: &Path, name: &str) -> Cost {
     let out = env::temp_dir().join(format!("weir-callgrind-{}-{name}", std::process::id()));
     let mut command = valgrind.command();
     command
-        .args(["--tool=callgrind", "--toggle-collect=weir_counted"])
+        .args(["--tool=callgrind", "--toggle-collect=weir_counted", "--zero-before=weir_armed"])
+        .args(name.ends_with("_to_lease").then_some(BEHIND_THE_LEASE))
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program)
         .args([name, &ROUNDS.to_string()])

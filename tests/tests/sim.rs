@@ -24,6 +24,9 @@ const KNOWN_SEEDS: &[u64] = &[
     2271,
     1_795_659_134_015,
     1_795_659_134_017,
+    910_451,
+    920_361,
+    930_031,
 ];
 
 /// Seeds from `first` on until the time is up; at least one. Every failure's report, up to three.

@@ -75,7 +75,7 @@ impl Batch {
 }
 
 /// After this long one completion is enough, in µs: what a query may lose at most by our waiting for company.
-pub const MIN_WAIT_US: u32 = 100;
+pub const MIN_WAIT_US: u32 = 50;
 
 /// A wire is active when bytes arrived on it in the last one or two windows.
 const WINDOW_NS: u64 = 5_000_000;

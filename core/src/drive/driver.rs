@@ -12,6 +12,7 @@ use crate::drive::accept::Door;
 use crate::drive::batch::{Batch, BatchMode, MIN_WAIT_US};
 use crate::drive::berths::Berths;
 use crate::drive::exchange::{Exchange, LetterBox, Stage};
+use crate::drive::machine;
 use crate::drive::ring::{Completion, Ring, Sleep};
 use crate::drive::token::{Kind, Token};
 use crate::drive::wires::{Phase, Vector, Wires};
@@ -77,7 +78,8 @@ impl<W: World> Driver<W> {
         listeners: Vec<OwnedFd>,
         batch: BatchMode,
     ) -> io::Result<Driver<W>> {
-        let ring = Ring::new()?;
+        let mut ring = Ring::new()?;
+        ring.make_table(machine::files_max().min(SLOTS_MAX));
         let berths = Berths::new(world.blocks().count());
         // SAFETY: the ring is dropped before the berths and the world with its blocks, after a last wait for everything
         // in flight; when that fails, they are leaked (see `end`).
@@ -257,6 +259,7 @@ impl<W: World> Driver<W> {
         while self.letter_box().arrivals.pop().is_some() {
             self.exchange.spread.leave(self.core);
         }
+        self.ring.close_table();
         let Driver { ring, wires, world, berths, bell_count, vectors, .. } = self;
         drop(ring);
         if is_quiet {
@@ -272,6 +275,9 @@ impl<W: World> Driver<W> {
         }
     }
 }
+
+/// Most slots of a core's table of files (8 bytes each). Wires beyond keep their descriptors.
+const SLOTS_MAX: u32 = 1 << 18;
 
 /// How long the end may wait for operations in flight.
 const END_NS_MAX: u64 = 2_000_000_000;

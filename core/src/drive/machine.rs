@@ -54,6 +54,11 @@ fn raise(resource: libc::__rlimit_resource_t, wanted: u64) -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Files that this process may have open, which is also the most slots that a ring's table may have.
+pub fn files_max() -> u32 {
+    raise(libc::RLIMIT_NOFILE, 0).map_or(0, |limit| u32::try_from(limit).unwrap_or(u32::MAX))
+}
+
 fn forbidden(error: io::Error) -> Forbidden {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => match sysctl_disabled() {

@@ -7,12 +7,14 @@
 //! Invariant: `in_flight` counts the operations whose last completion has not been taken. An entry that was pushed is
 //! submitted in order, at the latest with the next turn.
 
+use crate::drive::handle::Handle;
 use crate::drive::token::Token;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue};
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 pub struct Ring {
@@ -23,6 +25,10 @@ pub struct Ring {
     has_min_wait: bool,
     /// The kernel can sleep without being counted as waiting for a disk (6.15).
     no_iowait: EnterFlags,
+    /// Slots of the table of files, all of them for wires.
+    slots: u32,
+    /// The last turn could not submit everything: a close of a slot's last file may still be to come.
+    is_behind: bool,
 }
 
 /// How long a turn may sleep.
@@ -74,7 +80,35 @@ impl Ring {
             .build(SUBMISSIONS)?;
         let has_min_wait = ring.params().is_feature_min_timeout();
         let no_iowait = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
-        Ok(Ring { ring, backlog: VecDeque::new(), in_flight: 0, has_min_wait, no_iowait })
+        Ok(Ring { ring, backlog: VecDeque::new(), in_flight: 0, has_min_wait, no_iowait, slots: 0, is_behind: false })
+    }
+
+    /// Makes the table of files. Without it every socket keeps its descriptor: before Linux 6.13 a file that has left the
+    /// table stays open until older operations end, receives that wait for hours among them.
+    pub fn make_table(&mut self, slots: u32) {
+        let empties_slots_at_once = self.ring.params().is_feature_no_iowait();
+        if empties_slots_at_once && self.ring.submitter().register_files_sparse(slots).is_ok() {
+            self.slots = slots;
+        }
+    }
+
+    /// Closes all that is in the table, now: the ring itself is torn down later, by the kernel.
+    pub fn close_table(&mut self) {
+        if std::mem::take(&mut self.slots) > 0 {
+            // It fails when there is no table.
+            let _ = self.ring.submitter().unregister_files();
+        }
+    }
+
+    /// Moves a socket into the slot, when there is one, which no file of an earlier turn may be in.
+    pub fn seat(&mut self, file: OwnedFd, slot: u32) -> Handle {
+        if slot >= self.slots || self.is_behind {
+            return Handle::File(file);
+        }
+        match self.ring.submitter().register_files_update(slot, &[file.as_raw_fd()]) {
+            Ok(1) => Handle::Slot(slot),
+            _ => Handle::File(file),
+        }
     }
 
     pub fn has_min_wait(&self) -> bool {
@@ -137,7 +171,9 @@ impl Ring {
             args = args.min_wait_usec(sleep.min_wait_us);
         }
         let wanted = if self.backlog.is_empty() { sleep.wanted } else { 0 };
-        match self.enter(wanted, EnterFlags::GETEVENTS | self.no_iowait, &args) {
+        let outcome = self.enter(wanted, EnterFlags::GETEVENTS | self.no_iowait, &args);
+        self.is_behind = !self.backlog.is_empty() || !self.ring.submission().is_empty();
+        match outcome {
             Ok(()) => Ok(()),
             Err(error) => match error.raw_os_error() {
                 // The time is over; a signal; completions must be taken first; no memory for a request just now.

@@ -8,11 +8,11 @@
 //! Invariant: a slot is vacated only when nothing of its wire is in flight, so what an operation points to (the address,
 //! the vector, the world's bytes) outlives it. At most one receive and one send are in flight per wire.
 
+use crate::drive::handle::Handle;
 use crate::drive::socket::KernelAddress;
 use crate::drive::token::Token;
 use crate::drive::world::WireId;
 use std::mem::zeroed;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 #[derive(Default)]
 pub struct Wires {
@@ -34,7 +34,7 @@ pub struct Wire {
     pub is_client: bool,
     /// The window in which bytes arrived last, for counting active wires.
     pub window: u32,
-    socket: Option<OwnedFd>,
+    socket: Option<Handle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub enum Sending {
 
 impl Wires {
     /// Takes a new wire in. Its index is the world's: dense, and reused only after it was closed.
-    pub fn put(&mut self, id: WireId, phase: Phase, socket: Option<OwnedFd>, is_client: bool) -> &mut Wire {
+    pub fn put(&mut self, id: WireId, phase: Phase, socket: Option<Handle>, is_client: bool) -> &mut Wire {
         let index = id.index as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, Wire::vacant);
@@ -110,12 +110,16 @@ impl Wire {
     }
 
     /// The socket of a wire that has one: dialing, open, or closing from there.
-    pub fn fd(&self) -> RawFd {
-        self.socket.as_ref().expect("a wire that is dialing or open has a socket").as_raw_fd()
+    pub fn socket(&self) -> &Handle {
+        self.socket.as_ref().expect("a wire that is dialing or open has a socket")
     }
 
-    pub fn take_socket(&mut self) -> Option<OwnedFd> {
+    pub fn take_socket(&mut self) -> Option<Handle> {
         self.socket.take()
+    }
+
+    pub fn replace_socket(&mut self, socket: Handle) {
+        self.socket = Some(socket);
     }
 
     /// Nothing of it is in the kernel.

@@ -35,6 +35,7 @@ impl Engine {
     pub(crate) fn adopt_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         let before = std::mem::replace(&mut self.snapshot, Rc::new(snapshot));
         let snapshot = self.snapshot.clone();
+        self.knows_replicas = snapshot.backends.iter().any(|view| view.role == Role::Replica);
         let budget_changed = before.settings.connections_per_backend_max
             != snapshot.settings.connections_per_backend_max
             || self.commands_by_backend.is_empty();
@@ -103,7 +104,7 @@ impl Engine {
         let mut moved = false;
         while let Some(slot) = self.pool.poll_evict(self.now.0) {
             moved = true;
-            match self.slot_links.get(&slot.index).copied() {
+            match self.slot_links.get(slot.index) {
                 Some(link) => self.retire(link),
                 None => self.pool.closed(self.now.0, slot),
             }
@@ -149,6 +150,7 @@ impl Engine {
             charset: 0,
             bare: false,
             spoiled: false,
+            void: false,
             deadline: Default::default(),
             trail: Default::default(),
             forwarded: 0,
@@ -156,7 +158,7 @@ impl Engine {
         });
         self.wires[wire].owner = crate::wire::Owner::Backend(link);
         self.wires[wire].slot = Some(slot);
-        self.slot_links.insert(slot.index, link);
+        self.slot_links.put(slot.index, link);
         self.counters.dials += 1;
         let limit = self.now.plus_ms(self.snapshot.settings.dial_ms_max);
         self.arm_link(link, limit);

@@ -87,7 +87,7 @@ impl Engine {
 
     /// The question has a connection.
     pub(crate) fn index_granted(&mut self, of: BackendId, account: AccountId, slot: SlotId) {
-        let link = self.slot_links[&slot.index];
+        let link = self.slot_links.get(slot.index).expect("a slot that is leased has a link");
         let l = &mut self.links[link];
         l.phase = LinkPhase::Leased;
         l.lessee = Some(Lessee::Index);

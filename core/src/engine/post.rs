@@ -35,7 +35,7 @@ impl Engine {
         let Some(mut gone) = self.links.remove(link) else { return };
         self.index_link_gone(link, gone.backend);
         gone.inbound.clear(&mut self.blocks);
-        self.slot_links.remove(&gone.slot.index);
+        self.slot_links.remove(gone.slot.index);
         self.accounts.let_go(gone.account);
         if matches!(gone.phase, LinkPhase::Idle) {
             // The pool must not hand it out any more; a slot in any other state is given back with the wire.
@@ -58,7 +58,7 @@ impl Engine {
     /// An idle connection that the pool wants closed: says goodbye properly.
     pub(crate) fn retire(&mut self, link: Key<Link>) {
         let Some(gone) = self.links.remove(link) else { return };
-        self.slot_links.remove(&gone.slot.index);
+        self.slot_links.remove(gone.slot.index);
         self.accounts.let_go(gone.account);
         self.say(gone.wire, &[1, 0, 0, 0, Command::Quit as u8]);
         self.close_wire_when_sent(gone.wire);
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     pub(crate) fn errand_granted(&mut self, errand: Errand, slot: SlotId, _fit: Fit) {
-        let link = self.slot_links[&slot.index];
+        let link = self.slot_links.get(slot.index).expect("a slot that is leased has a link");
         let l = &mut self.links[link];
         l.phase = LinkPhase::Leased;
         l.lessee = Some(Lessee::Kill(errand));

@@ -7,6 +7,7 @@ use crate::stats::{Counters, PinReport, PoolReport, Report};
 
 impl Engine {
     pub(crate) fn report(&mut self, token: u64) {
+        self.wait_ns.saturating_record_n(0, std::mem::take(&mut self.waits_none));
         let report = Report {
             core: self.core.0,
             counters: self.counters_now(),

@@ -130,7 +130,9 @@ impl Engine {
                 self.resume(feeder);
             }
         }
-        if let Owner::Client(session) = self.wires[key].owner {
+        if let Owner::Client(session) = self.wires[key].owner
+            && self.sessions.get(session).is_some_and(|s| !s.inbound.is_empty())
+        {
             self.runnable.push_back(session);
         }
     }
@@ -203,8 +205,10 @@ impl Engine {
         let Some(s) = self.sessions.get(session) else { return };
         let (wire, waiting) = (s.wire, s.inbound.len());
         if waiting > crate::limits::INBOUND_BYTES_HIGH {
-            self.pause(wire);
-        } else if waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 && !self.feeds_a_full_queue(session) {
+            return self.pause(wire);
+        }
+        let is_paused = self.wires.get(wire).is_some_and(|w| w.paused);
+        if is_paused && waiting <= crate::limits::INBOUND_BYTES_HIGH / 2 && !self.feeds_a_full_queue(session) {
             self.resume(wire);
         }
     }

@@ -90,6 +90,10 @@ impl Engine {
                 self.columns_ended(link);
             }
             Step::Packet { what, len, held } => {
+                if what == What::Err {
+                    // Whether the command may be sent again depends on whether anything of its reply has gone out.
+                    self.forward_run(link, chunk, cursor);
+                }
                 let mut packet = std::mem::take(&mut self.packet);
                 packet.clear();
                 if held {

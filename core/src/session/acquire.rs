@@ -6,16 +6,49 @@ use crate::engine::{Engine, Waiter};
 use crate::link::{Lessee, Link, LinkPhase};
 use crate::session::pins::Reasons;
 use crate::session::refuse::Refusal;
-use crate::session::{Phase, Session, Wait};
+use crate::session::{Phase, Request, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::BackendId;
 use weir_pool::{Fit, Grant, SlotId, Want};
 
 impl Engine {
-    /// Asks the pool for a connection to `backend` for a session in `Verify` or `Waiting`.
-    pub(crate) fn acquire(&mut self, session: Key<Session>, backend: BackendId) {
+    /// Asks the pool for a connection to `backend` for this command.
+    pub(crate) fn acquire_for(&mut self, session: Key<Session>, backend: BackendId, request: Box<Request>) {
+        let schemaless = request.schemaless.is_some();
+        match self.ask_pool(session, backend, schemaless) {
+            Grant::Lease { slot, fit } => self.lease_for(session, slot, fit, request),
+            Grant::Wait(ticket) => {
+                // From the moment that the command came, however often it changed lines since.
+                let deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
+                self.sessions[session].phase = Phase::Waiting(request, Wait::Line(ticket));
+                self.arm_session(session, deadline);
+            }
+            Grant::Refused(_) => {
+                let why = self.line_full(backend);
+                self.refuse(session, request, &why);
+            }
+        }
+    }
+
+    /// Asks the pool for a connection to `backend` for a login, in `Verify`.
+    pub(crate) fn acquire_to_verify(&mut self, session: Key<Session>, backend: BackendId) {
+        match self.ask_pool(session, backend, false) {
+            Grant::Lease { slot, fit } => self.lease_granted(session, slot, fit),
+            Grant::Wait(ticket) => match &mut self.sessions[session].phase {
+                Phase::Verify(verify) => verify.ticket = Some(ticket),
+                _ => unreachable!("a login is verified"),
+            },
+            Grant::Refused(_) => {
+                let why = self.line_full(backend);
+                let Phase::Verify(verify) = &self.sessions[session].phase else { return };
+                let seq = verify.seq;
+                self.part_with(session, seq, &why);
+            }
+        }
+    }
+
+    fn ask_pool(&mut self, session: Key<Session>, backend: BackendId, schemaless: bool) -> Grant {
         let s = &self.sessions[session];
-        let schemaless = matches!(&s.phase, Phase::Waiting(request, _) if request.schemaless.is_some());
         let want = Want {
             account: s.account.0,
             class: s.class.0,
@@ -23,45 +56,50 @@ impl Engine {
             fingerprint: s.state.0,
             prefer: s.last_link,
         };
-        match self.pool.acquire(self.now.0, backend.0, &want) {
-            Grant::Lease { slot, fit } => self.lease_granted(session, slot, fit),
+        let grant = self.pool.acquire(self.now.0, backend.0, &want);
+        match grant {
+            Grant::Lease { .. } => {}
             Grant::Wait(ticket) => {
                 self.waiters.insert(ticket, Waiter::Session(session));
                 self.counters.waits += 1;
-                match &mut self.sessions[session].phase {
-                    Phase::Verify(verify) => verify.ticket = Some(ticket),
-                    Phase::Waiting(_, wait) => *wait = Wait::Line(ticket),
-                    _ => unreachable!("only these phases acquire"),
-                }
-                // From the moment that the command came, however often it changed lines since.
-                if let Phase::Waiting(request, _) = &self.sessions[session].phase {
-                    let deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
-                    self.arm_session(session, deadline);
-                }
             }
-            Grant::Refused(_) => {
-                self.counters.waits_failed += 1;
-                let view = self.snapshot.backend(backend);
-                let why = Refusal::LineFull { backend: view.name.clone(), limit: self.snapshot.settings.waiters_max };
-                self.refuse_acquire(session, &why);
-            }
+            Grant::Refused(_) => self.counters.waits_failed += 1,
         }
+        grant
     }
 
-    /// No connection for this session: the login ends, or the command gets an error.
-    pub(crate) fn refuse_acquire(&mut self, session: Key<Session>, why: &Refusal) {
-        match &self.sessions[session].phase {
-            Phase::Verify(verify) => {
-                let seq = verify.seq;
-                self.part_with(session, seq, why);
-            }
-            _ => self.refuse_request(session, why),
-        }
+    fn line_full(&self, backend: BackendId) -> Refusal {
+        let view = self.snapshot.backend(backend);
+        Refusal::LineFull { backend: view.name.clone(), limit: self.snapshot.settings.waiters_max }
     }
 
-    /// The pool has given this session a connection.
+    /// A session that waited in line has been given a connection.
     pub(crate) fn lease_granted(&mut self, session: Key<Session>, slot: SlotId, fit: Fit) {
-        let link = self.slot_links[&slot.index];
+        match std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) {
+            Phase::Verify(verify) => {
+                let link = self.lease(session, slot, fit);
+                self.sessions[session].phase = Phase::Verify(verify);
+                self.arm_session(session, self.now.plus_ms(self.snapshot.settings.handshake_ms_max));
+                self.verify_on(session, link);
+            }
+            Phase::Waiting(request, _) => self.lease_for(session, slot, fit, request),
+            _ => unreachable!("only a session that waits is given a connection"),
+        }
+    }
+
+    /// The command goes on with the connection that the pool has given.
+    pub(crate) fn lease_for(&mut self, session: Key<Session>, slot: SlotId, fit: Fit, request: Box<Request>) {
+        self.lease(session, slot, fit);
+        match self.now.since_ns(request.since) {
+            0 => self.waits_none += 1,
+            waited => self.wait_ns.saturating_record(waited),
+        }
+        self.sessions[session].phase = Phase::Aligning(request);
+        self.proceed(session);
+    }
+
+    fn lease(&mut self, session: Key<Session>, slot: SlotId, fit: Fit) -> Key<Link> {
+        let link = self.slot_links.get(slot.index).expect("a slot that is leased has a link");
         self.counters.leases += 1;
         match fit {
             Fit::Same => {}
@@ -76,19 +114,7 @@ impl Engine {
         s.lease = Some(link);
         s.last_link = Some(slot);
         self.arm_session(session, crate::time::Instant::NEVER);
-        match std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) {
-            Phase::Verify(verify) => {
-                self.sessions[session].phase = Phase::Verify(verify);
-                self.arm_session(session, self.now.plus_ms(self.snapshot.settings.handshake_ms_max));
-                self.verify_on(session, link);
-            }
-            Phase::Waiting(request, _) => {
-                self.wait_ns.saturating_record(self.now.since_ns(request.since));
-                self.sessions[session].phase = Phase::Aligning(request);
-                self.proceed(session);
-            }
-            _ => unreachable!("only a session that waits is given a connection"),
-        }
+        link
     }
 
     /// A session that ends leaves its connection behind in whatever state: idle, to be cleaned, or cut.

@@ -9,6 +9,7 @@
 
 use crate::engine::Engine;
 use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, QUEUE_BYTES_HIGH, REQUESTS_SPARE_MAX, STREAMED_TEXT_BYTES};
+use crate::queue::Queue;
 use crate::session::farewell::Parting;
 use crate::session::refuse::Refusal;
 use crate::session::{Body, Phase, Progress, Request, Session};
@@ -55,7 +56,8 @@ impl Engine {
         if self.wires[s.wire].queued_bytes() > QUEUE_BYTES_HIGH {
             return;
         }
-        let Some((header, command)) = self.front(session) else { return };
+        let Some((header, command)) = self.front(&s.inbound) else { return };
+        let has_lost = s.lost.is_some();
         if s.leaving && s.lease.is_none() {
             return self.part_with(session, 0, &Refusal::Draining);
         }
@@ -70,7 +72,6 @@ impl Engine {
             return;
         }
         self.counters.commands += 1;
-        let lost = self.sessions[session].lost.take();
         let body = if streams {
             Body::Streaming {
                 left: PAYLOAD_MAX.min(header.payload_len as usize),
@@ -83,7 +84,10 @@ impl Engine {
         let kind = Command::from_byte(command);
         let len = if streams { HEADER_BYTES } else { whole };
         let request = self.take_in(Request::new(kind.unwrap_or(Command::Query), len, body, self.now));
-        match (kind, lost) {
+        if kind.is_some() && !has_lost {
+            return self.dispatch(session, request);
+        }
+        match (kind, self.sessions[session].lost.take()) {
             (None, None) => self.refuse(session, request, &Refusal::UnknownCommand),
             (Some(Command::Quit), _) | (Some(_), None) => self.dispatch(session, request),
             // It has no reply that could tell.
@@ -118,19 +122,14 @@ impl Engine {
 
     /// Header and command byte at the front of the client's bytes. An empty packet has no such byte: it is taken for a
     /// `COM_SLEEP`, as the server takes it, and the byte behind it belongs to the next packet.
-    fn front(&self, session: Key<Session>) -> Option<(Header, u8)> {
-        let inbound = &self.sessions[session].inbound;
+    fn front(&self, inbound: &Queue) -> Option<(Header, u8)> {
         let first = self.blocks.bytes(inbound.first()?);
+        if first.len() > HEADER_BYTES {
+            return front_of(first);
+        }
         let mut copy = Vec::new();
-        let head = if first.len() > HEADER_BYTES {
-            first
-        } else {
-            inbound.copy_to(&self.blocks, 0, HEADER_BYTES + 1, &mut copy);
-            &copy
-        };
-        let header = Header::at_front(head)?;
-        let command = if header.payload_len == 0 { Command::Sleep as u8 } else { *head.get(HEADER_BYTES)? };
-        Some((header, command))
+        inbound.copy_to(&self.blocks, 0, HEADER_BYTES + 1, &mut copy);
+        front_of(&copy)
     }
 
     /// What each command wants.
@@ -326,4 +325,10 @@ impl Engine {
         EofPacket { warnings: 0, status }.encode(&mut payload, caps);
         payload
     }
+}
+
+fn front_of(head: &[u8]) -> Option<(Header, u8)> {
+    let header = Header::at_front(head)?;
+    let command = if header.payload_len == 0 { Command::Sleep as u8 } else { *head.get(HEADER_BYTES)? };
+    Some((header, command))
 }

@@ -23,10 +23,11 @@ use weir_net::command::{Command, query_text};
 use weir_net::flags::{Capabilities, Status};
 use weir_net::packet::HEADER_BYTES;
 use weir_planner::{Asks, Effects, Plan, Route, Target};
+use weir_pool::SlotId;
 
 /// Whether the connection that knows an answer could be had.
 enum Answerer {
-    Leased,
+    Leased(SlotId),
     /// Others have it, or stand in line for it: what it knew is gone.
     Taken,
     /// Nothing in particular is asked, or any connection can be given the answer.
@@ -56,10 +57,12 @@ impl Engine {
             return self.refuse(session, request, &why);
         }
         let schema = self.sessions[session].schema;
-        if let Some(why) = self.forbidden(session, &plan, schema) {
+        if self.snapshot.permissions.is_some()
+            && let Some(why) = self.forbidden(session, &plan, schema)
+        {
             return self.refuse(session, request, &why);
         }
-        let request = self.with_ids(session, request, &plan);
+        let request = if plan.ids.is_empty() { request } else { self.with_ids(session, request, &plan) };
         self.decide(session, request);
     }
 
@@ -130,25 +133,25 @@ impl Engine {
             self.sessions[session].phase = Phase::Aligning(request);
             return self.proceed(session);
         }
-        match self.lease_with_the_answer(session, request) {
-            Answerer::Leased => {}
-            Answerer::Taken => self.refuse_request(session, &Refusal::DiagnosticsGone),
-            Answerer::Anyone => self.find_backend(session),
+        match self.one_with_the_answer(session, &request) {
+            Answerer::Leased(slot) => self.lease_for(session, slot, weir_pool::Fit::Same, request),
+            Answerer::Taken => self.refuse(session, request, &Refusal::DiagnosticsGone),
+            Answerer::Anyone => self.find_backend(session, request),
         }
     }
 
-    /// Stands the session that waits in the line of a backend that fits, or among those without a primary.
-    fn find_backend(&mut self, session: Key<Session>) {
-        let Phase::Waiting(request, _) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
-            return;
-        };
+    /// Leases a connection to a backend that fits, or stands the session in its line, or among those without a primary.
+    fn find_backend(&mut self, session: Key<Session>, request: Box<Request>) {
         let place = self.place_for(session, &request);
+        if let To::Backend(backend) = place {
+            return self.acquire_for(session, backend, request);
+        }
         let stream_deadline = self.stream_deadline(session, &request);
         let (since, len) = (request.since, request.len);
         let index_deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
         self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
         match place {
-            To::Backend(backend) => self.acquire(session, backend),
+            To::Backend(_) => unreachable!("served above"),
             To::NoPrimary => match self.may_buffer(since, len) {
                 Ok(deadline) => {
                     self.waits_for_primary(session);
@@ -190,10 +193,7 @@ impl Engine {
     pub(crate) fn decide_anew(&mut self, session: Key<Session>) {
         let Some(s) = self.sessions.get_mut(session) else { return };
         match std::mem::replace(&mut s.phase, Phase::Ready) {
-            Phase::Waiting(request, wait) => {
-                self.sessions[session].phase = Phase::Waiting(request, wait);
-                self.find_backend(session);
-            }
+            Phase::Waiting(request, _) => self.find_backend(session, request),
             Phase::Verify(verify) => {
                 let (seq, fast, cause) = (verify.seq, verify.fast, verify.cause);
                 self.verify(session, seq, fast, cause);
@@ -240,7 +240,7 @@ impl Engine {
         let Place::On { slot, rows } = s.previous.place else {
             return s.previous.way(asks).map(|_| ()).ok_or(Refusal::DiagnosticsGone);
         };
-        let link = self.slot_links.get(&slot.index).and_then(|link| Some((*link, self.links.get(*link)?)));
+        let link = self.slot_links.get(slot.index).and_then(|link| Some((link, self.links.get(link)?)));
         let free = |key, l: &Link| l.lessee.is_none() || s.lease == Some(key);
         match link {
             Some((key, l))
@@ -259,10 +259,12 @@ impl Engine {
         }
     }
 
-    /// Leases the very connection that knows the answer, when the request asks for it and it is idle.
-    fn lease_with_the_answer(&mut self, session: Key<Session>, request: Box<Request>) -> Answerer {
+    /// Takes the very connection that knows the answer, when the request asks for it and it is idle.
+    fn one_with_the_answer(&mut self, session: Key<Session>, request: &Request) -> Answerer {
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
-        self.sessions[session].phase = Phase::Waiting(request, Wait::Primary);
+        if asks.is_empty() {
+            return Answerer::Anyone;
+        }
         let primary = self.snapshot.primary();
         let s = &self.sessions[session];
         let about_previous = asks.intersects(ABOUT_PREVIOUS);
@@ -274,10 +276,7 @@ impl Engine {
             None
         };
         match slot {
-            Some(slot) if self.pool.acquire_exactly(slot) => {
-                self.lease_granted(session, slot, weir_pool::Fit::Same);
-                Answerer::Leased
-            }
+            Some(slot) if self.pool.acquire_exactly(slot) => Answerer::Leased(slot),
             Some(_) if about_previous => Answerer::Taken,
             _ => Answerer::Anyone,
         }

@@ -64,7 +64,8 @@ impl Engine {
         self.settle_pins(session, link);
         self.settle_freshness(session);
         self.settle_previous(session, link);
-        if !cut_off && !released && self.asks_afterwards(session, link) {
+        let void = self.links[link].void;
+        if !cut_off && !released && !void && self.asks_afterwards(session, link) {
             self.sessions[session].phase = Phase::Asking;
             return;
         }
@@ -77,7 +78,23 @@ impl Engine {
             self.sessions[session].lease = None;
             return self.end_session(session, crate::session::farewell::Parting::AfterSending);
         }
+        if void {
+            return self.leave_void(session, link);
+        }
         self.keep_or_give_back(session, link);
+    }
+
+    /// Its transaction was given up. What may be asked about the error, the gate knows; the connection still is in the transaction.
+    fn leave_void(&mut self, session: Key<Session>, link: Key<Link>) {
+        let backend = self.snapshot.backend(self.links[link].backend).name.clone();
+        self.forget_server_state(session);
+        let (code, state, message) = Refusal::TransactionLost { backend }.words();
+        let s = &mut self.sessions[session];
+        s.previous.failed(code, state, &message);
+        s.lease = None;
+        self.links[link].lessee = None;
+        self.drop_link(link);
+        self.rest(session);
     }
 
     fn keep_or_give_back(&mut self, session: Key<Session>, link: Key<Link>) {
@@ -294,7 +311,7 @@ impl Engine {
             return false;
         }
         self.primary_refused(backend);
-        self.links[link].spoiled = true;
+        self.links[link].void = true;
         self.links[link].status = self.links[link].status.minus(Status::IN_TRANS);
         if let Phase::Relaying(request) = &mut self.sessions[session].phase {
             request.outcome.error = Some(1213);

@@ -26,7 +26,7 @@ impl Engine {
             self.waits_for_primary(session);
             return;
         };
-        self.acquire(session, backend);
+        self.acquire_to_verify(session, backend);
     }
 
     /// The backend that is asked whether a login is right: the primary, else any that is up.

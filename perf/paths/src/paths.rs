@@ -14,13 +14,16 @@ pub const ALL: &[(&str, &str, Make)] = &[
     ("plan_hit", "plan of a point select that is in the cache", parts::plan_hit),
     ("plan_miss", "plan of a point select that is in no cache, which is full", parts::plan_miss),
     ("acquire_release", "a pool's connection leased and given back", parts::acquire_release),
-    (
-        "select_to_lease",
-        "point select, plan cached: from the client's bytes to those for the backend",
-        engine::select_to_lease,
-    ),
+    ("select_to_lease", "point select, plan cached: from the client's bytes to the lease", engine::select_to_lease),
     ("miss_to_lease", "the same, plan not cached", engine::miss_to_lease),
     ("execute_to_lease", "the same, prepared", engine::execute_to_lease),
+    (
+        "select_to_backend",
+        "point select, plan cached: from the client's bytes to those sent on",
+        engine::select_to_backend,
+    ),
+    ("miss_to_backend", "the same, plan not cached", engine::miss_to_backend),
+    ("execute_to_backend", "the same, prepared", engine::execute_to_backend),
     (
         "reply_1_row",
         "the reply to a point select, from the backend's bytes to those for the client",

@@ -165,8 +165,13 @@ impl World {
     }
 
     pub fn client_chunk(&mut self, chunk: Chunk) {
-        self.engine.handle_chunk(self.now, self.client, chunk);
+        self.hand_in(chunk);
         self.go_on();
+    }
+
+    /// The chunk alone, without what the driver does at the end of the turn.
+    pub fn hand_in(&mut self, chunk: Chunk) {
+        self.engine.handle_chunk(self.now, self.client, chunk);
     }
 
     pub fn backend_chunk(&mut self, chunk: Chunk) {
@@ -176,7 +181,7 @@ impl World {
     }
 
     /// Does what the engine wants.
-    fn go_on(&mut self) {
+    pub fn go_on(&mut self) {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Send { wire } => self.send(wire),

@@ -22,6 +22,7 @@ pub mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_net::command::Command;
 use weir_net::flags::Capabilities;
 use weir_net::packet::{HEADER_BYTES, Header};
 
@@ -218,7 +219,10 @@ impl Server {
 
     fn work(&mut self, scene: &mut Scene, id: u32, mut job: Job) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        if std::mem::take(&mut conn.killed) {
+        let kind = job.payload.first().and_then(|byte| Command::from_byte(*byte));
+        // A command without a reply is over before a KILL could be told.
+        let answers = !matches!(kind, Some(Command::StmtSendLongData | Command::StmtClose));
+        if std::mem::take(&mut conn.killed) && answers {
             conn.refuse(job.seq.wrapping_add(1), 1317, "70100", "Query execution was interrupted");
             return;
         }

@@ -2,10 +2,11 @@
 
 use super::Driver;
 use crate::drive::accept::Knock;
+use crate::drive::handle::Handle;
 use crate::drive::ring::Completion;
 use crate::drive::socket;
 use crate::drive::wires::Phase;
-use crate::drive::world::World;
+use crate::drive::world::{WireId, World};
 use crate::mail::{ControlMail, Level};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -37,11 +38,22 @@ impl<W: World> Driver<W> {
         match socket::peer(client.as_fd()) {
             Ok(peer) => {
                 let id = self.world.handle_accept(self.now, peer);
-                self.wires.put(id, Phase::Open, Some(client), true);
+                self.wires.put(id, Phase::Open, Some(Handle::File(client)), true);
+                self.seat(id);
                 self.lists.unsettled.push(id);
             }
             // It has gone already.
             Err(_) => self.exchange.spread.leave(self.core),
+        }
+    }
+
+    /// Moves an open wire's socket into the ring's table, when it has a slot for it.
+    pub(super) fn seat(&mut self, id: WireId) {
+        let Some(wire) = self.wires.get(id) else {
+            return;
+        };
+        if let Some(Handle::File(file)) = wire.take_socket() {
+            wire.replace_socket(self.ring.seat(file, id.index));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Closing: what is in flight is ended, its completion awaited, the socket closed; then the world may forget the wire.
 
 use super::Driver;
+use crate::drive::handle::Handle;
 use crate::drive::socket;
 use crate::drive::token::{Kind, Token};
-use crate::drive::wires::{Phase, Receiving};
+use crate::drive::wires::{Phase, Receiving, Sending};
 use crate::drive::world::{WireId, World};
 use io_uring::{opcode, types};
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::IntoRawFd;
 
 impl<W: World> Driver<W> {
     pub(super) fn close(&mut self, id: WireId) {
@@ -18,9 +19,18 @@ impl<W: World> Driver<W> {
         }
         wire.phase = Phase::Closing;
         if wire.dial.is_none() && !wire.is_quiet() {
-            // The cancel below is enough for a receive, as far as is known; this ends it in any case, and the send.
-            // SAFETY: the wire's own socket, which is open.
-            socket::shut_down(unsafe { BorrowedFd::borrow_raw(wire.fd()) });
+            match wire.socket().file() {
+                // The cancel below is enough for a receive, as far as is known; this ends it in any case, and the send.
+                Some(file) => socket::shut_down(file),
+                // In the ring it costs a worker thread: only for what a cancel may not reach.
+                None if matches!(wire.sending, Sending::Busy(_)) => {
+                    let shutdown = opcode::Shutdown::new(wire.socket().fd(), libc::SHUT_RDWR).build();
+                    let shutdown = wire.socket().aim(shutdown);
+                    // SAFETY: no pointers.
+                    unsafe { self.ring.push_silent(shutdown) };
+                }
+                None => (),
+            }
         }
         let (is_armed, is_dialing) = (wire.receiving == Receiving::Armed, wire.dial.is_some());
         if is_armed {
@@ -47,7 +57,10 @@ impl<W: World> Driver<W> {
             return;
         }
         if let Some(socket) = wire.take_socket() {
-            let close = opcode::Close::new(types::Fd(socket.into_raw_fd())).build();
+            let close = match socket {
+                Handle::File(file) => opcode::Close::new(types::Fd(file.into_raw_fd())).build(),
+                Handle::Slot(slot) => opcode::Close::new(types::Fixed(slot)).build(),
+            };
             // SAFETY: no pointers. The descriptor is the kernel's to close from here on.
             unsafe { self.ring.push_silent(close) };
         }

@@ -1,13 +1,14 @@
 //! Dialing: a socket, a connect in the ring, and its outcome for the world.
 
 use super::Driver;
+use crate::drive::handle::Handle;
 use crate::drive::ring::Completion;
 use crate::drive::socket::{self, KernelAddress};
 use crate::drive::token::{Kind, Token};
 use crate::drive::wires::Phase;
 use crate::drive::world::{WireId, World};
 use crate::snapshot::Address;
-use io_uring::{opcode, types};
+use io_uring::opcode;
 
 impl<W: World> Driver<W> {
     pub(super) fn dial(&mut self, id: WireId, address: &Address) {
@@ -19,10 +20,10 @@ impl<W: World> Driver<W> {
                 self.lists.undialed.push((id, socket::dial_fault(errno)));
             }
             Ok((socket, name)) => {
-                let wire = self.wires.put(id, Phase::Dialing, Some(socket), false);
+                let wire = self.wires.put(id, Phase::Dialing, Some(Handle::File(socket)), false);
                 let name = wire.dial.insert(Box::new(name));
                 let (at, len) = (name.as_ptr(), name.len());
-                let connect = opcode::Connect::new(types::Fd(wire.fd()), at, len).build();
+                let connect = opcode::Connect::new(wire.socket().fd(), at, len).build();
                 // SAFETY: the wire keeps the boxed address until the completion.
                 unsafe { self.ring.push(connect, Token::of_wire(Kind::Dial, id)) };
             }
@@ -40,6 +41,7 @@ impl<W: World> Driver<W> {
         }
         if done.result == 0 {
             wire.phase = Phase::Open;
+            self.seat(id);
             self.lists.unsettled.push(id);
             self.world.handle_dialed(self.now, id, Ok(()));
             return;

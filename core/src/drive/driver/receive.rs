@@ -6,7 +6,7 @@ use crate::drive::ring::Completion;
 use crate::drive::token::{Kind, Token};
 use crate::drive::wires::{Phase, Receiving};
 use crate::drive::world::{End, WireId, World};
-use io_uring::{opcode, types};
+use io_uring::opcode;
 
 impl<W: World> Driver<W> {
     pub(super) fn handle_receive(&mut self, done: Completion) {
@@ -72,12 +72,14 @@ impl<W: World> Driver<W> {
         if wire.phase != Phase::Open {
             return;
         }
-        let (fd, token) = (types::Fd(wire.fd()), Token::of_wire(Kind::Receive, id));
+        let token = Token::of_wire(Kind::Receive, id);
         match (wire.receiving, wire.is_paused) {
             (Receiving::Idle, false) => {
                 wire.receiving = Receiving::Armed;
+                let socket = wire.socket();
+                let receive = socket.aim(opcode::RecvMulti::new(socket.fd(), GROUP).build());
                 // SAFETY: it points to no memory of its own; the buffers are the berths', see `Driver::new`.
-                unsafe { self.ring.push(opcode::RecvMulti::new(fd, GROUP).build(), token) };
+                unsafe { self.ring.push(receive, token) };
             }
             (Receiving::Armed, true) => {
                 wire.receiving = Receiving::Cancelling;

@@ -5,7 +5,7 @@ use crate::drive::ring::Completion;
 use crate::drive::token::{Kind, Token};
 use crate::drive::wires::{PIECES_MAX, Phase, Sending};
 use crate::drive::world::{End, WireId, World};
-use io_uring::{opcode, types};
+use io_uring::opcode;
 
 impl<W: World> Driver<W> {
     /// Starts a send of what stands first in the outbox, unless one is under way.
@@ -22,7 +22,7 @@ impl<W: World> Driver<W> {
             pieces[count] = libc::iovec { iov_base: slice.as_ptr().cast_mut().cast(), iov_len: slice.len() };
             count += 1;
         }
-        let (fd, token) = (types::Fd(wire.fd()), Token::of_wire(Kind::Send, id));
+        let (fd, token) = (wire.socket().fd(), Token::of_wire(Kind::Send, id));
         let entry = match &pieces[..count] {
             [] => return,
             [only] => {
@@ -37,6 +37,7 @@ impl<W: World> Driver<W> {
                 opcode::SendMsg::new(fd, header).flags(libc::MSG_NOSIGNAL as u32).build()
             }
         };
+        let entry = wire.socket().aim(entry);
         // SAFETY: the world keeps the outbox's bytes where they are until `handle_sent` or `handle_closed`, and the wire
         // keeps the boxed vector until the completion.
         unsafe { self.ring.push(entry, token) };

@@ -43,7 +43,7 @@ fn pausing_and_resuming_in_one_turn_costs_nothing() {
     let mut driver = driver();
     let id = WireId { index: 0, generation: 0 };
     let socket = crate::drive::socket::stream(libc::AF_UNIX).unwrap();
-    driver.wires.put(id, Phase::Open, Some(socket), false);
+    driver.wires.put(id, Phase::Open, Some(crate::drive::handle::Handle::File(socket)), false);
     driver.lists.unsettled.push(id);
     driver.settle();
     assert_eq!(driver.ring.in_flight(), 1, "armed");

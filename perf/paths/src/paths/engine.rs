@@ -28,6 +28,8 @@ pub fn result(rows: usize) -> Vec<u8> {
 /// What is counted of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
+    /// Up to the lease: what brings the leased connection in line and sends the command is left out by whoever counts.
+    Lease,
     Command,
     Reply,
     Both,
@@ -72,13 +74,17 @@ impl Path for Road {
             let chunk = self.world.chunk(&command);
             self.chunks.push(chunk);
         }
-        if self.part != Part::Command {
+        if matches!(self.part, Part::Reply | Part::Both) {
             let chunk = self.world.chunk(&self.answer);
             self.chunks.insert(0, chunk);
         }
     }
 
     fn walk(&mut self) {
+        if self.part == Part::Lease {
+            let chunk = self.chunks.pop().expect("it was prepared");
+            return self.world.hand_in(chunk);
+        }
         if self.part != Part::Reply {
             let chunk = self.chunks.pop().expect("it was prepared");
             self.world.client_chunk(chunk);
@@ -90,7 +96,10 @@ impl Path for Road {
     }
 
     fn finish(&mut self) {
-        if self.part == Part::Command {
+        if self.part == Part::Lease {
+            self.world.go_on();
+        }
+        if matches!(self.part, Part::Lease | Part::Command) {
             self.world.from_backend(&self.answer);
         }
         assert!(self.world.sent > self.sent + self.answer.len() as u64 / 2, "both have gone on");
@@ -102,11 +111,23 @@ fn text(part: Part, rows: usize) -> Box<dyn Path> {
 }
 
 pub fn select_to_lease() -> Box<dyn Path> {
+    text(Part::Lease, 1)
+}
+
+pub fn select_to_backend() -> Box<dyn Path> {
     text(Part::Command, 1)
 }
 
-/// Each text once. The cache fills in the beginning, so that keeping a plan costs another's place.
 pub fn miss_to_lease() -> Box<dyn Path> {
+    miss(Part::Lease)
+}
+
+pub fn miss_to_backend() -> Box<dyn Path> {
+    miss(Part::Command)
+}
+
+/// Each text once. The cache fills in the beginning, so that keeping a plan costs another's place.
+fn miss(part: Part) -> Box<dyn Path> {
     let mut world = World::new();
     let reply = result(1);
     for id in 0..2 * weir_core::limits::PLANS_MAX as u32 {
@@ -118,7 +139,7 @@ pub fn miss_to_lease() -> Box<dyn Path> {
         id += 1;
         select(id)
     };
-    Road::between(world, Part::Command, next, || result(1))
+    Road::between(world, part, next, || result(1))
 }
 
 pub fn reply_1_row() -> Box<dyn Path> {
@@ -170,6 +191,10 @@ fn prepared(part: Part) -> Box<dyn Path> {
 }
 
 pub fn execute_to_lease() -> Box<dyn Path> {
+    prepared(Part::Lease)
+}
+
+pub fn execute_to_backend() -> Box<dyn Path> {
     prepared(Part::Command)
 }
 
