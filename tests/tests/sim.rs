@@ -27,6 +27,8 @@ const KNOWN_SEEDS: &[u64] = &[
     910_451,
     920_361,
     930_031,
+    950_240,
+    950_418,
 ];
 
 /// Seeds from `first` on until the time is up; at least one. Every failure's report, up to three.

@@ -10,7 +10,7 @@ use crate::session::farewell::Parting;
 use crate::session::{Phase, Session, Verify, VerifyCause};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, BackendView, Health, Role};
-use crate::state::SchemaId;
+use crate::state::{SchemaId, StateId};
 use weir_net::flags::Status;
 use weir_net::outcome::OkPacket;
 use weir_net::track::{Track, put_track};
@@ -47,7 +47,9 @@ impl Engine {
             return;
         }
         let l = &self.links[link];
-        if l.account == account && l.proved_at >= claimed_at && l.schema == schema && !l.dirty {
+        // Another may have had it since it was opened: its status tells of the server's defaults only while nothing is set on it.
+        let is_new = l.state == StateId(0) && !l.dirty;
+        if l.account == account && l.proved_at >= claimed_at && l.schema == schema && is_new {
             return self.verified(session);
         }
         self.change_user(link, account, schema);
