@@ -114,6 +114,8 @@ pub struct Session {
     pub deadline: Deadline,
     /// When it last had nothing in hand.
     pub rested_at: Instant,
+    /// That its status says "in a transaction" is a guess, after an error without autocommit.
+    pub transaction_unsure: bool,
     /// What the next command is told, since it was lost while the client rested.
     pub lost: Option<refuse::Refusal>,
     /// The gate is draining: ends with the transaction.

@@ -29,6 +29,8 @@ const KNOWN_SEEDS: &[u64] = &[
     930_031,
     950_240,
     950_418,
+    960_098,
+    960_383,
 ];
 
 /// Seeds from `first` on until the time is up; at least one. Every failure's report, up to three.

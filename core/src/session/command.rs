@@ -193,6 +193,10 @@ impl Engine {
     }
 
     fn ping(&mut self, session: Key<Session>, request: Box<Request>) {
+        if self.sessions[session].transaction_unsure && self.sessions[session].lease.is_some() {
+            // The server knows what the gate does not.
+            return self.route_to(session, request, Route::Any);
+        }
         // Ping resets nothing and asks nothing about data: the gate itself is alive.
         self.answer_ok(session, request);
     }

@@ -301,6 +301,7 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         insert_id: Default::default(),
         trackers: Default::default(),
         previous: Default::default(),
+        transaction_unsure: false,
         lost: None,
         deadline: Default::default(),
         rested_at: Default::default(),

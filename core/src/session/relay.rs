@@ -69,6 +69,7 @@ impl Engine {
         let status = if flagged { plain | Status::SESSION_STATE_CHANGED } else { plain };
         let s = &mut self.sessions[session];
         s.status = plain;
+        s.transaction_unsure = false;
         let caps = s.caps;
         let warnings = match &s.phase {
             Phase::Relaying(request) if keeps_diagnostics(request.command) => s.previous.told,
@@ -309,7 +310,21 @@ impl Engine {
             packet.extend_from_slice(&why);
             return Verdict::Changed;
         }
+        self.may_have_begun(session, link);
         Verdict::AsItIs
+    }
+
+    /// Without autocommit a statement that fails may have begun a transaction all the same (a lock that it waited for in vain), and
+    /// an ERR does not say so: it is taken for begun until the server says something else.
+    fn may_have_begun(&mut self, session: Key<Session>, link: Key<Link>) {
+        let l = &mut self.links[link];
+        if l.status.intersects(Status::AUTOCOMMIT | Status::IN_TRANS) {
+            return;
+        }
+        l.status = l.status | Status::IN_TRANS;
+        let s = &mut self.sessions[session];
+        s.status = s.status | Status::IN_TRANS;
+        s.transaction_unsure = true;
     }
 
     fn judge_prepared(&mut self, session: Key<Session>, link: Key<Link>, packet: &mut Vec<u8>) -> Verdict {

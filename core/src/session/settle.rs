@@ -423,6 +423,7 @@ impl Engine {
         s.held = Default::default();
         s.wrote = Wrote::Nothing;
         s.status = s.status.minus(Status::IN_TRANS).minus(Status::IN_TRANS_READONLY);
+        s.transaction_unsure = false;
         for statement in s.statements.values_mut() {
             statement.busy = Busy::No;
         }

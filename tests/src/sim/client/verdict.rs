@@ -58,7 +58,9 @@ impl Client {
             (Effect::Prepare(kind), Some(Outcome::Prepared { id, .. })) => self.mind.prepared(*id, *kind),
             (_, Some(Outcome::Rows { rows, .. })) if ask.remembers => {
                 let number = rows.first().and_then(|row| row.get(1)?.as_ref()?.parse().ok()).unwrap_or(0);
-                if ask.is_read && ask.promise.level != Consistency::Eventual {
+                // In a transaction it may be the session's own, and be taken back with it.
+                let is_lasting = !self.mind.in_transaction() && !self.mind.transaction_unsure;
+                if ask.is_read && is_lasting && ask.promise.level != Consistency::Eventual {
                     self.mind.clock = self.mind.clock.max(number);
                 } else if !ask.is_read {
                     self.mind.remembered = number;
