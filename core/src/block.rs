@@ -59,6 +59,8 @@ pub struct Blocks {
     memory: NonNull<u8>,
     layout: Layout,
     block_bytes: usize,
+    /// From one block's start to the next one's.
+    stride: usize,
     counts: Vec<u32>,
     free: Vec<u32>,
     lent: usize,
@@ -72,8 +74,9 @@ pub struct Blocks {
 impl Blocks {
     /// `count` blocks of `block_bytes` each. Memory is reserved, not touched: an unused block costs address space only.
     pub fn new(count: usize, block_bytes: usize) -> Blocks {
-        assert!(count > 0 && block_bytes >= 64 && count.checked_mul(block_bytes).is_some());
-        let layout = Layout::from_size_align(count * block_bytes, 4096).expect("a sane size");
+        assert!(count > 0 && block_bytes >= 64 && count.checked_mul(block_bytes + SPREAD_BYTES).is_some());
+        let stride = block_bytes + SPREAD_BYTES;
+        let layout = Layout::from_size_align(count * stride, 4096).expect("a sane size");
         // SAFETY: the layout has a size above zero.
         let memory = unsafe { alloc(layout) };
         let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
@@ -82,6 +85,7 @@ impl Blocks {
             memory,
             layout,
             block_bytes,
+            stride,
             counts: vec![0; count],
             free,
             lent: 0,
@@ -115,9 +119,11 @@ impl Blocks {
         self.counts.len() - self.free.len() - self.lent > self.counts.len() / 2
     }
 
-    /// The start of all blocks, for a driver that registers the memory with the kernel.
-    pub fn base(&self) -> *mut u8 {
-        self.memory.as_ptr()
+    /// Where a block begins, for a driver that has the kernel write there.
+    pub fn start_of(&self, block: u32) -> *mut u8 {
+        assert!((block as usize) < self.counts.len());
+        // SAFETY: the block was just checked to be one of those in the allocation.
+        unsafe { self.memory.as_ptr().add(block as usize * self.stride) }
     }
 
     /// Lends a free block to the driver: somebody outside of the engine may now write to it.
@@ -296,12 +302,16 @@ impl Blocks {
             // The pointer is written through only by `bytes_mut`, under `&mut self`.
             return bytes[chunk.start as usize..].as_ptr().cast_mut();
         }
-        let offset = chunk.block as usize * self.block_bytes + chunk.start as usize;
+        let offset = chunk.block as usize * self.stride + chunk.start as usize;
         assert!(offset + chunk.len() <= self.layout.size());
         // SAFETY: the offset was just checked to lie inside the allocation.
         unsafe { self.memory.as_ptr().add(offset) }
     }
 }
+
+/// Between two blocks, in bytes: five cache lines, so that the beginnings of blocks, which is all that most of them are used for,
+/// lie in different sets of the caches. A power of two from each other they would throw each other out.
+const SPREAD_BYTES: usize = 5 * 64;
 
 /// Room in bytes of a piece on the heap that small ones are gathered in.
 const GATHERED_BYTES: usize = 4 << 10;
@@ -326,13 +336,7 @@ mod tests {
     fn land(blocks: &mut Blocks, text: &[u8]) -> Chunk {
         let block = blocks.lend().unwrap();
         // SAFETY: the block was lent to us and the text is shorter than a block.
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                text.as_ptr(),
-                blocks.base().add(block as usize * blocks.block_bytes()),
-                text.len(),
-            )
-        };
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), blocks.start_of(block), text.len()) };
         blocks.landed(block, text.len())
     }
 

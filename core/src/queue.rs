@@ -214,7 +214,7 @@ mod tests {
         for n in 0..10_000usize {
             let block = blocks.lend().expect("a block is left for who comes next");
             // SAFETY: the block was lent to us and one byte fits.
-            unsafe { blocks.base().add(block as usize * 64).write(n as u8) };
+            unsafe { blocks.start_of(block).write(n as u8) };
             let chunk = blocks.landed(block, 1);
             // As a long command: in at one queue, and at once on to another.
             let mut inbound = Queue::default();

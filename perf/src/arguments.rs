@@ -37,6 +37,15 @@ impl Arguments {
         at.map(|at| self.left.remove(at)).is_some()
     }
 
+    pub fn yes_or_no(&mut self, name: &str, default: bool) -> Result<bool, Fault> {
+        match self.text(name)?.as_deref() {
+            None => Ok(default),
+            Some("yes") => Ok(true),
+            Some("no") => Ok(false),
+            Some(other) => Err(Fault::Usage(format!("{name} {other}: yes or no"))),
+        }
+    }
+
     pub fn text(&mut self, name: &str) -> Result<Option<String>, Fault> {
         let Some(at) = self.left.iter().position(|word| word == name) else {
             return Ok(None);

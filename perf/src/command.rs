@@ -14,7 +14,7 @@ use crate::load::{self, LoadOptions, Question};
 use crate::null::NullBackend;
 use crate::relay::Relay;
 use crate::table::{Table, number};
-use crate::{accept, compare, consistency, correctness, memory, meter, moves, policies, spread};
+use crate::{accept, compare, consistency, correctness, hold, memory, meter, moves, policies, spread};
 
 pub fn run(mut arguments: Arguments) -> ExitCode {
     let done = match arguments.command().as_deref() {
@@ -23,6 +23,7 @@ pub fn run(mut arguments: Arguments) -> ExitCode {
         Some("load") => load(arguments),
         Some("compare") => compare::run(arguments).map(|()| true),
         Some("accept") => accept::run(arguments),
+        Some("hold") => hold::run(arguments).map(|()| true),
         Some("memory") => memory::run(arguments),
         Some("spread") => spread::run(arguments).map(|()| true),
         Some("sysbench") => correctness::run(arguments),
@@ -139,7 +140,7 @@ usage: weir-perf COMMAND [--name value …]
             [--plots DIR] [--syscalls yes|no]
   accept    [--clients N] [--at-once N] [--doors weir,haproxy,relay,…] [--backend …] [--rounds N] [--cores N]
             [--weir FILE] [--json FILE]
-  memory    [--clients N] [--doors weir,…] [--backend …] [--cores N] [--weir FILE]
+  memory    [--clients N] [--tls yes|no] [--idle S] [--doors weir,…] [--backend …] [--cores N] [--weir FILE]
             [--busy N] [--time S] [--connections-per-backend N]
   spread    [--clients 16,64,1000] [--backend …] [--cores N] [--weir FILE]
   sysbench  [--time S] [--threads N] [--tests …] [--db-ps-mode auto,disable] [--replicas N]

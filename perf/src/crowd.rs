@@ -28,29 +28,40 @@ impl Crowd {
             return Err(Fault::Usage(format!("at most {CONNECTIONS_MAX} clients")));
         }
         let start = Instant::now();
-        let mut crowd = Self { clients: Vec::with_capacity(count), time: Duration::ZERO, login: new_histogram() };
-        let shares: Result<Vec<_>, Fault> = thread::scope(|scope| {
-            let share = |number: usize| count * (number + 1) / THREADS - count * number / THREADS;
-            let threads: Vec<_> =
-                (0..THREADS).map(|number| scope.spawn(move || log_in(account, share(number)))).collect();
-            let joined = threads.into_iter().map(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            joined.collect()
-        });
-        for (clients, login) in shares? {
-            crowd.clients.extend(clients);
-            // Both have the same bounds, so nothing can be out of them.
-            let added = crowd.login.add(&login);
-            debug_assert!(added.is_ok());
-        }
-        crowd.time = start.elapsed();
-        Ok(crowd)
+        let (clients, login) = share_out(count, |share| log_in(account, share))?;
+        Ok(Self { clients, login, time: start.elapsed() })
     }
 }
 
-fn log_in(account: &Account, count: usize) -> Result<(Vec<Client>, Histogram<u64>), Fault> {
+/// Clients and how long their logins took.
+pub type Logins<C> = (Vec<C>, Histogram<u64>);
+
+/// Has so many clients log in on a few threads.
+pub fn share_out<C: Send>(
+    count: usize,
+    log_in: impl Fn(usize) -> Result<Logins<C>, Fault> + Sync,
+) -> Result<Logins<C>, Fault> {
+    let log_in = &log_in;
+    let shares: Result<Vec<_>, Fault> = thread::scope(|scope| {
+        let share = |number: usize| count * (number + 1) / THREADS - count * number / THREADS;
+        let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || log_in(share(number)))).collect();
+        let joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.collect()
+    });
+    let (mut all, mut login) = (Vec::with_capacity(count), new_histogram());
+    for (clients, took) in shares? {
+        all.extend(clients);
+        // Both have the same bounds, so nothing can be out of them.
+        let added = login.add(&took);
+        debug_assert!(added.is_ok());
+    }
+    Ok((all, login))
+}
+
+fn log_in(account: &Account, count: usize) -> Result<Logins<Client>, Fault> {
     let mut login = new_histogram();
     let mut clients = Vec::with_capacity(count);
     for _ in 0..count {

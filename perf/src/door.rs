@@ -175,17 +175,22 @@ impl Door {
 
 /// A peer's command, after its configuration was written.
 fn peer(kind: Kind, listen: SocketAddr, backend: &Backend, folder: &Path) -> Result<Command, Fault> {
-    let path = folder.join(format!("{}.cnf", kind.name()));
-    let text = configuration::of(kind, listen, backend, folder)?;
-    fs::write(&path, text).map_err(|error| Fault::io("writing a configuration", error))?;
+    let mut root = None;
     // The laboratory fetches what Debian has; the others must be there.
     let mut command = match kind {
-        Kind::HaProxy | Kind::Router => Tool::find(kind.name(), &mut |progress| eprintln!("{progress}"))?.command(),
+        Kind::HaProxy | Kind::Router => {
+            let tool = Tool::find(kind.name(), &mut |progress| eprintln!("{progress}"))?;
+            root.clone_from(&tool.root);
+            tool.command()
+        }
         _ => {
             let program = on_path(kind.name()).into_iter().next();
             Command::new(program.ok_or_else(|| Fault::Program(format!("{} is not on the PATH", kind.name())))?)
         }
     };
+    let path = folder.join(format!("{}.cnf", kind.name()));
+    let text = configuration::of(kind, listen, backend, folder, root.as_deref())?;
+    fs::write(&path, text).map_err(|error| Fault::io("writing a configuration", error))?;
     command.current_dir(folder);
     command.args(configuration::arguments(kind, &path, folder));
     Ok(command)

@@ -18,6 +18,8 @@ pub mod compare;
 
 pub mod accept;
 
+pub mod hold;
+pub mod holders;
 pub mod memory;
 
 pub mod spread;

@@ -10,9 +10,9 @@ use weir_control::lab::cache::{self, TemporaryFolder};
 
 use crate::arguments::Arguments;
 use crate::backend::Backend;
-use crate::crowd::Crowd;
 use crate::door::{Door, GateOptions, Kind};
 use crate::error::Fault;
+use crate::holders::Holders;
 use crate::load::{self, LoadOptions, Question};
 use crate::meter;
 use crate::table::{Table, number};
@@ -23,10 +23,22 @@ struct Busy {
     time: Duration,
 }
 
+/// Clients that say nothing.
+struct Idle {
+    count: usize,
+    with_tls: bool,
+    /// For how long the proxy's CPU time is watched while they do.
+    watch: Duration,
+}
+
 /// True if no question was answered with an error.
 pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
     let folder = TemporaryFolder::create(&cache::folder()?)?;
-    let count: usize = arguments.value_or("--clients", 5000)?;
+    let idle = Idle {
+        count: arguments.value_or("--clients", 5000)?,
+        with_tls: arguments.yes_or_no("--tls", false)?,
+        watch: Duration::from_secs_f64(arguments.value_or("--idle", 10.0)?),
+    };
     let doors: Vec<Kind> = arguments.list_or("--doors", "weir")?;
     let busy = Busy {
         clients: arguments.value_or("--busy", 0)?,
@@ -37,11 +49,6 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
     let cores = arguments.text_or("--cores", "1")?;
     let backend = Backend::from_arguments(arguments, folder.path())?;
     let mut errors = 0;
-    let files_max = meter::raise_files_max().map_err(|error| Fault::io("raising a limit", error))?;
-    if files_max < count as u64 + FILES_SPARE {
-        let what = format!("{count} clients need more open files than the {files_max} allowed");
-        return Err(Fault::Usage(what));
-    }
     let mut gate = GateOptions { cores: Some(cores), ..GateOptions::for_backend(&backend, program) };
     if let Some(budget) = budget {
         gate.extra = vec!["--connections-per-backend".to_owned(), budget.to_string()];
@@ -49,6 +56,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
     let mut table = Table::new(&[
         "door",
         "clients",
+        "tls",
         "logins/s",
         "p50 ms",
         "p99 ms",
@@ -56,15 +64,17 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
         "after MiB",
         "KiB/client",
         "gone MiB",
+        "idle cpu %",
         "busy",
         "queries/s",
+        "cpu µs/q",
         "p99 ms",
         "errors",
     ]);
     for kind in doors {
-        eprintln!("{}: {count} clients log in", kind.name());
+        eprintln!("{}: {} clients log in", kind.name(), idle.count);
         let door = Door::open(kind, &backend, &gate, folder.path())?;
-        let (row, failed) = measure(&door, count, &busy)?;
+        let (row, failed) = measure(&door, &idle, &busy)?;
         table.add(row);
         errors += failed;
         door.check()?;
@@ -73,32 +83,38 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
     Ok(errors == 0)
 }
 
-fn measure(door: &Door, count: usize, busy: &Busy) -> Result<(Vec<String>, u64), Fault> {
+fn measure(door: &Door, idle: &Idle, busy: &Busy) -> Result<(Vec<String>, u64), Fault> {
     let pid = door.pid().ok_or_else(|| Fault::Usage(format!("{} is no process of its own", door.kind.name())))?;
     let rss = || {
         thread::sleep(SETTLE_PAUSE);
         let bytes = meter::rss_bytes(pid).map_err(|error| Fault::io("reading memory", error));
         bytes.map(|bytes| bytes as f64)
     };
-    drop(Crowd::gather(&door.account, WARM_CLIENTS)?);
+    drop(Holders::gather(&door.account, WARM_CLIENTS, idle.with_tls)?);
     let before = rss()?;
-    let crowd = Crowd::gather(&door.account, count)?;
+    let crowd = Holders::gather(&door.account, idle.count, idle.with_tls)?;
     let after = rss()?;
+    // What is due once after a login is over by then.
+    thread::sleep(if idle.watch.is_zero() { idle.watch } else { LOGIN_LIMIT });
+    let cpu_before = meter::cpu_ns_of_all(&[pid]);
+    thread::sleep(idle.watch);
+    let idle_cpu = (meter::cpu_ns_of_all(&[pid]) - cpu_before) as f64 / idle.watch.as_nanos().max(1) as f64;
     let outcome = match busy.clients {
         0 => None,
-        connections => Some(load::run(&load_of(door, connections, busy.time), &[])?),
+        connections => Some(load::run(&load_of(door, connections, busy.time), &[pid])?),
     };
     if let Some(error) = outcome.as_ref().and_then(|outcome| outcome.first_error.as_ref()) {
         eprintln!("the first error: {error}");
     }
-    let ms = |share: f64| crowd.login.value_at_quantile(share) as f64 / 1e6;
-    let (p50, p99) = (ms(0.5), ms(0.99));
+    let (p50, p99) = (crowd.login_p50_ns as f64 / 1e6, crowd.login_p99_ns as f64 / 1e6);
+    let count = crowd.count;
     let per_second = count as f64 / crowd.time.as_secs_f64();
     drop(crowd);
     let gone = rss()?;
     let row = vec![
         door.kind.name().to_owned(),
         count.to_string(),
+        if idle.with_tls { "yes" } else { "no" }.to_owned(),
         number(Some(per_second), 0),
         number(Some(p50), 2),
         number(Some(p99), 2),
@@ -106,8 +122,10 @@ fn measure(door: &Door, count: usize, busy: &Busy) -> Result<(Vec<String>, u64),
         number(Some(after / MIB), 1),
         number(Some((after - before) / KIB / count.max(1) as f64), 2),
         number(Some(gone / MIB), 1),
+        number(Some(idle_cpu * 100.0), 2),
         busy.clients.to_string(),
         number(outcome.as_ref().map(|outcome| outcome.per_second()), 0),
+        number(outcome.as_ref().map(|outcome| outcome.cpu_us(0)), 2),
         number(outcome.as_ref().map(|outcome| outcome.latency_us(0.99) / 1e3), 2),
         outcome.as_ref().map_or("-".to_owned(), |outcome| (outcome.errors + outcome.unanswered).to_string()),
     ];
@@ -130,7 +148,7 @@ const KIB: f64 = 1024.0;
 const MIB: f64 = KIB * 1024.0;
 /// Clients that come and go before anything is measured.
 const WARM_CLIENTS: usize = 64;
-/// Descriptors that this program needs besides its clients.
-const FILES_SPARE: u64 = 64;
+/// A login's time limit, which each session is looked at for once.
+const LOGIN_LIMIT: Duration = Duration::from_secs(11);
 /// The proxy's own end of a login or a farewell may lie a little behind the client's.
 const SETTLE_PAUSE: Duration = Duration::from_secs(1);

@@ -4,7 +4,9 @@
 //!   Blocks ── lend ──► berth (a buffer id) ──► kernel's ring ──► a completion names the id ──► take ──► block
 //! ```
 //! Invariant: a berth is free or holds one lent block; `afloat` blocks are in the kernel's ring, never more than it has
-//! entries. Only a few blocks are lent at a time, so that resident memory follows use and not the sum of all blocks.
+//! entries. Only a few blocks are lent at a time, so that resident memory follows use and not the sum of all blocks, and so that
+//! the same few come round while they are still in the cache: the kernel takes them in the order in which they were given. When
+//! they do not suffice for a turn, more are lent, and fewer again when they have sufficed for long.
 
 use crate::block::Blocks;
 use io_uring::types::BufRingEntry;
@@ -23,6 +25,10 @@ pub struct Berths {
     free: Vec<u16>,
     /// Blocks that are never lent, so that the world can still write something of its own.
     reserve: usize,
+    /// As many are to be afloat.
+    wanted: usize,
+    /// Refills since they last did not suffice.
+    calm: u32,
 }
 
 impl Berths {
@@ -43,6 +49,8 @@ impl Berths {
             blocks: vec![NOBODY; entries as usize],
             free,
             reserve: blocks / RESERVE_SHARE,
+            wanted: AFLOAT_MIN.min(usize::from(entries)),
+            calm: 0,
         }
     }
 
@@ -60,17 +68,29 @@ impl Berths {
         self.entries as usize - self.free.len()
     }
 
-    /// Lends blocks until the kernel's ring is full or no block is left.
+    /// A receive found no buffer.
+    pub fn run_dry(&mut self) {
+        // Several of one turn say it once.
+        if self.calm > 0 {
+            self.wanted = (self.wanted * 2).min(usize::from(self.entries));
+            self.calm = 0;
+        }
+    }
+
+    /// Lends blocks until as many are afloat as are wanted, or no block is left.
     pub fn refill(&mut self, blocks: &mut Blocks) {
         let before = self.tail;
-        while !self.free.is_empty() && blocks.free_count() > self.reserve {
+        self.calm += 1;
+        if self.calm == CALM_REFILLS {
+            self.calm = 1;
+            self.wanted = (self.wanted / 2).max(AFLOAT_MIN).min(usize::from(self.entries));
+        }
+        while self.afloat() < self.wanted && blocks.free_count() > self.reserve {
             let (Some(berth), Some(block)) = (self.free.pop(), blocks.lend()) else {
                 unreachable!("both were just seen")
             };
             self.blocks[berth as usize] = block;
-            // SAFETY: the block lies inside of the blocks' memory.
-            let at = unsafe { blocks.base().add(block as usize * blocks.block_bytes()) };
-            self.put(berth, at, blocks.block_bytes() as u32);
+            self.put(berth, blocks.start_of(block), blocks.block_bytes() as u32);
         }
         if self.tail != before {
             // SAFETY: the tail lies over the reserved field of entry 0 (io_uring_register(2), IORING_REGISTER_PBUF_RING);
@@ -114,6 +134,11 @@ const NOBODY: u32 = u32::MAX;
 /// The kernel wants a power of two. With 16 KiB blocks at most 8 MiB per core lie with the kernel.
 const ENTRIES_MIN: usize = 4;
 const ENTRIES_MAX: usize = 512;
+
+/// Blocks with the kernel while they suffice.
+const AFLOAT_MIN: usize = 128;
+/// After so many refills without a receive in want of a buffer, half as many are wanted.
+const CALM_REFILLS: u32 = 10_000;
 
 /// One block of so many stays with the world.
 const RESERVE_SHARE: usize = 16;

@@ -158,7 +158,7 @@ impl World {
         let block = blocks.lend().expect("there are enough blocks");
         // SAFETY: the block was just lent to us, so nobody else reads or writes it, and the bytes fit.
         unsafe {
-            let to = blocks.base().add(block as usize * size);
+            let to = blocks.start_of(block);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
         }
         blocks.landed(block, bytes.len())

@@ -10,6 +10,7 @@ use crate::door::Kind;
 use crate::json::Json;
 use crate::load::Outcome;
 use crate::median::median;
+use crate::meter;
 use crate::sysbench::Summary;
 use crate::table::{Table, number};
 
@@ -24,6 +25,8 @@ pub struct Sample {
     /// CPU microseconds per query; of the direct way there is no proxy's.
     pub proxy_cpu_us: Option<f64>,
     pub backend_cpu_us: Option<f64>,
+    /// The most memory that the proxy has had resident so far, in bytes.
+    pub proxy_peak_bytes: Option<u64>,
     pub errors: u64,
     /// All latencies, in nanoseconds, which sysbench does not tell.
     pub latency: Option<Histogram<u64>>,
@@ -58,6 +61,7 @@ impl Sample {
             p999_us: Some(outcome.latency_us(0.999)),
             proxy_cpu_us: proxy.map(|_| outcome.cpu_us(0)),
             backend_cpu_us: backend.map(|_| outcome.cpu_us(proxies)),
+            proxy_peak_bytes: proxy.and_then(|pid| meter::peak_bytes(pid).ok()),
             errors: outcome.errors + outcome.unanswered,
             latency: Some(outcome.latency.clone()),
         }
@@ -76,6 +80,7 @@ impl Sample {
             p999_us: None,
             proxy_cpu_us: proxy.map(|_| cpu_us(0)),
             backend_cpu_us: backend.map(|_| cpu_us(proxies)),
+            proxy_peak_bytes: proxy.and_then(|pid| meter::peak_bytes(pid).ok()),
             errors: summary.ignored_errors + summary.reconnects,
             latency: None,
         }
@@ -122,6 +127,17 @@ impl Report {
         Some(cell.proxy_cpu_us()? / other.proxy_cpu_us()?)
     }
 
+    /// What a door adds to the median latency of the direct way with as many clients.
+    fn added_us(&self, cell: &Cell) -> Option<f64> {
+        let direct = self.cells.iter().find(|other| other.kind == Kind::Direct && other.clients == cell.clients)?;
+        let p50 = |cell: &Cell| cell.median(|sample| sample.p50_us);
+        (cell.kind != Kind::Direct).then_some(p50(cell)? - p50(direct)?)
+    }
+
+    fn peak_mib(cell: &Cell) -> Option<f64> {
+        cell.median(|sample| sample.proxy_peak_bytes.map(|bytes| bytes as f64 / f64::from(1 << 20)))
+    }
+
     pub fn to_json(&self) -> Json {
         let cells = self.cells.iter().map(|cell| {
             let median = |field: fn(&Sample) -> Option<f64>| Json::maybe(cell.median(field));
@@ -137,6 +153,8 @@ impl Report {
                 ("backend_cpu_us", median(|sample| sample.backend_cpu_us)),
                 ("cpu_to_relay", Json::maybe(self.cpu_ratio(cell, Kind::Relay))),
                 ("cpu_to_haproxy", Json::maybe(self.cpu_ratio(cell, Kind::HaProxy))),
+                ("added_p50_us", Json::maybe(self.added_us(cell))),
+                ("proxy_peak_mib", Json::maybe(Self::peak_mib(cell))),
                 ("syscalls_per_query", Json::maybe(cell.syscalls)),
                 ("errors", Json::Number(errors(cell) as f64)),
             ])
@@ -158,11 +176,13 @@ impl fmt::Display for Report {
             "p50 µs",
             "p99 µs",
             "p99.9 µs",
+            "added µs",
             "cpu µs/q",
             "/relay",
             "/haproxy",
             "backend µs/q",
             "syscalls/q",
+            "peak MiB",
             "errors",
         ]);
         for cell in &self.cells {
@@ -173,11 +193,13 @@ impl fmt::Display for Report {
                 number(cell.median(|sample| sample.p50_us), 0),
                 number(cell.median(|sample| Some(sample.p99_us)), 0),
                 number(cell.median(|sample| sample.p999_us), 0),
+                number(self.added_us(cell), 1),
                 number(cell.proxy_cpu_us(), 2),
                 number(self.cpu_ratio(cell, Kind::Relay), 2),
                 number(self.cpu_ratio(cell, Kind::HaProxy), 2),
                 number(cell.median(|sample| sample.backend_cpu_us), 2),
                 number(cell.syscalls, 2),
+                number(Self::peak_mib(cell), 1),
                 errors(cell).to_string(),
             ]);
         }

@@ -11,13 +11,20 @@ use crate::error::Fault;
 use crate::limits::CONNECTIONS_MAX;
 use crate::meter;
 
-pub fn of(kind: Kind, listen: SocketAddr, backend: &Backend, folder: &Path) -> Result<String, Fault> {
+/// `root`: where the peer was unpacked to, if it is not the system's own.
+pub fn of(
+    kind: Kind,
+    listen: SocketAddr,
+    backend: &Backend,
+    folder: &Path,
+    root: Option<&Path>,
+) -> Result<String, Fault> {
     Ok(match kind {
         Kind::HaProxy => {
             let files_max = meter::raise_files_max().map_err(|error| Fault::io("raising a limit", error))?;
             haproxy(listen, backend.address(), files_max)
         }
-        Kind::Router => router(listen, backend.address(), folder),
+        Kind::Router => router(listen, backend.address(), folder, root),
         Kind::ProxySql => proxysql(listen, free_address()?, backend, folder),
         Kind::MaxScale => maxscale(listen, backend),
         Kind::Direct | Kind::Relay | Kind::Weir => String::new(),
@@ -47,14 +54,18 @@ fn haproxy(listen: SocketAddr, backend: SocketAddr, files_max: u64) -> String {
     )
 }
 
-fn router(listen: SocketAddr, backend: SocketAddr, folder: &Path) -> String {
+/// With sharing, since that is what a pooling proxy is compared with, and without TLS, as all others here.
+fn router(listen: SocketAddr, backend: SocketAddr, folder: &Path, root: Option<&Path>) -> String {
     let folder = folder.display();
+    let plugins = root.map(|root| format!("plugin_folder={}\n", root.join("usr/lib/mysqlrouter/plugin").display()));
     format!(
-        "[DEFAULT]\nlogging_folder={folder}\nruntime_folder={folder}\ndata_folder={folder}\n\
+        "[DEFAULT]\nlogging_folder={folder}\nruntime_folder={folder}\ndata_folder={folder}\n{}\
          [io]\nthreads=1\n\
+         [connection_pool]\nmax_idle_server_connections=64\n\
          [routing:one]\nbind_address={}\nbind_port={}\ndestinations={backend}\n\
          routing_strategy=first-available\nprotocol=classic\nmax_connections=20000\n\
-         client_ssl_mode=PASSTHROUGH\nserver_ssl_mode=AS_CLIENT\n",
+         client_ssl_mode=DISABLED\nserver_ssl_mode=DISABLED\nconnection_sharing=1\nconnection_sharing_delay=0\n",
+        plugins.unwrap_or_default(),
         listen.ip(),
         listen.port()
     )

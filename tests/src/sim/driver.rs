@@ -332,7 +332,7 @@ impl Core {
         assert!(bytes.len() <= blocks.block_bytes());
         // SAFETY: the block was lent to this driver, so nobody else reads or writes it, and the bytes fit.
         unsafe {
-            let to = blocks.base().add(block as usize * blocks.block_bytes());
+            let to = blocks.start_of(block);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
         }
         blocks.landed(block, bytes.len())

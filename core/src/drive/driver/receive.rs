@@ -28,7 +28,10 @@ impl<W: World> Driver<W> {
             };
             match wire.receiving {
                 _ if !is_open => (),
-                Receiving::Starved => self.lists.starved.push_back(id),
+                Receiving::Starved => {
+                    self.berths.run_dry();
+                    self.lists.starved.push_back(id);
+                }
                 Receiving::Idle => self.lists.unsettled.push(id),
                 _ => (),
             }

@@ -421,7 +421,7 @@ impl World {
             let Some(block) = blocks.lend() else { return };
             // SAFETY: the block was just lent to this driver, so nobody else reads or writes it, and the piece fits.
             unsafe {
-                let to = blocks.base().add(block as usize * size);
+                let to = blocks.start_of(block);
                 std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
             }
             let chunk = blocks.landed(block, piece.len());
