@@ -205,6 +205,14 @@ impl Blocks {
         chunk
     }
 
+    /// A copy of some of a chunk's bytes, at most `N`, behind what was written last.
+    pub fn copy<const N: usize>(&mut self, chunk: &Chunk, range: Range<usize>) -> Chunk {
+        let mut bytes = [0; N];
+        let bytes = &mut bytes[..range.len()];
+        bytes.copy_from_slice(&self.bytes(chunk)[range]);
+        self.write(bytes)
+    }
+
     /// Takes bytes that are on the heap already, without copying them.
     pub fn adopt(&mut self, bytes: Vec<u8>) -> Chunk {
         assert!(bytes.len() <= u32::MAX as usize, "a chunk is shorter than 4 GiB");

@@ -361,6 +361,11 @@ impl Engine {
         self.wires.get(wire.into()).map_or(0, |w| w.outbox().len())
     }
 
+    /// Backend connections that are leased: commands under way, and sessions that rest on one.
+    pub fn outstanding(&self) -> usize {
+        self.snapshot.backends.iter().map(|view| self.pool.outstanding(view.id.0) as usize).sum()
+    }
+
     /// Sessions, links and wires that exist: all zero after the end, which tests check.
     pub fn census(&self) -> (usize, usize, usize) {
         (self.sessions.len(), self.links.len(), self.wires.len())

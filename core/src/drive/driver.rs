@@ -139,18 +139,13 @@ impl<W: World> Driver<W> {
     fn take_completions(&mut self) {
         let mut taken = std::mem::take(&mut self.taken);
         self.ring.take(&mut taken);
-        let mut received = 0;
         for done in taken.drain(..) {
             match done.token.kind() {
-                Kind::Receive => {
-                    received += 1;
-                    self.handle_receive(done);
-                }
+                Kind::Receive => self.handle_receive(done),
                 Kind::Send => self.handle_send(done),
                 Kind::Dial => self.handle_dial(done),
                 Kind::Accept => self.handle_accept(done),
                 Kind::Bell => {
-                    received += 1;
                     self.letter_box().bell.heard();
                     self.listen_to_bell();
                 }
@@ -159,7 +154,7 @@ impl<W: World> Driver<W> {
             }
         }
         self.taken = taken;
-        self.batch.observe(self.now, received);
+        self.batch.observe(self.now);
     }
 
     fn letter_box(&self) -> &LetterBox {
@@ -224,7 +219,7 @@ impl<W: World> Driver<W> {
         };
         // A send completes at once as a rule, within this very enter, and would be taken for the company that is
         // waited for: so each counts on top.
-        let wanted = match self.batch.wanted() {
+        let wanted = match self.batch.wanted(self.world.outstanding()) {
             _ if is_urgent => 0,
             1 => 1,
             receives => receives + self.sends,

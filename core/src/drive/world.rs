@@ -29,6 +29,8 @@ pub trait World {
     /// The bytes stay where they are until `handle_sent` or `handle_closed`.
     fn outbox(&self, wire: WireId) -> impl Iterator<Item = &[u8]>;
     fn outbox_len(&self, wire: WireId) -> usize;
+    /// Commands that are with backends now, or somewhat more.
+    fn outstanding(&self) -> usize;
 }
 
 impl World for Engine {
@@ -82,5 +84,9 @@ impl World for Engine {
 
     fn outbox_len(&self, wire: WireId) -> usize {
         self.outbox_len(wire)
+    }
+
+    fn outstanding(&self) -> usize {
+        self.outstanding()
     }
 }

@@ -14,11 +14,15 @@ use crate::link::{Lessee, Link, LinkPhase};
 use crate::session::relay::Verdict;
 use crate::session::{Body, InsertId, Phase};
 use crate::slots::Key;
+use weir_net::flags::Capabilities;
 use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::{ReplyKind, Step, What};
 use weir_net::statement::PrepareOk;
 use weir_net::track::{Track, Tracks};
+
+/// Runs up to so long are copied when packets of the gate's own go between them.
+const COPIED_BYTES_MAX: usize = 512;
 
 /// How much of a chunk has been looked at, and where the run begins that is still to be forwarded.
 struct Cursor {
@@ -166,9 +170,15 @@ impl Engine {
 
     fn forward_run(&mut self, link: Key<Link>, chunk: &Chunk, cursor: &mut Cursor) {
         if cursor.from < cursor.at
-            && let Some(wire) = self.client_wire(link)
+            && let Some((wire, gets_eofs)) = self.client_of(link)
         {
-            let part = self.blocks.share(chunk, cursor.from..cursor.at);
+            let run = cursor.from..cursor.at;
+            // Behind it comes an EOF that the backend has not sent: in one piece with that it costs less than two.
+            let part = if gets_eofs && run.len() <= COPIED_BYTES_MAX {
+                self.blocks.copy::<COPIED_BYTES_MAX>(chunk, run)
+            } else {
+                self.blocks.share(chunk, run)
+            };
             self.links[link].forwarded += part.len() as u64;
             self.wires[wire].out.push(&mut self.blocks, part);
             self.touch(wire);
@@ -199,8 +209,16 @@ impl Engine {
 
     /// The wire of the session that leases this link.
     fn client_wire(&self, link: Key<Link>) -> Option<Key<crate::wire::Wire>> {
+        self.client_of(link).map(|(wire, _)| wire)
+    }
+
+    /// The same, and whether its client gets EOF packets, which the gate makes.
+    fn client_of(&self, link: Key<Link>) -> Option<(Key<crate::wire::Wire>, bool)> {
         match self.links.get(link)?.lessee? {
-            Lessee::Session(session) => self.sessions.get(session).map(|s| s.wire),
+            Lessee::Session(session) => {
+                let s = self.sessions.get(session)?;
+                Some((s.wire, !s.caps.contains(Capabilities::DEPRECATE_EOF)))
+            }
             Lessee::Kill(_) | Lessee::Index => None,
         }
     }
@@ -275,10 +293,9 @@ impl Engine {
             l.scan.restart(kind, l.caps);
             if to_client {
                 let wanted = match l.lessee {
-                    Some(Lessee::Session(s)) => self
-                        .sessions
-                        .get(s)
-                        .is_some_and(|s| !s.caps.contains(weir_net::flags::Capabilities::DEPRECATE_EOF)),
+                    Some(Lessee::Session(s)) => {
+                        self.sessions.get(s).is_some_and(|s| !s.caps.contains(Capabilities::DEPRECATE_EOF))
+                    }
                     _ => false,
                 };
                 l.scan.mark_columns_end(wanted);

@@ -294,6 +294,10 @@ impl World for Play {
         stream.iter().flat_map(|stream| stream.out.slices(&self.blocks))
     }
 
+    fn outstanding(&self) -> usize {
+        0
+    }
+
     fn outbox_len(&self, wire: WireId) -> usize {
         self.slots[wire.index as usize].1.as_ref().map_or(0, |stream| stream.out.len())
     }
