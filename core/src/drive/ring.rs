@@ -27,8 +27,8 @@ pub struct Ring {
     no_iowait: EnterFlags,
     /// Slots of the table of files, all of them for wires.
     slots: u32,
-    /// The last turn could not submit everything: a close of a slot's last file may still be to come.
-    is_behind: bool,
+    /// Slots whose close is pushed and not yet submitted: who sat there now would be closed by it.
+    closing: Vec<u32>,
 }
 
 /// How long a turn may sleep.
@@ -80,7 +80,15 @@ impl Ring {
             .build(SUBMISSIONS)?;
         let has_min_wait = ring.params().is_feature_min_timeout();
         let no_iowait = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
-        Ok(Ring { ring, backlog: VecDeque::new(), in_flight: 0, has_min_wait, no_iowait, slots: 0, is_behind: false })
+        Ok(Ring {
+            ring,
+            backlog: VecDeque::new(),
+            in_flight: 0,
+            has_min_wait,
+            no_iowait,
+            slots: 0,
+            closing: Vec::new(),
+        })
     }
 
     /// Makes the table of files. Without it every socket keeps its descriptor: before Linux 6.13 a file that has left the
@@ -100,9 +108,14 @@ impl Ring {
         }
     }
 
-    /// Moves a socket into the slot, when there is one, which no file of an earlier turn may be in.
+    /// A close of the slot's file is about to be pushed.
+    pub fn note_closing(&mut self, slot: u32) {
+        self.closing.push(slot);
+    }
+
+    /// Moves a socket into the slot, when there is one and the close of the last who sat there is done.
     pub fn seat(&mut self, file: OwnedFd, slot: u32) -> Handle {
-        if slot >= self.slots || self.is_behind {
+        if slot >= self.slots || self.closing.contains(&slot) {
             return Handle::File(file);
         }
         match self.ring.submitter().register_files_update(slot, &[file.as_raw_fd()]) {
@@ -172,7 +185,9 @@ impl Ring {
         }
         let wanted = if self.backlog.is_empty() { sleep.wanted } else { 0 };
         let outcome = self.enter(wanted, EnterFlags::GETEVENTS | self.no_iowait, &args);
-        self.is_behind = !self.backlog.is_empty() || !self.ring.submission().is_empty();
+        if self.backlog.is_empty() && self.ring.submission().is_empty() {
+            self.closing.clear();
+        }
         match outcome {
             Ok(()) => Ok(()),
             Err(error) => match error.raw_os_error() {

@@ -114,6 +114,10 @@ impl Wire {
         self.socket.as_ref().expect("a wire that is dialing or open has a socket")
     }
 
+    pub fn socket_is_seated(&self) -> bool {
+        matches!(self.socket, Some(Handle::Slot(_)))
+    }
+
     pub fn take_socket(&mut self) -> Option<Handle> {
         self.socket.take()
     }

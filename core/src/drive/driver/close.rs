@@ -19,23 +19,20 @@ impl<W: World> Driver<W> {
         }
         wire.phase = Phase::Closing;
         if wire.dial.is_none() && !wire.is_quiet() {
-            match wire.socket().file() {
-                // The cancel below is enough for a receive, as far as is known; this ends it in any case, and the send.
-                Some(file) => socket::shut_down(file),
-                // In the ring it costs a worker thread: only for what a cancel may not reach.
-                None if matches!(wire.sending, Sending::Busy(_)) => {
-                    let shutdown = opcode::Shutdown::new(wire.socket().fd(), libc::SHUT_RDWR).build();
-                    let shutdown = wire.socket().aim(shutdown);
-                    // SAFETY: no pointers.
-                    unsafe { self.ring.push_silent(shutdown) };
-                }
-                None => (),
+            // The cancels below are enough, as far as is known; this ends both in any case. A shutdown in the ring would run in a
+            // worker, which looks the slot up when another may sit there.
+            if let Some(file) = wire.socket().file() {
+                socket::shut_down(file);
             }
         }
         let (is_armed, is_dialing) = (wire.receiving == Receiving::Armed, wire.dial.is_some());
+        let is_sending = wire.socket_is_seated() && matches!(wire.sending, Sending::Busy(_));
         if is_armed {
             wire.receiving = Receiving::Cancelling;
             self.cancel(Token::of_wire(Kind::Receive, id));
+        }
+        if is_sending {
+            self.cancel(Token::of_wire(Kind::Send, id));
         }
         if is_dialing {
             self.cancel(Token::of_wire(Kind::Dial, id));
@@ -59,7 +56,10 @@ impl<W: World> Driver<W> {
         if let Some(socket) = wire.take_socket() {
             let close = match socket {
                 Handle::File(file) => opcode::Close::new(types::Fd(file.into_raw_fd())).build(),
-                Handle::Slot(slot) => opcode::Close::new(types::Fixed(slot)).build(),
+                Handle::Slot(slot) => {
+                    self.ring.note_closing(slot);
+                    opcode::Close::new(types::Fixed(slot)).build()
+                }
             };
             // SAFETY: no pointers. The descriptor is the kernel's to close from here on.
             unsafe { self.ring.push_silent(close) };
