@@ -274,11 +274,7 @@ impl Plan {
 
 impl Syscalls {
     fn from_arguments(arguments: &mut Arguments) -> Result<Self, Fault> {
-        match arguments.text_or("--syscalls", "no")?.as_str() {
-            "yes" => Ok(Self::Counted),
-            "no" => Ok(Self::Left),
-            other => Err(Fault::Usage(format!("--syscalls {other}: yes or no"))),
-        }
+        Ok(if arguments.yes_or_no("--syscalls", false)? { Self::Counted } else { Self::Left })
     }
 }
 
