@@ -4,13 +4,15 @@
 //! wrong; 3, `ctl` reached nobody.
 
 mod ctl;
+pub mod pages;
 
 use crate::config::controller::{self as controller_config, ControllerFlags};
 use crate::config::tablet::{self as tablet_config, TabletFlags};
 use crate::config::{self, GateFlags, print};
 use crate::demo::{self, DemoOptions};
 use crate::{controller, gate, log, tablet};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use ctl::CtlFlags;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +37,17 @@ enum Command {
     Ctl(CtlFlags),
     /// Show it all on this machine: real servers, a gate before them, some traffic.
     Demo(DemoFlags),
+    /// Print what a shell needs to complete commands and flags: weir completion bash > weir.bash
+    Completion { shell: Shell },
+    /// Print a manual page, or write all of them.
+    Man {
+        /// weir, weir-gate, weir-ctl, weir.toml, …
+        #[arg(default_value = "weir", conflicts_with = "dir")]
+        page: String,
+        /// A folder for all pages.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -69,7 +82,20 @@ pub fn main() -> ExitCode {
         Command::Controller(flags) => controller_command(&flags),
         Command::Ctl(flags) => ctl::run(flags),
         Command::Demo(flags) => demo_command(flags),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut command(), "weir", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Man { page, dir } => match pages::show(&page, dir.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(FAILED, &error),
+        },
     }
+}
+
+/// The whole command line, for what is made from it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn gate_command(flags: &GateFlags) -> ExitCode {

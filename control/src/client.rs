@@ -16,6 +16,7 @@ pub mod options;
 pub mod frames;
 pub mod handshake;
 pub mod request;
+pub mod trust;
 
 pub mod reply;
 pub mod value;

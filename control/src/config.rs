@@ -17,7 +17,9 @@ pub mod http;
 pub mod keys;
 mod meaning;
 pub mod mistake;
+pub mod outside;
 pub mod print;
+pub mod reference;
 pub mod section;
 pub mod steward;
 pub mod tablet;
@@ -46,10 +48,14 @@ pub struct Config {
     /// CPU numbers, one core each.
     pub cores: Vec<usize>,
     pub tls: Tls,
+    pub backend_tls: BackendTlsMode,
+    pub backend_tls_ca: Option<PathBuf>,
     pub memory: Memory,
     pub backends: Vec<BackendConfig>,
     /// Who tells of more of them, and which is primary; None: nobody.
     pub controllers: Option<ControllersConfig>,
+    /// gRPC of the other gates, `host:port` each, where no controllers know them: for kills across gates.
+    pub peers: Vec<String>,
     /// For gRPC: as a server, and towards tablets and controllers.
     pub grpc_tls: TlsFiles,
     pub monitor: MonitorConfig,
@@ -58,6 +64,35 @@ pub struct Config {
     /// The file of table permissions; None: MySQL's grants alone count.
     pub permissions: Option<PathBuf>,
     pub query_log: QueryLogConfig,
+}
+
+/// How connections to backends are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendTlsMode {
+    #[default]
+    Off,
+    Preferred,
+    Required,
+    VerifyCa,
+    VerifyIdentity,
+}
+
+impl BackendTlsMode {
+    const ALL: [BackendTlsMode; 5] = [Self::Off, Self::Preferred, Self::Required, Self::VerifyCa, Self::VerifyIdentity];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Preferred => "preferred",
+            Self::Required => "required",
+            Self::VerifyCa => "verify_ca",
+            Self::VerifyIdentity => "verify_identity",
+        }
+    }
+
+    pub fn of_word(word: &str) -> BackendTlsMode {
+        Self::ALL.into_iter().find(|mode| mode.word() == word).unwrap_or_default()
+    }
 }
 
 /// Where the gate's certificate comes from.
@@ -154,9 +189,12 @@ impl Config {
             admin_is_optional: true,
             cores,
             tls: Tls::Ephemeral,
+            backend_tls: BackendTlsMode::Off,
+            backend_tls_ca: None,
             memory: Memory { blocks_per_core: 4096, block_bytes: 16 << 10, backlog: 4096 },
             backends: Vec::new(),
             controllers: None,
+            peers: Vec::new(),
             grpc_tls: TlsFiles::default(),
             permissions: None,
             query_log: QueryLogConfig {
@@ -232,6 +270,9 @@ pub const ADMIN_PORT: u16 = 7306;
 
 /// More than anyone runs.
 pub const CONTROLLERS_MAX: usize = 16;
+
+/// Gates that one may name: each is asked for each client that is not found.
+pub const PEERS_MAX: usize = 64;
 
 /// The account that looks at the backends, unless another is named.
 pub const MONITOR_USER: &str = "weir";

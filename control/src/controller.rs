@@ -5,6 +5,7 @@
 //!   weir ctl ──────── ProposeTopology ──────────────────┼─► head ── compare-and-swap ──► store (one file, or etcd)
 //!   tablets, gates ◄─ WatchTopology ◄───────────────────┤
 //!   tablets ───────── Watch ──────► failover ── moves ──┘
+//!   gates ◄────────── Attend ─────► attendance ── relay: kills of clients of other gates
 //! ```
 //! Invariant: what is acknowledged is in the store. Of several controllers one leads, and it alone changes the record and
 //! gives leases; all of them tell it. Gates and tablets go on with their last word when no controller is there (S78).
@@ -24,6 +25,10 @@ pub mod tally;
 
 pub mod head;
 pub mod roll;
+
+pub mod relay;
+
+pub mod attendance;
 
 pub mod failover;
 

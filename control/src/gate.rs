@@ -7,14 +7,17 @@
 //! The order has a reason: clients are let in only when somebody can serve them, and a gate that can't start says why
 //! before it has taken a port.
 
+pub mod backend_tls;
 pub mod cluster;
 pub mod control;
 pub mod crew;
 pub mod desk;
+pub mod events;
 pub mod files;
 pub mod gather;
 pub mod inquiries;
 pub mod keys;
+pub mod kills;
 pub mod roster;
 pub mod witness;
 
@@ -27,8 +30,10 @@ use cluster::Cluster;
 use control::{Control, Inputs, Order};
 use crew::Crew;
 use desk::Desk;
+use events::Events;
 use files::Files;
 use inquiries::Inquiries;
+use kills::Kills;
 use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -189,7 +194,9 @@ async fn serve(
     orders: mpsc::UnboundedReceiver<Order>,
     started: &mut dyn FnMut(&Addresses),
 ) -> Result<(), GateError> {
-    let keys = keys::make(&config.tls).map_err(GateError::Keys)?;
+    let towards_backends =
+        backend_tls::make(config.backend_tls, config.backend_tls_ca.as_deref()).map_err(GateError::Keys)?;
+    let keys = keys::make(&config.tls, towards_backends).map_err(GateError::Keys)?;
     let admin = bind(config.admin_listen, "admin_listen (HTTP)", config.admin_is_optional).await?;
     let grpc = bind(config.grpc_listen, "grpc_listen", config.admin_is_optional).await?;
     let began = Instant::now();
@@ -201,10 +208,15 @@ async fn serve(
     let (server_tls, client_tls) = grpc_tls(&config).map_err(GateError::Keys)?;
     let (mut crew, mut sights) = Crew::start(&config, client_tls.clone());
     let inquiries = Inquiries::new(config.monitor.clone(), client_tls.clone());
+    // Ids without a tag are the servers' own: a KILL of one of those must not find a client of ours.
+    let (tag, life) = (random(b"tag")[0].max(1), u64::from_le_bytes(random(b"life")));
+    let mut kills = Kills::start(&config, client_tls.clone(), tag, life, &mut tasks);
     let mut cluster = Cluster::start(&config, client_tls, &mut tasks).map_err(GateError::Keys)?;
-    first_look(&config, &mut topology, &mut sights, (&mut crew, &mut cluster), began).await?;
+    let mut events = Events::default();
+    let mut seen = (&mut topology, &mut events);
+    first_look(&config, &mut seen, &mut sights, (&mut crew, &mut cluster), began).await?;
 
-    let (desk, asks) = Desk::new();
+    let (desk, asks, peers) = Desk::new();
     let mut addresses = Addresses { clients: Vec::new(), admin: local(admin.as_ref()), grpc: local(grpc.as_ref()) };
     if let Some(listener) = admin {
         tasks.spawn(http::serve(listener, desk.clone()));
@@ -217,7 +229,8 @@ async fn serve(
     }
     topology.news();
     let board = Arc::<Board>::default();
-    let running = start_cores(&config, &topology.snapshot(), &board).map_err(GateError::Start)?;
+    let tag = kills.settle_tag().await;
+    let running = start_cores(&config, &topology.snapshot(), (&board, tag)).map_err(GateError::Start)?;
     addresses.clients = running.addresses().to_vec();
     started(&addresses);
     if let Some(cluster) = &mut cluster {
@@ -225,8 +238,9 @@ async fn serve(
         let grpc = addresses.grpc.map(|grpc| grpc.to_string()).unwrap_or_default();
         cluster.announce(clients, grpc, desk.clone(), board, &mut tasks);
     }
-    let control = Control::new(&config, running, topology, desk, (crew, cluster, inquiries), files, began);
-    control.run(Inputs { sights, asks, orders }).await.map_err(GateError::Machine)
+    let control =
+        Control::new(&config, running, topology, desk, (crew, cluster, inquiries, kills), (files, events), began);
+    control.run(Inputs { sights, asks, kills: peers, orders }).await.map_err(GateError::Machine)
 }
 
 /// The same files as a server and as a client of tablets and controllers.
@@ -257,7 +271,7 @@ fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {
 /// Until every backend has been looked at and one is up; or, late, until one is up at all.
 async fn first_look(
     config: &Config,
-    topology: &mut Topology,
+    (topology, events): &mut (&mut Topology, &mut Events),
     sights: &mut mpsc::Receiver<Sight>,
     (crew, cluster): (&mut Crew, &mut Option<Cluster>),
     began: Instant,
@@ -274,7 +288,7 @@ async fn first_look(
             sight = sights.recv() => {
                 let Some(sight) = sight else { break };
                 // Who else there is can be added when it runs.
-                control::fold(topology, sight, began);
+                control::fold(topology, events, sight, began);
                 crew.tell_source(topology.source());
                 if topology.is_usable() {
                     patience = patience.min(Instant::now() + STRAGGLERS_LIMIT);
@@ -298,9 +312,8 @@ async fn first_look(
     }
 }
 
-fn start_cores(config: &Config, snapshot: &Snapshot, board: &Arc<Board>) -> Result<Running, StartError> {
+fn start_cores(config: &Config, snapshot: &Snapshot, (board, tag): (&Arc<Board>, u8)) -> Result<Running, StartError> {
     let snapshot = Arc::new(snapshot.clone());
-    let tag = u16::from(random(b"tag")[0]);
     let board = board.clone();
     let make = move |seat: Seat| {
         let options = EngineOptions {

@@ -3,6 +3,7 @@
 //! Beneath it lies what every gRPC service of ours shares.
 
 pub mod access;
+pub mod kill;
 pub mod server;
 pub mod tls;
 
@@ -12,7 +13,8 @@ use proto::gate_server::{Gate, GateServer};
 use server::Guarded;
 use tls::{ClientTls, connect};
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use weir_core::mail::{Kill, KillOutcome};
 
 /// What build.rs makes of `proto/weir.proto`.
 pub mod proto {
@@ -31,6 +33,15 @@ impl Gate for Service {
             Some(picture) => Ok(Response::new(picture.status().into())),
             None => Err(Status::unavailable("the gate is ending")),
         }
+    }
+
+    async fn kill(&self, request: Request<proto::KillOrder>) -> Result<Response<proto::KillAnswer>, Status> {
+        let caller = access::Caller::of(request.extensions());
+        let (token, kill) = kill::from_order(request.into_inner());
+        let (id, query_only) = (kill.connection_id, kill.query_only);
+        let outcome = self.desk.kill(kill).await.ok_or_else(|| Status::unavailable("the gate is ending"))?;
+        tracing::info!(target: "weir_audit", event = "audit", action = "kill", %caller, id, query_only, outcome = ?outcome);
+        Ok(Response::new(kill::answer(token, outcome)))
     }
 }
 
@@ -55,6 +66,20 @@ pub async fn ask(address: &str, tls: Option<&ClientTls>) -> Result<GateStatus, S
     }
 }
 
+/// Asks a gate at `host:port` to end a client of its own, for one of ours. Err: it did not say what came of it, and why.
+pub async fn kill_at(address: &str, tls: Option<&ClientTls>, kill: Kill) -> Result<KillOutcome, String> {
+    let silent = |why: &dyn std::fmt::Display| format!("the gate at {address} does not answer ({why})");
+    let channel = connect(address, tls, ASK_LIMIT).await.map_err(|error| silent(&error))?;
+    let mut client = proto::gate_client::GateClient::new(channel);
+    match client.kill(kill::order(0, kill)).await {
+        Ok(answer) => Ok(kill::from_answer(answer.into_inner()).1),
+        Err(status) if status.code() == Code::Unimplemented => {
+            Err(format!("the gate at {address} is of a version that does not know of it"))
+        }
+        Err(status) => Err(silent(&status.message())),
+    }
+}
+
 impl From<GateStatus> for proto::StatusReply {
     fn from(status: GateStatus) -> proto::StatusReply {
         proto::StatusReply {
@@ -67,6 +92,7 @@ impl From<GateStatus> for proto::StatusReply {
             cores: status.cores,
             cores_silent: status.cores_silent,
             cluster: status.cluster.map(Into::into),
+            tag: status.tag,
             backends: status.backends.into_iter().map(Into::into).collect(),
             pools: status.pools.into_iter().map(Into::into).collect(),
             counters: status.counters.into_iter().map(|(name, value)| proto::Counter { name, value }).collect(),
@@ -88,6 +114,7 @@ impl From<proto::StatusReply> for GateStatus {
             cores: reply.cores,
             cores_silent: reply.cores_silent,
             cluster: reply.cluster.map(Into::into),
+            tag: reply.tag,
             backends: reply.backends.into_iter().map(Into::into).collect(),
             pools: reply.pools.into_iter().map(Into::into).collect(),
             counters: reply.counters.into_iter().map(|counter| (counter.name, counter.value)).collect(),

@@ -33,7 +33,12 @@ pub trait Shown: Clone + Send + Sync + 'static {
         std::future::ready(None)
     }
 
-    /// It has a page for its status.
+    /// JSON. None: the process is ending.
+    fn digests(&self) -> impl Future<Output = Option<String>> + Send {
+        std::future::ready(None)
+    }
+
+    /// It has a page for its status, and one for digests.
     const HAS_STATUS: bool = false;
 }
 
@@ -104,9 +109,12 @@ async fn answer<S: Shown>(request: &Request<Incoming>, shown: &S) -> Response<Fu
         },
         "/metrics" => page(shown.metrics().await, exposition::CONTENT_TYPE),
         "/status" if S::HAS_STATUS => page(shown.status().await, "application/json"),
-        "/" if S::HAS_STATUS => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n/status\n"),
+        "/digests" if S::HAS_STATUS => page(shown.digests().await, "application/json"),
+        "/" if S::HAS_STATUS => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n/status\n/digests\n"),
         "/" => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n"),
-        _ if S::HAS_STATUS => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /status\n"),
+        _ if S::HAS_STATUS => {
+            plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz, /status and /digests\n")
+        }
         _ => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"),
     }
 }

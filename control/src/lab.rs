@@ -6,7 +6,7 @@
 //! needs root, and every step works as root too.
 //!
 //! ```text
-//! fetch ──► apt ──► unpack          Mysql: where mysqld and its client are
+//! fetch ──► apt ──► unpack          Mysql: where mysqld and its client are (mariadb: the same of MariaDB)
 //!   │
 //! template ──► server ──► cluster   one prepared data folder, copied for every server
 //!                │
@@ -26,6 +26,7 @@ pub mod fetch;
 pub mod group;
 pub mod host;
 pub mod limits;
+pub mod mariadb;
 pub mod ports;
 pub mod server;
 pub mod template;

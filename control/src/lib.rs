@@ -13,6 +13,8 @@ pub mod store;
 
 pub mod acl;
 pub mod querylog;
+pub mod show;
+pub mod utc;
 
 pub mod client;
 

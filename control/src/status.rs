@@ -28,6 +28,8 @@ pub struct Picture {
     pub replica_lag_ms_max: u32,
     /// None: no controllers are named.
     pub cluster: Option<ClusterPicture>,
+    /// How connection ids of new clients begin.
+    pub tag: u8,
     /// What the control thread counts itself: name, value, explanation.
     pub own: Vec<(&'static str, u64, &'static str)>,
     /// At most one per core.
@@ -54,6 +56,8 @@ pub struct GateStatus {
     pub cores: u32,
     pub cores_silent: Vec<u32>,
     pub cluster: Option<ClusterStatus>,
+    /// How connection ids of new clients begin; 0: it does not say.
+    pub tag: u32,
     pub backends: Vec<BackendStatus>,
     pub pools: Vec<PoolStatus>,
     pub counters: BTreeMap<String, u64>,
@@ -137,7 +141,6 @@ pub const LATENCIES: [(&str, &str, Pick); 3] = [
 
 impl Picture {
     pub fn status(&self) -> GateStatus {
-        let answered = |core: &u32| self.reports.iter().any(|report| u32::from(report.core) == *core);
         let shares = self.read_shares_permille();
         let mut counters = Counters::default();
         self.reports.iter().for_each(|report| counters.add(&report.counters));
@@ -149,8 +152,9 @@ impl Picture {
             generation: self.generation,
             listen: self.listen.clone(),
             cores: self.cores as u32,
-            cores_silent: (0..self.cores as u32).filter(|core| !answered(core)).collect(),
+            cores_silent: self.silent(),
             cluster: self.cluster.as_ref().map(ClusterPicture::status),
+            tag: u32::from(self.tag),
             backends: self
                 .backends
                 .iter()
@@ -170,6 +174,12 @@ impl Picture {
             latencies: LATENCIES.iter().map(|(name, _, pick)| self.latency(name, *pick)).collect(),
             pins: self.reports.iter().flat_map(pins).collect(),
         }
+    }
+
+    /// Cores that did not answer in time.
+    pub fn silent(&self) -> Vec<u32> {
+        let answered = |core: &u32| self.reports.iter().any(|report| u32::from(report.core) == *core);
+        (0..self.cores as u32).filter(|core| !answered(core)).collect()
     }
 
     fn wanted(&self, name: &str) -> &'static str {
@@ -351,6 +361,10 @@ pub mod tests {
                 statement: "SELECT GET_LOCK".to_string(),
                 age_ms: 1_234,
             }],
+            pins_ever: Vec::new(),
+            digests: Vec::new(),
+            sessions: Vec::new(),
+            sessions_untold: 0,
         };
         report.backend_ns.record(1_000_000).unwrap();
         report
@@ -373,6 +387,7 @@ pub mod tests {
             read_write_splitting: true,
             replica_lag_ms_max: 10,
             cluster: None,
+            tag: 7,
             own: vec![("query_log_lines", 5, "Lines.")],
             reports: vec![report(0), report(2)],
         }

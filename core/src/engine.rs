@@ -11,11 +11,13 @@
 
 use crate::block::{Blocks, Chunk};
 use crate::board::{Board, Glance};
+use crate::digest::Digests;
 use crate::link::of_slots::OfSlots;
 use crate::link::{Errand, Link};
 use crate::mail::{ControlMail, CoreId, Mail};
 use crate::querylog::Sampler;
 use crate::session::account::{AccountId, Accounts};
+use crate::session::pin_ledger::PinLedger;
 use crate::session::prepared::Texts;
 use crate::session::{Peer, Request, Session};
 use crate::slots::{Key, Slots};
@@ -31,6 +33,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use weir_net::compress::Codecs;
 use weir_net::scan::{ReplyKind, ReplyScan};
 use weir_planner::PlanCache;
 use weir_pool::{Candidate, Pool, Ticket};
@@ -38,6 +41,7 @@ use weir_pool::{Candidate, Pool, Ticket};
 mod backends;
 mod classes;
 mod index;
+mod layers;
 pub(crate) mod moves;
 mod post;
 mod report;
@@ -53,8 +57,8 @@ pub struct EngineOptions {
     pub block_bytes: usize,
     /// Every random choice follows from it.
     pub seed: u64,
-    /// This gate's number in connection ids (S30): 0 to 255.
-    pub tag: u16,
+    /// How this gate's connection ids begin (S30); 0 is for the servers' own.
+    pub tag: u8,
     pub snapshot: Arc<Snapshot>,
     /// One for all cores of the gate.
     pub board: Arc<Board>,
@@ -100,7 +104,7 @@ pub struct Engine {
     pub(crate) now: Instant,
     pub(crate) core: CoreId,
     pub(crate) cores: u16,
-    pub(crate) tag: u16,
+    pub(crate) tag: u8,
     pub(crate) ids_given: u32,
     pub(crate) random: u64,
     /// Shared with other threads; counted here once, so that a hold on it is a plain increment.
@@ -109,6 +113,10 @@ pub struct Engine {
     /// The snapshot has a replica, in whatever state.
     pub(crate) knows_replicas: bool,
     pub(crate) blocks: Blocks,
+    /// For the wires that are compressed.
+    pub(crate) codecs: Codecs,
+    /// Wires that may have whole frames waiting, now that they are read again.
+    pub(crate) unpacking: Vec<Key<Wire>>,
     pub(crate) wires: Slots<Wire>,
     pub(crate) sessions: Slots<Session>,
     pub(crate) links: Slots<Link>,
@@ -128,13 +136,14 @@ pub struct Engine {
     pub(crate) plans: PlanCache,
     pub(crate) states: States,
     pub(crate) texts: Texts,
+    pub(crate) digests: Digests,
     pub(crate) accounts: Accounts,
     pub(crate) classes: classes::Classes,
     /// Changes of variables that a backend has accepted once: they cannot fail there, so they need not be awaited.
     pub(crate) accepted: FxHashSet<(BackendId, u32, u32)>,
     pub(crate) kills: FxHashMap<u64, Key<Session>>,
     pub(crate) kill_next: u64,
-    /// Sessions that wait for [`Mail::GlobalSet`], by token.
+    /// Sessions that wait for [`Mail::GlobalSet`] or [`Mail::Shown`], by token.
     pub(crate) setters: FxHashMap<u64, Key<Session>>,
     pub(crate) settings_next: u64,
     /// Sessions that wait to hear what became of their command.
@@ -153,6 +162,7 @@ pub struct Engine {
     pub(crate) quota_debts: VecDeque<(CoreId, BackendId)>,
     /// Sessions that rest on a connection for nothing but questions, oldest first; stale entries are passed over.
     pub(crate) questioners: VecDeque<(Instant, Key<Session>)>,
+    pub(crate) pin_ledger: PinLedger,
     /// Wires that only have something to send before they close, oldest first; closed ones are passed over.
     pub(crate) partings: VecDeque<(Instant, Key<Wire>)>,
     pub(crate) draining: bool,
@@ -172,7 +182,7 @@ pub struct Engine {
     /// Reused for packets that the gate makes, and for the one that is being judged.
     pub(crate) scratch: Vec<u8>,
     /// The statement that every new connection is given first.
-    pub(crate) setup: Vec<u8>,
+    pub(crate) setup: crate::session::trackers::Setup,
     pub(crate) packet: Vec<u8>,
 }
 
@@ -187,6 +197,8 @@ impl Engine {
             ids_given: 0,
             random: options.seed ^ 0x9e37_79b9_7f4a_7c15,
             blocks: Blocks::new(options.blocks, options.block_bytes),
+            codecs: Codecs::default(),
+            unpacking: Vec::new(),
             wires: Slots::default(),
             sessions: Slots::default(),
             links: Slots::default(),
@@ -203,6 +215,7 @@ impl Engine {
             plans: PlanCache::new(crate::limits::PLANS_MAX, crate::limits::PLANS_BYTES_MAX),
             states: States::default(),
             texts: Texts::default(),
+            digests: Digests::default(),
             accounts: Accounts::default(),
             classes: classes::Classes::default(),
             accepted: FxHashSet::default(),
@@ -221,6 +234,7 @@ impl Engine {
             dial_pause: FxHashMap::default(),
             quota_debts: VecDeque::new(),
             questioners: VecDeque::new(),
+            pin_ledger: PinLedger::default(),
             partings: VecDeque::new(),
             draining: false,
             drained_told: false,
@@ -231,7 +245,7 @@ impl Engine {
             backend_ns: latency_histogram(),
             gate_ns: latency_histogram(),
             scratch: Vec::new(),
-            setup: crate::session::trackers::setup_text(false, false),
+            setup: crate::session::trackers::Setup::new(),
             spare: Vec::new(),
             candidates: Vec::new(),
             packet: Vec::new(),
@@ -268,8 +282,8 @@ impl Engine {
         self.now = now;
         let key: Key<Wire> = wire.into();
         let open = self.wires.get(key).filter(|w| !w.closing);
-        match open.map(|w| (w.owner, w.tls.is_some())) {
-            Some((_, true)) => self.chunk_through_tls(key, chunk),
+        match open.map(|w| (w.owner, w.layers.is_some())) {
+            Some((_, true)) => self.chunk_through_layers(key, chunk),
             Some((owner, false)) => self.plain_chunk(owner, chunk),
             None => self.blocks.release(chunk),
         }
@@ -316,16 +330,15 @@ impl Engine {
         match mail {
             Mail::Snapshot(snapshot) => self.adopt_snapshot(snapshot),
             Mail::Drain { within_ms } => self.drain(within_ms),
-            Mail::Report { token } => self.report(token),
+            Mail::Report { token, detail } => self.report(token, detail),
             Mail::QuotaWanted { from, backend } => self.quota_wanted(from, backend),
             Mail::QuotaGranted { backend, count } => self.pool.grant(backend.0, count),
             Mail::Credential { user, password } => self.credential(&user, password),
-            Mail::Kill { from, token, connection_id, query_only, asker } => {
-                let outcome = self.kill_here(connection_id, query_only, &asker);
-                self.actions.push_back(Action::Post { core: from, mail: Mail::Killed { token, outcome } });
-            }
+            Mail::Kill { from, token, kill } => self.kill_for(from, token, &kill),
             Mail::Killed { token, outcome } => self.killed(token, outcome),
+            Mail::Tag(tag) => self.tag = tag,
             Mail::GlobalSet { token } => self.global_set(token),
+            Mail::Shown { token, answer } => self.shown(token, answer),
             Mail::Found { token, finding } => self.outcome_found(token, finding),
         }
     }
@@ -380,25 +393,6 @@ impl Engine {
             Owner::Client(session) => self.client_chunk(session, chunk),
             Owner::Backend(link) => self.link_chunk(link, chunk),
             Owner::Nobody => self.blocks.release(chunk),
-        }
-    }
-
-    fn chunk_through_tls(&mut self, key: Key<Wire>, chunk: Chunk) {
-        let mut plain = Vec::new();
-        let opened = self.wires[key].open(&mut self.blocks, chunk, &mut plain);
-        self.touch(key);
-        for chunk in plain {
-            match self.owner(key.into()) {
-                Some(owner) => self.plain_chunk(owner, chunk),
-                None => self.blocks.release(chunk),
-            }
-        }
-        if opened.is_err() {
-            match self.owner(key.into()) {
-                Some(Owner::Client(session)) => self.client_broke_protocol(session, "TLS"),
-                Some(Owner::Backend(link)) => self.link_lost(link, "TLS failed"),
-                _ => {}
-            }
         }
     }
 

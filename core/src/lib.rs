@@ -5,6 +5,7 @@
 
 pub mod block;
 pub mod board;
+pub mod digest;
 pub mod engine;
 pub mod limits;
 pub mod link;
@@ -13,6 +14,7 @@ pub mod permissions;
 pub mod querylog;
 pub mod queue;
 pub mod session;
+pub mod show;
 pub mod slots;
 pub mod snapshot;
 pub mod state;

@@ -20,8 +20,9 @@ pub const INBOUND_BYTES_HIGH: usize = 512 << 10;
 /// Bytes of an injected statement's reply that are kept (one small row).
 pub const INJECTED_REPLY_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of a prepared statement's text that is kept for preparing it elsewhere. Longer ones pin their connection.
-pub const PREPARED_TEXT_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a prepared statement's text, which is kept for preparing it elsewhere; a longer one is refused. What is buffered
+/// whole can be kept, and holds the most parameters that the protocol can count: `SELECT ?,?,…` with 65,535 has 128 KiB.
+pub const PREPARED_TEXT_BYTES_MAX: usize = COMMAND_BYTES_BUFFERED_MAX;
 
 /// Prepared statements that one session may hold; then 1461, as the server's own limit would say.
 pub const STATEMENTS_PER_SESSION_MAX: usize = 16_382;

@@ -20,6 +20,8 @@ use crate::link::expect::Expect;
 use crate::link::trail::Trail;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
+use crate::session::named;
+use crate::session::user_variables::OnLink;
 use crate::session::{ClassId, Session};
 use crate::slots::Key;
 use crate::snapshot::BackendId;
@@ -31,7 +33,9 @@ use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use weir_net::auth::ClientAuth;
+use weir_net::compress::Agreed;
 use weir_net::flags::{Capabilities, Status};
+use weir_net::flavour::Flavour;
 use weir_net::scan::ReplyScan;
 use weir_pool::SlotId;
 
@@ -42,6 +46,10 @@ pub struct Link {
     pub account: AccountId,
     pub class: ClassId,
     pub caps: Capabilities,
+    /// Of its server, from the greeting on.
+    pub flavour: Flavour,
+    /// MariaDB's alone: its last user's warnings or errors may still be there, which most statements leave as they are.
+    pub has_conditions: bool,
     pub phase: LinkPhase,
     /// The server's own id of this connection.
     pub thread_id: u32,
@@ -57,10 +65,14 @@ pub struct Link {
     pub lessee: Option<Lessee>,
     /// The session that used it last: what the server knows of "the previous statement" is about it.
     pub last_session: Option<Key<Session>>,
+    /// `LAST_INSERT_ID()` may not be 0 here, by whatever session.
+    pub numbered: bool,
     /// Nothing but that session's own statements ran since.
     pub undisturbed: bool,
     /// Nothing but its session's statements ran between its last two commands.
     pub goes_on: bool,
+    /// A statement failed that may have committed before: its GTID, which no ERR carries, makes the next OK say that something changed.
+    pub owes_gtid: bool,
     /// The character set that a new session has by the server's default.
     pub charset: u8,
     /// When a backend last confirmed the account's password here.
@@ -70,8 +82,10 @@ pub struct Link {
     pub rested_at: Instant,
     /// Its server was seen to take writes on this very connection, so that a fence since then has ended it.
     pub saw_writable: bool,
-    /// State was left behind that only a reset removes.
-    pub dirty: bool,
+    pub user_variables: OnLink,
+    pub named: named::OnLink,
+    /// What its login has agreed on.
+    pub compression: Option<Agreed>,
     /// It has its session's own trackers, not the gate's.
     pub bare: bool,
     /// Something holds on it that not even a reset removes: it is closed instead of shared.
@@ -100,7 +114,10 @@ pub enum LinkPhase {
     },
     Idle,
     Leased,
+    /// It tells a last insert id before everything is taken off it.
     Cleaning,
+    /// The pool has given it up; it tells a last insert id before it is closed.
+    Retiring,
     Closing,
 }
 

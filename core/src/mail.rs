@@ -1,6 +1,7 @@
 //! What cores say to each other and to the control thread: values, never shared memory.
 
 use crate::querylog::QueryEvent;
+use crate::show::{Detail, Show, Shown};
 use crate::snapshot::{BackendId, Snapshot};
 use crate::stats::Report;
 use std::sync::Arc;
@@ -19,19 +20,23 @@ pub enum Mail {
     /// From control: no new clients; sessions end when their transaction does, at the latest after `within_ms`.
     Drain { within_ms: u64 },
     /// From control: answer with [`ControlMail::Report`].
-    Report { token: u64 },
+    Report { token: u64, detail: Detail },
     /// From another core: sessions wait there for a connection to this backend.
     QuotaWanted { from: CoreId, backend: BackendId },
     /// From another core: this many connections of the budget are now yours.
     QuotaGranted { backend: BackendId, count: u32 },
     /// From another core: a password that a backend has just accepted (None: refused, forget it).
     Credential { user: Box<[u8]>, password: Option<Secret> },
-    /// From another core: end the session (or its statement) with this connection id, if the asker's account may.
-    Kill { from: CoreId, token: u64, connection_id: u32, query_only: bool, asker: Box<[u8]> },
-    /// The answer to `Kill`.
+    /// From another core, or from control for another gate's client. Is answered at once, to whom it is from.
+    Kill { from: Asker, token: u64, kill: Kill },
+    /// The answer to `Kill` of a core, or to [`ControlMail::Kill`].
     Killed { token: u64, outcome: KillOutcome },
+    /// From control: how the ids of new clients begin from now on. Who is here keeps its id.
+    Tag(u8),
     /// From control: the answer to [`ControlMail::SetGlobal`]; the snapshot that has it came before.
     GlobalSet { token: u64 },
+    /// From control: the answer to [`ControlMail::Show`]; Err: why there is none, as a sentence.
+    Shown { token: u64, answer: Result<Shown, String> },
     /// From control: the answer to [`ControlMail::Lost`].
     Found { token: u64, finding: Finding },
 }
@@ -62,13 +67,34 @@ pub struct Lost {
     pub sent_ms: u64,
 }
 
+/// End a session, or its statement, if the asker's account may (S30).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// As the gate said it in its greeting.
+    pub connection_id: u32,
+    pub query_only: bool,
+    /// The user who asks: only its own sessions are ended for it, at whichever gate they are.
+    pub asker: Box<[u8]>,
+}
+
+/// Who wants to hear what came of a kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    Core(CoreId),
+    Control,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KillOutcome {
     Done,
     /// 1094
     NoSuchThread,
     /// 1095
     NotOwner,
+    /// No gate gives ids that begin so: it may be a server's own.
+    NotOfAGate,
+    /// Somebody who may have this client did not answer; why.
+    Unknown(Box<str>),
 }
 
 /// What was seen of a backend that is suspected.
@@ -103,6 +129,21 @@ pub enum ControlMail {
         user: Box<[u8]>,
         /// Name and value.
         values: Vec<(Box<str>, String)>,
+    },
+    /// A client wants a table of the whole gate. Is answered with [`Mail::Shown`].
+    Show {
+        token: u64,
+        show: Box<Show>,
+    },
+    /// No session of this gate has this id: is it another gate's? Is answered with [`Mail::Killed`], in a limit of time.
+    Kill {
+        token: u64,
+        kill: Kill,
+    },
+    /// The answer to [`Mail::Kill`] of control.
+    Killed {
+        token: u64,
+        outcome: KillOutcome,
     },
     /// A statement that the query log wants.
     Statement(Box<QueryEvent>),

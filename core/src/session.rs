@@ -17,25 +17,35 @@ pub mod acquire;
 pub mod align;
 pub mod command;
 pub mod decide;
+pub mod digested;
 pub mod explain;
 pub mod farewell;
 pub mod global;
 pub mod greet;
-pub mod ids;
+pub(crate) mod insert_id;
+pub mod kill;
 pub mod listing;
 pub mod local;
 pub mod logged;
+pub mod named;
 pub mod permit;
+pub mod pin_ledger;
 pub mod pins;
 pub mod prepared;
 pub mod previous;
+pub mod proxied;
 pub mod refuse;
 pub mod relay;
 pub mod replica;
+pub mod roles;
 pub mod settle;
+pub mod show;
 pub mod statements;
+mod step;
+mod substitute;
 pub mod trackers;
 pub mod unresolved;
+pub mod user_values;
 pub mod user_variables;
 pub mod verify;
 pub mod wishes;
@@ -45,6 +55,7 @@ use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
 use crate::session::global::Wanted;
+use crate::session::insert_id::InsertId;
 use crate::session::pins::{Held, Pins, Reasons};
 use crate::session::prepared::Statement;
 use crate::session::previous::Previous;
@@ -62,16 +73,36 @@ use std::rc::Rc;
 use std::sync::Arc;
 use weir_net::auth::ServerAuth;
 use weir_net::command::Command;
+use weir_net::compress::Agreed;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::gtid::GtidSet;
 use weir_net::login::Login;
-use weir_planner::{Asks, Effects, Facts, Plan, Route};
+use weir_planner::{Asks, Effects, Facts, Kind, Plan, Route};
 use weir_pool::Ticket;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     Tcp(std::net::SocketAddr),
     Unix,
+}
+
+impl Peer {
+    /// As a server that looks up no names tells it.
+    pub fn host(&self) -> String {
+        match self {
+            Peer::Tcp(address) => address.ip().to_canonical().to_string(),
+            Peer::Unix => "localhost".to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peer::Tcp(address) => address.fmt(f),
+            Peer::Unix => f.write_str("unix"),
+        }
+    }
 }
 
 pub struct Session {
@@ -83,6 +114,8 @@ pub struct Session {
     pub caps: Capabilities,
     pub charset: u8,
     pub attributes: Rc<[(Vec<u8>, Vec<u8>)]>,
+    /// From its login's OK on (S46).
+    pub compression: Option<Agreed>,
     pub account: AccountId,
     pub class: ClassId,
     pub schema: SchemaId,
@@ -99,8 +132,14 @@ pub struct Session {
     pub pins: Pins,
     pub held: Held,
     pub user_variables: user_variables::UserVariables,
+    /// It has chosen roles: replicas may not know them yet.
+    pub has_role: bool,
+    /// Prepared by `PREPARE name FROM …`.
+    pub named: named::NamedStatements,
     pub statements: FxHashMap<u32, Statement>,
     pub statement_next: u32,
+    /// The statement that was prepared last, which MariaDB's clients may call -1; 0: that failed.
+    pub prepared_last: u32,
     pub freshness: Freshness,
     pub wishes: Wishes,
     pub wrote: Wrote,
@@ -134,18 +173,28 @@ impl Session {
 
     /// The flags that say something about the session, not about one reply.
     pub(crate) fn lasting_status(&self) -> Status {
-        let lasting = Status::AUTOCOMMIT | Status::IN_TRANS | Status::IN_TRANS_READONLY | Status::NO_BACKSLASH_ESCAPES;
-        self.status.intersect(lasting)
+        let of_transaction = Status::AUTOCOMMIT | Status::IN_TRANS | Status::IN_TRANS_READONLY;
+        self.status.intersect(of_transaction | Status::NO_BACKSLASH_ESCAPES | Status::ANSI_QUOTES)
     }
 
-    /// True when it has rested since that moment on a connection that is kept for nothing but questions.
-    pub(crate) fn rests_for_questions(&self, since: Instant) -> bool {
+    /// True when results will follow the one whose columns go by. The server says so behind the columns already, and a client that
+    /// throws rows away unread (libmariadb) believes that word alone. Never said in vain: each statement has one result at least, and
+    /// a procedure's own end comes behind all its rows.
+    pub(crate) fn more_results_follow(&self) -> bool {
+        let Phase::Relaying(request) = &self.phase else { return false };
+        let Some(plan) = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare) else {
+            return false;
+        };
+        plan.kind == Kind::Call && plan.statements == 1 || request.outcome.results.saturating_add(1) < plan.statements
+    }
+
+    /// True when it has rested since that moment on a connection that it keeps for nothing but questions, or for user
+    /// variables that it can be asked for: others who wait may have it.
+    pub(crate) fn could_give_up(&self, since: Instant) -> bool {
         let reasons = self.pins.reasons();
-        matches!(self.phase, Phase::Ready)
-            && self.rested_at == since
-            && !reasons.is_empty()
-            && reasons.without(Reasons::SOFT).is_empty()
-            && !self.status.contains(Status::IN_TRANS)
+        let for_questions =
+            !reasons.is_empty() && reasons.without(Reasons::SOFT).is_empty() && !self.status.contains(Status::IN_TRANS);
+        matches!(self.phase, Phase::Ready) && self.rested_at == since && (for_questions || self.is_held_by_untold())
     }
 }
 
@@ -201,42 +250,6 @@ impl Freshness {
     }
 }
 
-/// Where this session's `LAST_INSERT_ID()` is known (S20).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum InsertId {
-    /// No statement of this session has set it.
-    #[default]
-    Never,
-    /// The server knows it on this connection, unless the statement stored a value that it was given: then it is 0 there,
-    /// as on every connection that changes hands, and `before` stands. `said` is what the OK packet said.
-    OnLink {
-        link: Key<Link>,
-        said: u64,
-        before: u64,
-    },
-    Known(u64),
-}
-
-impl InsertId {
-    /// The number, when the server need not be asked.
-    pub fn known(self) -> u64 {
-        match self {
-            InsertId::Never => 0,
-            InsertId::OnLink { said, .. } => said,
-            InsertId::Known(id) => id,
-        }
-    }
-
-    /// After a statement on `link` whose OK said this.
-    pub fn told(self, link: Key<Link>, said: u64) -> InsertId {
-        let before = match self {
-            InsertId::OnLink { link: on, before, .. } if on == link => before,
-            other => other.known(),
-        };
-        InsertId::OnLink { link, said, before }
-    }
-}
-
 /// Whether the open transaction (or statement) may have changed data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wrote {
@@ -254,10 +267,12 @@ pub enum Phase {
     Relaying(Box<Request>),
     /// The backend has asked for the client's file; packets flow from the client until an empty one.
     Feeding(Box<Request>, Feed),
-    /// Another core was asked to kill the session with this connection id.
-    Killing(Box<Request>, u32),
+    /// Another core, or control for the other gates, was asked to kill a session.
+    Killing(Box<Request>, Box<kill::Killing>),
     /// The control thread was asked to set the gate's variables for all.
     Setting(Box<Request>, Box<Wanted>),
+    /// The control thread was asked for a table of the whole gate.
+    Showing(Box<Request>),
     /// Its connection died when it may have been committed: somebody looks whether it was (S72).
     Unresolved(Box<Request>, Box<Unresolved>),
     /// The command has been answered; the gate still asks the connection something about it.
@@ -278,6 +293,7 @@ impl Phase {
             Phase::Feeding(..) => "feeding",
             Phase::Killing(..) => "killing",
             Phase::Setting(..) => "setting",
+            Phase::Showing(_) => "showing",
             Phase::Unresolved(..) => "unresolved",
             Phase::Asking => "asking",
             Phase::Farewell => "farewell",
@@ -287,6 +303,8 @@ impl Phase {
 
 /// Before authentication: the next packet expected from the client.
 pub enum Greet {
+    /// A balancer's word on who the client is.
+    Proxy,
     Login,
     TlsHandshake,
     Proof {
@@ -332,8 +350,9 @@ pub enum Wait {
 pub struct Feed {
     /// Payload bytes of the current packet still to come from the client.
     pub left: usize,
-    /// Payload length of the current packet: an empty one ends the file.
-    pub ended: bool,
+    /// What the backend expects the next packet to count, where the client counts otherwise: it has seen packets of the gate's own,
+    /// or goes by frames, as MySQL's client does when it compresses and its server ignores.
+    pub renumbered: Option<u8>,
 }
 
 /// The command in hand. Its bytes are the first `len` of `inbound` until they are sent, then `kept`.
@@ -349,12 +368,16 @@ pub struct Request {
     pub statement: Option<u32>,
     pub since: Instant,
     pub sent_at: Instant,
+    /// For a connection; 0: one was there at once.
+    pub waited_ns: u64,
     pub resends: u32,
     /// Bytes of the command kept for sending them again, until the reply starts.
     pub kept: Queue,
     /// The session's schema is gone, in the server's words: the command runs without one, as it would on a server whose
     /// schema was dropped under it.
     pub schemaless: Option<Rc<[u8]>>,
+    /// A name of `PREPARE` that it might use could not be had on this connection, and an `EXECUTE` there would fail alike.
+    pub without_names: bool,
     /// What the primary had executed when it was asked for this read.
     pub index: Option<Arc<GtidSet>>,
     /// The replica that the session read on before has said what it may have shown.
@@ -385,9 +408,11 @@ impl Request {
             statement: None,
             since: now,
             sent_at: now,
+            waited_ns: 0,
             resends: 0,
             kept: Queue::default(),
             schemaless: None,
+            without_names: false,
             index: None,
             left: None,
             failed: None,
@@ -413,6 +438,13 @@ impl Request {
         let Some(plan) = &self.plan else { return Asks::empty() };
         if plan.effects.intersects(UNSEEN) { plan.asks | Asks::LAST_INSERT_ID } else { plan.asks }
     }
+
+    /// Conditions that may be in the diagnostics area behind it, and were not there before, as far as is known.
+    pub fn conditions(&self) -> u16 {
+        let keeps_some = self.plan.as_ref().is_some_and(|plan| plan.asks.contains(Asks::CONDITIONS_WITHIN));
+        let Outcome { warnings, most_warnings, .. } = self.outcome;
+        if keeps_some { warnings.max(most_warnings) } else { warnings }
+    }
 }
 
 /// What the reply has said so far, over all of its results.
@@ -420,7 +452,12 @@ impl Request {
 pub struct Outcome {
     /// The code of the ERR that ended it.
     pub error: Option<u16>,
+    /// Results that have ended, those without rows too.
+    pub results: u16,
+    /// Of the last result.
     pub warnings: u16,
+    /// Of the result that had most.
+    pub most_warnings: u16,
     pub affected_rows: u64,
     /// Of the last result alone.
     pub last_affected: u64,

@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use weir_net::auth::RsaKey;
+use weir_net::compress::{Agreed, Allowed};
 use weir_net::gtid::GtidSet;
+use weir_net::proxy::Networks;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BackendId(pub u16);
@@ -136,6 +138,12 @@ pub struct Settings {
     pub clients_max: u32,
     /// From accept to the end of authentication.
     pub handshake_ms_max: u64,
+    /// From where a PROXY header is wanted (S46); none: from nowhere.
+    pub proxy_networks: Networks,
+    /// Between clients and the gate (S46).
+    pub compression: Allowed,
+    /// Between the gate and backends that offer it (S46).
+    pub backend_compression: Option<Agreed>,
     /// A client that says nothing for this long is closed; 0 switches it off (its pinned connection obeys the server's wait_timeout).
     pub client_idle_ms_max: u64,
     pub dial_ms_max: u64,
@@ -168,8 +176,12 @@ pub struct Settings {
     /// Waiting time of reads for a replica to reach what the session needs; then the primary answers.
     pub read_after_write_ms_max: u64,
     pub query_log: QueryLogSettings,
+    /// Statements are counted by their normal forms.
+    pub digests: bool,
     /// Users that may set the gate's variables for all: names, with commas between.
     pub admin_users: String,
+    /// Every lease takes the connection unused for the longest time. No operator wants that: tests alone set it.
+    pub scatter: bool,
 }
 
 impl Default for Settings {
@@ -183,6 +195,9 @@ impl Default for Settings {
             wait_ms_max: 10_000,
             clients_max: 100_000,
             handshake_ms_max: 10_000,
+            proxy_networks: Networks::default(),
+            compression: Allowed::ALL,
+            backend_compression: None,
             client_idle_ms_max: 28_800_000,
             dial_ms_max: 3_000,
             balance: Balance::LeastOutstanding,
@@ -202,15 +217,27 @@ impl Default for Settings {
             buffer_failover_ms_max: 20_000,
             read_after_write_ms_max: 20,
             query_log: QueryLogSettings::default(),
+            digests: false,
             admin_users: String::new(),
+            scatter: false,
         }
     }
 }
 
-/// What the cores need to greet clients in secret.
+/// Towards backends over TCP (S46).
+#[derive(Clone)]
+pub struct BackendTls {
+    pub config: Arc<rustls::ClientConfig>,
+    /// A backend without TLS is not logged in to.
+    pub is_required: bool,
+}
+
+/// What the cores need to greet clients in secret, and backends.
 #[derive(Clone)]
 pub struct Keys {
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// None: backends are spoken to in plain.
+    pub backend_tls: Option<BackendTls>,
     pub rsa: Arc<RsaKey>,
 }
 

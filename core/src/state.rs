@@ -23,6 +23,10 @@ type Variables = Rc<[(Box<str>, Box<[u8]>)]>;
 /// with all three, show it in the results' metadata, and report the character set's name alone.
 pub const NAMES_COLLATION: &str = "names collation";
 
+/// Not a variable: what was said behind `SET ROLE`. Privileges follow from it, so it is never in one statement with
+/// anything else, and no connection goes back from it but by a new login.
+const ROLE: &str = "role";
+
 /// The interner of variable sets and schema names of one core. An id is never given twice, so a stale one finds nothing.
 #[derive(Debug)]
 pub struct States {
@@ -107,6 +111,24 @@ impl States {
         })
     }
 
+    /// The roles that were chosen; None: those of the login.
+    pub fn role(&self, id: StateId) -> Option<&[u8]> {
+        if id == StateId(0) { None } else { self.variable(id, ROLE) }
+    }
+
+    pub fn with_role(&mut self, id: StateId, role: Option<&[u8]>) -> StateId {
+        match role {
+            Some(role) => self.with(id, ROLE, role),
+            None => self.without(id, ROLE),
+        }
+    }
+
+    /// The state like `id`, with the roles of `other`.
+    pub fn role_as(&mut self, id: StateId, other: StateId) -> StateId {
+        let role = self.role(other).map(<[u8]>::to_vec);
+        self.with_role(id, role.as_deref())
+    }
+
     fn intern(&mut self, set: Vec<(Box<str>, Box<[u8]>)>) -> StateId {
         let set: Variables = Rc::from(set);
         if let Some(id) = self.ids.get(&set) {
@@ -138,10 +160,24 @@ impl States {
         self.ids.retain(|_, id| id.0 == 0 || sets.contains(id));
     }
 
-    /// `SET …` that makes a connection in state `has` look like `wants`; None when they are equal.
-    pub fn difference(&self, has: StateId, wants: StateId, out: &mut Vec<u8>) -> bool {
+    /// True when a character set or collation of `has` is to be as the login made it. `DEFAULT` leads to the server's.
+    pub fn undoes_charset(&self, has: StateId, wants: StateId) -> bool {
+        let wants = self.variables(wants);
+        let is_charset = |name: &str| name.starts_with("character_set_") || name.starts_with("collation_");
+        self.variables(has).iter().any(|(name, _)| is_charset(name) && wants.iter().all(|(known, _)| known != name))
+    }
+
+    /// `SET …` that makes a connection in state `has` look like `wants`; false when they are equal. The roles alone differ, or
+    /// are the same. `login` is the collation that its login asked for, where that is not the server's own: what is not set
+    /// leads back there, not to `DEFAULT`.
+    pub fn difference(&self, has: StateId, wants: StateId, login: Option<u8>, out: &mut Vec<u8>) -> bool {
         if has == wants {
             return false;
+        }
+        if self.role(has) != self.role(wants) {
+            out.extend_from_slice(b"SET ROLE ");
+            out.extend_from_slice(self.role(wants).unwrap_or(b"DEFAULT"));
+            return true;
         }
         let start = out.len();
         out.extend_from_slice(b"SET ");
@@ -153,7 +189,7 @@ impl States {
         let renamed = had_names != names;
         // The character set that client, connection and results have by `NAMES`.
         let mut named = None;
-        if let (true, Some(collation), Some(charset)) = (renamed, &names, find(wants, "character_set_connection")) {
+        if let (true, Some(collation), Some(charset)) = (renamed, &names, find(wants, "character_set_results")) {
             out.extend_from_slice(b"NAMES '");
             out.extend_from_slice(&charset);
             out.extend_from_slice(b"' COLLATE '");
@@ -165,12 +201,16 @@ impl States {
         let unnamed = renamed && names.is_none();
         // What the connection has and the session has not goes back to the default before anything else is set,
         // since some variables (character_set_connection) change others (collation_connection).
-        let gone = |name: &str| wants.iter().all(|(n, _)| **n != *name) && name != NAMES_COLLATION;
+        let gone = |name: &str| wants.iter().all(|(n, _)| **n != *name) && name != NAMES_COLLATION && name != ROLE;
         for (name, _) in has.iter().filter(|(name, _)| gone(name)) {
-            put_assignment(out, &mut first, name, None);
+            match login.filter(|_| follows_login(name)) {
+                // The server takes a collation by its number for each of them, and remembers it where it keeps a character set.
+                Some(collation) => put_given(out, &mut first, name, collation.to_string().as_bytes()),
+                None => put_assignment(out, &mut first, name, None),
+            }
         }
         for (name, value) in wants.iter() {
-            if &**name == NAMES_COLLATION {
+            if &**name == NAMES_COLLATION || &**name == ROLE {
                 continue;
             }
             let same = match &named {
@@ -210,12 +250,30 @@ fn follows_another(name: &str) -> bool {
     name == "collation_connection"
 }
 
-fn put_assignment(out: &mut Vec<u8>, first: &mut bool, name: &str, value: Option<&[u8]>) {
+/// Variables that a login sets by its collation.
+fn follows_login(name: &str) -> bool {
+    BY_NAMES.contains(&name) || name == "collation_connection"
+}
+
+/// The collation that a login of class `class` leaves on a server whose own is `server`, if another. What cannot be a client's
+/// (two bytes and more a letter) or does not exist leaves the server's own.
+pub fn login_collation(class: u8, server: u8) -> Option<u8> {
+    let is_possible =
+        matches!(class, 1..=16 | 18..=34 | 36..=53 | 57..=59 | 63..=89 | 91..=99 | 192..=215 | 223..=250 | 255);
+    (class != server && is_possible).then_some(class)
+}
+
+fn put_given(out: &mut Vec<u8>, first: &mut bool, name: &str, value: &[u8]) {
     if !std::mem::take(first) {
         out.push(b',');
     }
     out.extend_from_slice(name.as_bytes());
     out.push(b'=');
+    out.extend_from_slice(value);
+}
+
+fn put_assignment(out: &mut Vec<u8>, first: &mut bool, name: &str, value: Option<&[u8]>) {
+    put_given(out, first, name, b"");
     match value {
         None if variable_has_wrong_default(name) => {
             out.extend_from_slice(b"@@GLOBAL.");
@@ -254,8 +312,28 @@ mod tests {
 
     fn set(states: &States, has: StateId, wants: StateId) -> String {
         let mut out = Vec::new();
-        states.difference(has, wants, &mut out);
+        states.difference(has, wants, None, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    /// S22: who has logged in with a collation gets back to it, not to the server's own.
+    #[test]
+    fn what_is_not_set_is_as_the_login_left_it() {
+        let mut states = States::default();
+        let mut named = states.with(StateId(0), "sql_mode", b"ANSI");
+        for name in ["character_set_client", "character_set_connection", "character_set_results"] {
+            named = states.with(named, name, b"latin1");
+        }
+        let mut out = Vec::new();
+        assert!(states.difference(named, StateId(0), login_collation(45, 255), &mut out));
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "SET character_set_client=45,character_set_connection=45,character_set_results=45,sql_mode=DEFAULT"
+        );
+        assert_eq!(
+            [(255, 255), (35, 255), (100, 255), (8, 255)].map(|(c, s)| login_collation(c, s)),
+            [None, None, None, Some(8)]
+        );
     }
 
     #[test]
@@ -269,6 +347,8 @@ mod tests {
         assert_eq!(set(&states, b, a), "SET time_zone=DEFAULT");
         assert_eq!(set(&states, a, c), "SET sql_mode=DEFAULT,time_zone='+01:00'");
         assert_eq!(set(&states, b, b), "");
+        let latin = states.with(a, "character_set_client", b"latin1");
+        assert!(states.undoes_charset(latin, a) && !states.undoes_charset(a, latin) && !states.undoes_charset(b, a));
     }
 
     /// S22: the collation of `SET NAMES` stays with the three character sets, and goes with them.
@@ -306,6 +386,19 @@ mod tests {
         let both = states.understood_as(now, home);
         assert_eq!(set(&states, now, both), "SET group_concat_max_len=DEFAULT,sql_mode='ANSI'");
         assert_eq!(states.understood_as(now, now), now);
+    }
+
+    /// S22: roles come first and alone, and a login is what takes them away.
+    #[test]
+    fn roles_are_chosen_by_themselves() {
+        let mut states = States::default();
+        let zone = states.with(StateId(0), "time_zone", b"+01:00");
+        let plain = states.with_role(zone, Some(b"'reader'"));
+        let only = states.role_as(StateId(0), plain);
+        assert_eq!((states.role(plain), states.role(zone)), (Some(&b"'reader'"[..]), None));
+        assert_eq!(set(&states, StateId(0), only), "SET ROLE 'reader'");
+        assert_eq!(set(&states, only, plain), "SET time_zone='+01:00'");
+        assert_eq!(states.role_as(plain, StateId(0)), zone);
     }
 
     #[test]

@@ -76,6 +76,27 @@ pub struct Report {
     pub gate_ns: Histogram<u64>,
     pub pools: Vec<PoolReport>,
     pub pins: Vec<PinReport>,
+    /// How often each user was pinned for each reason; empty unless it was wanted.
+    pub pins_ever: Vec<(String, &'static str, u64)>,
+    /// Empty unless they were wanted.
+    pub digests: Vec<crate::digest::DigestReport>,
+    /// Empty unless they were wanted; at most `show::SESSIONS_TOLD_MAX`.
+    pub sessions: Vec<SessionReport>,
+    /// Sessions that found no room there.
+    pub sessions_untold: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionReport {
+    pub connection_id: u32,
+    pub user: String,
+    pub peer: String,
+    pub schema: String,
+    pub phase: &'static str,
+    /// The one whose connection it holds; empty for none.
+    pub backend: String,
+    /// Why it keeps that connection; empty when it does not.
+    pub pins: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -137,6 +137,8 @@ flag_set! {
         IN_TRANS_READONLY = 13;
         /// Trackers are in the OK packet.
         SESSION_STATE_CHANGED = 14;
+        /// MariaDB alone: `sql_mode` contains `ANSI_QUOTES`.
+        ANSI_QUOTES = 15;
     }
 }
 
@@ -160,8 +162,8 @@ mod tests {
 
     #[test]
     fn unknown_bits_are_kept_and_shown() {
-        let set = Status(0x8001);
-        assert_eq!(format!("{set:?}"), "Status(IN_TRANS 0x8000)");
+        let set = Status(0x0005);
+        assert_eq!(format!("{set:?}"), "Status(IN_TRANS 0x4)");
         assert_eq!(format!("{:?}", Capabilities::empty()), "Capabilities()");
     }
 }

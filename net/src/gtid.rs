@@ -10,6 +10,7 @@
 //!          [ (uuid b, no tag) ] -> first (4, 4)   more []
 //! ```
 //! Cost: [`GtidSet::contains`] compares one uuid and two pairs of integers in the usual case, and allocates never.
+//! MariaDB's `domain-server-sequence` is a source of its own kind in the same set (`gtid/maria.rs`).
 //! Rule: MySQL "GTID Format and Storage", "GTID Sets".
 
 use std::cmp::Ordering;
@@ -19,6 +20,7 @@ use crate::error::Malformed;
 use crate::gtid::intervals::Intervals;
 
 mod intervals;
+mod maria;
 mod parse;
 
 /// The largest number of a transaction: the server's own limit, 2^63 - 2.
@@ -104,7 +106,7 @@ impl GtidSet {
 
     /// What servers other than this one have written, under whatever tag.
     pub fn without_server(mut self, uuid: [u8; 16]) -> Self {
-        self.sources.retain(|(sid, _)| sid.uuid != uuid);
+        self.sources.retain(|(sid, _)| !sid.is_of(uuid));
         self
     }
 
@@ -148,11 +150,18 @@ impl GtidSet {
     }
 }
 
-/// As the server writes it, without its line breaks: `uuid:1-5:7:tag:1-3,uuid:1`.
+/// As the server writes it, without its line breaks: `uuid:1-5:7:tag:1-3,uuid:1`, or `0-1-57,0-2-60`.
 impl fmt::Display for GtidSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before: Option<[u8; 16]> = None;
         for (sid, intervals) in &self.sources {
+            if let Some((domain, server)) = sid.domain() {
+                f.write_str(if before.is_some() { "," } else { "" })?;
+                let last = intervals.iter().last().map_or(0, |(_, last)| last);
+                write!(f, "{domain}-{server}-{last}")?;
+                before = Some(sid.uuid);
+                continue;
+            }
             if before != Some(sid.uuid) {
                 f.write_str(if before.is_some() { "," } else { "" })?;
                 write_uuid(f, &sid.uuid)?;

@@ -1,4 +1,5 @@
-//! The MySQL wire: frames, handshakes, replies, trackers, prepared statements, TLS as a filter, GTID sets.
+//! The MySQL wire: frames, handshakes, replies, trackers, prepared statements, TLS and compression as filters, the PROXY
+//! header, GTID sets.
 //!
 //! Invariant: nothing here knows a socket, a clock, a thread or a source of randomness, and no input of a peer
 //! can make it panic or loop. What is malformed comes back as [`error::Malformed`]; what is large is refused by
@@ -41,6 +42,11 @@ pub mod secret;
 
 pub mod tls;
 
+pub mod compress;
+
+pub mod proxy;
+
+pub mod flavour;
 pub mod gtid;
 
 pub mod binlog;

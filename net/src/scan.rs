@@ -125,12 +125,16 @@ enum At {
     Broken,
 }
 
+const COMPRESSED: Capabilities = Capabilities::COMPRESS.union(Capabilities::ZSTD_COMPRESSION);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SeqRule {
     Check,
     /// Take what the next packet says, then check.
     TakeNext,
     TakeAll,
+    /// Count, whatever they say: a server that compresses numbers its packets anew at each flush, by its frames.
+    Count,
 }
 
 impl ReplyScan {
@@ -160,7 +164,11 @@ impl ReplyScan {
             kind,
             eof_deprecated: caps.contains(Capabilities::DEPRECATE_EOF),
             mark_columns_end: true,
-            seq_rule: if is_endless { SeqRule::TakeAll } else { SeqRule::Check },
+            seq_rule: match is_endless {
+                true => SeqRule::TakeAll,
+                false if caps.intersects(COMPRESSED) => SeqRule::Count,
+                false => SeqRule::Check,
+            },
             seq: 1,
             shift: 0,
             continued: false,
@@ -245,6 +253,11 @@ impl ReplyScan {
     /// The sequence number that the next packet towards the client must carry.
     pub fn seq_next(&self) -> u8 {
         self.seq.wrapping_add(self.shift)
+    }
+
+    /// The sequence number of the next packet on the backend's connection, whoever sends it.
+    pub fn seq_expected(&self) -> u8 {
+        self.seq
     }
 
     /// True after the last byte of the reply, and when no step is due.

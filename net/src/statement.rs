@@ -12,6 +12,9 @@ use crate::packet::HEADER_BYTES;
 use crate::reader::Reader;
 use crate::writer::Put;
 
+/// What is wrong with an execute that brings fewer values than its statement has parameters; MySQL has words of its own for it.
+pub const PARAMETERS_MISCOUNTED: &str = "wrong number of parameters";
+
 /// The bits of [`ExecuteHead::flags`] that ask for a cursor.
 pub const CURSOR_FLAGS: u8 = 0x07;
 /// A parameter count is there even when the statement has no parameters.
@@ -98,7 +101,7 @@ impl<'a> ExecuteHead<'a> {
         }
         head.count = if named { reader.lenenc()? } else { u64::from(params) };
         if head.count < u64::from(params) || head.count > ATTRIBUTES_MAX {
-            return Err(Malformed("wrong number of parameters"));
+            return Err(Malformed(PARAMETERS_MISCOUNTED));
         }
         if head.count == 0 {
             return Ok(head);

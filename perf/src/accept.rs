@@ -97,7 +97,7 @@ impl Plan {
 
     /// The first door with a connection of its own to the backend for each client.
     fn copier(&self) -> Option<Kind> {
-        let is_copier = |kind: &Kind| matches!(kind, Kind::Relay | Kind::HaProxy | Kind::Router);
+        let is_copier = |kind: &Kind| matches!(kind, Kind::Relay | Kind::RingRelay | Kind::HaProxy | Kind::Router);
         self.doors.iter().copied().find(is_copier)
     }
 
@@ -258,7 +258,10 @@ mod tests {
             ("--clients 100001", "--clients 100001: 1 to 100000"),
             ("--at-once 0", "--at-once and --rounds are numbers above 0"),
             ("--rounds 0", "--at-once and --rounds are numbers above 0"),
-            ("--doors barn", "--doors barn: known are direct, relay, weir, haproxy, proxysql, mysqlrouter, maxscale"),
+            (
+                "--doors barn",
+                "--doors barn: known are direct, relay, weir, haproxy, proxysql, mysqlrouter, maxscale, ring-relay",
+            ),
         ] {
             assert_eq!(plan(line).unwrap_err().to_string(), expected);
         }

@@ -19,6 +19,9 @@ use crate::sysbench::{self, Sysbench};
 #[derive(Debug)]
 pub struct Backend {
     pub account: Account,
+    /// One with the same rights and no password, if there is one: MySQL Router shares only connections of clients whose
+    /// password it knows, and without TLS it knows none but the empty one.
+    pub bare: Option<Account>,
     /// User and password of the account that looks at it.
     pub monitor: (String, String),
     /// The process, if it is known.
@@ -34,6 +37,8 @@ enum Owned {
     Null(#[expect(dead_code, reason = "held for its end")] Program),
     Mysqld(#[expect(dead_code, reason = "held for its end")] Box<Cluster>),
 }
+
+const BARE: &str = "bare";
 
 impl Backend {
     /// `--backend null|mysqld|HOST:PORT [--user U --password P --monitor-user U --monitor-password P --mysqld-pid N]`
@@ -58,6 +63,7 @@ impl Backend {
             "mysqld" => Self::start_mysqld()?,
             address => Self {
                 account: account(resolve(address)?),
+                bare: None,
                 monitor: (monitor_user, monitor_password),
                 pid,
                 name: address.to_owned(),
@@ -80,6 +86,7 @@ impl Backend {
         program.wait_ready(&account)?;
         Ok(Self {
             account,
+            bare: None,
             monitor: (MONITOR.0.to_owned(), MONITOR.1.to_owned()),
             pid: Some(program.pid()),
             name: "null".to_owned(),
@@ -94,7 +101,10 @@ impl Backend {
             replicas: 0,
             connections_max: 2000,
             extra_cnf: "performance-schema=OFF\n".to_owned(),
-            extra_sql: format!("CREATE DATABASE IF NOT EXISTS {SCHEMA}"),
+            extra_sql: format!(
+                "CREATE DATABASE IF NOT EXISTS {SCHEMA}; CREATE USER {BARE}@'%' IDENTIFIED BY ''; \
+                 GRANT ALL ON {SCHEMA}.* TO {BARE}@'%'"
+            ),
             ..ClusterOptions::default()
         };
         let cluster = Cluster::start(&mysql, options, &mut |progress| eprintln!("{progress}"))?;
@@ -108,6 +118,7 @@ impl Backend {
         let tables = sysbench::Tables::default();
         Sysbench::find()?.prepare(&account, &tables)?;
         Ok(Self {
+            bare: Some(Account { user: BARE.to_owned(), password: String::new(), ..account.clone() }),
             account,
             monitor: (MONITOR.0.to_owned(), MONITOR.1.to_owned()),
             pid: cluster.primary().pid(),

@@ -3,6 +3,7 @@
 //! Invariant: each command asks for its arguments by name and refuses the rest; results go to standard output, progress
 //! and complaints to standard error.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,13 +14,15 @@ use crate::error::Fault;
 use crate::load::{self, LoadOptions, Question};
 use crate::null::NullBackend;
 use crate::relay::Relay;
+use crate::ring_relay::RingRelay;
 use crate::table::{Table, number};
 use crate::{accept, compare, consistency, correctness, hold, memory, meter, moves, policies, spread};
 
 pub fn run(mut arguments: Arguments) -> ExitCode {
     let done = match arguments.command().as_deref() {
         Some("null") => null(arguments).map(|()| true),
-        Some("relay") => relay(arguments).map(|()| true),
+        Some("relay") => relay(arguments, copy_with_epoll).map(|()| true),
+        Some("ring-relay") => relay(arguments, copy_with_ring).map(|()| true),
         Some("load") => load(arguments),
         Some("compare") => compare::run(arguments).map(|()| true),
         Some("accept") => accept::run(arguments),
@@ -62,17 +65,25 @@ fn null(mut arguments: Arguments) -> Result<(), Fault> {
     serving.map_err(|error| Fault::io(format!("serving at {listen}"), error))
 }
 
-fn relay(mut arguments: Arguments) -> Result<(), Fault> {
+fn relay(mut arguments: Arguments, copy: fn(SocketAddr, SocketAddr) -> io::Result<()>) -> Result<(), Fault> {
     let listen = listen(&mut arguments, 13307)?;
     let target = arguments.address("--to")?;
     arguments.finish()?;
     let target = target.ok_or_else(|| Fault::Usage("--to is missing".to_owned()))?;
     let _ = meter::raise_files_max();
-    let serving = Relay::bind(listen, target).and_then(|mut relay| {
-        println!("relay at {} to {target}", relay.address()?);
-        relay.run()
-    });
-    serving.map_err(|error| Fault::io(format!("relaying at {listen}"), error))
+    copy(listen, target).map_err(|error| Fault::io(format!("relaying at {listen}"), error))
+}
+
+fn copy_with_epoll(listen: SocketAddr, target: SocketAddr) -> io::Result<()> {
+    let mut relay = Relay::bind(listen, target)?;
+    println!("relay at {} to {target}", relay.address()?);
+    relay.run()
+}
+
+fn copy_with_ring(listen: SocketAddr, target: SocketAddr) -> io::Result<()> {
+    let mut relay = RingRelay::bind(listen, target)?;
+    println!("relay on io_uring at {} to {target}", relay.address()?);
+    relay.run()
 }
 
 /// True if no question was answered with an error.
@@ -132,6 +143,7 @@ usage: weir-perf COMMAND [--name value …]
 
   null      [--listen ADDR]                 a MySQL server that does nothing
   relay     [--listen ADDR] --to ADDR       a blind copier of bytes
+  ring-relay [--listen ADDR] --to ADDR      the same on io_uring
   load      --to ADDR [--connections N] [--rate N] [--time S] [--text | --statement SQL] [--load-threads N]
             [--user U --password P --schema S] [--warm-up S] [--pid N]
   compare   [--backend null|mysqld|ADDR] [--doors direct,relay,weir,haproxy,…] [--threads 1,8,64] [--time S]

@@ -23,6 +23,7 @@ use crate::program::Program;
 pub enum Kind {
     Direct,
     Relay,
+    RingRelay,
     Weir,
     HaProxy,
     ProxySql,
@@ -31,13 +32,22 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] =
-        [Self::Direct, Self::Relay, Self::Weir, Self::HaProxy, Self::ProxySql, Self::Router, Self::MaxScale];
+    pub const ALL: [Self; 8] = [
+        Self::Direct,
+        Self::Relay,
+        Self::Weir,
+        Self::HaProxy,
+        Self::ProxySql,
+        Self::Router,
+        Self::MaxScale,
+        Self::RingRelay,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Relay => "relay",
+            Self::RingRelay => "ring-relay",
             Self::Weir => "weir",
             Self::HaProxy => "haproxy",
             Self::ProxySql => "proxysql",
@@ -48,13 +58,17 @@ impl Kind {
 
     /// Peers may be missing; ours may not.
     pub fn is_peer(self) -> bool {
-        !matches!(self, Self::Direct | Self::Relay | Self::Weir)
+        !matches!(self, Self::Direct | Self::Relay | Self::RingRelay | Self::Weir)
     }
 
-    /// Those that are compared if nobody says which: ours, HAProxy, which is fetched if need be, and the peers that this
-    /// machine has.
+    /// Those that are compared if nobody says which: ours but for the relay on io_uring, HAProxy, which is fetched if need
+    /// be, and the peers that this machine has.
     pub fn present() -> Vec<Self> {
-        let is_there = |kind: &Self| *kind == Self::HaProxy || !kind.is_peer() || !on_path(kind.name()).is_empty();
+        let is_there = |kind: &Self| match kind {
+            Self::HaProxy => true,
+            Self::RingRelay => false,
+            kind => !kind.is_peer() || !on_path(kind.name()).is_empty(),
+        };
         Self::ALL.into_iter().filter(is_there).collect()
     }
 }
@@ -117,15 +131,19 @@ impl Door {
         }
         let listen = free_address()?;
         let command = match kind {
-            Kind::Relay => {
+            Kind::Relay | Kind::RingRelay => {
                 let mut command = own_program()?;
                 let (listen, target) = (listen.to_string(), backend.address().to_string());
-                command.args(["relay", "--listen", &listen, "--to", &target]);
+                command.args([kind.name(), "--listen", &listen, "--to", &target]);
                 command
             }
             _ => peer(kind, listen, backend, folder)?,
         };
-        Self::start(kind, command, listen, None, &backend.account, folder)
+        let account = match (kind, &backend.bare) {
+            (Kind::Router, Some(bare)) => bare,
+            _ => &backend.account,
+        };
+        Self::start(kind, command, listen, None, account, folder)
     }
 
     pub fn open_gate(gate: &GateOptions, account: &Account, folder: &Path) -> Result<Self, Fault> {

@@ -55,6 +55,7 @@ pub mod talk;
 pub mod null;
 
 pub mod relay;
+pub mod ring_relay;
 
 pub mod wire;
 

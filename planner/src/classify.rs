@@ -11,9 +11,11 @@
 use crate::effects::{Asks, Effects};
 use crate::facts::Facts;
 use crate::lexer::TokenKind;
-use crate::plan::{Assign, IdSpan, Kind, Local, Plan, Route};
+use crate::named::Named;
+use crate::plan::{Assign, FoundRows, Kind, Local, Plan, Route, SessionValue, ValueSpan};
 use crate::reason::Reason;
 use crate::tables::Memo;
+use crate::user_variables::mentioned;
 use crate::word::kw;
 
 mod account;
@@ -61,7 +63,11 @@ pub fn plan(sql: &[u8], facts: &Facts) -> Plan {
     if statements > 1 {
         draft.settle_several(facts);
     }
-    cursor.finish(draft, statements)
+    let mut plan = cursor.finish(draft, statements);
+    if plan.effects.intersects(Effects::SET_USER_VARIABLE | Effects::READS_USER_VARIABLE) {
+        plan.user_variables = mentioned(sql, facts);
+    }
+    plan
 }
 
 /// True for bytes that `sql_mode` or the character set can make into something else.
@@ -80,12 +86,19 @@ pub(crate) struct Draft {
     asks: Asks,
     assigns: Vec<Assign>,
     local: Option<Local>,
-    ids: Vec<IdSpan>,
+    values: Vec<ValueSpan>,
+    /// `ROW_COUNT()` is asked for where no number can take its place.
+    needs_row_count: bool,
     listing: Option<Box<[u8]>>,
     dropped: u16,
+    /// Its rows are not counted, though its kind's usually are.
+    uncounted: bool,
+    /// There is a `SELECT` in it.
+    selects: bool,
     locks: Vec<Box<[u8]>>,
     /// A `GET_LOCK` whose name is no literal.
     nameless_lock: bool,
+    named: Option<Box<Named>>,
     /// Names the server's own lists or locks, where connections have the server's ids.
     about_server: bool,
 }
@@ -140,8 +153,11 @@ impl Draft {
         self.effects |= after.effects;
         // Behind another statement these are about that one.
         self.asks |= after.asks.without(Asks::ROW_COUNT | Asks::DIAGNOSTICS);
+        if after.asks.contains(Asks::DIAGNOSTICS) {
+            self.asks |= Asks::CONDITIONS_WITHIN;
+        }
         self.assigns.extend(after.assigns);
-        self.ids.extend(after.ids);
+        self.values.extend(after.values.into_iter().filter(|span| span.value == SessionValue::ConnectionId));
         // Of several statements some may fail: none is counted.
         self.nameless_lock = true;
         self.about_server |= after.about_server;
@@ -212,7 +228,7 @@ impl Cursor<'_> {
             kw::PREPARE | kw::EXECUTE | kw::DEALLOCATE => self.text_prepare(start.word),
             kw::SHOW => self.show(),
             kw::EXPLAIN | kw::DESCRIBE | kw::DESC => self.explain(start.word),
-            kw::HELP => self.show_rest(Kind::Explain),
+            kw::HELP => self.help(),
             kw::GET | kw::SIGNAL | kw::RESIGNAL => self.diagnostics(start.word),
             kw::KILL => self.kill(),
             kw::CREATE => self.create(),
@@ -238,10 +254,33 @@ impl Draft {
         }
     }
 
+    fn found_rows(&self) -> FoundRows {
+        match self.kind.unwrap_or(Kind::Other) {
+            Kind::Select | Kind::Do => FoundRows::Shown,
+            Kind::Show | Kind::Explain if !self.uncounted => FoundRows::Shown,
+            Kind::Insert | Kind::Replace if !self.selects => FoundRows::Kept,
+            // What its subquery counted shows behind a later statement (seen on 9.7).
+            Kind::Set if self.selects => FoundRows::Unsure,
+            Kind::Insert
+            | Kind::Replace
+            | Kind::Update
+            | Kind::Delete
+            | Kind::Load
+            | Kind::Call
+            | Kind::Prepare
+            | Kind::Multi
+            | Kind::Other => FoundRows::Unsure,
+            _ => FoundRows::Kept,
+        }
+    }
+
     fn into_plan(self, hint: Option<crate::hint::Hint>, statements: u16) -> Plan {
         let (route, reason) = self.route();
+        let found_rows = self.found_rows();
         // A definition is evaluated by whoever uses it later.
-        let keeps_ids = self.about_server || matches!(self.kind, Some(Kind::Ddl | Kind::Account | Kind::Prepare));
+        let keeps_calls = self.about_server || matches!(self.kind, Some(Kind::Ddl | Kind::Account | Kind::Prepare));
+        let mut values = if keeps_calls { Vec::new() } else { self.values };
+        values.retain(|span| span.value == SessionValue::ConnectionId || !self.needs_row_count);
         Plan {
             route,
             effects: self.effects,
@@ -252,10 +291,13 @@ impl Draft {
             statements,
             assigns: self.assigns.into(),
             local: self.local,
-            ids: if keeps_ids { Box::default() } else { self.ids.into() },
+            values: values.into(),
+            found_rows,
             listing: self.listing.filter(|_| statements == 1),
             dropped: if statements == 1 { self.dropped } else { 0 },
             locks: if self.nameless_lock { Box::default() } else { self.locks.into() },
+            user_variables: Box::default(),
+            named: self.named.filter(|_| statements == 1),
             memo: Memo::default(),
         }
     }

@@ -150,6 +150,8 @@ flags! {
     UNKNOWN_FUNCTION = 47;
     /// `XA PREPARE|COMMIT|ROLLBACK`: when it succeeds the connection is free of it.
     XA_FINISH = 48;
+    /// `EXECUTE` of a text that is known: its other effects are here too.
+    TEXT_NAMED = 49;
 }
 
 flags! {
@@ -167,6 +169,8 @@ flags! {
     CONNECTION_ID = 4;
     /// `session_track_*`, or a listing of session variables: the client's own trackers, not the gate's.
     TRACKERS = 5;
+    /// Behind another statement of the packet: it shows conditions, or asks about them, and may leave them as they are.
+    CONDITIONS_WITHIN = 6;
 }
 
 #[cfg(test)]
@@ -179,6 +183,6 @@ mod tests {
         assert_eq!(all.0.count_ones() as usize, Effects::ALL.len());
         assert_eq!(format!("{:?}", Effects::BEGIN | Effects::COMMIT), r#"{"BEGIN", "COMMIT"}"#);
         assert!(!(Effects::BEGIN | Effects::COMMIT).without(Effects::BEGIN).contains(Effects::BEGIN));
-        assert!(Asks::ALL.len() == 6 && !Asks::ROW_COUNT.intersects(Asks::FOUND_ROWS));
+        assert!(Asks::ALL.len() == 7 && !Asks::ROW_COUNT.intersects(Asks::FOUND_ROWS));
     }
 }

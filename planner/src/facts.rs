@@ -19,6 +19,14 @@ pub struct Facts {
     pub multi_statements: bool,
 }
 
+impl Facts {
+    /// The backends are MariaDB's, which counts from 10.0 on: MySQL has not come so far. A field of its own would cost every look into
+    /// the plan cache a compare.
+    pub fn is_mariadb(&self) -> bool {
+        self.server_version >= 100_000
+    }
+}
+
 impl Default for Facts {
     fn default() -> Facts {
         Facts {

@@ -22,6 +22,7 @@
 
 mod cache;
 mod classify;
+mod digest;
 #[macro_use]
 mod effects;
 mod facts;
@@ -29,20 +30,23 @@ mod functions;
 mod hint;
 mod lexer;
 pub mod limits;
+pub mod named;
 mod plan;
 mod reason;
 mod redact;
 pub mod tables;
 pub mod tree;
+mod user_variables;
 pub mod variables;
 mod word;
 
 pub use cache::PlanCache;
 pub use classify::{gate_variables, plan};
+pub use digest::digest;
 pub use effects::{Asks, Effects};
 pub use facts::{Charset, Facts, schema_is_system};
 pub use hint::{Consistency, Hint, Target};
-pub use plan::{Assign, GateSet, GateShow, IdSpan, Kind, Local, Plan, Route, Scope};
+pub use plan::{Assign, FoundRows, GateSet, GateShow, Kind, Local, Plan, Route, Scope, SessionValue, ValueSpan};
 pub use reason::Reason;
 pub use redact::redact;
 pub use tables::{Access, TableUse, Unknown, Uses, tables};

@@ -7,10 +7,13 @@ pub const CACHED_TEXT_BYTES_MAX: usize = 4096;
 pub const ASSIGNS_MAX: usize = 64;
 
 /// Calls of `CONNECTION_ID()` that a plan lists. A text with more is not understood.
-pub const IDS_MAX: usize = 16;
+pub const VALUES_MAX: usize = 16;
 
 /// Calls of `GET_LOCK` whose names a plan lists. With more it lists none, and the lock pins until all are released.
 pub const LOCKS_MAX: usize = 16;
+
+/// User variables that a plan names. With more it names none, and they pin their session.
+pub const USER_VARIABLES_MAX: usize = 32;
 
 /// Bytes of a pattern of `SHOW VARIABLES LIKE` that the gate's own variables are compared with; names are shorter.
 pub const PATTERN_BYTES_MAX: usize = 64;

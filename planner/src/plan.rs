@@ -3,6 +3,7 @@
 use crate::effects::{Asks, Effects};
 use crate::facts::Facts;
 use crate::hint::{Hint, Target};
+use crate::named::Named;
 use crate::reason::Reason;
 use crate::tables::{Memo, Unknown, Uses, tables};
 
@@ -21,15 +22,20 @@ pub struct Plan {
     pub assigns: Box<[Assign]>,
     /// The answer that the gate gives, when `route` is `Local`.
     pub local: Option<Local>,
-    /// Where the text asks for the connection's id and the session's own is meant, in order, at most `limits::IDS_MAX`.
-    /// Empty with `Asks::CONNECTION_ID`: the statement is about the server's own lists, where the backend's id is meant.
-    pub ids: Box<[IdSpan]>,
+    /// Where the text asks for what the gate knows of the session, in order, at most `limits::VALUES_MAX`. No `ConnectionId` with `Asks::CONNECTION_ID`: the statement is about the server's own lists, where the backend's id is meant.
+    pub values: Box<[ValueSpan]>,
     /// `SHOW [SESSION] VARIABLES [LIKE 'pattern']`: the pattern, which the gate's own variables may match.
     pub listing: Option<Box<[u8]>>,
+    /// What it makes of `FOUND_ROWS()` when it succeeds.
+    pub found_rows: FoundRows,
     /// Tables that a `DROP TEMPORARY TABLE` names.
     pub dropped: u16,
     /// The names of the locks that `GET_LOCK` is called for, as written; empty when one is no literal.
     pub locks: Box<[Box<[u8]>]>,
+    /// The user variables that the text names, in lower case, sorted. Empty with an effect on user variables: they are not known.
+    pub user_variables: Box<[Box<str>]>,
+    /// What a `PREPARE`, `EXECUTE` or `DEALLOCATE PREPARE` names, if it is the only statement and its name is plain.
+    pub named: Option<Box<Named>>,
     /// The tables of the text, once somebody has asked for them.
     pub memo: Memo,
 }
@@ -52,13 +58,23 @@ impl Plan {
     }
 }
 
-/// A call of `CONNECTION_ID()` in the text.
+/// A call in the text for what the gate itself knows of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdSpan {
+pub struct ValueSpan {
     pub start: u32,
     pub end: u32,
     /// It is a column of the result by itself, and its text is the column's name.
     pub names_column: bool,
+    pub value: SessionValue,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionValue {
+    /// `CONNECTION_ID()`, `@@pseudo_thread_id`.
+    ConnectionId,
+    /// `ROW_COUNT()`, of the statement before this packet. When there is one, all of the packet's questions about it are among
+    /// these.
+    RowCount,
 }
 
 /// Where a statement may run.
@@ -111,6 +127,18 @@ pub enum Kind {
     Other,
 }
 
+/// What a statement makes of `FOUND_ROWS()` (seen on 9.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FoundRows {
+    /// It stays what it was: also behind rows that come from no table (`SHOW CREATE`, `EXPLAIN`, `CHECK TABLE`).
+    #[default]
+    Kept,
+    /// The number of rows of its result; without a result only the server knows (`SELECT … INTO @v`, `DO`).
+    Shown,
+    /// Only the server knows, if it is another: some that look for rows count them, others don't (`UPDATE`, `INSERT … SELECT`, `CALL`).
+    Unsure,
+}
+
 /// One assignment of a `SET`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assign {
@@ -131,6 +159,8 @@ pub enum Scope {
     PersistOnly,
     /// A user variable `@name`.
     User,
+    /// `SET ROLE …`; the value is what stands behind it.
+    Role,
     /// Holds for the next transaction only: `SET TRANSACTION …`, `SET @@transaction_isolation=…`.
     Once,
 }
@@ -142,6 +172,8 @@ pub enum Local {
     ExplainRoute(Box<[u8]>),
     /// `SHOW WEIR …`: the words behind it, in upper case, one space between.
     ShowWeir(Box<str>),
+    /// `FLUSH WEIR DIGESTS`.
+    FlushDigests,
     /// `KILL [CONNECTION|QUERY] id`. A `KILL` of an expression is not local and goes nowhere by itself: `Effects::KILL`.
     Kill { id: u64, query_only: bool },
     /// Exactly `SELECT CONNECTION_ID() [[AS] alias]`; `column` as MySQL would name it.
@@ -151,7 +183,7 @@ pub enum Local {
     /// Exactly `SELECT FOUND_ROWS() [[AS] alias]`.
     FoundRows { column: Box<[u8]> },
     /// Exactly `SHOW WARNINGS` or `SHOW ERRORS`: the gate knows when there are none.
-    ShowConditions,
+    ShowConditions { errors_only: bool },
     /// `SET` of the gate's own variables only, with literal values (raw text).
     SetGate(Box<[GateSet]>),
     /// `SELECT @@read_after_write_… [[AS] alias], …` of the gate's own variables only.

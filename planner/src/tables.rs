@@ -71,17 +71,19 @@ pub fn tables(sql: &[u8], facts: &Facts) -> Result<Uses, Unknown> {
     reader::Reader::new(sql, facts).read()
 }
 
-/// What a plan remembers of its text's tables, read when somebody asks for them first.
+/// What a plan remembers of its text: its tables, read when somebody asks for them first, and who counts it.
 #[derive(Clone, Debug, Default)]
 pub struct Memo {
     uses: OnceCell<Result<Uses, Unknown>>,
     /// A mark for whoever judges them: account, schema and version of the rules that let it pass last.
     pub passed: Cell<Option<(u32, u32, u64)>>,
+    /// A number for whoever counts statements by their digest; 0: it has none yet.
+    pub digest: Cell<u32>,
 }
 
 impl Memo {
     pub fn of(uses: Result<Uses, Unknown>) -> Memo {
-        Memo { uses: OnceCell::from(uses), passed: Cell::new(None) }
+        Memo { uses: OnceCell::from(uses), passed: Cell::new(None), digest: Cell::new(0) }
     }
 
     pub fn uses(&self, read: impl FnOnce() -> Result<Uses, Unknown>) -> &Result<Uses, Unknown> {

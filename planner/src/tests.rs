@@ -4,7 +4,7 @@
 //! A statement that begins with `~` has escapes (`\n`, `\t`, `\\`, `\x5c`). `@ fact …` sets the facts for the lines below,
 //! `@` alone resets them, `#` begins a comment. Flags, asks, assignments and the local answer are compared exactly.
 
-use crate::{Asks, Charset, Effects, Facts, Local, Plan, plan};
+use crate::{Asks, Charset, Effects, Facts, Local, Plan, SessionValue, plan};
 use std::fmt::Write;
 
 mod broken;
@@ -46,8 +46,13 @@ fn shown(plan: &Plan) -> String {
     for name in &plan.locks {
         let _ = write!(out, " lock={}", String::from_utf8_lossy(name));
     }
-    for id in &plan.ids {
-        let _ = write!(out, " id@{}..{}{}", id.start, id.end, if id.names_column { "=column" } else { "" });
+    for span in &plan.values {
+        let value = match span.value {
+            SessionValue::ConnectionId => "id",
+            SessionValue::RowCount => "count",
+        };
+        let column = if span.names_column { "=column" } else { "" };
+        let _ = write!(out, " {value}@{}..{}{column}", span.start, span.end);
     }
     if let Some(local) = &plan.local {
         let _ = write!(out, " <{}>", shown_local(local));
@@ -60,11 +65,12 @@ fn shown_local(local: &Local) -> String {
     match local {
         Local::ExplainRoute(sql) => format!("route {}", text(sql)),
         Local::ShowWeir(words) => format!("weir {words}"),
+        Local::FlushDigests => "flush digests".to_string(),
         Local::Kill { id, query_only } => format!("kill {id} {query_only}"),
         Local::ConnectionId { column } => format!("connection id as {}", text(column)),
         Local::RowCount { column } => format!("row count as {}", text(column)),
         Local::FoundRows { column } => format!("found rows as {}", text(column)),
-        Local::ShowConditions => "conditions".to_string(),
+        Local::ShowConditions { .. } => "conditions".to_string(),
         Local::SetGate(sets) => {
             let one = |s: &crate::plan::GateSet| format!("global={} {}={}", s.global, s.name, text(&s.value));
             format!("set {}", sets.iter().map(one).collect::<Vec<_>>().join("; "))

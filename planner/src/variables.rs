@@ -21,11 +21,14 @@ pub enum VariableKind {
 
 /// The kind of a variable that can be carried; None: it pins its session. `name` is in lower case.
 pub fn variable_is_replayable(name: &str) -> Option<VariableKind> {
-    let at = REPLAYABLE.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-    REPLAYABLE.get(at).map(|(_, kind)| *kind)
+    let find = |table: &[(&str, VariableKind)]| {
+        let at = table.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+        table.get(at).map(|(_, kind)| *kind)
+    };
+    find(REPLAYABLE).or_else(|| find(REPLAYABLE_ON_MARIADB))
 }
 
-/// The names of all variables that can be carried: what a connection's tracker has to watch.
+/// The names of all variables that can be carried on MySQL: what a connection's tracker has to watch there.
 pub fn replayable_names() -> impl Iterator<Item = &'static str> {
     REPLAYABLE.iter().map(|(name, _)| *name)
 }
@@ -187,13 +190,64 @@ const REPLAYABLE: &[(&str, VariableKind)] = &[
     ("xa_detach_on_prepare", VariableKind::Bool),
 ];
 
+/// Variables that only MariaDB has: carried there on 10.11 as above, and refused by a MySQL server, which so reports none of them.
+/// Its tracker watches all variables, so that these need not be listed for it.
+const REPLAYABLE_ON_MARIADB: &[(&str, VariableKind)] = &[
+    ("alter_algorithm", VariableKind::Text),
+    ("analyze_sample_percentage", VariableKind::Number),
+    ("aria_sort_buffer_size", VariableKind::Number),
+    ("aria_stats_method", VariableKind::Text),
+    ("check_constraint_checks", VariableKind::Bool),
+    ("column_compression_threshold", VariableKind::Number),
+    ("column_compression_zlib_level", VariableKind::Number),
+    ("column_compression_zlib_strategy", VariableKind::Text),
+    ("column_compression_zlib_wrap", VariableKind::Bool),
+    ("default_regex_flags", VariableKind::Text),
+    ("expensive_subquery_limit", VariableKind::Number),
+    ("histogram_size", VariableKind::Number),
+    ("histogram_type", VariableKind::Text),
+    ("idle_readonly_transaction_timeout", VariableKind::Number),
+    ("idle_transaction_timeout", VariableKind::Number),
+    ("idle_write_transaction_timeout", VariableKind::Number),
+    ("in_predicate_conversion_threshold", VariableKind::Number),
+    ("innodb_compression_default", VariableKind::Bool),
+    ("innodb_snapshot_isolation", VariableKind::Bool),
+    ("join_buffer_space_limit", VariableKind::Number),
+    ("join_cache_level", VariableKind::Number),
+    ("max_recursive_iterations", VariableKind::Number),
+    ("max_rowid_filter_size", VariableKind::Number),
+    ("max_session_mem_used", VariableKind::Number),
+    ("max_statement_time", VariableKind::Number),
+    ("mrr_buffer_size", VariableKind::Number),
+    ("note_verbosity", VariableKind::Text),
+    ("old_mode", VariableKind::Text),
+    ("optimizer_extra_pruning_depth", VariableKind::Number),
+    ("optimizer_join_limit_pref_ratio", VariableKind::Number),
+    ("optimizer_max_sel_arg_weight", VariableKind::Number),
+    ("optimizer_max_sel_args", VariableKind::Number),
+    ("optimizer_selectivity_sampling_limit", VariableKind::Number),
+    ("optimizer_use_condition_selectivity", VariableKind::Number),
+    ("progress_report_time", VariableKind::Number),
+    ("rowid_merge_buff_size", VariableKind::Number),
+    ("sql_if_exists", VariableKind::Bool),
+    ("standard_compliant_cte", VariableKind::Bool),
+    ("system_versioning_alter_history", VariableKind::Text),
+    ("system_versioning_insert_history", VariableKind::Bool),
+    ("tmp_disk_table_size", VariableKind::Number),
+    ("tmp_memory_table_size", VariableKind::Number),
+    ("use_stat_tables", VariableKind::Text),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_table_is_sorted() {
-        assert!(REPLAYABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for table in [REPLAYABLE, REPLAYABLE_ON_MARIADB] {
+            assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        }
+        assert!(REPLAYABLE_ON_MARIADB.iter().all(|(name, _)| REPLAYABLE.iter().all(|(known, _)| known != name)));
     }
 
     #[test]

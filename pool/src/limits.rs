@@ -21,6 +21,9 @@ pub struct Limits {
     /// Nanoseconds that a connection within the fair share must have been idle before it is closed for another core:
     /// below it, two busy cores would close and open connections for each other without end.
     pub cede_idle_ns_min: u64,
+    /// The reverse of what is fast, for tests: a session gets the connection of its account that was used longest ago,
+    /// and the one that it used last only where there is no room for another.
+    pub scatter: bool,
 }
 
 impl Default for Limits {
@@ -33,6 +36,7 @@ impl Default for Limits {
             dials_max: 64,
             overtaken_ns_max: 100_000_000,
             cede_idle_ns_min: 20_000_000,
+            scatter: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The simulator, tests on real MySQL, controllers that are killed, hostile peers, house rules.
+//! The simulator, tests on real MySQL, real clients, controllers that are killed, hostile peers, house rules.
 
 pub mod real;
 
@@ -8,3 +8,9 @@ pub mod sim;
 pub mod keep;
 
 pub mod hostile;
+
+pub mod drivers;
+
+pub mod suites;
+
+pub mod rules;

@@ -23,6 +23,8 @@ pub mod script;
 
 pub mod text;
 
+pub mod squeeze;
+
 pub mod wire;
 
 pub mod reply;
@@ -36,3 +38,5 @@ pub mod noise;
 pub mod compare;
 
 pub mod suite;
+
+pub mod random;

@@ -206,6 +206,83 @@ fn the_fleet_goes_on_without_any_part_of_it() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// S30: an id of one gate is good at every gate of the cluster, and what nobody can say is not said to be done.
+#[test]
+fn a_client_is_killed_from_any_gate() {
+    let source = Lone::start(66, "").unwrap();
+    let schema = ["CREATE DATABASE weir_kill", "CREATE TABLE weir_kill.t (id INT PRIMARY KEY, v INT)"];
+    let rows = ["INSERT INTO weir_kill.t VALUES (1, 0)", "GRANT ALL ON weir_kill.* TO app"];
+    source.sql(&[&schema[..], &rows, &["CREATE USER stranger IDENTIFIED BY 'stranger'"]].concat()).unwrap();
+    let folder = folder("kill");
+    let args = ["--store".to_owned(), text(&folder.join("store.db"))];
+    let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
+    controller.start();
+    runtime().block_on(controller.wait(LIMIT));
+    let controllers = vec![controller.address()];
+    let tablet = member("m1", &source, &controllers);
+    let start = || {
+        let mut config = Config::local(&[], "nobody", "nothing");
+        config.controllers = Some(ControllersConfig { addresses: controllers.clone(), cache: None });
+        config.cores.truncate(2);
+        gate::start(config).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let (own, other) = (start(), start());
+    let ids = || (connect(&own).connection_id(), connect(&other).connection_id());
+    assert_ne!(ids().0 >> 24, ids().1 >> 24, "two gates have one tag");
+
+    // The statement waits for a row that somebody else has.
+    let mut holder = source.root().unwrap();
+    holder.run("BEGIN").unwrap();
+    holder.run("UPDATE weir_kill.t SET v=1").unwrap();
+    let waiting = || {
+        let mut victim = connect(&own);
+        let id = victim.connection_id();
+        let victim = std::thread::spawn(move || {
+            let outcome = victim.run("UPDATE weir_kill.t SET v=2").map(|_| ()).map_err(|error| error.code());
+            (outcome, victim.run("DO 0").is_ok())
+        });
+        let waits = "SELECT COUNT(*) FROM performance_schema.data_lock_waits";
+        let look = || source.root().unwrap().cell(waits).unwrap();
+        until("a statement that waits", || look().filter(|count| count == "1").map(|_| ()).ok_or("nobody waits"));
+        (id, victim)
+    };
+    let mut killer = connect(&other);
+    let mut kill = |what: &str, id: u32| killer.run(format!("{what} {id}")).map(|_| ()).map_err(|error| error.code());
+    let (id, victim) = waiting();
+    let mut stranger = Client::connect(&other.client_options("stranger", "stranger").unwrap()).unwrap();
+    assert_eq!(stranger.run(format!("KILL {id}")).map(|_| ()).map_err(|error| error.code()), Err(Some(1095)));
+    assert_eq!(kill("KILL QUERY", id), Ok(()));
+    assert_eq!(victim.join().unwrap(), (Err(Some(1317)), true));
+    assert_eq!(kill("KILL QUERY", id), Err(Some(1094)), "it has left");
+    let (id, victim) = waiting();
+    assert_eq!(kill("KILL", id), Ok(()));
+    assert_eq!(victim.join().unwrap(), (Err(None), false), "its connection ends");
+    assert_eq!(kill("KILL", id), Err(Some(1094)));
+    holder.run("ROLLBACK").unwrap();
+
+    // Without the controller nobody knows whose it is; with it again all is as before.
+    let mut victim = connect(&own);
+    controller.kill9();
+    let soon = Instant::now();
+    assert_eq!(kill("KILL", victim.connection_id()), Err(Some(1105)));
+    assert!(soon.elapsed() < Duration::from_secs(5), "a program that kills waits for {:?}", soon.elapsed());
+    assert!(victim.run("DO 0").is_ok());
+    controller.start();
+    until("killed by another leader's word", || {
+        kill("KILL", victim.connection_id()).map_err(|code| format!("{code:?}"))
+    });
+    assert!(victim.run("DO 0").is_err());
+
+    // A gate that is stopped: first its clients may be cut off only, then there are none.
+    let id = connect(&own).connection_id();
+    drop(own);
+    let first = kill("KILL", id);
+    assert!(matches!(first, Err(Some(1094 | 1105))), "{first:?}");
+    until("gone", || if kill("KILL", id) == Err(Some(1094)) { Ok(()) } else { Err("its gate is still waited for") });
+    drop((other, tablet));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// Two tablets of one name, two names of one server: the second is told what is wrong, and the first has its place.
 fn clashes(with: &dyn Fn(&str, &Lone, &[&str]) -> Tablet, replica: &Lone, third: &Lone, ask: &Ask) {
     let before = cluster::json(&cluster::topology(ask).unwrap()).unwrap();

@@ -486,7 +486,8 @@ fn who_is_no_admin_sets_nothing_for_others() {
     assert_eq!(client.cell("SELECT @@GLOBAL.read_write_splitting_ratio").unwrap().as_deref(), Some("100"));
 }
 
-/// S66: a replica whose applier stands still, or that is later than the limit, answers nothing, at any level.
+/// S09, S66: a replica whose applier stands still, or that is later than the limit, answers nothing, at any level; the
+/// primary does.
 #[test]
 fn replicas_that_stand_still_or_are_too_late_get_no_reads() {
     let place = place();

@@ -2,8 +2,9 @@
 //!
 //! The cluster is started once, by the first test that needs it, and ends with the process.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,13 +12,21 @@ use std::time::{Duration, Instant};
 use weir_control::client::request::{self, Cursor, Execute, Types};
 use weir_control::client::value::Value;
 use weir_control::client::{Client, Options};
-use weir_control::lab::child;
+use weir_control::config::Config;
+use weir_control::lab::{child, ports};
+use weir_net::flags::Capabilities;
+use weir_net::greeting::Greeting;
 use weir_net::scan::ReplyKind;
+use weir_tests::real::bind::{self, Param};
 use weir_tests::real::gate::{Gate, GateOptions};
 use weir_tests::real::limits;
-use weir_tests::real::place::{Place, ask, first_cell, place};
+use weir_tests::real::place::{Admin, Place, ask, first_cell, place};
+use weir_tests::real::reply::{self, Kind};
 use weir_tests::real::suite::{self, Mode};
-use weir_tests::real::wire::{Account, Admission, Wire};
+use weir_tests::real::wire::{Account, Admission, Wire, refusal};
+
+#[path = "mysql/operators.rs"]
+mod operators;
 
 /// The oracle agrees with itself: what would differ here is a mistake in the corpus or the comparer, not the gate's.
 #[test]
@@ -217,6 +226,199 @@ fn types_outlive_an_execute_that_was_refused() {
     assert_eq!(reply.rows().unwrap().texts(), [[Some("42".to_owned())]]);
 }
 
+/// S49: what a client sees before its login is what the server says: the version, the character set; nothing more is offered.
+#[test]
+fn the_greeting_is_the_servers() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let gate = start(place, 4, None);
+    let greeting = |port: u16| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(limits::WIRE_WAIT)).unwrap();
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).unwrap();
+        let mut payload = vec![0; usize::from(head[0])];
+        stream.read_exact(&mut payload).unwrap();
+        let greeting = Greeting::decode(&payload).unwrap();
+        (greeting.version.to_vec(), greeting.charset, greeting.plugin.to_vec(), greeting.capabilities)
+    };
+    let (direct, shown) = (greeting(place.backends[0].port()), greeting(gate.port()));
+    assert_eq!((&direct.0, direct.1, &direct.2), (&shown.0, shown.1, &shown.2));
+    let more = shown.3.minus(direct.3);
+    assert!(more == Capabilities::default(), "offered beyond the server's: {more:?}");
+}
+
+/// S50: a client that vanishes in the middle of a query has it killed; one that vanishes in a transaction has it rolled back.
+#[test]
+fn who_vanishes_leaves_nothing_running() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let mut admin = place.admin().unwrap();
+    for statement in [
+        "DROP DATABASE IF EXISTS weir_vanish",
+        "CREATE DATABASE weir_vanish",
+        "CREATE TABLE weir_vanish.t (id INT PRIMARY KEY)",
+        "INSERT INTO weir_vanish.t VALUES (1)",
+    ] {
+        admin.sql(statement).unwrap();
+    }
+    admin.ensure_replicated().unwrap();
+    let gate = start(place, 4, None);
+    let query = |sql: &str| [&b"\x03"[..], sql.as_bytes()].concat();
+    let mut sleeper = Wire::login(&gate.address(), &place.account()).unwrap();
+    sleeper.command(&query("SELECT SLEEP(60), 'weir_vanish' FROM weir_vanish.t FOR UPDATE")).unwrap();
+    let running =
+        "SELECT COUNT(*) FROM performance_schema.processlist WHERE info LIKE 'SELECT SLEEP(60), _weir_vanish%'";
+    let wait_for = |admin: &mut Admin, sql: &str, wanted: &str| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while first_cell(&admin.sql(sql).unwrap().rows()) != wanted {
+            assert!(Instant::now() < deadline, "{sql} does not become {wanted}");
+            thread::sleep(limits::LOOK_PAUSE);
+        }
+    };
+    wait_for(&mut admin, running, "1");
+    drop(sleeper);
+    wait_for(&mut admin, running, "0");
+    let mut writer = Wire::login(&gate.address(), &place.account()).unwrap();
+    ask(&mut writer, "BEGIN").unwrap();
+    ask(&mut writer, "DELETE FROM weir_vanish.t").unwrap();
+    drop(writer);
+    admin.sql("SET innodb_lock_wait_timeout=10").unwrap();
+    assert_eq!(first_cell(&admin.sql("SELECT id FROM weir_vanish.t FOR UPDATE").unwrap().rows()), "1");
+}
+
+/// S30: programs kill by the id that they were given, the statement or the client, at whichever gate they are (here: without controllers,
+/// by `peers`); a late one is told that there is no such id, and hits nobody, also not who uses the connection now.
+#[test]
+fn programs_kill_by_the_ids_of_their_gates() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let (own, other) = two_gates(place);
+    let mut bystander = Wire::login(&other.address(), &place.account()).unwrap();
+    let kill = |gate: &Gate, what: &str, id: &str| {
+        let mut command = program(place, &tcp(gate.port()));
+        command.args(["-e", &format!("{what} {id}")]);
+        child::output(command, b"", limits::CLIENT_PROGRAM_WAIT).unwrap().stderr
+    };
+    for (what, said) in [("KILL QUERY", "1\nlives"), ("KILL", "ERROR 2013")] {
+        for at in [&own, &other] {
+            let mut victim = Sleeper::start(place, &own);
+            assert_eq!(kill(at, what, &victim.id), "", "{what}");
+            let all = victim.ended();
+            assert!(all.contains(said), "{what}: {all}");
+            let mut next = Wire::login(&own.address(), &place.account()).unwrap();
+            let stderr = kill(at, what, &victim.id);
+            assert!(stderr.contains("ERROR 1094 (HY000)") && stderr.contains(&victim.id), "{what}, late: {stderr}");
+            assert_eq!(first_cell(&ask(&mut next, "SELECT 'well'").unwrap().rows()), "well");
+        }
+    }
+    assert_eq!(first_cell(&ask(&mut bystander, "SELECT 'well'").unwrap().rows()), "well");
+    // A gate that is not there any more: its client may have been cut off, or not.
+    let id = first_cell(&ask(&mut bystander, "SELECT CONNECTION_ID()").unwrap().rows());
+    drop((bystander, other));
+    let stderr = kill(&own, "KILL", &id);
+    assert!(stderr.contains("ERROR 1105 (HY000)") && stderr.contains("does not answer"), "{stderr}");
+}
+
+/// Two gates that know each other: the second one takes another tag than the first.
+fn two_gates(place: &Place) -> (Gate, Gate) {
+    let ports = ports::free(2).unwrap();
+    let at = |port: usize| format!("127.0.0.1:{}", ports[port].number());
+    let start = |mine: usize| {
+        let options = GateOptions { connections_per_backend: 4, cores_max: 2, socket: None };
+        let more = |config: &mut Config| {
+            (config.grpc_listen, config.peers) = (Some(at(mine).parse().unwrap()), vec![at(1 - mine)]);
+        };
+        Gate::start_with(place, options, more).unwrap_or_else(|why| panic!("{why}"))
+    };
+    let gates = (start(0), start(1));
+    let tag = |gate: &Gate| {
+        let mut wire = Wire::login(&gate.address(), &place.account()).unwrap();
+        first_cell(&ask(&mut wire, "SELECT CONNECTION_ID() >> 24").unwrap().rows())
+    };
+    assert_ne!(tag(&gates.0), tag(&gates.1));
+    gates
+}
+
+fn program(place: &Place, way: &[String]) -> Command {
+    let mut command = Command::new(&place.mysql.client);
+    command.args(["--no-defaults", "--user=app", "--get-server-public-key", "-N", "-n"]).args(way);
+    command.env("MYSQL_PWD", "app");
+    command
+}
+
+/// The `mysql` program in a long statement.
+struct Sleeper {
+    child: std::process::Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    id: String,
+}
+
+impl Sleeper {
+    fn start(place: &Place, gate: &Gate) -> Sleeper {
+        let mut command = program(place, &tcp(gate.port()));
+        command.args(["-e", "SELECT CONNECTION_ID(); SELECT SLEEP(30); SELECT 'lives'"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut id = String::new();
+        stdout.read_line(&mut id).unwrap();
+        Sleeper { child, stdout, id: id.trim().to_owned() }
+    }
+
+    /// What it said to its end. It ends by itself when nobody kills it, and then says something else.
+    fn ended(&mut self) -> String {
+        let mut all = String::new();
+        self.stdout.read_to_string(&mut all).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut all).unwrap();
+        self.child.wait().unwrap();
+        all
+    }
+}
+
+/// S23, S24: what travels with its session pins nobody, on one connection among many sessions; what pins is counted by account.
+#[test]
+fn sessions_with_state_share_one_connection() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let options = GateOptions { connections_per_backend: 1, cores_max: 1, socket: None };
+    let gate = Gate::start(place, options).unwrap_or_else(|why| panic!("{why}"));
+    let mut wires: Vec<Wire> = (0..8).map(|_| Wire::login(&gate.address(), &place.account()).unwrap()).collect();
+    for (n, wire) in wires.iter_mut().enumerate() {
+        let sets = [
+            format!("SET NAMES utf8mb4, @literal={n}, sql_mode='ANSI', time_zone='+0{n}:00'"),
+            format!("SELECT {n}*10, 'text {n}' INTO @computed, @text"),
+            format!("SELECT LAST_INSERT_ID({n}+1)"),
+            format!("PREPARE of_a_text FROM 'SELECT {n}'"),
+            format!("SET @sql=CONCAT('SELECT {n}', '+1')"),
+            "PREPARE of_a_variable FROM @sql".to_owned(),
+        ];
+        sets.iter().for_each(|sql| drop(ask(wire, sql).unwrap()));
+    }
+    for round in 0..3 {
+        for (n, wire) in wires.iter_mut().enumerate() {
+            let sql = "SELECT CONCAT_WS(' ', @literal, @computed, @text, @@time_zone, LAST_INSERT_ID())";
+            let seen = first_cell(&ask(wire, sql).unwrap().rows());
+            assert_eq!(seen, format!("{n} {} text {n} +0{n}:00 {}", n * 10, n + 1), "round {round}");
+            assert_eq!(first_cell(&ask(wire, "EXECUTE of_a_text").unwrap().rows()), n.to_string());
+            assert_eq!(first_cell(&ask(wire, "EXECUTE of_a_variable").unwrap().rows()), (n + 1).to_string());
+        }
+    }
+    let report = |wire: &mut Wire| {
+        let rows = ask(wire, "SHOW WEIR PINS BY ACCOUNT").unwrap().rows();
+        let text = |cell: &Option<Vec<u8>>| String::from_utf8_lossy(cell.as_deref().unwrap_or_default()).into_owned();
+        rows.iter().map(|row| row.iter().map(text).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    let is_held = |row: &Vec<String>| row[2] != "0";
+    let held: Vec<_> = report(&mut wires[0]).into_iter().filter(is_held).collect();
+    assert!(held.is_empty(), "these are still pinned: {held:?}");
+    ask(&mut wires[1], "SELECT GET_LOCK('weir_shared', 1)").unwrap();
+    let held: Vec<_> = report(&mut wires[1]).into_iter().filter(is_held).collect();
+    assert_eq!(held, [["app", "GET_LOCK", "1", "1"]]);
+    ask(&mut wires[1], "DO RELEASE_LOCK('weir_shared')").unwrap();
+    assert_eq!(first_cell(&ask(&mut wires[2], "SELECT @literal").unwrap().rows()), "2");
+}
+
 /// At a drain an open transaction may end, and new clients are turned away.
 #[test]
 fn a_drain_lets_transactions_end() {
@@ -250,6 +452,37 @@ fn a_drain_lets_transactions_end() {
     assert!(began.elapsed() < Duration::from_secs(15), "the drain took {:?}", began.elapsed());
     let rows = admin.sql("SELECT COUNT(*) FROM weir_drain.t").unwrap().rows();
     assert_eq!(first_cell(&rows), "2");
+}
+
+/// S41, S44: an execute that streams has its types far behind its first bytes.
+#[test]
+fn executes_of_many_parameters_are_sent() {
+    const PARAMS: usize = 60_000;
+    const PAUSE: Duration = Duration::from_millis(200);
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let gate = start(place, 16, None);
+    let params: Vec<Param> = (0..PARAMS).map(|n| Param::read(&format!("i32:{n}")).unwrap()).collect();
+    for address in [place.primary(), gate.address()] {
+        let mut wire = Wire::login(&address, &place.account()).unwrap();
+        let mut prepare = vec![weir_net::command::Command::StmtPrepare as u8];
+        prepare.extend_from_slice(format!("SELECT 59999 IN ({})", vec!["?"; PARAMS].join(",")).as_bytes());
+        wire.command(&prepare).unwrap();
+        let (id, count) = reply::read(&mut wire, Kind::Prepare, false, None).unwrap().prepared().unwrap();
+        assert_eq!(usize::from(count), PARAMS);
+        for keeps_types in [false, true] {
+            let mut bytes = Vec::new();
+            weir_net::packet::put(&mut bytes, 0, &bind::execute(id, false, keeps_types, &params, wire.capabilities));
+            // More than the beginning of a streamed command, and less than the types.
+            let (first, rest) = bytes.split_at(40_000);
+            wire.send_raw(first).unwrap();
+            thread::sleep(PAUSE);
+            wire.send_raw(rest).unwrap();
+            let reply = reply::read(&mut wire, Kind::Query, true, None).unwrap();
+            assert!(reply.error().is_none(), "{address:?}: {:?}", reply.error().map(refusal));
+            assert_eq!(reply.all(reply::What::ColumnCount).count(), 1, "a result");
+        }
+    }
 }
 
 fn start(place: &Place, connections_per_backend: usize, socket: Option<&Path>) -> Gate {

@@ -172,3 +172,15 @@ fn sockets_live_in_the_driver_alone() {
     });
     assert!(faults.is_empty(), "sockets outside of core/src/drive: {faults:?}");
 }
+
+/// Each rule has a test on real MySQL, and the table that says so is the one that is checked in.
+#[test]
+fn the_table_of_rules_is_true() {
+    let table = weir_tests::rules::table().unwrap_or_else(|why| panic!("{why}"));
+    let file = root().join("tests/RULES.md");
+    if std::env::var_os("WEIR_BLESS").is_some() {
+        fs::write(&file, &table).expect("the file can be written");
+    }
+    let known = fs::read_to_string(&file).unwrap_or_default();
+    assert!(known == table, "{} is not what the tests say: WEIR_BLESS=1 writes it", file.display());
+}

@@ -58,19 +58,22 @@ fn cell(client: &mut Client) -> u64 {
     client.cell("SELECT v FROM weir_seen.t WHERE id=1").unwrap().unwrap().parse().unwrap()
 }
 
-/// A client on each core of the gate: a core lists only the sessions of its own.
+/// A client on each core of the gate.
 fn one_on_each_core(gate: &GateHandle, cores: usize) -> Vec<Client> {
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..200 {
         let client = Client::connect(&gate.client_options("app", "app").unwrap()).unwrap();
-        let id = client.connection_id().to_string();
-        let is_known = clients.iter_mut().any(|known| {
-            let rows = known.rows("SHOW WEIR SESSIONS").unwrap();
-            rows.iter().any(|row| row[0].as_deref() == Some(id.as_str()))
+        clients.push(client);
+        let rows = clients[0].rows("SHOW WEIR SESSIONS").unwrap();
+        let mut seen = Vec::new();
+        clients.retain(|client| {
+            let id = client.connection_id().to_string();
+            let own = rows.iter().find(|row| row[0].as_deref() == Some(id.as_str())).unwrap();
+            let core = own.last().cloned().unwrap();
+            let is_new = !seen.contains(&core);
+            seen.push(core);
+            is_new
         });
-        if !is_known {
-            clients.push(client);
-        }
         if clients.len() == cores {
             return clients;
         }

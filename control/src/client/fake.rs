@@ -200,7 +200,7 @@ fn err(code: u16) -> Vec<u8> {
 pub fn start() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let keys = keys::make(&TlsKind::Ephemeral).unwrap();
+    let keys = keys::make(&TlsKind::Ephemeral, None).unwrap();
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let keys = keys.clone();

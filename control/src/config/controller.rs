@@ -6,14 +6,14 @@
 use super::http::HttpConfig;
 use super::mistake::{Given, Mistakes, Place};
 use super::section::{Keys, Section, Typed};
-use super::{LogConfig, LogFormat, address};
+use super::{LogConfig, LogFormat, address, outside};
 use crate::controller::{failover, limits};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
 use crate::store::etcd::limits as etcd;
 use clap::Args;
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything that a controller needs to start.
@@ -117,7 +117,7 @@ const SECTION: Section = Section {
     paths: &["store", "etcd_tls_cert", "etcd_tls_key", "etcd_tls_ca", "tls_cert", "tls_key", "tls_ca"],
 };
 
-const KEYS: &Keys = &[
+pub const KEYS: &Keys = &[
     ("cluster", "\"main\"", "The cluster's name."),
     ("listen", "\"127.0.0.1:7506\"", "Where tablets, gates and 'weir ctl' ask, over gRPC."),
     ("advertise", "\"\"", "How they reach it from elsewhere, \"host:port\"; by default listen."),
@@ -236,6 +236,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<ControllerConfig, Mist
     if let Some(Given { value, place }) = text("listen")
         && let Some(listen) = mistakes.keep(place, address::tablet(value))
     {
+        mistakes.keep(place, outside::own_address(listen));
         config.listen = listen;
     }
     if let Some(Given { value, place }) = text("advertise") {
@@ -255,6 +256,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<ControllerConfig, Mist
     }
     judge_failover(&text, &mut config.failover, &mut mistakes);
     config.http = HttpConfig::judge(text("http_listen"), HTTP_PORT, &mut mistakes);
+    config.http.apart_from(config.listen, text("http_listen"), &mut mistakes);
     config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     super::tablet::judge_log(&text, &mut config.log, &mut mistakes);
     match mistakes.is_empty() {
@@ -309,7 +311,10 @@ fn judge_store<'a>(
     let tls = judge_tls(text, ["etcd_tls_cert", "etcd_tls_key", "etcd_tls_ca"], Side::Client, mistakes);
     match (text("store"), text("etcd")) {
         (None, None) => {}
-        (Some(Given { value, .. }), None) => config.store = StoreConfig::File(PathBuf::from(value)),
+        (Some(Given { value, place }), None) => {
+            mistakes.keep(place, outside::writable_file(Path::new(value)));
+            config.store = StoreConfig::File(PathBuf::from(value));
+        }
         (None, Some(Given { value, place })) => {
             let endpoints = mistakes.keep(place, address::list(value, etcd::ENDPOINTS_MAX)).unwrap_or_default();
             config.store = StoreConfig::Etcd { endpoints, tls, leader_s: leader_s.unwrap_or(LEADER_S) };
@@ -427,7 +432,6 @@ const HTTP_PORT: u16 = 7505;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn judged(text: &str) -> Result<ControllerConfig, Mistakes> {
         let (mut typed, mut mistakes) = (Typed::new(), Mistakes::default());

@@ -1,7 +1,7 @@
 //! The key `http_listen` of tablets and controllers: where metrics and health are shown.
 
-use super::address;
 use super::mistake::{Given, Mistakes};
+use super::{address, outside};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
@@ -23,7 +23,19 @@ impl HttpConfig {
 
     pub fn judge(given: Option<&Given<String>>, port: u16, mistakes: &mut Mistakes) -> HttpConfig {
         let Some(Given { value, place }) = given else { return HttpConfig::usual(port) };
-        HttpConfig { listen: mistakes.keep(place, address::admin(value)).flatten(), is_optional: false }
+        let listen = mistakes.keep(place, address::admin(value)).flatten();
+        mistakes.keep(place, listen.map_or(Ok(()), outside::own_address));
+        HttpConfig { listen, is_optional: false }
+    }
+
+    /// Two protocols can't share a port.
+    pub fn apart_from(&self, grpc: SocketAddr, given: Option<&Given<String>>, mistakes: &mut Mistakes) {
+        if let (Some(http), Some(Given { place, .. })) = (self.listen, given)
+            && http == grpc
+            && http.port() != 0
+        {
+            mistakes.add(place, "http_listen and listen are the same address: choose another port for one of them");
+        }
     }
 
     pub fn print(&self) -> String {

@@ -4,8 +4,9 @@
 //! Invariant: a key with a number, a switch or a word is read, checked and printed by its row alone. Those marked
 //! [`Kind::Own`] have code in `file`, `meaning` and `print`.
 
-use crate::config::{Config, LogFormat};
+use crate::config::{BackendTlsMode, Config, LogFormat};
 use weir_core::snapshot::{Balance, Consistency};
+use weir_net::compress::Agreed;
 
 pub struct Key {
     pub section: &'static str,
@@ -103,6 +104,21 @@ pub const KEYS: &[Key] = &[
         "cores",
         "CPUs to run on: a number of them, a list \"2,3\" or a range \"0-3\". By default all that the process may use."
     ),
+    own!(
+        "gate",
+        "compression",
+        "What clients may use, as mysqld's protocol_compression_algorithms: \"zlib\", \"zstd\", \"uncompressed\"."
+    ),
+    own!(
+        "gate",
+        "proxy_protocol",
+        "\"required\": balancers in proxy_protocol_networks say first who their client is (PROXY protocol 1 or 2). Or \"off\"."
+    ),
+    own!(
+        "gate",
+        "proxy_protocol_networks",
+        "From where: [\"10.0.0.0/8\", \"::1\", \"unix\"], or \"*\" for all. Who is in none of them is a client like any other."
+    ),
     own!("gate", "tls", "Whether clients may use TLS. Without the keys below the certificate is made at each start."),
     own!("gate", "tls_cert", "The certificate's file (PEM, with its chain). Needs tls_key."),
     own!("gate", "tls_key", "The file of its private key (PEM)."),
@@ -120,6 +136,11 @@ pub const KEYS: &[Key] = &[
         "gate",
         "controllers_cache",
         "A file for their last word: with it the gate starts when no controller is there."
+    ),
+    own!(
+        "gate",
+        "peers",
+        "\"host:port,host:port\": gRPC of the other gates of a cluster without controllers: KILL reaches their clients."
     ),
     own!("gate", "grpc_tls_cert", "The certificate for gRPC, as a server and towards tablets and controllers (PEM)."),
     own!("gate", "grpc_tls_key", "The file of its private key (PEM)."),
@@ -142,6 +163,12 @@ pub const KEYS: &[Key] = &[
             write: |config, name| config.settings.admin_users = name.to_string(),
         },
     },
+    switch!(
+        "gate",
+        "digests",
+        settings.digests,
+        "Statements are counted by their normal forms, for SHOW WEIR DIGESTS. Costs time where texts are new."
+    ),
     number!("gate", "blocks_per_core", 64, 1 << 20, memory.blocks_per_core: usize, "Blocks of memory for bytes under way, per core."),
     number!("gate", "block_bytes", 4 << 10, 1 << 20, memory.block_bytes: usize, "Bytes of each."),
     number!("gate", "backlog", 1, 1 << 16, memory.backlog: i32, "Connections that may wait to be accepted, per core. The kernel cuts it to net.core.somaxconn."),
@@ -181,6 +208,42 @@ pub const KEYS: &[Key] = &[
     number!("pool", "connection_idle_ms_max", 100, MS_MAX, settings.connection_idle_ms_max: u64, "An idle connection is closed after this. Keep it below the server's wait_timeout."),
     number!("pool", "connection_age_ms_max", 1_000, MS_MAX, settings.connection_age_ms_max: u64, "A connection is replaced after this, once it is free."),
     number!("pool", "waiters_max", 0, 10_000_000, settings.waiters_max: u32, "Sessions that may wait for a connection, per core."),
+    Key {
+        section: "pool",
+        name: "backend_tls",
+        doc: "TLS to backends over TCP, as MySQL's --ssl-mode: \"off\", \"preferred\" or \"required\" (any certificate), \
+              \"verify_ca\", \"verify_identity\" (made out to the backend's IP address).",
+        kind: Kind::Word {
+            words: &["off", "preferred", "required", "verify_ca", "verify_identity"],
+            read: |config| config.backend_tls.word(),
+            write: |config, word| config.backend_tls = BackendTlsMode::of_word(word),
+        },
+    },
+    own!(
+        "pool",
+        "backend_tls_ca",
+        "The PEM file of the authorities that sign the backends' certificates, for verify_ca and verify_identity."
+    ),
+    Key {
+        section: "pool",
+        name: "backend_compression",
+        doc: "Compression with backends that offer it: \"off\", \"zlib\", \"zstd\" (level 3). Costs CPU time on both ends.",
+        kind: Kind::Word {
+            words: &["off", "zlib", "zstd"],
+            read: |config| match config.settings.backend_compression {
+                None => "off",
+                Some(Agreed::Zlib) => "zlib",
+                Some(Agreed::Zstd { .. }) => "zstd",
+            },
+            write: |config, word| {
+                config.settings.backend_compression = match word {
+                    "zlib" => Some(Agreed::Zlib),
+                    "zstd" => Some(Agreed::Zstd { level: 3 }),
+                    _ => None,
+                }
+            },
+        },
+    },
     switch!("pool", "enable_buffer", settings.buffer, "Whether statements for the primary wait while there is none."),
     number!("pool", "buffer_size", 0, 10_000_000, settings.buffer_size: u32, "Statements that may wait for a primary, per core."),
     number!("pool", "buffer_bytes_max", 0, 64 << 30, settings.buffer_bytes_max: usize, "Bytes of those, per core."),

@@ -4,14 +4,18 @@ use crate::config::address;
 use crate::config::cores;
 use crate::config::keys::{Key, Kind};
 use crate::config::mistake::{Given, Mistakes, Place, suggestion};
+use crate::config::outside;
 use crate::config::tablet::first_line;
 use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
-use crate::config::{BackendConfig, CONTROLLERS_MAX, Config, ControllersConfig, Tls};
+use crate::config::{BackendConfig, BackendTlsMode, CONTROLLERS_MAX, Config, ControllersConfig, PEERS_MAX, Tls};
+use crate::gate::{backend_tls, keys};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use weir_core::drive::ListenAddress;
 use weir_core::snapshot::Role;
+use weir_net::compress::Allowed;
+use weir_net::proxy::Networks;
 use weir_net::secret::Secret;
 
 pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
@@ -19,12 +23,16 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     let mut judge = Judge { config: Config::defaults(cores::usual(&allowed)), mistakes };
     judge.plain(&typed);
     judge.listen(&typed);
+    judge.compression(&typed);
+    judge.proxy_protocol(&typed);
     judge.admin(&typed);
     judge.cores(&typed, &allowed);
     judge.tls(&typed);
+    judge.backend_tls(&typed);
     judge.monitor(&typed);
     judge.log(&typed);
     judge.controllers(&typed);
+    judge.peers(&typed);
     judge.grpc_tls(&typed);
     judge.files(&typed);
     judge.backends(&typed.backends);
@@ -89,6 +97,11 @@ impl Judge {
         let mut found: Vec<ListenAddress> = Vec::new();
         for Given { value, place } in listen {
             let Some(address) = self.mistakes.keep(place, address::listen(value)) else { continue };
+            let can_be = match &address {
+                ListenAddress::Tcp(tcp) => outside::own_address(*tcp),
+                ListenAddress::Unix(path) => outside::writable_file(path),
+            };
+            self.mistakes.keep(place, can_be);
             let is_free_port = matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0);
             if !is_free_port && found.contains(&address) {
                 self.mistakes.add(place, format!("'{value}' is listened on twice: remove one"));
@@ -101,17 +114,70 @@ impl Judge {
         self.config.listen = found;
     }
 
+    fn compression(&mut self, typed: &Typed) {
+        let Some(names) = &typed.compression else { return };
+        let mut allowed = Allowed { zlib: false, zstd: false, uncompressed: false };
+        for Given { value, place } in names {
+            match allowed.by_name(value) {
+                Some(one) if !*one => *one = true,
+                Some(_) => self.mistakes.add(place, format!("'{value}' stands in compression twice: remove one")),
+                None => {
+                    let help = suggestion(value, Allowed::NAMES.iter().copied());
+                    self.mistakes.add(place, format!("compression cannot be '{value}'; {help}"));
+                }
+            }
+        }
+        if names.is_empty() {
+            self.mistakes
+                .add(&Place::Missing, "compression is empty: nobody could log in; write [\"uncompressed\"] for none");
+        }
+        self.config.settings.compression = allowed;
+    }
+
+    fn proxy_protocol(&mut self, typed: &Typed) {
+        let mut networks = Networks::default();
+        for Given { value, place } in typed.proxy_networks.iter().flatten() {
+            if let Err(text) = networks.add(value) {
+                self.mistakes.add(place, text);
+            }
+        }
+        let place = typed.proxy_protocol.as_ref().map_or(Place::Missing, |given| given.place.clone());
+        match typed.proxy_protocol.as_ref().map_or("off", |given| &given.value) {
+            "required" if networks.is_empty() => self.mistakes.add(
+                &place,
+                "proxy_protocol is required, yet from nobody: name the balancers in proxy_protocol_networks, or \"*\" for all",
+            ),
+            "required" => self.config.settings.proxy_networks = networks,
+            "off" if networks.is_empty() => {}
+            "off" => self.mistakes.add(
+                &place,
+                "proxy_protocol_networks are named, yet proxy_protocol is off: write proxy_protocol = \"required\"",
+            ),
+            other => {
+                let help = suggestion(other, ["off", "required"]);
+                self.mistakes.add(&place, format!("proxy_protocol cannot be '{other}'; {help}"));
+            }
+        }
+    }
+
     fn admin(&mut self, typed: &Typed) {
         self.config.admin_is_optional = typed.admin_listen.is_none() && typed.grpc_listen.is_none();
         if let Some(Given { value, place }) = &typed.admin_listen {
-            let Some(address) = self.mistakes.keep(place, address::admin(value)) else { return };
+            let Some(address) = self.own(place, value) else { return };
             self.config.admin_listen = address;
             self.config.grpc_listen = address.and_then(port_after);
         }
         if let Some(Given { value, place }) = &typed.grpc_listen {
-            let Some(address) = self.mistakes.keep(place, address::admin(value)) else { return };
+            let Some(address) = self.own(place, value) else { return };
             self.config.grpc_listen = address;
         }
+    }
+
+    /// An address of this machine, or nowhere.
+    fn own(&mut self, place: &Place, value: &str) -> Option<Option<SocketAddr>> {
+        let address = self.mistakes.keep(place, address::admin(value))?;
+        self.mistakes.keep(place, address.map_or(Ok(()), outside::own_address))?;
+        Some(address)
     }
 
     fn cores(&mut self, typed: &Typed, allowed: &[usize]) {
@@ -143,8 +209,10 @@ impl Judge {
             (None, None, None) => Tls::Ephemeral,
             (None, None, Some(folder)) => Tls::Folder(folder.value.clone()),
             (Some(cert), Some(key), None) => {
-                self.readable(cert.place.clone(), &cert.value);
-                self.readable(key.place.clone(), &key.value);
+                let both = [cert, key].map(|file| self.readable(&file.place, &file.value));
+                if both.contains(&None) {
+                    return;
+                }
                 Tls::Files { cert: cert.value.clone(), key: key.value.clone() }
             }
             (Some(file), _, Some(_)) | (None, Some(file), Some(_)) => {
@@ -159,13 +227,39 @@ impl Judge {
                 return self.mistakes.add(&key.place, "a private key needs its certificate: name it with tls_cert");
             }
         };
+        let place = files.into_iter().flatten().next().map_or(Place::Missing, |file| file.place.clone());
+        self.mistakes.keep(&place, keys::check(&self.config.tls));
     }
 
-    fn readable(&mut self, place: Place, path: &Path) {
-        if let Err(error) = std::fs::File::open(path) {
-            let text = format!("'{}' cannot be read ({error}): correct the path or the file's mode", path.display());
-            self.mistakes.add(&place, text);
+    /// After the plain keys, of which the mode is one.
+    fn backend_tls(&mut self, typed: &Typed) {
+        let mode = self.config.backend_tls;
+        let verifies = matches!(mode, BackendTlsMode::VerifyCa | BackendTlsMode::VerifyIdentity);
+        let given = typed.plain.iter().rev().find(|(key, _)| key.name == "backend_tls");
+        let mut place = given.map_or(Place::Missing, |(_, given)| given.place.clone());
+        if let Some(ca) = &typed.backend_tls_ca {
+            place = ca.place.clone();
+            if !verifies {
+                let text = format!(
+                    "backend_tls_ca is named, yet backend_tls = \"{}\" asks no authority: write \"verify_ca\" or \
+                     \"verify_identity\", or leave the file out",
+                    mode.word()
+                );
+                self.mistakes.add(&place, text);
+            }
+            if self.readable(&place, &ca.value).is_none() {
+                return;
+            }
+            self.config.backend_tls_ca = Some(ca.value.clone());
         }
+        self.mistakes.keep(&place, backend_tls::make(mode, self.config.backend_tls_ca.as_deref()).map(drop));
+    }
+
+    /// None: it is not, and that is said.
+    fn readable(&mut self, place: &Place, path: &Path) -> Option<()> {
+        let read = std::fs::File::open(path).map(drop);
+        let why = |error| format!("'{}' cannot be read ({error}): correct the path or the file's mode", path.display());
+        self.mistakes.keep(place, read.map_err(why))
     }
 
     fn monitor(&mut self, typed: &Typed) {
@@ -205,7 +299,22 @@ impl Judge {
             return;
         };
         let Some(addresses) = self.mistakes.keep(place, address::list(value, CONTROLLERS_MAX)) else { return };
+        if let Some(Given { value, place }) = cache {
+            self.mistakes.keep(place, outside::writable_file(value));
+        }
         self.config.controllers = Some(ControllersConfig { addresses, cache: cache.map(|cache| cache.value.clone()) });
+    }
+
+    fn peers(&mut self, typed: &Typed) {
+        let Some(Given { value, place }) = typed.peers.as_ref().filter(|list| !list.value.is_empty()) else { return };
+        if self.config.controllers.is_some() {
+            return self
+                .mistakes
+                .add(place, "peers are for gates without controllers, which know the gates: leave them out");
+        }
+        if let Some(peers) = self.mistakes.keep(place, address::list(value, PEERS_MAX)) {
+            self.config.peers = peers;
+        }
     }
 
     fn grpc_tls(&mut self, typed: &Typed) {
@@ -231,7 +340,10 @@ impl Judge {
             }
             self.config.permissions = Some(value);
         }
-        self.config.query_log.file = named(&typed.query_log).map(|given| given.value);
+        if let Some(Given { value, place }) = named(&typed.query_log) {
+            self.mistakes.keep(&place, outside::writable_file(&value));
+            self.config.query_log.file = Some(value);
+        }
         // Its usual values may stand there without one.
         let is_usual = self.config.query_log == Config::defaults(Vec::new()).query_log;
         let set = typed.plain.iter().rev().find(|(key, _)| key.section == "query_log");

@@ -53,7 +53,8 @@ fn put_backends(out: &mut String, config: &Config) {
     }
 }
 
-fn show(key: &Key, config: &Config) -> String {
+/// The value as it would be typed.
+pub fn show(key: &Key, config: &Config) -> String {
     match &key.kind {
         Kind::Number { read, .. } => read(config).to_string(),
         Kind::Switch { read, .. } => read(config).to_string(),
@@ -73,6 +74,15 @@ fn show_own(name: &str, config: &Config) -> String {
             let all: Vec<String> = config.listen.iter().map(|one| text(&address::show_listen(one))).collect();
             format!("[{}]", all.join(", "))
         }
+        "compression" => {
+            let all: Vec<String> = config.settings.compression.names().map(text).collect();
+            format!("[{}]", all.join(", "))
+        }
+        "proxy_protocol" => text(if config.settings.proxy_networks.is_empty() { "off" } else { "required" }),
+        "proxy_protocol_networks" => {
+            let all: Vec<String> = config.settings.proxy_networks.texts().map(|one| text(&one)).collect();
+            format!("[{}]", all.join(", "))
+        }
         "admin_listen" => admin(config.admin_listen),
         "grpc_listen" => admin(config.grpc_listen),
         "cores" => text(&cores::show(&config.cores)),
@@ -82,11 +92,13 @@ fn show_own(name: &str, config: &Config) -> String {
         "tls_dir" => file(|tls| if let Tls::Folder(folder) = tls { Some(folder) } else { None }),
         "controllers" => text(&config.controllers.as_ref().map(|all| all.addresses.join(",")).unwrap_or_default()),
         "controllers_cache" => path(config.controllers.as_ref().and_then(|all| all.cache.as_ref())),
+        "peers" => text(&config.peers.join(",")),
         "permissions" => path(config.permissions.as_ref()),
         "file" => path(config.query_log.file.as_ref()),
         "grpc_tls_cert" => path(config.grpc_tls.cert.as_ref()),
         "grpc_tls_key" => path(config.grpc_tls.key.as_ref()),
         "grpc_tls_ca" => path(config.grpc_tls.ca.as_ref()),
+        "backend_tls_ca" => path(config.backend_tls_ca.as_ref()),
         "user" => text(&config.monitor.user),
         // The same text in the default, so that it always stands in a comment.
         "password" | "password_file" => text(""),

@@ -8,7 +8,7 @@ use super::http::HttpConfig;
 use super::mistake::{Given, Mistakes, Place, suggestion};
 use super::section::{Section, Typed};
 pub use super::steward::{Manage, SemiSyncWish, StewardConfig};
-use super::{CONTROLLERS_MAX, ControllersConfig, LogConfig, LogFormat, MONITOR_USER, address, steward};
+use super::{CONTROLLERS_MAX, ControllersConfig, LogConfig, LogFormat, MONITOR_USER, address, outside, steward};
 use crate::controller::limits;
 use crate::grpc::tls::TlsFiles;
 use clap::Args;
@@ -130,7 +130,7 @@ pub struct TabletFlags {
 }
 
 /// Name, default and meaning of each key.
-const KEYS: [(&str, &str, &str); 28] = [
+pub const KEYS: [(&str, &str, &str); 28] = [
     ("server", "\"127.0.0.1:3306\"", "The MySQL server: \"host:port\" or \"unix:/path\"."),
     ("listen", "\"127.0.0.1:7406\"", "Where gates and controllers ask, over gRPC."),
     ("advertise", "\"\"", "Where gates reach the server; by default server if that is TCP, else its report_host."),
@@ -223,6 +223,9 @@ pub fn load(flags: &TabletFlags, environment: &dyn Fn(&str) -> Option<String>) -
         typed.remove("password_file");
         typed.insert("password", Given::new(password, Place::Variable(super::typed::PASSWORD_VARIABLE)));
     }
+    if let Some(filter) = environment(super::typed::LOG_VARIABLE) {
+        typed.insert("log", Given::new(filter, Place::Variable(super::typed::LOG_VARIABLE)));
+    }
     overlay(flags, &mut typed);
     judge(&typed, mistakes)
 }
@@ -277,6 +280,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     if let Some(Given { value, place }) = text("listen")
         && let Some(listen) = mistakes.keep(place, address::tablet(value))
     {
+        mistakes.keep(place, outside::own_address(listen));
         config.listen = listen;
     }
     if let Some(Given { value, place }) = text("advertise")
@@ -288,23 +292,7 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     if let Some(Given { value, .. }) = text("name") {
         config.name.clone_from(value);
     }
-    if let Some(Given { value, .. }) = text("user") {
-        config.user.clone_from(value);
-    }
-    if let (Some(password), Some(_)) = (text("password"), text("password_file")) {
-        mistakes.add(&password.place, "password and password_file contradict each other: keep one of the two");
-    } else if let Some(Given { value, .. }) = text("password") {
-        config.password = Secret::from(value.as_bytes());
-    } else if let Some(file) = text("password_file") {
-        config.password = first_line(Path::new(&file.value), &file.place, &mut mistakes);
-    }
-    (config.admin_user, config.admin_password) = (config.user.clone(), config.password.clone());
-    if let Some(Given { value, .. }) = text("admin_user") {
-        (config.admin_user, config.admin_password) = (value.clone(), Secret::empty());
-    }
-    if let Some(file) = text("admin_password_file") {
-        config.admin_password = first_line(Path::new(&file.value), &file.place, &mut mistakes);
-    }
+    judge_accounts(&text, &mut config, &mut mistakes);
     for (name, least, most, to) in
         [("interval_ms", 10, 60_000, &mut config.interval_ms), ("timeout_ms", 50, 60_000, &mut config.timeout_ms)]
     {
@@ -323,11 +311,40 @@ fn judge(typed: &Typed, mut mistakes: Mistakes) -> Result<TabletConfig, Mistakes
     config.steward = steward::judge(&text, &mut mistakes);
     judge_membership(&text, &mut config, &mut mistakes);
     config.http = HttpConfig::judge(text("http_listen"), HTTP_PORT, &mut mistakes);
+    config.http.apart_from(config.listen, text("http_listen"), &mut mistakes);
     config.tls = judge_tls(&text, ["tls_cert", "tls_key", "tls_ca"], Side::Server, &mut mistakes);
     judge_log(&text, &mut config.log, &mut mistakes);
     match mistakes.is_empty() {
         true => Ok(config),
         false => Err(mistakes),
+    }
+}
+
+/// Who looks at the server, and who may change it.
+fn judge_accounts<'a>(
+    text: &dyn Fn(&str) -> Option<&'a Given<String>>,
+    config: &mut TabletConfig,
+    mistakes: &mut Mistakes,
+) {
+    if let Some(Given { value, .. }) = text("user") {
+        config.user.clone_from(value);
+    }
+    if let (Some(password), Some(_)) = (text("password"), text("password_file")) {
+        mistakes.add(&password.place, "password and password_file contradict each other: keep one of the two");
+    } else if let Some(Given { value, .. }) = text("password") {
+        config.password = Secret::from(value.as_bytes());
+    } else if let Some(file) = text("password_file") {
+        config.password = first_line(Path::new(&file.value), &file.place, mistakes);
+    }
+    (config.admin_user, config.admin_password) = (config.user.clone(), config.password.clone());
+    if let Some(Given { value, .. }) = text("admin_user") {
+        (config.admin_user, config.admin_password) = (value.clone(), Secret::empty());
+    }
+    if let Some(file) = text("admin_password_file") {
+        if text("admin_user").is_none() {
+            mistakes.add(&file.place, "admin_password_file is of no use without admin_user: name the account");
+        }
+        config.admin_password = first_line(Path::new(&file.value), &file.place, mistakes);
     }
 }
 
@@ -348,6 +365,9 @@ fn judge_membership<'a>(
     };
     let addresses = mistakes.keep(&controllers.place, address::list(&controllers.value, CONTROLLERS_MAX));
     let cache = text("controllers_cache").map(|given| PathBuf::from(&given.value));
+    if let (Some(cache), Some(given)) = (&cache, text("controllers_cache")) {
+        mistakes.keep(&given.place, outside::writable_file(cache));
+    }
     let mut membership = MembershipConfig {
         controllers: ControllersConfig { addresses: addresses.unwrap_or_default(), cache },
         advertise_grpc: None,

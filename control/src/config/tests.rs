@@ -247,6 +247,45 @@ fn controllers_stand_for_backends() {
     assert!(mistakes("[gate]\ncontrollers = \"c1\"\n")[0].starts_with("w.toml:2:15: 'c1' is no address"));
     let found = mistakes("[[backends]]\naddress = \"127.0.0.1\"\n[gate]\ncontrollers_cache = \"word\"\n");
     assert!(found[0].starts_with("w.toml:4:21: there are no controllers"), "{found:?}");
+    // Without them the other gates may be named.
+    let config =
+        judged("[[backends]]\naddress = \"127.0.0.1\"\n[gate]\npeers = \"g2:7307, g3:7307\"\n", &GateFlags::default());
+    let config = config.unwrap();
+    assert_eq!(config.peers, ["g2:7307", "g3:7307"]);
+    assert!(print::print(&config).contains("\npeers = \"g2:7307,g3:7307\"\n"));
+    let found = mistakes("[gate]\ncontrollers = \"c1:7506\"\npeers = \"g2:7307\"\n");
+    assert!(found[0].starts_with("w.toml:3:9: peers are for gates without controllers"), "{found:?}");
     let found = mistakes("[[backends]]\naddress = \"127.0.0.1\"\n[gate]\ngrpc_tls_key = \"none.key\"\n");
     assert!(found[0].starts_with("w.toml:4:16: none.key needs its certificate"), "{found:?}");
+}
+
+/// S46: what clients may compress with, and from where balancers name them.
+#[test]
+fn compression_and_the_proxy_protocol() {
+    let gate =
+        |keys: &str| format!("[gate]\n{keys}\n[[backends]]\naddress = \"127.0.0.1:1\"\n[monitor]\npassword = \"x\"");
+    let good = |keys: &str| judged(&gate(keys), &GateFlags::default()).unwrap();
+    let names = |config: &Config| config.settings.compression.names().collect::<Vec<_>>();
+    let usual = good("");
+    assert_eq!(names(&usual), ["zlib", "zstd", "uncompressed"]);
+    assert!(usual.settings.proxy_networks.is_empty());
+    let keys = "compression = [\"uncompressed\", \"zstd\"]\nproxy_protocol = \"required\"\n\
+                proxy_protocol_networks = [\"10.0.0.0/8\", \"unix\"]";
+    let config = good(keys);
+    assert_eq!(names(&config), ["zstd", "uncompressed"]);
+    assert_eq!(config.settings.proxy_networks.texts().collect::<Vec<_>>(), ["10.0.0.0/8", "unix"]);
+    let again = judged(&print::print(&config), &GateFlags::default());
+    assert!(again.is_ok_and(|again| again.settings.proxy_networks == config.settings.proxy_networks));
+    for (keys, why) in [
+        ("compression = []", "nobody could log in"),
+        ("compression = [\"gzip\"]", "'gzip'"),
+        ("compression = [\"zlib\", \"zlib\"]", "twice"),
+        ("proxy_protocol = \"required\"", "from nobody"),
+        ("proxy_protocol_networks = [\"10.0.0.0/8\"]", "is off"),
+        ("proxy_protocol = \"on\"", "cannot be 'on'"),
+        ("proxy_protocol = \"required\"\nproxy_protocol_networks = [\"10.0.0.0/8\", \"here\"]", "'here' is no network"),
+    ] {
+        let mistakes = mistakes(&gate(keys));
+        assert!(mistakes.iter().any(|mistake| mistake.contains(why)), "{keys}: {mistakes:?}");
+    }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   follow   ── WatchTopology ──► Told (guard, last word, cache file) ──► gate, tablet
 //!   register ── Register, Renew ─► Lease
+//!   attend   ── Attend ──────────► a gate's tag, kills across gates
 //! ```
 //! Invariant: all records pass one guard ([`Told`]), so nothing that comes later, from whichever controller, goes back to
 //! an older epoch.
@@ -11,6 +12,8 @@ pub mod told;
 
 pub mod follow;
 pub mod register;
+
+pub mod attend;
 
 pub use register::{Lease, register};
 pub use told::Told;

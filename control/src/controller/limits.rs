@@ -47,3 +47,12 @@ pub const PAUSE_MIN: Duration = Duration::from_millis(50);
 pub const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Redirections to a leader that one call follows: two happen when the leader moves meanwhile.
 pub const REDIRECTS_MAX: usize = 3;
+/// Kills of clients that one gate has under way at other gates: a program that ends its slow statements has few; a gate that
+/// hangs must not fill our memory with them.
+pub const KILLS_MAX: usize = 64;
+/// How long a gate waits for what came of a kill: a gate answers in a millisecond, a program waits for a `KILL` without patience.
+pub const KILL_LIMIT: Duration = Duration::from_secs(3);
+/// How long the clients of a gate that has left are taken for living: it may be cut off for a moment, and is back after two pauses.
+pub const GATE_KEPT: Duration = Duration::from_secs(10);
+/// Letters on their way to one gate; a gate that reads none is as one that does not answer.
+pub const LETTERS_MAX: usize = 128;

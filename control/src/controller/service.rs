@@ -3,6 +3,7 @@
 //! Invariant: a call that changes something runs on a task of its own, so that a caller who leaves in the middle leaves no
 //! half-done change behind.
 
+use super::attendance::Attendance;
 use super::epoch::Epoch;
 use super::failover::events::Parts;
 use super::failover::shell::{Ask, Desk, Entry, Progress};
@@ -23,16 +24,18 @@ use tokio::time::Instant;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 #[derive(Clone)]
 pub struct Service {
     head: Arc<Head>,
     desk: Desk,
+    attendance: Attendance,
 }
 
 pub fn server(head: Arc<Head>, desk: Desk) -> ControllerServer<Service> {
-    ControllerServer::new(Service { head, desk })
+    let attendance = Attendance::new(head.clone());
+    ControllerServer::new(Service { head, desk, attendance })
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -129,6 +132,15 @@ impl Controller for Service {
         let peers = self.head.peers().await.map_err(|error| status(Refusal::Store(error)))?;
         let peer = |peer: crate::store::Peer| proto::ControllerPeer { address: peer.address, leader: peer.is_leader };
         Ok(Response::new(proto::ListControllersReply { controllers: peers.into_iter().map(peer).collect() }))
+    }
+
+    type AttendStream = Pin<Box<dyn Stream<Item = Result<proto::GateOrder, Status>> + Send>>;
+
+    async fn attend(&self, request: Request<Streaming<proto::GateWord>>) -> Answer<Self::AttendStream> {
+        let since = self.head.check_leader(Instant::now()).map_err(status)?;
+        let (sender, receiver) = mpsc::channel(limits::LETTERS_MAX);
+        tokio::spawn(self.attendance.clone().attend(since, request.into_inner(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
     type SwitchoverStream = Pin<Box<dyn Stream<Item = Result<proto::SwitchoverProgress, Status>> + Send>>;
@@ -297,7 +309,7 @@ fn caller<T>(request: &Request<T>) -> String {
     Caller::of(request.extensions()).to_string()
 }
 
-fn status(refusal: Refusal) -> Status {
+pub fn status(refusal: Refusal) -> Status {
     let text = refusal.to_string();
     match refusal {
         Refusal::NotLeader(leader) => {

@@ -104,7 +104,13 @@ mod tests {
         let path = std::env::temp_dir().join(format!("weir-session-test-{}-{name}", std::process::id()));
         std::fs::write(&path, format!("#!/bin/sh\nrm \"$0\"\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mysql = Mysql { mysqld: path.clone(), client: path, version: Version::OLDEST, root: None };
+        let mysql = Mysql {
+            mysqld: path.clone(),
+            client: path,
+            version: Version::OLDEST,
+            flavour: Default::default(),
+            root: None,
+        };
         Session::open(&mysql, &Login::Root { socket: "/s".into() }, "db").unwrap()
     }
 

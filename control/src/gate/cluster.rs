@@ -18,6 +18,7 @@ use crate::grpc::tls::ClientTls;
 use crate::monitor::Topology;
 use crate::monitor::topology::Ordained;
 use crate::status::ClusterPicture;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -142,7 +143,7 @@ impl Cluster {
         self.witness = Some(witness.clone());
         let registration = Registration {
             kind: Kind::Gate,
-            name: clients.clone(),
+            name: name_of(&clients, &host_name()),
             address: clients,
             grpc,
             zone: String::new(),
@@ -188,3 +189,34 @@ impl Cluster {
 
 /// Between two looks at whether the gate serves, and whether the primary answers.
 const PRESENCE_PAUSE: Duration = Duration::from_millis(200);
+
+/// What the controllers know a gate by. An address that other machines have as well (any, the loopback, a socket's path) does not tell
+/// one gate from another: they would take each other's lease.
+fn name_of(clients: &str, host: &str) -> String {
+    let is_own = |address: SocketAddr| !address.ip().is_unspecified() && !address.ip().is_loopback();
+    if host.is_empty() || clients.parse().is_ok_and(is_own) { clients.to_string() } else { format!("{host}/{clients}") }
+}
+
+/// Empty when the system does not tell.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_of_two_machines_have_two_names() {
+        for (clients, name) in [
+            ("10.0.0.1:3306", "10.0.0.1:3306"),
+            ("0.0.0.0:3306", "db1/0.0.0.0:3306"),
+            ("[::]:3306", "db1/[::]:3306"),
+            ("127.0.0.1:3306", "db1/127.0.0.1:3306"),
+            ("/run/weir.sock", "db1//run/weir.sock"),
+        ] {
+            assert_eq!(name_of(clients, "db1"), name);
+        }
+        assert_eq!(name_of("0.0.0.0:3306", ""), "0.0.0.0:3306");
+    }
+}

@@ -6,15 +6,15 @@
 use super::cluster::Cluster;
 use super::crew::Crew;
 use super::desk::{Ask, Desk};
+use super::events::Events;
 use super::files::Files;
-use super::gather::{Gather, Gathered};
+use super::gather::Gather;
 use super::inquiries::Inquiries;
+use super::kills::{Kills, Order as KillOrder};
 use crate::config::{BackendConfig, Config, address};
 use crate::controller::outlook::Reach;
 use crate::monitor::discover::Replica;
 use crate::monitor::{Sight, Topology};
-use crate::status::Picture;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -22,6 +22,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weir_core::drive::{ControlInbox, Running};
 use weir_core::mail::{ControlMail, Level, Mail, Sign};
+
+mod showing;
+
+use showing::{By, Pictured, Wanted};
 
 /// From signals, or from who holds the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub enum Order {
 pub struct Inputs {
     pub sights: mpsc::Receiver<Sight>,
     pub asks: mpsc::Receiver<Ask>,
+    /// Of other gates.
+    pub kills: mpsc::Receiver<KillOrder>,
     pub orders: mpsc::UnboundedReceiver<Order>,
 }
 
@@ -45,14 +51,16 @@ pub struct Control {
     crew: Crew,
     cluster: Option<Cluster>,
     inquiries: Inquiries,
+    kills: Kills,
     files: Files,
     /// What discovery could not use, so that it is told once.
     passed_over: Vec<String>,
     began: Instant,
     listen: Vec<String>,
-    replica_lag_ms_max: u32,
-    drain_ms_max: u64,
-    gather: Gather,
+    /// As it was read; what was set since is the topology's.
+    config: Config,
+    events: Events,
+    gather: Gather<Pictured, Wanted>,
     /// Since when a primary is sought.
     sought: Option<Instant>,
     life: Life,
@@ -74,8 +82,8 @@ impl Control {
         running: Running,
         topology: Topology,
         desk: Desk,
-        (crew, cluster, inquiries): (Crew, Option<Cluster>, Inquiries),
-        files: Files,
+        (crew, cluster, inquiries, kills): (Crew, Option<Cluster>, Inquiries, Kills),
+        (files, events): (Files, Events),
         began: Instant,
     ) -> Control {
         desk.set_ready(topology.is_usable());
@@ -87,11 +95,12 @@ impl Control {
             crew,
             cluster,
             inquiries,
+            kills,
             files,
             passed_over: Vec::new(),
             began,
-            replica_lag_ms_max: config.settings.replica_lag_ms_max,
-            drain_ms_max: config.settings.drain_ms_max,
+            config: config.clone(),
+            events,
             gather: Gather::default(),
             sought: None,
             life: Life::Serving,
@@ -124,7 +133,15 @@ impl Control {
                 }
                 answer = self.inquiries.answered() => {
                     let mails = self.inquiries.handle_answer(answer, &self.topology);
-                    self.tell_found(mails);
+                    self.tell(mails);
+                }
+                heard = self.kills.heard() => {
+                    let mails = self.kills.handle_heard(Instant::now(), heard, self.running.cores());
+                    self.tell(mails);
+                }
+                Some(order) = inputs.kills.recv() => {
+                    let mails = self.kills.handle_peer(Instant::now(), order, self.running.cores());
+                    self.tell(mails);
                 }
                 () = self.files.changed() => {
                     self.topology.permit(self.files.held());
@@ -148,21 +165,24 @@ impl Control {
             Life::Serving | Life::Over => None,
         };
         let idle = Instant::now() + IDLE;
-        [self.gather.poll_timeout(), self.inquiries.poll_timeout(), drain]
+        [self.gather.poll_timeout(), self.inquiries.poll_timeout(), self.kills.poll_timeout(), drain]
             .into_iter()
             .flatten()
             .fold(idle, Instant::min)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if let Some(gathered) = self.gather.handle_timeout(now) {
+        while let Some(gathered) = self.gather.handle_timeout(now) {
             self.answer(gathered);
         }
         self.inquire(now);
+        let mails = self.kills.handle_timeout(now);
+        self.tell(mails);
         if let Life::Draining { until, left } = &self.life
             && *until <= now
         {
             let cores = left.iter().filter(|left| **left).count();
+            self.events.note("drain_timed_out", "gate", format!("sessions of {cores} cores are cut"));
             tracing::warn!(event = "drain_timed_out", cores, "sessions were still open on these cores and are cut");
             self.life = Life::Over;
         }
@@ -170,10 +190,10 @@ impl Control {
 
     fn inquire(&mut self, now: Instant) {
         let mails = self.inquiries.advance(now, &self.topology);
-        self.tell_found(mails);
+        self.tell(mails);
     }
 
-    fn tell_found(&self, mails: Vec<(usize, Mail)>) {
+    fn tell(&self, mails: Vec<(usize, Mail)>) {
         mails.into_iter().for_each(|(core, mail)| self.running.post(core, mail));
     }
 
@@ -199,7 +219,13 @@ impl Control {
                     }
                 }
                 ControlMail::SetGlobal { token, user, values } => self.set_global(core, token, &user, &values),
+                ControlMail::Show { token, show } => self.handle_show(show, By::Core(core, token)),
                 ControlMail::Lost(lost) => self.inquiries.handle_lost(core, lost, &self.topology),
+                ControlMail::Kill { token, kill } => {
+                    let mails = self.kills.handle_kill(Instant::now(), core, token, kill);
+                    self.tell(mails);
+                }
+                ControlMail::Killed { token, outcome } => self.kills.handle_killed(token, outcome),
                 ControlMail::Statement(event) => self.files.log(&event),
                 ControlMail::Drained => self.handle_drained(core),
                 ControlMail::HandedOver { epoch } => {
@@ -208,19 +234,25 @@ impl Control {
                         cluster.handle_handed_over(core, cores, epoch);
                     }
                 }
-                ControlMail::Log { level, event, detail } => match level {
-                    Level::Info => tracing::info!(event, core, "{detail}"),
-                    Level::Warn => tracing::warn!(event, core, "{detail}"),
-                    Level::Error => tracing::error!(event, core, "{detail}"),
-                },
+                ControlMail::Log { level, event, detail } => self.handle_log(core, level, event, &detail),
             }
         }
+    }
+
+    fn handle_log(&mut self, core: usize, level: Level, event: &'static str, detail: &str) {
+        match level {
+            Level::Info => return tracing::info!(event, core, "{detail}"),
+            Level::Warn => tracing::warn!(event, core, "{detail}"),
+            Level::Error => tracing::error!(event, core, "{detail}"),
+        }
+        self.events.note(event, &format!("core {core}"), detail);
     }
 
     /// For all cores, until the gate restarts.
     fn set_global(&mut self, core: usize, token: u64, user: &[u8], values: &[(Box<str>, String)]) {
         for (name, value) in values {
             let user = String::from_utf8_lossy(user);
+            self.events.note("setting_changed", name, format!("{user} has set it to {value}"));
             tracing::info!(event = "setting_changed", %user, name = &**name, value, "{user} has set {name} to {value}");
         }
         self.topology.set_variables(values);
@@ -231,7 +263,7 @@ impl Control {
     fn handle_sight(&mut self, sight: Sight) {
         match sight {
             Sight::Replicas { outcome, .. } => self.handle_replicas(outcome),
-            sight => fold(&mut self.topology, sight, self.began),
+            sight => fold(&mut self.topology, &mut self.events, sight, self.began),
         }
     }
 
@@ -254,6 +286,11 @@ impl Control {
             if self.topology.views().len() >= BACKENDS_MAX {
                 return self.pass_over(format!("there are {BACKENDS_MAX} backends: no more are added"));
             }
+            self.events.note(
+                "backend_discovered",
+                &config.name,
+                format!("server {server_uuid} is a backend from now on"),
+            );
             tracing::info!(event = "backend_discovered", backend = config.name, server_uuid, "found a replica");
             self.topology.add(config.clone(), Some(server_uuid));
             self.crew.watch(&config);
@@ -264,6 +301,7 @@ impl Control {
         if let Some(cluster) = &mut self.cluster {
             cluster.handle_news(&mut self.topology, &mut self.crew);
         }
+        self.note_epoch();
     }
 
     fn pass_over(&mut self, why: String) {
@@ -287,6 +325,8 @@ impl Control {
             cluster.handle_word(self.topology.is_holder_read_only());
         }
         self.seek();
+        let open = self.topology.open_primary().and_then(|open| self.topology.name(usize::from(open.backend.0)));
+        self.events.handle_primary(Instant::now(), open);
         let Some(snapshot) = self.topology.news() else { return };
         self.running.publish(snapshot);
         self.inquire(Instant::now());
@@ -294,63 +334,43 @@ impl Control {
         self.desk.set_ready(self.is_ready());
     }
 
+    fn is_draining(&self) -> bool {
+        !matches!(self.life, Life::Serving)
+    }
+
     fn is_ready(&self) -> bool {
-        matches!(self.life, Life::Serving) && self.topology.is_usable()
-    }
-
-    fn handle_ask(&mut self, ask: Ask) {
-        let cores = self.running.cores();
-        if let Some(token) = self.gather.handle_ask(ask, cores, Instant::now() + REPORT_LIMIT) {
-            (0..cores).for_each(|core| self.running.post(core, Mail::Report { token }));
-        }
-    }
-
-    fn answer(&self, gathered: Gathered) {
-        let picture = Arc::new(self.picture(gathered.reports));
-        for ask in gathered.asks {
-            // Who asked may have left.
-            let _ = ask.send(picture.clone());
-        }
-    }
-
-    fn picture(&self, reports: Vec<weir_core::stats::Report>) -> Picture {
-        let views = self.topology.views().into_iter().enumerate();
-        Picture {
-            uptime_ms: self.began.elapsed().as_millis() as u64,
-            ready: self.is_ready(),
-            draining: !matches!(self.life, Life::Serving),
-            generation: self.topology.generation(),
-            listen: self.listen.clone(),
-            cores: self.running.cores(),
-            backends: views.map(|(at, view)| (view, self.topology.note(at).to_string())).collect(),
-            read_write_splitting: self.topology.settings().read_write_splitting,
-            replica_lag_ms_max: self.replica_lag_ms_max,
-            cluster: self.cluster.as_ref().map(Cluster::picture),
-            own: self.files.counters(self.running.inbox().statements_dropped()),
-            reports,
-        }
+        !self.is_draining() && self.topology.is_usable()
     }
 
     fn handle_order(&mut self, order: Order) {
         match (order, &self.life) {
             (Order::Drain, Life::Serving) => self.drain(),
-            (Order::Reload, _) => self.files.reload(),
+            (Order::Reload, _) => {
+                self.events.note("reload", "gate", "permissions are read again, the query log is opened anew");
+                self.files.reload();
+            }
             (Order::Drain, _) | (Order::StopUnlessDraining, Life::Draining { .. }) => {}
             (Order::Stop | Order::StopUnlessDraining, _) => self.life = Life::Over,
         }
     }
 
     fn drain(&mut self) {
+        let drain_ms_max = self.config.settings.drain_ms_max;
+        self.events.note(
+            "drain_started",
+            "gate",
+            format!("no new clients; transactions may go on for {drain_ms_max} ms"),
+        );
         tracing::info!(
             event = "drain_started",
-            limit_ms = self.drain_ms_max,
+            limit_ms = drain_ms_max,
             "no new clients; open transactions may end; a second signal ends the gate at once"
         );
         let cores = self.running.cores();
         self.running.stop_accepting();
-        (0..cores).for_each(|core| self.running.post(core, Mail::Drain { within_ms: self.drain_ms_max }));
+        (0..cores).for_each(|core| self.running.post(core, Mail::Drain { within_ms: drain_ms_max }));
         // The cores end sessions themselves at the limit; a little later we don't wait for them either.
-        let until = Instant::now() + Duration::from_millis(self.drain_ms_max) + DRAIN_GRACE;
+        let until = Instant::now() + Duration::from_millis(drain_ms_max) + DRAIN_GRACE;
         self.life = Life::Draining { left: vec![true; cores], until };
         self.desk.set_ready(false);
     }
@@ -367,8 +387,8 @@ impl Control {
     }
 }
 
-/// One sight into the topology, and what changed into the log.
-pub fn fold(topology: &mut Topology, sight: Sight, began: Instant) {
+/// One sight into the topology, and what changed into the log and the events.
+pub fn fold(topology: &mut Topology, log: &mut Events, sight: Sight, began: Instant) {
     let now_ms = began.elapsed().as_millis() as u64;
     let events = match sight {
         Sight::Executed { backend, executed } => {
@@ -386,6 +406,7 @@ pub fn fold(topology: &mut Topology, sight: Sight, began: Instant) {
     };
     for event in events {
         let (backend, text) = (event.backend, event.text);
+        log.note(if event.is_trouble { "backend_trouble" } else { "backend_news" }, &backend, text.clone());
         match event.is_trouble {
             true => tracing::warn!(event = "backend_trouble", backend, "backend {backend} {text}"),
             false => tracing::info!(event = "backend_news", backend, "backend {backend} {text}"),
@@ -395,9 +416,6 @@ pub fn fold(topology: &mut Topology, sight: Sight, began: Instant) {
 
 /// As many as a configuration may name.
 const BACKENDS_MAX: usize = 256;
-
-/// How long a picture waits for reports; a core that is busier than that is named as silent.
-const REPORT_LIMIT: Duration = Duration::from_millis(500);
 
 /// Longer than statements wait for a primary; then the usual looks will do.
 const SEEK: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@
 //! `server-key.pem`. Clients that are given that `ca.pem` can verify the gate. The authority's own key is thrown away:
 //! nobody can sign another certificate with it. The RSA pair is made at each start and never stored.
 
-use crate::config::Tls;
+use crate::config::{Tls, outside};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
@@ -17,13 +17,13 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use weir_core::snapshot::Keys;
+use weir_core::snapshot::{BackendTls, Keys};
 use weir_net::auth::RsaKey;
 
 /// One sentence that says what to do.
 pub type KeyError = String;
 
-pub fn make(tls: &Tls) -> Result<Keys, KeyError> {
+pub fn make(tls: &Tls, backend_tls: Option<BackendTls>) -> Result<Keys, KeyError> {
     let rsa = RsaKey::generate()
         .map_err(|_| "no RSA key can be generated: the system's source of randomness fails".to_string())?;
     let tls = match tls {
@@ -37,7 +37,22 @@ pub fn make(tls: &Tls) -> Result<Keys, KeyError> {
             Some(from_files(&folder.join(CERT), &folder.join(KEY))?)
         }
     };
-    Ok(Keys { tls, rsa: Arc::new(rsa) })
+    Ok(Keys { tls, backend_tls, rsa: Arc::new(rsa) })
+}
+
+/// What [`make`] would stumble over, without making anything.
+pub fn check(tls: &Tls) -> Result<(), KeyError> {
+    match tls {
+        Tls::Off | Tls::Ephemeral => Ok(()),
+        Tls::Files { cert, key } => from_files(cert, key).map(drop),
+        Tls::Folder(folder) => {
+            let (cert, key) = (folder.join(CERT), folder.join(KEY));
+            match cert.exists() || key.exists() {
+                true => from_files(&cert, &key).map(drop),
+                false => outside::folder_to_be(folder),
+            }
+        }
+    }
 }
 
 fn from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, KeyError> {
@@ -180,10 +195,10 @@ mod tests {
     #[test]
     fn a_folder_is_filled_once_and_its_authority_verifies_the_gate() {
         let folder = folder("fill");
-        let keys = make(&Tls::Folder(folder.clone())).unwrap();
+        let keys = make(&Tls::Folder(folder.clone()), None).unwrap();
         let key = fs::read(folder.join(KEY)).unwrap();
         assert_eq!(fs::metadata(folder.join(KEY)).unwrap().permissions().mode() & 0o777, 0o600);
-        make(&Tls::Folder(folder.clone())).unwrap();
+        make(&Tls::Folder(folder.clone()), None).unwrap();
         assert_eq!(fs::read(folder.join(KEY)).unwrap(), key);
 
         let mut roots = RootCertStore::empty();
@@ -201,7 +216,7 @@ mod tests {
             assert_eq!(outcome.is_ok(), is_trusted);
         }
         fs::remove_file(folder.join(CERT)).unwrap();
-        assert!(make(&Tls::Folder(folder.clone())).unwrap_err().contains(CERT));
+        assert!(make(&Tls::Folder(folder.clone()), None).unwrap_err().contains(CERT));
         fs::remove_dir_all(&folder).unwrap();
     }
 
@@ -227,9 +242,9 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("x.pem"), "nothing").unwrap();
         let files = Tls::Files { cert: folder.join("x.pem"), key: folder.join("x.pem") };
-        assert!(make(&files).unwrap_err().contains("x.pem"));
+        assert!(make(&files, None).unwrap_err().contains("x.pem"));
         fs::remove_dir_all(&folder).unwrap();
-        assert!(make(&Tls::Off).unwrap().tls.is_none());
-        assert!(make(&Tls::Ephemeral).unwrap().tls.is_some());
+        assert!(make(&Tls::Off, None).unwrap().tls.is_none());
+        assert!(make(&Tls::Ephemeral, None).unwrap().tls.is_some());
     }
 }

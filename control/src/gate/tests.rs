@@ -33,6 +33,7 @@ fn a_gate_starts_tells_about_itself_and_drains() {
     assert_eq!(get(admin, "/healthz"), ("HTTP/1.1 200 OK".to_string(), "ok\n".to_string()));
     assert_eq!(get(admin, "/readyz").0, "HTTP/1.1 200 OK");
     assert_eq!(get(admin, "/nothing").0, "HTTP/1.1 404 Not Found");
+    assert_eq!(get(admin, "/digests").1, "[]\n");
     let (status, metrics) = get(admin, "/metrics");
     assert_eq!(status, "HTTP/1.1 200 OK");
     assert!(metrics.contains("role=\"primary\",version=\"9.7.4\"} 1\n"), "{metrics}");

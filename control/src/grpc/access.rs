@@ -23,6 +23,7 @@ pub enum Class {
 /// Path and class of each method.
 pub const METHODS: &[(&str, Class)] = &[
     ("/weir.v1.Gate/Status", Class::Read),
+    ("/weir.v1.Gate/Kill", Class::Change),
     ("/weir.v1.Tablet/Watch", Class::Read),
     ("/weir.v1.Tablet/FindTransactions", Class::Read),
     ("/weir.v1.Tablet/Execute", Class::Change),
@@ -36,6 +37,7 @@ pub const METHODS: &[(&str, Class)] = &[
     ("/weir.v1.Controller/ListTablets", Class::Read),
     ("/weir.v1.Controller/ListGates", Class::Read),
     ("/weir.v1.Controller/ListControllers", Class::Read),
+    ("/weir.v1.Controller/Attend", Class::Change),
     ("/weir.v1.Controller/Switchover", Class::Change),
     ("/weir.v1.Controller/AcceptLoss", Class::Change),
     ("/weir.v1.Controller/ListEvents", Class::Read),

@@ -19,6 +19,8 @@ pub enum Suite {
     Own,
     /// One that has MySQL: on Debian the unstable suite, on Ubuntu its own.
     WithMysql,
+    /// A later release of Debian, by its name; there is none on Ubuntu.
+    Later(&'static str),
 }
 
 /// Downloads these packages with all that they depend on, as if nothing were installed. A name that ends in `*` means
@@ -72,6 +74,26 @@ pub fn download(
         .collect();
     files.sort();
     Ok(files)
+}
+
+/// Downloads the source of one package of this system's own suite into `folder`: the archive that its authors published. Mirrors
+/// lack some of the distribution's own changes, and the security suite's sources; neither is needed.
+pub fn source(product: &'static str, package: &str, folder: &Path) -> Result<(), LabError> {
+    let client = Client::prepare(product, Suite::Own, &folder.join("apt"))?;
+    let list = folder.join("apt/sources.list");
+    let text = fs::read_to_string(&list).map_err(|e| LabError::io("reading", &list, e))?;
+    let plain = text.lines().filter(|line| !line.contains("-security "));
+    let sources: String = plain.map(|line| line.replacen("deb ", "deb-src ", 1) + "\n").collect();
+    fs::write(&list, sources).map_err(|e| LabError::io("writing", &list, e))?;
+    let update = client.run("apt-get", &["-o", "APT::Update::Error-Mode=any", "update", "-q"])?;
+    if !update.status.success() {
+        return Err(client.blame(&update));
+    }
+    let mut fetch =
+        command("apt-get", Some(&client.folder), &["source", "-q", "--download-only", "--tar-only", package]);
+    fetch.current_dir(folder);
+    let fetched = child::output(fetch, b"", APT_WAIT).map_err(|e| LabError::io("running", Path::new("apt-get"), e))?;
+    if fetched.status.success() { Ok(()) } else { Err(client.blame(&fetched)) }
 }
 
 /// apt with a configuration of its own.
@@ -224,12 +246,18 @@ impl System {
         let of_distribution: Vec<_> =
             (self.targets.iter()).filter(|(_, _, component)| components.contains(&component.as_str())).collect();
         let signed = self.keyring().map(|path| format!("[signed-by={}] ", path.display())).unwrap_or_default();
-        if suite == Suite::WithMysql && self.id == "debian" {
+        let elsewhere = match suite {
+            Suite::WithMysql => (self.id == "debian").then_some("sid"),
+            Suite::Later(_) if self.id != "debian" => return None,
+            Suite::Later(name) => Some(name),
+            Suite::Own => None,
+        };
+        if let Some(elsewhere) = elsewhere {
             let names = [self.suite.as_str(), "sid", "unstable", "testing", "stable", "oldstable"];
             let mirror = names
                 .iter()
                 .find_map(|name| of_distribution.iter().find(|(_, release, _)| !name.is_empty() && release == name))?;
-            return Some(format!("deb {signed}{} sid main\n", mirror.0));
+            return Some(format!("deb {signed}{} {elsewhere} main\n", mirror.0));
         }
         let ours = |release: &str| match release.strip_prefix(self.suite.as_str()) {
             Some("" | "-updates" | "-security") => !self.suite.is_empty(),

@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use weir_net::flavour::Flavour;
+
 use super::{LabError, Mysql, child, limits};
 
 /// Rows of the last result set, as text; SQL's NULL is `NULL`.
@@ -49,7 +51,9 @@ pub fn command(mysql: &Mysql, login: &Login) -> Command {
             command.args(["--protocol=TCP", "--host=127.0.0.1"]).arg(format!("--port={port}"));
             command.arg(format!("--user={user}")).arg(format!("--password={password}"));
             // Without TLS, caching_sha2_password's first login needs the server's key.
-            command.arg("--get-server-public-key");
+            if mysql.flavour == Flavour::Mysql {
+                command.arg("--get-server-public-key");
+            }
         }
     }
     command

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use weir_net::flavour::Flavour;
 use weir_net::gtid::GtidSet;
 
 use super::cache::{self, TemporaryFolder};
@@ -16,7 +17,7 @@ use super::client::{Login, Rows};
 use super::group::{self, Membership};
 use super::ports::{self, Port};
 use super::template::{APP, REPLICATION};
-use super::{Host, LabError, Mysql, Progress, Report, Server, ServerOptions, limits};
+use super::{Host, LabError, Mysql, Progress, Report, Server, ServerOptions, limits, mariadb};
 
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
@@ -163,10 +164,14 @@ impl Cluster {
 
     /// Waits until every running replica has applied all that the first primary has executed by now.
     pub fn ensure_all_caught_up(&self) -> Result<(), LabError> {
-        let rows = self.primary().sql("SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')")?;
+        let (question, function) = match self.mysql.flavour {
+            Flavour::Mysql => ("REPLACE(@@GLOBAL.gtid_executed, '\\n', '')", "WAIT_FOR_EXECUTED_GTID_SET"),
+            Flavour::MariaDb => ("@@GLOBAL.gtid_binlog_pos", "MASTER_GTID_WAIT"),
+        };
+        let rows = self.primary().sql(&format!("SELECT {question}"))?;
         let executed = rows.first().and_then(|row| row.first()).cloned().unwrap_or_default();
         let seconds = limits::REPLICATION_WAIT.as_secs();
-        let statement = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{executed}', {seconds})");
+        let statement = format!("SELECT {function}('{executed}', {seconds})");
         each(self.replicas().filter(|node| node.is_running()), |node| {
             match node.sql(&statement)?.first().and_then(|row| row.first()).map(String::as_str) {
                 Some("0") => Ok(()),
@@ -182,7 +187,7 @@ impl Cluster {
 
     /// Makes a node replicate from another, whatever it did before.
     pub fn replicate(&self, node: usize, source: usize) -> Result<(), LabError> {
-        connect(self.node(node), self.node(source))
+        connect(self.node(node), self.node(source), self.mysql.flavour)
     }
 
     /// Stops all nodes in order: replicas' data stay whole in any case, so all at once.
@@ -216,8 +221,10 @@ impl Cluster {
 
     fn connect_replicas(&self) -> Result<(), LabError> {
         each(self.replicas(), |node| {
-            node.sql("SET GLOBAL super_read_only=ON")?;
-            connect(node, self.primary())
+            if self.mysql.flavour == Flavour::Mysql {
+                node.sql("SET GLOBAL super_read_only=ON")?;
+            }
+            connect(node, self.primary(), self.mysql.flavour)
         })
     }
 }
@@ -245,8 +252,8 @@ fn start_nodes(
             let started = &started;
             scope.spawn(move || {
                 let extra_cnf = match group {
-                    None => extra_cnf(options, number > 1),
-                    Some(group) => group.extra_cnf(number as usize - 1) + &extra_cnf(options, false),
+                    None => extra_cnf(options, number > 1, mysql.flavour),
+                    Some(group) => group.extra_cnf(number as usize - 1) + &extra_cnf(options, false, mysql.flavour),
                 };
                 let dir = dir.join(format!("node{number}"));
                 let host = options.hosts.get(number as usize - 1).cloned();
@@ -265,16 +272,29 @@ fn start_nodes(
     Ok(nodes)
 }
 
-fn extra_cnf(options: &ClusterOptions, is_replica: bool) -> String {
-    let mut text = format!("max-connections={}\nreplica-net-timeout=10\n", options.connections_max);
+fn extra_cnf(options: &ClusterOptions, is_replica: bool, flavour: Flavour) -> String {
+    let (timeout, read_only) = match flavour {
+        Flavour::Mysql => ("replica-net-timeout", "read-only=ON\nsuper-read-only=ON\n"),
+        Flavour::MariaDb => ("slave-net-timeout", "read-only=ON\n"),
+    };
+    let mut text = format!("max-connections={}\n{timeout}=10\n", options.connections_max);
     if is_replica {
-        text.push_str("read-only=ON\nsuper-read-only=ON\n");
+        text.push_str(read_only);
     }
     let _ = write!(text, "{}", options.extra_cnf);
     text
 }
 
-fn connect(node: &Server, source: &Server) -> Result<(), LabError> {
+fn connect(node: &Server, source: &Server, flavour: Flavour) -> Result<(), LabError> {
+    if flavour == Flavour::MariaDb {
+        node.sql(&mariadb::follow(source.ip(), source.port(), REPLICATION))?;
+        return wait_connected(
+            node,
+            "SELECT IF(VARIABLE_VALUE='ON' AND (SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+             WHERE COMMAND='Slave_IO' AND STATE LIKE 'Waiting for master to send%'), 'ON', 'OFF') \
+             FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME='Slave_running'",
+        );
+    }
     let (user, password) = REPLICATION;
     let (ip, port) = (source.ip(), source.port());
     // By default a receiver that finds its source down tries again after a minute; a test can't wait that long.
@@ -285,8 +305,11 @@ fn connect(node: &Server, source: &Server) -> Result<(), LabError> {
          SOURCE_RETRY_COUNT=86400, SOURCE_HEARTBEAT_PERIOD=1;\n\
          START REPLICA;"
     ))?;
+    wait_connected(node, "SELECT SERVICE_STATE FROM performance_schema.replication_connection_status")
+}
+
+fn wait_connected(node: &Server, look: &str) -> Result<(), LabError> {
     let deadline = Instant::now() + limits::REPLICATION_WAIT;
-    let look = "SELECT SERVICE_STATE FROM performance_schema.replication_connection_status";
     while Instant::now() < deadline {
         let rows = node.sql(look)?;
         if rows.first().and_then(|row| row.first()).is_some_and(|state| state == "ON") {
@@ -329,7 +352,8 @@ mod tests {
     #[test]
     fn replicas_are_read_only_and_the_callers_lines_come_last() {
         let options = ClusterOptions { extra_cnf: "max-connections=7\n".to_owned(), ..ClusterOptions::default() };
-        let (primary, replica) = (extra_cnf(&options, false), extra_cnf(&options, true));
+        let (primary, replica) =
+            (extra_cnf(&options, false, Flavour::Mysql), extra_cnf(&options, true, Flavour::Mysql));
         assert!(!primary.contains("read-only") && replica.contains("super-read-only=ON"));
         assert!(replica.ends_with("max-connections=7\n"));
     }
@@ -340,6 +364,7 @@ mod tests {
             mysqld: "/nowhere".into(),
             client: "/nowhere".into(),
             version: super::super::fetch::Version::OLDEST,
+            flavour: Default::default(),
             root: None,
         };
         let check = |options: ClusterOptions, expected: &str| {

@@ -1,4 +1,4 @@
-//! `Mysql`: a MySQL server and its client on this machine, found or fetched.
+//! `Mysql`: a MySQL server and its client on this machine, found or fetched. A MariaDB server's is made by `mariadb.rs`.
 //!
 //! Invariant: what `find` returns has said its version and is MySQL 8.0 or newer. What was found and not taken is told
 //! when nothing else turns up.
@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use weir_net::flavour::Flavour;
 
 use super::apt::Suite;
 use super::unpack::{self, Product};
@@ -19,6 +21,7 @@ pub struct Mysql {
     /// The `mysql` client.
     pub client: PathBuf,
     pub version: Version,
+    pub flavour: Flavour,
     /// Where the files lie that a server compiled for other paths must be told of; `None` where it knows.
     pub root: Option<PathBuf>,
 }
@@ -77,7 +80,8 @@ impl Mysql {
         let Some(client) = client_of(mysqld) else {
             return Err("there is no mysql client of MySQL's own beside it or on the PATH".to_owned());
         };
-        Ok(Mysql { mysqld: mysqld.to_owned(), client, version, root: root_of(mysqld) })
+        let (mysqld, root) = (mysqld.to_owned(), root_of(mysqld));
+        Ok(Mysql { mysqld, client, version, flavour: Flavour::Mysql, root })
     }
 
     /// AppArmor lets a packaged mysqld write to its own folders only.
@@ -100,19 +104,24 @@ impl Version {
     /// Reads `…/mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))`.
     fn read(text: &str) -> Result<Version, String> {
         let line = text.lines().next().unwrap_or_default();
-        if line.contains("MariaDB") {
+        if Flavour::of(line.as_bytes()) == Flavour::MariaDb {
             return Err("it is MariaDB, not MySQL".to_owned());
         }
-        let parse = || {
-            let number = line.split_once("Ver ")?.1.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
-            let mut parts = number.split('.').map(|part| part.parse().ok());
-            Some(Version { major: parts.next()??, minor: parts.next()??, patch: parts.next()?? })
-        };
-        let version = parse().ok_or_else(|| format!("it does not say a version that MySQL would: {line:?}"))?;
+        let version =
+            Version::said(line).ok_or_else(|| format!("it does not say a version that MySQL would: {line:?}"))?;
         if version < Version::OLDEST {
             return Err(format!("it is MySQL {version}, and {} or newer is needed", Version::OLDEST));
         }
         Ok(version)
+    }
+}
+
+impl Version {
+    /// The number behind `Ver `, whoever says it.
+    pub(super) fn said(line: &str) -> Option<Version> {
+        let number = line.split_once("Ver ")?.1.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+        let mut parts = number.split('.').map(|part| part.parse().ok());
+        Some(Version { major: parts.next()??, minor: parts.next()??, patch: parts.next()?? })
     }
 }
 
@@ -153,7 +162,7 @@ fn client_of(mysqld: &Path) -> Option<PathBuf> {
 }
 
 /// The root of an unpacked package tree, told by its messages; the system's own root needs no telling.
-fn root_of(mysqld: &Path) -> Option<PathBuf> {
+pub(super) fn root_of(mysqld: &Path) -> Option<PathBuf> {
     let root = mysqld.canonicalize().ok()?.parent()?.parent()?.parent()?.to_owned();
     (root != Path::new("/") && root.join("usr/share/mysql/english/errmsg.sys").exists()).then_some(root)
 }

@@ -14,11 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use weir_net::flavour::Flavour;
+
 use super::cache::Lock;
 use super::child::Child;
 use super::client::{self, Login, Rows};
 use super::ports::Port;
-use super::{Host, LabError, Mysql, Report, limits, template};
+use super::{Host, LabError, Mysql, Report, limits, mariadb, template};
 
 #[derive(Debug)]
 pub struct ServerOptions {
@@ -215,6 +217,10 @@ impl Server {
         let ServerOptions { dir, server_id, extra_cnf, .. } = &self.options;
         let (ip, port) = (self.ip(), self.port());
         let user = if is_root() { "user=root\n" } else { "" };
+        let own = match self.mysql.flavour {
+            Flavour::Mysql => "mysqlx=OFF\ngtid-mode=ON\nenforce-gtid-consistency=ON\ninnodb-redo-log-capacity=64M\n",
+            Flavour::MariaDb => mariadb::own_cnf(),
+        };
         let (dir, socket) = (dir.display(), self.socket.display());
         // The log is standard error, which also gets what the loader says. The server's own default stands for
         // session-track-gtids: whoever wants GTIDs asks for them in the session.
@@ -228,17 +234,13 @@ impl Server {
              port={port}\n\
              report-host={ip}\n\
              report-port={port}\n\
-             mysqlx=OFF\n\
              server-id={server_id}\n\
-             gtid-mode=ON\n\
-             enforce-gtid-consistency=ON\n\
              log-bin={dir}/data/bin\n\
              relay-log={dir}/data/relay\n\
              sync-binlog=0\n\
              innodb-flush-log-at-trx-commit=2\n\
              innodb-buffer-pool-size=128M\n\
-             innodb-redo-log-capacity=64M\n\
-             {extra_cnf}\n"
+             {own}{extra_cnf}\n"
         )
     }
 }

@@ -9,8 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use weir_net::flavour::Flavour;
+
 use super::cache::{self, Lock};
-use super::{LabError, Mysql, Progress, Report, child, limits, server};
+use super::{LabError, Mysql, Progress, Report, child, limits, mariadb, server};
 
 /// The account that gates and agents watch with: role, lag, executed GTIDs, statements to kill.
 /// A gate that checks table permissions itself also wants `GRANT SELECT ON mysql.user`; watching needs it not.
@@ -52,19 +54,31 @@ pub fn copy(template: &Path, data: &Path) -> Result<(), LabError> {
 fn initialise(mysql: &Mysql, draft: &Path) -> Result<(), LabError> {
     fs::create_dir_all(draft).map_err(|e| LabError::io("making", draft, e))?;
     let (data, script, log) = (draft.join("data"), draft.join("accounts.sql"), draft.join("init.log"));
-    fs::write(&script, accounts()).map_err(|e| LabError::io("writing", &script, e))?;
+    fs::write(&script, accounts(mysql.flavour)).map_err(|e| LabError::io("writing", &script, e))?;
     let mut command = Command::new(&mysql.mysqld);
-    command.arg("--no-defaults").args(mysql.own_options()).arg("--initialize-insecure");
-    command.args(["--skip-log-bin", "--innodb-redo-log-capacity=8M", "--innodb-buffer-pool-size=64M"]);
-    command.arg(format!("--datadir={}", data.display())).arg(format!("--init-file={}", script.display()));
-    // The compiled default folder need not exist, and then the server would not start.
-    command.arg(format!("--log-error={}", log.display())).arg("--secure-file-priv=NULL");
+    command.arg("--no-defaults").args(mysql.own_options());
+    command.args(["--skip-log-bin", "--innodb-buffer-pool-size=64M"]);
+    command.arg(format!("--datadir={}", data.display())).arg(format!("--log-error={}", log.display()));
+    let input = match mysql.flavour {
+        Flavour::Mysql => {
+            command.arg("--initialize-insecure").arg("--innodb-redo-log-capacity=8M");
+            // The compiled default folder need not exist, and then the server would not start.
+            command.arg(format!("--init-file={}", script.display())).arg("--secure-file-priv=NULL");
+            String::new()
+        }
+        Flavour::MariaDb => {
+            fs::create_dir_all(&data).map_err(|e| LabError::io("making", &data, e))?;
+            command.args(["--bootstrap", "--innodb-log-file-size=8M"]);
+            mariadb::bootstrap(mysql, &accounts(mysql.flavour))?
+        }
+    };
     if server::is_root() {
         command.arg("--user=root");
     }
     let what = format!("{} could not initialise a data folder", mysql.mysqld.display());
     let failed = |what: String| LabError::Server { what, log: log.clone(), lines: server::last_lines(&log) };
-    let output = child::output(command, b"", limits::INITIALISE_WAIT).map_err(|e| failed(format!("{what}: {e}")))?;
+    let output = child::output(command, input.as_bytes(), limits::INITIALISE_WAIT)
+        .map_err(|e| failed(format!("{what}: {e}")))?;
     if !output.status.success() {
         let text = fs::read_to_string(&log).unwrap_or_default();
         return Err(server::disk_fault(&text, draft).unwrap_or_else(|| failed(what)));
@@ -77,11 +91,15 @@ fn initialise(mysql: &Mysql, draft: &Path) -> Result<(), LabError> {
     Ok(())
 }
 
-fn accounts() -> String {
+fn accounts(flavour: Flavour) -> String {
     let ((monitor, monitor_password), (app, app_password), (repl, repl_password)) = (MONITOR, APP, REPLICATION);
+    let watches = match flavour {
+        Flavour::Mysql => "REPLICATION CLIENT, PROCESS, CONNECTION_ADMIN",
+        Flavour::MariaDb => "BINLOG MONITOR, SLAVE MONITOR, PROCESS, CONNECTION ADMIN",
+    };
     format!(
         "CREATE USER '{monitor}'@'%' IDENTIFIED BY '{monitor_password}';\n\
-         GRANT REPLICATION CLIENT, PROCESS, CONNECTION_ADMIN ON *.* TO '{monitor}'@'%';\n\
+         GRANT {watches} ON *.* TO '{monitor}'@'%';\n\
          GRANT SELECT ON performance_schema.* TO '{monitor}'@'%';\n\
          CREATE USER '{app}'@'%' IDENTIFIED BY '{app_password}';\n\
          GRANT ALL ON *.* TO '{app}'@'%' WITH GRANT OPTION;\n\
@@ -93,7 +111,7 @@ fn accounts() -> String {
 /// Another version, another server program or other accounts: another template.
 fn name(mysql: &Mysql) -> String {
     let mut hasher = DefaultHasher::new();
-    (&mysql.mysqld, accounts(), server::is_root()).hash(&mut hasher);
+    (&mysql.mysqld, accounts(mysql.flavour), server::is_root()).hash(&mut hasher);
     format!("{}-{:016x}", mysql.version, hasher.finish())
 }
 

@@ -92,8 +92,12 @@ fn build(product: &Product, files: &[PathBuf], draft: &Path, home: &Path, report
         dpkg.arg("--extract").arg(file).arg(&root);
         run(dpkg, file)?;
     }
-    for ballast in ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/share/lintian"] {
+    for ballast in ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian"] {
         cache::remove_tree(&root.join(ballast))?;
+    }
+    if product.suite == Suite::WithMysql {
+        // The server's packages want it for scripts that nobody runs here.
+        cache::remove_tree(&root.join("usr/share/perl"))?;
     }
     merge_usr(&root)?;
     disarm(&root)?;

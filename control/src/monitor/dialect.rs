@@ -1,5 +1,10 @@
 //! How servers of different kinds are asked.
 
+use weir_net::error::Malformed;
+use weir_net::flavour::Flavour;
+pub use weir_net::flavour::version_number;
+use weir_net::gtid::GtidSet;
+
 /// MySQL changed its words in 8.0.22, MariaDB has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -11,10 +16,11 @@ pub enum Dialect {
 impl Dialect {
     /// By the version in the greeting.
     pub fn of(version: &str) -> Dialect {
-        if version.contains("MariaDB") {
-            return Dialect::MariaDb;
+        match Flavour::of(version.as_bytes()) {
+            Flavour::MariaDb => Dialect::MariaDb,
+            Flavour::Mysql if version_number(version) >= 80_022 => Dialect::Replica,
+            Flavour::Mysql => Dialect::Slave,
         }
-        if version_number(version) >= 80_022 { Dialect::Replica } else { Dialect::Slave }
     }
 
     /// Asked once per connection, each as far as the server knows it: the account's own time zone must not shift commit times, and
@@ -61,7 +67,9 @@ impl Dialect {
                  SHOW SLAVE STATUS"
             }
             Dialect::MariaDb => {
-                "SELECT @@GLOBAL.read_only, 0, '', '';\
+                "SELECT @@GLOBAL.read_only, 0, @@GLOBAL.gtid_current_pos, \
+                   LOWER(CONCAT('6D617269-6164-6200-0000-0000', LPAD(HEX(@@GLOBAL.server_id), 8, '0'))), \
+                   IF(@@GLOBAL.log_bin AND @@GLOBAL.log_slave_updates, @@GLOBAL.gtid_binlog_state, NULL);\
                  SELECT COUNT(*) FROM information_schema.plugins \
                    WHERE plugin_name='mysql_native_password' AND plugin_status='ACTIVE';\
                  SHOW ALL SLAVES STATUS"
@@ -69,23 +77,56 @@ impl Dialect {
         }
     }
 
-    pub fn has_gtid_sets(self) -> bool {
-        self != Dialect::MariaDb
+    /// Asks for the executed set.
+    pub fn ask(self) -> &'static str {
+        match self {
+            Dialect::Replica | Dialect::Slave => "SELECT @@GLOBAL.gtid_executed",
+            Dialect::MariaDb => {
+                "SELECT @@GLOBAL.gtid_current_pos, \
+                   IF(@@GLOBAL.log_bin AND @@GLOBAL.log_slave_updates, @@GLOBAL.gtid_binlog_state, NULL)"
+            }
+        }
+    }
+
+    /// Waits for a transaction, so many seconds at most. A MariaDB server that does not replicate waits to the end.
+    pub fn wait(self) -> &'static str {
+        match self {
+            Dialect::Replica | Dialect::Slave => "WAIT_FOR_EXECUTED_GTID_SET",
+            Dialect::MariaDb => "MASTER_GTID_WAIT",
+        }
+    }
+
+    /// The set in an answer of its words: a position alone does not say on whose branch it is, so that a MariaDB server
+    /// that does not log what it replicates (`state` is NULL) has none.
+    pub fn executed(self, words: &str, state: Option<&str>) -> Result<GtidSet, Malformed> {
+        match (self, state) {
+            (Dialect::Replica | Dialect::Slave, _) => GtidSet::parse(words.as_bytes()),
+            (Dialect::MariaDb, Some(state)) => GtidSet::of_mariadb(words.as_bytes(), state.as_bytes()),
+            (Dialect::MariaDb, None) => Ok(GtidSet::new()),
+        }
     }
 }
 
-/// `9.7.4-2` is 90704; 0 if it is no version.
-pub fn version_number(version: &str) -> u32 {
-    // MariaDB in the 5.5 disguise that its replication needs.
-    let version = version.strip_prefix("5.5.5-").unwrap_or(version);
-    let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
-    let mut next = |most: u32| parts.next().unwrap_or(0).min(most);
-    next(9_999) * 10_000 + next(99) * 100 + next(99)
+/// A MariaDB server has no uuid. Its own id takes the place of one, in the form of a source of GTIDs (`Sid::of_domain`): replicas of one
+/// source must differ in it anyway.
+pub fn uuid_of(server_id: &str) -> String {
+    match server_id.parse::<u32>() {
+        Ok(id) if id > 0 => format!("6d617269-6164-6200-0000-0000{id:08x}"),
+        Ok(_) | Err(_) => String::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_id_stands_for_the_uuid() {
+        let first = format!("{}:1", uuid_of("258"));
+        let set = GtidSet::parse(first.as_bytes()).unwrap();
+        assert_eq!(set.iter().next().map(|(sid, ..)| sid.domain()), Some(Some((0, 258))));
+        assert_eq!((uuid_of("0"), uuid_of("")), (String::new(), String::new()));
+    }
 
     #[test]
     fn versions() {

@@ -1,6 +1,6 @@
 //! Facts: what one look at a backend has brought, as the server says it.
 
-use super::dialect::{Dialect, version_number};
+use super::dialect::{self, Dialect, version_number};
 use super::fault::Fault;
 use super::group::{Group, Place};
 use super::standing::Standing;
@@ -67,8 +67,8 @@ impl Facts {
         let basics = rows(results.next()).map_err(Fault::of)?;
         let cell = |at: usize| basics.rows.first().and_then(|row| row.get(at)).and_then(|value| value.as_text());
         let is_on = |at: usize| cell(at).is_some_and(|value| value != "0");
-        let executed = cell(2).unwrap_or_default();
-        let executed = GtidSet::parse(executed.as_bytes()).map_err(|error| Fault::of(error.into()))?;
+        let executed = dialect.executed(&cell(2).unwrap_or_default(), cell(4).as_deref());
+        let executed = executed.map_err(|error| Fault::of(error.into()))?;
         let mut facts = Facts {
             version: session.version.clone(),
             version_number: version_number(&session.version),
@@ -89,7 +89,7 @@ impl Facts {
         let plugins = rows(results.next()).map_err(Fault::of)?;
         facts.native_password = plugins.rows.first().is_some_and(|row| row[0].as_text().as_deref() != Some("0"));
         facts.channels = match rows(results.next()) {
-            Ok(status) => Ok(channels(&status)),
+            Ok(status) => Ok(channels(dialect, &status)),
             Err(ClientError::Server(error)) => Err(error),
             Err(error) => return Err(Fault::of(error)),
         };
@@ -157,11 +157,11 @@ fn rows(outcome: Option<Outcome>) -> Result<Rows, ClientError> {
     }
 }
 
-fn channels(status: &Rows) -> Vec<Channel> {
-    (0..status.rows.len()).map(|row| channel(status, row)).collect()
+fn channels(dialect: Dialect, status: &Rows) -> Vec<Channel> {
+    (0..status.rows.len()).map(|row| channel(dialect, status, row)).collect()
 }
 
-fn channel(status: &Rows, row: usize) -> Channel {
+fn channel(dialect: Dialect, status: &Rows, row: usize) -> Channel {
     // New words first, then those of before 8.0.22 and of MariaDB.
     let text = |names: [&str; 2]| names.iter().find_map(|name| status.text(row, name)).unwrap_or_default();
     let receiver = match text(["Replica_IO_Running", "Slave_IO_Running"]).as_str() {
@@ -169,11 +169,14 @@ fn channel(status: &Rows, row: usize) -> Channel {
         "Connecting" | "Preparing" => Receiver::Connecting,
         _ => Receiver::Stopped,
     };
-    let received = text(["Retrieved_Gtid_Set", "Retrieved_Gtid_Set"]);
+    let received = text(["Retrieved_Gtid_Set", "Gtid_IO_Pos"]);
     let errors = ["Last_SQL_Error", "Last_IO_Error"].map(|name| text([name, name]));
     Channel {
         name: text(["Channel_Name", "Connection_name"]),
-        source_uuid: text(["Source_UUID", "Master_UUID"]),
+        source_uuid: match dialect {
+            Dialect::MariaDb => dialect::uuid_of(&text(["Master_Server_Id", "Master_Server_Id"])),
+            Dialect::Replica | Dialect::Slave => text(["Source_UUID", "Master_UUID"]),
+        },
         receiver,
         applier_runs: text(["Replica_SQL_Running", "Slave_SQL_Running"]) == "Yes",
         received: GtidSet::parse(received.as_bytes()).unwrap_or_default(),

@@ -11,6 +11,7 @@
 //! Considered and left: a binlog dump as a hint. It needs `REPLICATION SLAVE`, sends every row a second time, exists only
 //! with `log_replica_updates`, and shows a transaction before its rows are visible, so the set has to be asked for anyway.
 
+use super::dialect::Dialect;
 use std::sync::Arc;
 use weir_net::gtid::{GtidSet, Sid};
 
@@ -91,20 +92,17 @@ impl Follow {
 impl Question {
     /// Two statements: in one, the variable would be read before the wait. The set is read when the wait is over, from
     /// the server's own account of what has been committed, so it never names what a reader can't see yet.
-    pub fn sql(&self) -> String {
+    pub fn sql(&self, dialect: Dialect) -> String {
         let mut next = GtidSet::new();
         next.add(self.sid.clone(), self.number, self.number);
         let seconds = self.wait_ms as f64 / 1_000.0;
-        format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{next}', {seconds:.3}); {ASK}")
+        format!("SELECT {}('{next}', {seconds:.3}); {}", dialect.wait(), dialect.ask())
     }
 }
 
 fn intervals(set: &GtidSet, sid: &Sid) -> usize {
     set.iter().filter(|(known, ..)| *known == sid).count()
 }
-
-/// Asks for the executed set.
-pub const ASK: &str = "SELECT @@GLOBAL.gtid_executed";
 
 /// A turn while the next transaction may be one of several.
 const TURN_MS: u64 = 2;
@@ -137,7 +135,8 @@ mod tests {
     }
 
     fn asked(follow: &mut Follow, now_ms: u64) -> String {
-        follow.question(now_ms).unwrap().sql().replace(&format!("; {ASK}"), "")
+        let sql = follow.question(now_ms).unwrap().sql(Dialect::Replica);
+        sql.replace(&format!("; {}", Dialect::Replica.ask()), "")
     }
 
     fn wait(gtid: &str, seconds: &str) -> String {

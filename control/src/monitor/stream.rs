@@ -11,7 +11,8 @@
 //! Cost: while nothing is written one question a second; while much is written one per [`GAP`], however much it is.
 //! The connection is not the look's, whose statements take milliseconds in which a set would wait.
 
-use super::follow::{ASK, Follow};
+use super::dialect::Dialect;
+use super::follow::Follow;
 use super::memory::Memory;
 use super::watch::Sight;
 use crate::client::{AsyncClient, ClientError, Options, Outcome};
@@ -30,6 +31,7 @@ pub struct Stream {
     /// Whom this server's own word says to wait for.
     pub own_aim: Option<[u8; 16]>,
     pub memory: Arc<Mutex<Memory>>,
+    pub dialect: Dialect,
 }
 
 impl Stream {
@@ -58,7 +60,7 @@ impl Stream {
         let now_ms = || began.elapsed().as_millis() as u64;
         let mut source = self.source.clone();
         let hint = *source.borrow_and_update();
-        let first = set(client.query(ASK).await?.success()?)?;
+        let first = set(self.dialect, client.query(self.dialect.ask()).await?.success()?)?;
         let mut follow = Follow::new(Arc::default(), hint.or(self.own_aim));
         self.report(&mut follow, now_ms(), first).await?;
         // What it had before is nobody's growth.
@@ -67,7 +69,7 @@ impl Stream {
         loop {
             let Some(question) = follow.question(now_ms()) else { return Ok(Ended::Deaf) };
             let limit = self.options.timeout.unwrap_or(GRACE) + Duration::from_millis(question.wait_ms);
-            let sql = question.sql();
+            let sql = question.sql(self.dialect);
             // Beside a server alone nobody knows better, and there is no sender.
             let has_source = source.has_changed().is_ok();
             let reply = tokio::select! {
@@ -79,7 +81,7 @@ impl Stream {
                 },
             };
             let executed = match reply.success() {
-                Ok(reply) => set(reply)?,
+                Ok(reply) => set(self.dialect, reply)?,
                 // GTIDs are off, say.
                 Err(ClientError::Server(_)) => return Ok(Ended::Deaf),
                 Err(error) => return Err(error),
@@ -97,7 +99,8 @@ impl Stream {
             return Ok(false);
         }
         let executed = follow.executed().clone();
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).handle_executed(&executed);
+        let compared = remembered(self.dialect, &executed);
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).handle_executed(&compared);
         let sight = Sight::Executed { backend: self.backend, executed };
         self.sights.send(sight).await.map_err(|_| ClientError::Closed)?;
         Ok(true)
@@ -111,13 +114,22 @@ enum Ended {
     Deaf,
 }
 
-fn set(reply: crate::client::Reply) -> Result<GtidSet, ClientError> {
-    let text = match reply.outcomes.last() {
-        Some(Outcome::Rows(rows)) => rows.rows.first().and_then(|row| row.first()).and_then(|cell| cell.as_text()),
+/// What the memory compares: of MariaDB the last numbers of domains, since who wrote what may be forgotten there with the log.
+pub fn remembered(dialect: Dialect, executed: &Arc<GtidSet>) -> Arc<GtidSet> {
+    match dialect {
+        Dialect::Replica | Dialect::Slave => executed.clone(),
+        Dialect::MariaDb => Arc::new(executed.domain_heads()),
+    }
+}
+
+fn set(dialect: Dialect, reply: crate::client::Reply) -> Result<GtidSet, ClientError> {
+    let cell = |at: usize| match reply.outcomes.last() {
+        Some(Outcome::Rows(rows)) => rows.rows.first()?.get(at)?.as_text(),
         _ => None,
     };
+    let text = cell(0);
     let text = text.ok_or(ClientError::Shape("the executed set was asked for, and there is none"))?;
-    Ok(GtidSet::parse(text.as_bytes())?)
+    Ok(dialect.executed(&text, cell(1).as_deref())?)
 }
 
 /// Between two questions while there is always something new: 500 a second are fresh enough, and bound the cost.

@@ -10,7 +10,7 @@ use super::facts::{Facts, Receiver};
 use super::fault::Fault;
 use super::group::{Place, View};
 use super::memory::{Memory, Order, Seen};
-use super::stream::Stream;
+use super::stream::{Stream, remembered};
 use super::vitals::{self, Vitals};
 use crate::client::{AsyncClient, ClientError, Options};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -119,10 +119,11 @@ impl Watcher {
             source: self.source.clone(),
             own_aim,
             memory: self.memory.clone(),
+            dialect,
         };
         tokio::select! {
             error = self.looks(client, dialect, pulse, alert) => error,
-            error = stream.run(), if dialect.has_gtid_sets() => error,
+            error = stream.run() => error,
         }
     }
 
@@ -156,7 +157,7 @@ impl Watcher {
             pulse.handle(Vitals::read(client.query(vitals::QUESTION).await?));
         }
         let outcome = Facts::read(dialect, client.session(), reply)
-            .map(|facts| self.believe(facts, client.session().connection_id, pulse, order));
+            .map(|facts| self.believe(facts, (dialect, client.session().connection_id), pulse, order));
         let outcome = outcome.map_err(|fault| fault.for_user(&self.options.user));
         let facts = outcome.as_ref().ok().cloned();
         let replicas = match &facts {
@@ -173,14 +174,20 @@ impl Watcher {
     }
 
     /// The facts with what is remembered of the server.
-    fn believe(&self, mut facts: Facts, connection: u32, pulse: &Pulse, order: Order) -> Box<Facts> {
+    fn believe(&self, mut facts: Facts, of: (Dialect, u32), pulse: &Pulse, order: Order) -> Box<Facts> {
+        let (dialect, connection) = of;
         facts.vitals = pulse.vitals.clone();
         let now_ms = self.began.elapsed().as_millis() as i64;
         // Late by the age of the vitals; at a new connection they are new.
         let started_ms = facts.vitals.uptime_s.map(|uptime| now_ms - uptime as i64 * 1_000);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = Seen { uuid: &facts.server_uuid, started_ms, connection, executed: facts.executed };
-        (facts.standing, facts.executed) = memory.handle_look(seen, order);
+        let executed = remembered(dialect, &facts.executed);
+        let seen = Seen { uuid: &facts.server_uuid, started_ms, connection, executed };
+        let (standing, believed) = memory.handle_look(seen, order);
+        facts.standing = standing;
+        if dialect != Dialect::MariaDb {
+            facts.executed = believed;
+        }
         (facts.lost, facts.restarts) = (memory.lost_count(), memory.restarts());
         Box::new(facts)
     }

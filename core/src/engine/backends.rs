@@ -9,6 +9,7 @@ use crate::link::expect::Purpose;
 use crate::link::{Link, LinkPhase};
 use crate::mail::{ControlMail, CoreId, Level, Mail, Sign};
 use crate::session::account::AccountId;
+use crate::session::user_variables::OnLink;
 use crate::session::{ClassId, Phase, Wait};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, Health, Role, Settings, Snapshot};
@@ -26,6 +27,7 @@ pub(super) fn pool_limits(settings: &Settings) -> Limits {
         warm_min: settings.connections_warm_min as usize,
         idle_ns_max: settings.connection_idle_ms_max.saturating_mul(1_000_000),
         age_ns_max: settings.connection_age_ms_max.saturating_mul(1_000_000),
+        scatter: settings.scatter,
         ..Limits::default()
     }
 }
@@ -128,6 +130,8 @@ impl Engine {
             account,
             class: ClassId(want.class),
             caps: weir_net::flags::Capabilities::empty(),
+            flavour: Default::default(),
+            has_conditions: false,
             phase: LinkPhase::Dialing,
             thread_id: 0,
             nonce: [0; 20],
@@ -140,13 +144,17 @@ impl Engine {
             inbound: Default::default(),
             lessee: None,
             last_session: None,
+            numbered: false,
             undisturbed: false,
             proved_at: Default::default(),
             opened_at: Default::default(),
             rested_at: Default::default(),
             saw_writable: false,
-            dirty: false,
+            user_variables: OnLink::default(),
+            named: Default::default(),
+            compression: None,
             goes_on: false,
+            owes_gtid: false,
             charset: 0,
             bare: false,
             spoiled: false,
@@ -254,7 +262,7 @@ impl Engine {
         self.tick_traffic();
         if self.questioners.len() > self.sessions.len() {
             let sessions = &self.sessions;
-            self.questioners.retain(|(at, key)| sessions.get(*key).is_some_and(|s| s.rests_for_questions(*at)));
+            self.questioners.retain(|(at, key)| sessions.get(*key).is_some_and(|s| s.could_give_up(*at)));
         }
         self.end_partings();
         self.moves_due();
@@ -275,10 +283,12 @@ impl Engine {
         };
         for (_, s) in self.sessions.iter() {
             uses(s.schema, s.state);
+            s.user_variables.under().into_iter().for_each(|under| uses(s.schema, under));
             // Those with a text of their own have it from nowhere else.
             s.statements.values().for_each(|statement| uses(statement.text.schema, statement.text.state));
         }
         self.texts.homes().for_each(|(schema, set)| uses(schema, set));
+        self.digests.schemas().for_each(|schema| uses(schema, StateId(0)));
         for (_, link) in self.links.iter() {
             uses(link.schema, link.state);
             for expect in &link.expects {

@@ -117,7 +117,8 @@ impl Engine {
         self.links[link].captured.clear();
         // A silent primary must not keep the question, and all later ones behind it, for ever.
         self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
-        self.inject(link, ReplyKind::Query, Purpose::Index, Command::Query, QUESTION);
+        let text = format!("SELECT {}, @@GLOBAL.read_only", self.links[link].flavour.executed());
+        self.inject(link, ReplyKind::Query, Purpose::Index, Command::Query, text.as_bytes());
     }
 
     /// The answer: all that were asked for go on with it.
@@ -239,5 +240,3 @@ impl Engine {
         }
     }
 }
-
-const QUESTION: &[u8] = b"SELECT @@GLOBAL.gtid_executed, @@GLOBAL.read_only";

@@ -1,15 +1,15 @@
-//! What does not follow from a client's bytes: connections that are lost or cleaned, kills, the drain, deadlines.
+//! What does not follow from a client's bytes: connections that are lost or cleaned, kills on servers, the drain, deadlines.
 
 use super::{Action, Engine, Waiter};
 use crate::link::expect::Purpose;
 use crate::link::{Errand, Lessee, Link, LinkPhase};
-use crate::mail::{ControlMail, CoreId, KillOutcome, Mail, Sign};
+use crate::mail::{ControlMail, Sign};
 use crate::session::account::AccountId;
 use crate::session::refuse::Refusal;
-use crate::session::{ClassId, Phase, Request, Session};
+use crate::session::{ClassId, Phase, Session};
 use crate::slots::Key;
 use crate::snapshot::BackendId;
-use crate::state::{SchemaId, StateId};
+use crate::state::SchemaId;
 use crate::timers::Owner as TimerOwner;
 use weir_net::command::Command;
 use weir_net::scan::ReplyKind;
@@ -33,6 +33,7 @@ impl Engine {
     /// Closes a link's wire and forgets it. Whoever leased it has been told.
     pub(crate) fn drop_link(&mut self, link: Key<Link>) {
         let Some(mut gone) = self.links.remove(link) else { return };
+        self.insert_ids_gone(link, &gone);
         self.index_link_gone(link, gone.backend);
         gone.inbound.clear(&mut self.blocks);
         self.slot_links.remove(gone.slot.index);
@@ -55,8 +56,13 @@ impl Engine {
         }
     }
 
-    /// An idle connection that the pool wants closed: says goodbye properly.
+    /// A connection that nobody has, and that the pool wants closed or that cannot be shared any more: says goodbye properly, after it
+    /// has told what it alone knows.
     pub(crate) fn retire(&mut self, link: Key<Link>) {
+        if self.ask_unsaid_insert_id(link) {
+            self.links[link].phase = LinkPhase::Retiring;
+            return self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
+        }
         let Some(gone) = self.links.remove(link) else { return };
         self.slot_links.remove(gone.slot.index);
         self.accounts.let_go(gone.account);
@@ -67,21 +73,17 @@ impl Engine {
     /// Takes everything off a connection that its last user left on it, then it goes back to the pool.
     pub(crate) fn clean(&mut self, link: Key<Link>) {
         if self.links[link].spoiled {
-            return self.drop_link(link);
+            return self.retire(link);
         }
-        let l = &mut self.links[link];
-        if self.classes.get(l.class).charset != l.charset {
-            // A reset leads to the server's character set, not back to that of the login (seen on 9.7).
-            let (account, schema) = (l.account, l.schema);
-            return self.change_user(link, account, schema);
+        if self.ask_unsaid_insert_id(link) {
+            self.links[link].phase = LinkPhase::Cleaning;
+            return self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
         }
-        l.phase = LinkPhase::Cleaning;
-        l.statements.clear();
-        l.state = StateId(0);
-        l.dirty = false;
-        l.bare = false;
-        self.inject(link, ReplyKind::Simple, Purpose::Reset, Command::ResetConnection, &[]);
-        self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
+        // Not by a reset: that leaves the roles active, and leads to the server's character set instead of that of the login
+        // (both seen on 9.7).
+        let l = &self.links[link];
+        let (account, schema) = (l.account, l.schema);
+        self.change_user(link, account, schema);
     }
 
     /// Ends a backend's thread (or its statement) from another connection of the same account.
@@ -145,97 +147,6 @@ impl Engine {
         self.to_pool(link);
     }
 
-    /// `KILL n` from a client: `n` is a connection id of a gate (S30).
-    pub(crate) fn kill_asked(&mut self, session: Key<Session>, request: Box<Request>, id: u64, query_only: bool) {
-        let asker = self.sessions[session].account;
-        let asker: Box<[u8]> = Box::from(&*self.accounts.get(asker).user);
-        let ours = u32::try_from(id).ok().filter(|id| id >> 24 == u32::from(self.tag & 0xff));
-        let Some(id) = ours else {
-            // Not an id that this gate gives: one of the primary's own, as `SHOW PROCESSLIST` lists them there.
-            return self.decide(session, request.to(weir_planner::Route::Primary));
-        };
-        if id == self.sessions[session].id {
-            return self.kill_itself(session, request, query_only);
-        }
-        let core = (id & 0xff_ffff) % u32::from(self.cores);
-        if core == u32::from(self.core.0) {
-            let outcome = self.kill_here(id, query_only, &asker);
-            return self.kill_answered(session, request, id, outcome);
-        }
-        self.kill_next += 1;
-        let token = self.kill_next;
-        self.kills.insert(token, session);
-        self.sessions[session].phase = Phase::Killing(request, id);
-        let mail = Mail::Kill { from: self.core, token, connection_id: id, query_only, asker };
-        self.post(CoreId(core as u16), mail);
-    }
-
-    /// The statement that is interrupted is the `KILL`.
-    fn kill_itself(&mut self, session: Key<Session>, request: Box<Request>, query_only: bool) {
-        if query_only {
-            return self.refuse(session, request, &Refusal::Interrupted);
-        }
-        self.use_up(session, &request);
-        self.part_with(session, 1, &Refusal::Interrupted);
-    }
-
-    /// `COM_PROCESS_KILL`, which servers since 9.0 do not know.
-    pub(crate) fn kill_command(&mut self, session: Key<Session>, request: Box<Request>) {
-        if self.server_version() >= 90_000 {
-            return self.refuse(session, request, &Refusal::UnknownCommand);
-        }
-        let mut copy = Vec::new();
-        let id = match self.command_bytes(session, request.len, &mut copy) {
-            &[a, b, c, d, ..] => u32::from_le_bytes([a, b, c, d]),
-            _ => 0,
-        };
-        self.kill_asked(session, request, u64::from(id), false);
-    }
-
-    /// Kills a session of this core, if the asker's account is the same. Another account's would need the server's
-    /// `CONNECTION_ADMIN`, which the gate cannot judge: refused as the server refuses it.
-    pub(crate) fn kill_here(&mut self, id: u32, query_only: bool, asker: &[u8]) -> KillOutcome {
-        let found = self.sessions.iter().find(|(_, s)| s.id == id).map(|(key, s)| (key, s.account));
-        let Some((victim, account)) = found else { return KillOutcome::NoSuchThread };
-        let Some(owner) = self.accounts.find(account) else { return KillOutcome::NoSuchThread };
-        if &*owner.user != asker {
-            return KillOutcome::NotOwner;
-        }
-        if let (Some(link), true) = (self.sessions[victim].lease, query_only) {
-            let l = &self.links[link];
-            let running = l.lessee == Some(Lessee::Session(victim)) && !l.expects.is_empty();
-            if running {
-                let (backend, thread) = (l.backend, l.thread_id);
-                let (account, class) = (self.sessions[victim].account, self.sessions[victim].class);
-                self.start_kill(backend, thread, true, account, class);
-            }
-        }
-        if !query_only {
-            self.client_gone(victim);
-        }
-        KillOutcome::Done
-    }
-
-    pub(crate) fn killed(&mut self, token: u64, outcome: KillOutcome) {
-        let Some(session) = self.kills.remove(&token) else { return };
-        let Some(s) = self.sessions.get_mut(session) else { return };
-        match std::mem::replace(&mut s.phase, Phase::Ready) {
-            Phase::Killing(request, id) => self.kill_answered(session, request, id, outcome),
-            other => s.phase = other,
-        }
-    }
-
-    fn kill_answered(&mut self, session: Key<Session>, request: Box<Request>, id: u32, outcome: KillOutcome) {
-        if self.sessions.get(session).is_none() {
-            return; // It killed itself.
-        }
-        match outcome {
-            KillOutcome::Done => self.answer_statement(session, request),
-            KillOutcome::NoSuchThread => self.refuse(session, request, &Refusal::NoSuchThread(u64::from(id))),
-            KillOutcome::NotOwner => self.refuse(session, request, &Refusal::NotOwner(u64::from(id))),
-        }
-    }
-
     /// No new clients; those at rest end now, the others with their transaction, all of them after the limit.
     pub(crate) fn drain(&mut self, within_ms: u64) {
         self.draining = true;
@@ -270,6 +181,9 @@ impl Engine {
                 let seq = verify.seq;
                 self.part_with(session, seq, &Refusal::HandshakeTimeout);
             }
+            Phase::Greet(crate::session::Greet::Proxy) => {
+                self.proxy_header_refused(session, "it did not come in time (handshake_ms_max)");
+            }
             Phase::Greet(_) => self.part_with(session, 1, &Refusal::HandshakeTimeout),
             Phase::Waiting(..) => self.wait_timed_out(session),
             Phase::Unresolved(..) => self.outcome_timed_out(session),
@@ -290,7 +204,7 @@ impl Engine {
             LinkPhase::Dialing | LinkPhase::Greeting | LinkPhase::Login { .. } | LinkPhase::Setup { .. } => {
                 self.link_lost(link, "the login at the backend took too long");
             }
-            LinkPhase::Cleaning => self.link_lost(link, "cleaning a connection took too long"),
+            LinkPhase::Cleaning | LinkPhase::Retiring => self.link_lost(link, "cleaning a connection took too long"),
             LinkPhase::Leased if matches!(l.lessee, Some(Lessee::Kill(_) | Lessee::Index)) => {
                 self.link_lost(link, "a question of the gate's own took too long")
             }

@@ -1,12 +1,15 @@
 //! What a core tells about itself: counters, histograms, pools, pins.
 
 use super::{Action, Engine};
+use crate::digest::DigestReport;
 use crate::mail::ControlMail;
+use crate::session::Session;
+use crate::show::{Detail, SESSIONS_TOLD_MAX};
 use crate::snapshot::BackendId;
-use crate::stats::{Counters, PinReport, PoolReport, Report};
+use crate::stats::{Counters, PinReport, PoolReport, Report, SessionReport};
 
 impl Engine {
-    pub(crate) fn report(&mut self, token: u64) {
+    pub(crate) fn report(&mut self, token: u64, detail: Detail) {
         self.wait_ns.saturating_record_n(0, std::mem::take(&mut self.waits_none));
         let report = Report {
             core: self.core.0,
@@ -16,7 +19,14 @@ impl Engine {
             gate_ns: self.gate_ns.clone(),
             pools: self.pool_reports(),
             pins: self.pin_reports(),
+            digests: if detail.digests { self.digest_reports() } else { Vec::new() },
+            pins_ever: if detail.pins { self.pins_ever() } else { Vec::new() },
+            sessions_untold: if detail.sessions { self.sessions.len().saturating_sub(SESSIONS_TOLD_MAX) } else { 0 },
+            sessions: if detail.sessions { self.session_reports() } else { Vec::new() },
         };
+        if detail.forgets_digests {
+            self.digests.forget();
+        }
         self.actions.push_back(Action::Tell(ControlMail::Report { token, report: Box::new(report) }));
     }
 
@@ -45,6 +55,31 @@ impl Engine {
             }
         };
         self.snapshot.backends.iter().map(report).collect()
+    }
+
+    fn digest_reports(&self) -> Vec<DigestReport> {
+        let name = |schema| String::from_utf8_lossy(self.states.schema_name(schema)).into_owned();
+        self.digests.report(self.now, name)
+    }
+
+    fn pins_ever(&self) -> Vec<(String, &'static str, u64)> {
+        self.pin_ledger.each().map(|(user, reason, times)| (user.to_string(), reason, times)).collect()
+    }
+
+    fn session_reports(&self) -> Vec<SessionReport> {
+        let report = |s: &Session| {
+            let link = s.lease.and_then(|link| self.links.get(link));
+            SessionReport {
+                connection_id: s.id,
+                user: self.user_of(s),
+                peer: format!("{:?}", s.peer),
+                schema: String::from_utf8_lossy(self.states.schema_name(s.schema)).into_owned(),
+                phase: s.phase.name(),
+                backend: link.map(|link| self.snapshot.backend(link.backend).name.clone()).unwrap_or_default(),
+                pins: s.pins.reasons().words().collect::<Vec<_>>().join(", "),
+            }
+        };
+        self.sessions.iter().take(SESSIONS_TOLD_MAX).map(|(_, s)| report(s)).collect()
     }
 
     pub(crate) fn pin_reports(&self) -> Vec<PinReport> {

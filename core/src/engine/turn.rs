@@ -9,8 +9,8 @@
 use super::{Action, Engine, Waiter};
 use crate::limits::{FAREWELL_MS, QUESTIONS_MS, QUEUE_BYTES_HIGH, QUEUE_BYTES_LOW};
 use crate::link::Lessee;
-use crate::session::Session;
 use crate::session::pins::Reasons;
+use crate::session::{Phase, Session};
 use crate::slots::Key;
 use crate::wire::{Owner, Wire};
 use weir_pool::{Fit, SlotId};
@@ -28,6 +28,10 @@ impl Engine {
                 continue;
             }
             if self.open_and_evict() || self.end_questions() {
+                continue;
+            }
+            if let Some(wire) = self.unpacking.pop() {
+                self.unpack(wire);
                 continue;
             }
             break;
@@ -48,10 +52,10 @@ impl Engine {
     }
 
     /// While somebody waits for a backend, connections there that are only kept for questions about their session's last
-    /// statement are given up, oldest first.
+    /// statement, or for user variables that they can be asked for, are given up, oldest first.
     fn end_questions(&mut self) -> bool {
         while let Some((since, session)) = self.questioners.front().copied() {
-            let held = self.sessions.get(session).filter(|s| s.rests_for_questions(since)).and_then(|s| s.lease);
+            let held = self.sessions.get(session).filter(|s| s.could_give_up(since)).and_then(|s| s.lease);
             let Some(link) = held else {
                 self.questioners.pop_front();
                 continue;
@@ -61,12 +65,19 @@ impl Engine {
             if self.pool.waiting(backend) == 0 || self.pool.open(backend) < self.pool.quota(backend) {
                 return false;
             }
+            let s = &self.sessions[session];
+            let (has_untold, may_ask) = (s.is_held_by_untold(), s.pins.reasons().intersects(Reasons::SOFT));
             let until = since.plus_ms(QUESTIONS_MS);
-            if until > self.now {
+            if may_ask && until > self.now {
                 self.timers.set(&mut self.sweep, until, crate::timers::Owner::Core);
                 return false;
             }
             self.questioners.pop_front();
+            if has_untold {
+                self.sessions[session].phase = Phase::Asking;
+                self.ask_user_variables(session, link);
+                return true;
+            }
             self.unpin(session, Reasons::SOFT);
             self.links[link].undisturbed = false;
             self.give_back(session);
@@ -97,7 +108,12 @@ impl Engine {
             if wire.closing {
                 continue;
             }
-            wire.seal(&mut self.blocks);
+            let wire = if wire.layers.is_none() {
+                wire
+            } else {
+                self.seal(key);
+                &mut self.wires[key]
+            };
             if wire.outbox().is_empty() {
                 if wire.close_when_sent && wire.out.is_empty() {
                     self.close_wire(key);
@@ -154,6 +170,9 @@ impl Engine {
     pub(crate) fn resume(&mut self, key: Key<Wire>) {
         let Some(wire) = self.wires.get_mut(key).filter(|w| !w.closing) else { return };
         if std::mem::replace(&mut wire.paused, false) {
+            if wire.compressed().is_some_and(|compressed| compressed.is_due()) {
+                self.unpacking.push(key);
+            }
             self.actions.push_back(Action::Resume { wire: key.into() });
         }
     }

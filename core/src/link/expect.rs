@@ -23,8 +23,6 @@ pub enum Purpose {
     Schema(SchemaId),
     /// … and a prepared statement.
     Prepare(Rc<Text>),
-    /// `COM_RESET_CONNECTION` of a connection that somebody left something on.
-    Reset,
     /// `SELECT LAST_INSERT_ID()` before another session's statements forget it.
     InsertId(Key<Session>),
     /// `SET last_insert_id=…`
@@ -35,6 +33,10 @@ pub enum Purpose {
     TrackersAsked(Key<Session>, Box<[Box<str>]>),
     /// Which of its user locks a session has left.
     LocksAsked(Key<Session>),
+    /// The text that a session has prepared out of a user variable, by this name.
+    NamedText(Key<Session>, Box<str>),
+    /// What a session's user variables are that only its connection knows.
+    UserVariables(Key<Session>),
     /// Leads to the state that the gate's own answer would have left behind; it may be meant to fail.
     Lead,
     Kill,

@@ -13,18 +13,27 @@ use crate::link::{Lessee, Link, LinkPhase, LoginCause};
 use crate::mail::Sign;
 use crate::session::account::AccountId;
 use crate::session::greet::take_packet;
+use crate::session::user_variables::OnLink;
 use crate::session::{Phase, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::{Address, BackendId};
 use crate::state::{SchemaId, StateId};
+use crate::wire::Wire;
+use rustls::pki_types::ServerName;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use weir_net::auth::{Channel, ClientAuth, Reply};
 use weir_net::command::{ChangeUser, Command};
+use weir_net::compress::{Agreed, Compressed};
 use weir_net::flags::Capabilities;
+use weir_net::flavour::Flavour;
 use weir_net::greeting::Greeting;
-use weir_net::login::Login;
+use weir_net::limits::CONNECT_ATTRIBUTES_BYTES_MAX;
+use weir_net::login::{Login, put_tls_request};
 use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::packet;
 use weir_net::scan::ReplyKind;
+use weir_net::tls::Tls;
 use weir_net::writer::Put;
 
 impl Engine {
@@ -81,6 +90,7 @@ impl Engine {
                 let wire = self.links[link].wire;
                 let mut bytes = Vec::new();
                 packet::put(&mut bytes, seq.wrapping_add(1), &answer);
+                self.follow_reply(wire);
                 self.say(wire, &bytes);
             }
             Reply::Wait => {}
@@ -102,11 +112,25 @@ impl Engine {
         let l = &mut self.links[link];
         let class = self.classes.get(l.class);
         l.caps = class.login_caps(greeting.capabilities);
+        let address = self.snapshot.backend(l.backend).address.clone();
+        let offers = |flag| greeting.capabilities.contains(flag);
+        let tls = match (&self.snapshot.keys.backend_tls, &address) {
+            (Some(tls), Address::Tcp(address)) if offers(Capabilities::SSL) => Some((tls.config.clone(), *address)),
+            (Some(tls), Address::Tcp(_)) if tls.is_required => {
+                return self.link_lost(link, "the backend offers no TLS, which backend_tls wants");
+            }
+            _ => None,
+        };
+        let compression = self.snapshot.settings.backend_compression.filter(|agreed| offers(agreed.flag()));
+        l.caps = l.caps | compression.map_or(Capabilities::empty(), Agreed::flag);
+        l.compression = compression;
+        l.caps = l.caps | if tls.is_some() { Capabilities::SSL } else { Capabilities::empty() };
         l.thread_id = greeting.connection_id;
         l.nonce = greeting.nonce;
         l.charset = greeting.charset;
+        l.flavour = Flavour::of(greeting.version);
         let account = self.accounts.get(l.account);
-        let channel = channel_of(&self.snapshot.backend(l.backend).address);
+        let channel = if tls.is_some() { Channel::Secure } else { channel_of(&address) };
         let mut auth = Box::new(ClientAuth::new(&*account.user, account.password.clone(), channel));
         let schema = self.states.schema_name(l.schema);
         if schema.is_empty() {
@@ -120,11 +144,21 @@ impl Engine {
             auth: auth.response(greeting.plugin, &greeting.nonce),
             schema: (!schema.is_empty()).then(|| schema.to_vec()),
             plugin: Some(greeting.plugin.to_vec()),
-            attributes: attributes(&account.attributes),
-            zstd_level: 0,
+            attributes: with_own(&account.attributes),
+            zstd_level: match compression {
+                Some(Agreed::Zstd { level }) => level,
+                _ => 0,
+            },
         };
         l.phase = LinkPhase::Login { auth, cause: LoginCause::Open };
         let wire = l.wire;
+        let mut seq = seq;
+        if let Some((config, address)) = tls {
+            seq = seq.wrapping_add(1);
+            if !self.encrypt_link(wire, seq, &login, config, address) {
+                return self.link_lost(link, "TLS with the backend could not begin");
+            }
+        }
         let mut bytes = Vec::with_capacity(256);
         let at = packet::begin(&mut bytes, seq.wrapping_add(1));
         login.encode(&mut bytes);
@@ -138,12 +172,20 @@ impl Engine {
         let l = &mut self.links[link];
         self.accounts.let_go(std::mem::replace(&mut l.account, account_id));
         let account = self.accounts.get(account_id);
-        let channel = channel_of(&self.snapshot.backend(l.backend).address);
-        let plugin = b"caching_sha2_password";
+        let channel = match self.wires[l.wire].is_encrypted() {
+            true => Channel::Secure,
+            false => channel_of(&self.snapshot.backend(l.backend).address),
+        };
+        let plugin = l.flavour.plugin();
         let mut auth = Box::new(ClientAuth::new(&*account.user, account.password.clone(), channel));
         let proof = auth.response(plugin, &l.nonce);
         let mut block = Vec::new();
-        for (name, value) in attributes(&account.attributes) {
+        // It is this client's now; one that is opened is for whoever of its account logged in last.
+        let of_lessee = match l.lessee {
+            Some(Lessee::Session(session)) => self.sessions.get(session).map(|s| s.attributes.clone()),
+            _ => None,
+        };
+        for (name, value) in with_own(&of_lessee.unwrap_or_else(|| account.attributes.clone())) {
             block.put_lenenc_bytes(&name);
             block.put_lenenc_bytes(&value);
         }
@@ -162,15 +204,23 @@ impl Engine {
         l.phase = LinkPhase::Login { auth, cause: LoginCause::Change };
         l.schema = schema;
         l.state = StateId(0);
-        l.dirty = false;
+        l.user_variables = OnLink::default();
+        l.named = Default::default();
         l.bare = false;
         l.statements.clear();
         l.undisturbed = false;
         let wire = l.wire;
         let mut bytes = Vec::with_capacity(payload.len() + 4);
         packet::put(&mut bytes, 0, &payload);
+        self.begin_command(wire);
         self.say(wire, &bytes);
         self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
+    }
+
+    /// What its login asked for, where that is not the server's own.
+    pub(crate) fn login_collation(&self, link: Key<Link>) -> Option<u8> {
+        let l = &self.links[link];
+        crate::state::login_collation(self.classes.get(l.class).charset, l.charset)
     }
 
     fn logged_in(&mut self, link: Key<Link>, payload: &[u8]) {
@@ -180,7 +230,31 @@ impl Engine {
         };
         l.status = ok.status;
         l.proved_at = self.now;
+        if let (LinkPhase::Login { cause: LoginCause::Open, .. }, Some(agreed)) = (&l.phase, l.compression) {
+            let wire = l.wire;
+            self.wires[wire].compress(&mut self.blocks, &mut self.codecs, Compressed::to_server(agreed));
+        }
         self.begin_setup(link);
+    }
+
+    /// Asks for TLS and begins it; the login waits behind the handshake.
+    fn encrypt_link(
+        &mut self,
+        wire: Key<Wire>,
+        seq: u8,
+        login: &Login,
+        config: Arc<rustls::ClientConfig>,
+        address: SocketAddr,
+    ) -> bool {
+        let Ok(tls) = Tls::client(config, ServerName::IpAddress(address.ip().into())) else { return false };
+        let mut bytes = Vec::with_capacity(36);
+        let at = packet::begin(&mut bytes, seq);
+        put_tls_request(&mut bytes, login.capabilities, login.max_packet, login.charset);
+        packet::finish(&mut bytes, at);
+        self.say(wire, &bytes);
+        self.wires[wire].encrypt(tls);
+        self.touch(wire);
+        true
     }
 
     /// After a login, a change of user or a reset: the trackers again.
@@ -192,8 +266,9 @@ impl Engine {
             _ => LoginCause::Change,
         };
         l.phase = LinkPhase::Setup { cause };
+        let flavour = l.flavour;
         let text = std::mem::take(&mut self.setup);
-        self.inject(link, ReplyKind::Query, Purpose::Setup, Command::Query, &text);
+        self.inject(link, ReplyKind::Query, Purpose::Setup, Command::Query, text.of(flavour));
         self.setup = text;
     }
 
@@ -340,9 +415,25 @@ impl Engine {
         packet::finish(&mut bytes, at);
         l.undisturbed = false;
         let wire = l.wire;
+        self.begin_command(wire);
         self.expect(link, Expect { kind, purpose });
         self.say(wire, &bytes);
         self.scratch = bytes;
+    }
+
+    /// What is said next to a backend is a command.
+    pub(crate) fn begin_command(&mut self, wire: Key<Wire>) {
+        let wire = &mut self.wires[wire];
+        if wire.layers.is_some() {
+            wire.begin_command();
+        }
+    }
+
+    /// What is said next to a backend goes on with what it has just said.
+    pub(crate) fn follow_reply(&mut self, wire: Key<Wire>) {
+        if let Some(compressed) = self.wires[wire].compressed() {
+            compressed.follow();
+        }
     }
 
     pub(crate) fn expect(&mut self, link: Key<Link>, expect: Expect) {
@@ -361,9 +452,24 @@ fn channel_of(address: &Address) -> Channel {
     }
 }
 
-/// The client's attributes and Weir's own (S51).
-fn attributes(client: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut all = client.to_vec();
-    all.push((b"_weir_version".to_vec(), env!("CARGO_PKG_VERSION").as_bytes().to_vec()));
+/// The client's attributes and Weir's own (S51), which stand last and have their place in any case: the server refuses a login
+/// with more than 64 KiB of them.
+fn with_own(client: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let own = (b"_weir_version".to_vec(), env!("CARGO_PKG_VERSION").as_bytes().to_vec());
+    let mut left = CONNECT_ATTRIBUTES_BYTES_MAX - attribute_bytes(&own);
+    let fits = |pair: &&(Vec<u8>, Vec<u8>)| {
+        let rest = left.checked_sub(attribute_bytes(pair));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    let mut all: Vec<_> = client.iter().filter(fits).cloned().collect();
+    all.push(own);
     all
+}
+
+fn attribute_bytes((name, value): &(Vec<u8>, Vec<u8>)) -> usize {
+    let mut encoded = Vec::new();
+    encoded.put_lenenc_bytes(name);
+    encoded.put_lenenc_bytes(value);
+    encoded.len()
 }

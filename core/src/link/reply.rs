@@ -12,9 +12,10 @@ use crate::limits::INJECTED_REPLY_BYTES_MAX;
 use crate::link::expect::Purpose;
 use crate::link::{Lessee, Link, LinkPhase};
 use crate::session::relay::Verdict;
-use crate::session::{Body, InsertId, Phase};
+use crate::session::{Body, Phase};
 use crate::slots::Key;
 use weir_net::flags::Capabilities;
+use weir_net::flavour::Flavour;
 use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::{ReplyKind, Step, What};
@@ -38,7 +39,9 @@ impl Engine {
                 self.links[link].inbound.push(&mut self.blocks, chunk);
                 self.run_login(link);
             }
-            LinkPhase::Setup { .. } | LinkPhase::Leased | LinkPhase::Cleaning => self.replies(link, chunk),
+            LinkPhase::Setup { .. } | LinkPhase::Leased | LinkPhase::Cleaning | LinkPhase::Retiring => {
+                self.replies(link, chunk)
+            }
             LinkPhase::Dialing | LinkPhase::Idle | LinkPhase::Closing => {
                 // An idle connection that speaks says goodbye (4031, 1053).
                 self.blocks.release(chunk);
@@ -237,8 +240,10 @@ impl Engine {
             self.links[link].status = ok.status;
             let mut schema = None;
             for track in Tracks::new(ok.track).flatten() {
-                if let Track::Schema(name) = track {
-                    schema = Some(self.states.schema(name));
+                match track {
+                    Track::Schema(name) => schema = Some(self.states.schema(name)),
+                    Track::TransactionState(_) => self.owe_client(link, &track),
+                    _ => {}
                 }
             }
             if let Some(schema) = schema {
@@ -254,12 +259,25 @@ impl Engine {
         true
     }
 
+    /// News of a client's statement that failed come with the next OK, and that may be to a command of the gate's own.
+    fn owe_client(&mut self, link: Key<Link>, track: &Track<'_>) {
+        let l = &self.links[link];
+        let Some(Lessee::Session(session)) = l.lessee else { return };
+        let Some(s) = self.sessions.get_mut(session).filter(|_| l.last_session == Some(session)) else { return };
+        if s.caps.contains(Capabilities::SESSION_TRACK) {
+            s.trackers.owe(track);
+        }
+    }
+
     fn own_command_failed(&mut self, link: Key<Link>, payload: &[u8]) -> bool {
         let purpose = self.links[link].expects.front().map(|e| &e.purpose);
         match purpose {
             Some(Purpose::Schema(_) | Purpose::Prepare(_)) => {
+                let is_name = matches!(purpose, Some(Purpose::Prepare(text)) if text.name.is_some());
                 self.finish_expect(link);
-                self.alignment_failed(link, payload);
+                if !is_name || !self.go_on_without_names(link) {
+                    self.alignment_failed(link, payload);
+                }
                 false
             }
             Some(Purpose::Variables(wants)) if self.links[link].state != *wants => {
@@ -268,7 +286,10 @@ impl Engine {
                 false
             }
             // Meant to fail; or then the locks are taken for held.
-            Some(Purpose::Lead | Purpose::LocksAsked(_)) => true,
+            Some(Purpose::Lead | Purpose::LocksAsked(_) | Purpose::NamedText(..)) => {
+                self.links[link].has_conditions = self.links[link].flavour == Flavour::MariaDb;
+                true
+            }
             Some(Purpose::Kill) => {
                 let code = ErrPacket::decode(payload).map_or(0, |e| e.code);
                 self.log(crate::mail::Level::Info, "a KILL at a backend failed", format!("error {code}"));
@@ -337,15 +358,22 @@ impl Engine {
                 self.links[link].schema = schema;
                 self.go_on(link);
             }
-            Purpose::Prepare(_) => self.go_on(link),
-            Purpose::Reset => self.begin_setup(link),
+            Purpose::Prepare(text) => {
+                self.named_prepared(link, &text);
+                self.go_on(link);
+            }
             Purpose::InsertId(session) => {
                 self.insert_id_kept(link, session);
                 self.go_on(link);
             }
-            Purpose::GiveInsertId | Purpose::Lead => {}
-            Purpose::Trackers => self.conclude(link),
+            Purpose::GiveInsertId | Purpose::Lead => self.wake_aligning(link),
+            Purpose::Trackers => {
+                self.conclude(link);
+                self.wake_aligning(link);
+            }
             Purpose::LocksAsked(session) => self.locks_told(session, link),
+            Purpose::NamedText(session, name) => self.named_text_told(session, link, &name),
+            Purpose::UserVariables(session) => self.user_variables_told(session, link),
             Purpose::TrackersAsked(session, names) => self.trackers_told(session, link, &names),
             Purpose::Kill => self.kill_sent(link),
             Purpose::Index => self.index_answered(link),
@@ -353,32 +381,31 @@ impl Engine {
         }
     }
 
+    /// A step may wait until nothing is under way (a change of user): whatever reply is the last one wakes it. A command that
+    /// was refused meanwhile has left its connection for then.
+    fn wake_aligning(&mut self, link: Key<Link>) {
+        let Some(l) = self.links.get(link).filter(|l| l.expects.is_empty()) else { return };
+        let Some(Lessee::Session(session)) = l.lessee else { return };
+        match self.sessions.get(session).map(|s| &s.phase) {
+            Some(Phase::Aligning(_)) => self.proceed(session),
+            Some(Phase::Ready) => self.settle_unsent(session),
+            _ => {}
+        }
+    }
+
     fn go_on(&mut self, link: Key<Link>) {
         match self.links[link].lessee {
             Some(Lessee::Session(session)) => match self.sessions.get(session).map(|s| &s.phase) {
-                Some(crate::session::Phase::Verify(_)) => self.verify_on(session, link),
+                Some(Phase::Verify(_)) => self.verify_on(session, link),
+                // Its command was refused meanwhile.
+                Some(Phase::Ready) if self.links[link].expects.is_empty() => self.settle_unsent(session),
                 _ => self.proceed(session),
             },
             Some(Lessee::Index) => self.prepare_index(link),
             Some(Lessee::Kill(errand)) => self.prepare_kill(link, errand),
+            None if matches!(self.links[link].phase, LinkPhase::Retiring) => self.retire(link),
+            None if matches!(self.links[link].phase, LinkPhase::Cleaning) => self.clean(link),
             None => {}
-        }
-    }
-
-    /// `SELECT LAST_INSERT_ID()` has answered for a session whose connection goes to another.
-    fn insert_id_kept(&mut self, link: Key<Link>, session: Key<crate::session::Session>) {
-        let captured = std::mem::take(&mut self.links[link].captured);
-        let Some(s) = self.sessions.get_mut(session) else { return };
-        if let InsertId::OnLink { link: on, said, before } = s.insert_id
-            && on == link
-        {
-            let cells = crate::session::trackers::last_row(&captured);
-            let id = cells.first().and_then(|cell| std::str::from_utf8(cell).ok()?.parse().ok());
-            s.insert_id = InsertId::Known(match id {
-                None => said,
-                Some(0) => before,
-                Some(id) => id,
-            });
         }
     }
 }

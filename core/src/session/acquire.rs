@@ -88,11 +88,14 @@ impl Engine {
     }
 
     /// The command goes on with the connection that the pool has given.
-    pub(crate) fn lease_for(&mut self, session: Key<Session>, slot: SlotId, fit: Fit, request: Box<Request>) {
+    pub(crate) fn lease_for(&mut self, session: Key<Session>, slot: SlotId, fit: Fit, mut request: Box<Request>) {
         self.lease(session, slot, fit);
         match self.now.since_ns(request.since) {
             0 => self.waits_none += 1,
-            waited => self.wait_ns.saturating_record(waited),
+            waited => {
+                request.waited_ns = waited;
+                self.wait_ns.saturating_record(waited);
+            }
         }
         self.sessions[session].phase = Phase::Aligning(request);
         self.proceed(session);
@@ -134,7 +137,7 @@ impl Engine {
             return;
         }
         if !session.pins.reasons().without(Reasons::SOFT).is_empty()
-            || l.dirty
+            || l.user_variables.are_many()
             || l.status.contains(weir_net::flags::Status::IN_TRANS)
         {
             return self.clean(link);
@@ -146,18 +149,21 @@ impl Engine {
     pub(crate) fn give_back(&mut self, session: Key<Session>) {
         let Some(link) = self.sessions[session].lease.take() else { return };
         let l = &mut self.links[link];
+        // Who ran nothing there is not its last session: what that one left is still to be asked for.
         l.lessee = None;
-        l.last_session = Some(session);
+        if l.user_variables.are_many() || l.named.are_many() {
+            return self.clean(link);
+        }
         self.to_pool(link);
     }
 
     /// Back to the pool: only with every reply complete (S32).
     pub(crate) fn to_pool(&mut self, link: Key<Link>) {
-        if self.links[link].spoiled {
-            return self.drop_link(link);
-        }
         let l = &mut self.links[link];
         assert!(l.expects.is_empty() && l.lessee.is_none(), "a link rests before it is shared");
+        if l.spoiled {
+            return self.retire(link);
+        }
         l.phase = LinkPhase::Idle;
         l.rested_at = self.now;
         let wire = l.wire;

@@ -1,7 +1,7 @@
 //! Aligning: making the leased connection look like the client's session, by difference, then sending the command.
 //!
 //! ```text
-//!   step_next:  change of user ─► schema ─► variables ─► prepare ─► insert id, trackers, … ─► the command
+//!   step.rs:  change of user ─► schema ─► variables ─► prepare ─► insert id, trackers, … ─► the command
 //!                 awaited         awaited    pipelined*   awaited    pipelined
 //! ```
 //! \* A change of variables that this backend has accepted before cannot fail, so it travels in front of the command in
@@ -12,42 +12,17 @@ use crate::engine::Engine;
 use crate::limits::COMMAND_BYTES_BUFFERED_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Link, LinkPhase};
-use crate::session::prepared::Text;
-use crate::session::previous::{ABOUT_PREVIOUS, Place};
+use crate::session::previous::{ABOUT_PREVIOUS, CLEARS, Place};
 use crate::session::refuse::Refusal;
-use crate::session::{Body, InsertId, Phase, Progress, Request, Session, UNSEEN};
+use crate::session::step::Next;
+use crate::session::{Body, Phase, Progress, Request, Session};
 use crate::slots::Key;
-use crate::state::{SchemaId, StateId};
+use crate::state::StateId;
 use std::rc::Rc;
 use weir_net::command::Command;
 use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::ReplyKind;
-use weir_planner::{Asks, Effects};
-
-enum Next {
-    ChangeUser(SchemaId),
-    Schema(SchemaId),
-    Variables {
-        wants: StateId,
-        may_fail: bool,
-    },
-    Prepare(Rc<Text>),
-    GiveInsertId(u64),
-    /// The server's own number stands unless it is 0.
-    MendInsertId(u64),
-    Trackers,
-    UserVariables,
-    Lead(Vec<Rc<[u8]>>),
-    AskWritable,
-    Send,
-}
-
-/// It asks about the previous statement, and about no user variable.
-fn keeps_previous(request: &Request) -> bool {
-    const MAY_READ: Effects = Effects::READS_USER_VARIABLE.union(UNSEEN);
-    request.asks().intersects(ABOUT_PREVIOUS)
-        && request.plan.as_ref().is_none_or(|plan| !plan.effects.intersects(MAY_READ))
-}
+use weir_planner::Asks;
 
 impl Engine {
     /// Does the next steps for a session in `Aligning`, until one has to be awaited or the command is sent.
@@ -57,6 +32,10 @@ impl Engine {
         loop {
             let Some(s) = self.sessions.get(session) else { return };
             let (Phase::Aligning(_), Some(link)) = (&s.phase, s.lease) else { return };
+            // Between a change of user and its end nothing is expected, and nothing may be said.
+            if !matches!(self.links[link].phase, LinkPhase::Leased) {
+                return;
+            }
             if !self.links[link].expects.is_empty() && self.awaits(link) {
                 return;
             }
@@ -66,59 +45,98 @@ impl Engine {
             self.keep_insert_id(link, Some(session));
             let Some(s) = self.sessions.get(session) else { return };
             let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
-            let missing = self.missing_statement(session, request, link);
-            let home = missing.map(|text| (self.states.understood_as(self.sessions[session].state, text.state), text));
-            let Some(Phase::Aligning(request)) = self.sessions.get(session).map(|s| &s.phase) else { return };
-            match self.step_next(session, request, link, home) {
-                // What is under way would be taken for the server's side of the login.
-                Next::ChangeUser(_) if !self.links[link].expects.is_empty() => return,
-                Next::ChangeUser(schema) => {
-                    let account = s.account;
-                    return self.change_user(link, account, schema);
-                }
-                Next::Schema(schema) => {
-                    let name = self.states.schema_name(schema).to_vec();
-                    return self.inject(link, ReplyKind::Simple, Purpose::Schema(schema), Command::InitDb, &name);
-                }
-                Next::Variables { wants, may_fail } => {
-                    let mut text = Vec::new();
-                    self.states.difference(self.links[link].state, wants, &mut text);
-                    self.inject(link, ReplyKind::Query, Purpose::Variables(wants), Command::Query, &text);
-                    if may_fail {
-                        return;
-                    }
-                    self.links[link].state = wants;
-                }
-                Next::Prepare(text) => {
-                    self.counters.statements_reprepared += 1;
-                    let sql = text.sql.clone();
-                    return self.inject(link, ReplyKind::Prepare, Purpose::Prepare(text), Command::StmtPrepare, &sql);
-                }
-                Next::GiveInsertId(id) => {
-                    let text = format!("SET last_insert_id={id}");
-                    self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
-                    self.sessions[session].insert_id = InsertId::OnLink { link, said: id, before: 0 };
-                }
-                Next::MendInsertId(before) => {
-                    let text =
-                        format!("SET last_insert_id=CAST(COALESCE(NULLIF(LAST_INSERT_ID(),0),{before}) AS UNSIGNED)");
-                    self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
-                    let said = self.sessions[session].insert_id.known();
-                    self.sessions[session].insert_id = InsertId::OnLink { link, said, before: 0 };
-                }
-                Next::Trackers => self.give_trackers(session, link),
-                Next::UserVariables => {
-                    let asks = request.asks();
-                    match self.give_user_variables(session, asks) {
-                        Some(text) => self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, &text),
-                        None => return self.refuse_request(session, &Refusal::DiagnosticsGone),
-                    }
-                }
-                Next::Lead(way) => self.lead(session, link, &way),
-                Next::AskWritable => return self.ask_writable(link),
-                Next::Send => return self.send(session, link),
+            let asks = request.asks();
+            let Some(next) = self.next_step(session, link) else { return };
+            if next.runs_before() && !self.previous_can_be_left(session, asks) {
+                return self.refuse_request(session, &Refusal::DiagnosticsGone);
+            }
+            if !self.take_step(session, link, next) {
+                return;
             }
         }
+    }
+
+    /// Takes a step. False: it is to be awaited, or it was the last one.
+    #[inline]
+    fn take_step(&mut self, session: Key<Session>, link: Key<Link>, next: Next) -> bool {
+        match next {
+            // What is under way would be taken for the server's side of the login.
+            Next::ChangeUser(_) if !self.links[link].expects.is_empty() => return false,
+            Next::ChangeUser(schema) => self.change_user(link, self.sessions[session].account, schema),
+            Next::Schema(schema) => {
+                let name = self.states.schema_name(schema).to_vec();
+                self.inject(link, ReplyKind::Simple, Purpose::Schema(schema), Command::InitDb, &name);
+            }
+            Next::Variables { wants, may_fail } => {
+                self.say_difference(link, wants);
+                if !may_fail {
+                    self.links[link].state = wants;
+                }
+                return !may_fail;
+            }
+            Next::Role(state) => {
+                let wants = self.states.role_as(self.links[link].state, state);
+                self.say_difference(link, wants);
+            }
+            Next::Prepare(text) => {
+                let sql = text.sql.clone();
+                let (kind, command) = match text.name {
+                    None => (ReplyKind::Prepare, Command::StmtPrepare),
+                    Some(_) => (ReplyKind::Query, Command::Query),
+                };
+                self.counters.statements_reprepared += 1;
+                self.inject(link, kind, Purpose::Prepare(text), command, &sql);
+            }
+            Next::UserVariables => {
+                let text = self.give_user_variables(session, link);
+                self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, &text);
+                return true;
+            }
+            Next::DropNamed(name) => {
+                self.drop_named(link, &name);
+                return true;
+            }
+            Next::InsertId(number) => {
+                self.give_insert_id(session, link, number);
+                return true;
+            }
+            Next::Trackers => {
+                self.give_trackers(session, link);
+                return true;
+            }
+            Next::Lead(way) => {
+                self.lead(session, link, &way);
+                return true;
+            }
+            Next::Clear => {
+                self.links[link].has_conditions = false;
+                self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, CLEARS);
+                return true;
+            }
+            Next::Await(on) => return !self.fetch_insert_id(session, on),
+            Next::Lost => self.refuse_request(session, &Refusal::InsertIdGone),
+            Next::AskWritable => self.ask_writable(link),
+            Next::Send => self.send(session, link),
+        }
+        false
+    }
+
+    fn say_difference(&mut self, link: Key<Link>, wants: StateId) {
+        let mut text = Vec::new();
+        self.states.difference(self.links[link].state, wants, self.login_collation(link), &mut text);
+        self.inject(link, ReplyKind::Query, Purpose::Variables(wants), Command::Query, &text);
+    }
+
+    /// The gate's own statement goes in front of a command that may ask about the previous one. False: what that one left
+    /// can be had nowhere else, and its connection stays as it is.
+    fn previous_can_be_left(&mut self, session: Key<Session>, asks: Asks) -> bool {
+        let previous = &mut self.sessions[session].previous;
+        let is_here = asks.intersects(ABOUT_PREVIOUS) && matches!(previous.place, Place::On { .. });
+        if is_here && !previous.leave(asks) {
+            self.settle_unsent(session);
+            return false;
+        }
+        true
     }
 
     fn lead(&mut self, session: Key<Session>, link: Key<Link>, way: &[Rc<[u8]>]) {
@@ -129,105 +147,17 @@ impl Engine {
         self.sessions[session].previous.place = Place::On { slot, rows: true };
     }
 
-    /// Asks for the insert id of the session that used this connection last, if it is known here alone and the
-    /// connection now goes to another, or to the gate itself. True when the question is under way.
-    pub(crate) fn keep_insert_id(&mut self, link: Key<Link>, next: Option<Key<Session>>) -> bool {
-        let asked = |e: &Expect| matches!(e.purpose, Purpose::InsertId(_));
-        let l = &self.links[link];
-        if !l.expects.is_empty() && l.expects.iter().any(asked) {
-            return true;
-        }
-        let Some(owner) = l.last_session.filter(|owner| Some(*owner) != next) else { return false };
-        let known_here = |s: &Session| matches!(s.insert_id, InsertId::OnLink { link: on, .. } if on == link);
-        if !self.sessions.get(owner).is_some_and(known_here) {
-            return false;
-        }
-        self.links[link].captured.clear();
-        // The second call leaves 0 for the next user: what that user's statements make of it tells whose it is.
-        let ask = b"SELECT LAST_INSERT_ID(),LAST_INSERT_ID(0)";
-        self.inject(link, ReplyKind::Query, Purpose::InsertId(owner), Command::Query, ask);
-        self.links[link].last_session = None;
-        true
-    }
-
     /// True when a reply is under way that decides about what may be sent next.
     fn awaits(&self, link: Key<Link>) -> bool {
         self.links[link].expects.iter().any(|e| match e.purpose {
-            Purpose::Schema(_) | Purpose::Prepare(_) | Purpose::Setup | Purpose::Reset | Purpose::Writable => true,
+            Purpose::Schema(_)
+            | Purpose::Prepare(_)
+            | Purpose::Setup
+            | Purpose::Writable
+            | Purpose::UserVariables(_) => true,
             Purpose::Variables(wants) => self.links[link].state != wants,
             _ => false,
         })
-    }
-
-    /// The text of the request's statement, if its connection has not prepared it.
-    fn missing_statement(&self, session: Key<Session>, request: &Request, link: Key<Link>) -> Option<Rc<Text>> {
-        let uses = matches!(request.command, Command::StmtExecute | Command::StmtSendLongData);
-        let statement = self.sessions[session].statements.get(&request.statement.filter(|_| uses)?)?;
-        let is_there = self.links[link].statements.contains_key(&statement.text.id);
-        (!is_there).then(|| statement.text.clone())
-    }
-
-    /// `home`: a statement to be prepared first, and the state in which it is understood as it was.
-    fn step_next(
-        &self,
-        session: Key<Session>,
-        request: &Request,
-        link: Key<Link>,
-        home: Option<(StateId, Rc<Text>)>,
-    ) -> Next {
-        let s = &self.sessions[session];
-        let l = &self.links[link];
-        if l.account != s.account {
-            return Next::ChangeUser(s.schema);
-        }
-        // A statement is prepared where its names meant what they meant when the client prepared it.
-        // Without a schema it can only have qualified names, which mean the same in any.
-        let (schema, state) = match &home {
-            None if request.schemaless.is_some() => (SchemaId(0), s.state),
-            None => (s.schema, s.state),
-            Some((state, text)) if text.schema == SchemaId(0) => (l.schema, *state),
-            Some((state, text)) => (text.schema, *state),
-        };
-        if l.schema != schema && schema != SchemaId(0) {
-            return Next::Schema(schema);
-        }
-        if l.schema != schema {
-            // "No schema" cannot be selected: only a fresh login has none.
-            return Next::ChangeUser(schema);
-        }
-        if l.state != state {
-            let may_fail = !self.accepted.contains(&(l.backend, l.state.0, state.0));
-            return Next::Variables { wants: state, may_fail };
-        }
-        if let Some((_, text)) = home {
-            return Next::Prepare(text);
-        }
-        let asks = request.asks();
-        match s.insert_id {
-            InsertId::Never if asks.contains(Asks::LAST_INSERT_ID) && l.last_session != Some(session) => {
-                Next::GiveInsertId(0)
-            }
-            InsertId::Known(id) if asks.contains(Asks::LAST_INSERT_ID) => Next::GiveInsertId(id),
-            InsertId::OnLink { link: on, said, .. } if on != link && asks.contains(Asks::LAST_INSERT_ID) => {
-                Next::GiveInsertId(said)
-            }
-            InsertId::OnLink { before, .. } if before != 0 && asks.contains(Asks::LAST_INSERT_ID) => {
-                Next::MendInsertId(before)
-            }
-            _ if self.must_ask_writable(session, request, link) => Next::AskWritable,
-            // A statement that could read one goes to the primary.
-            _ if s.user_variables.is_lost
-                && request.route == weir_planner::Route::Primary
-                && !keeps_previous(request) =>
-            {
-                Next::UserVariables
-            }
-            _ if self.wants_own_trackers(request) && !l.bare => Next::Trackers,
-            _ if asks.intersects(ABOUT_PREVIOUS) && !matches!(s.previous.place, Place::On { .. }) => {
-                s.previous.way(asks).map_or(Next::Send, Next::Lead)
-            }
-            _ => Next::Send,
-        }
     }
 
     /// Sends the client's command as it came.
@@ -242,6 +172,7 @@ impl Engine {
             }
         };
         let wire = self.links[link].wire;
+        self.begin_command(wire);
         let s = &mut self.sessions[session];
         let mut out = std::mem::take(&mut self.wires[wire].out);
         if request.progress == Progress::Unsent {

@@ -12,6 +12,7 @@ use crate::limits::{COMMAND_BYTES_BUFFERED_MAX, QUEUE_BYTES_HIGH, REQUESTS_SPARE
 use crate::queue::Queue;
 use crate::session::farewell::Parting;
 use crate::session::refuse::Refusal;
+use crate::session::trackers::News;
 use crate::session::{Body, Phase, Progress, Request, Session};
 use crate::slots::Key;
 use weir_net::command::Command;
@@ -44,6 +45,7 @@ impl Engine {
             | Phase::Relaying(_)
             | Phase::Killing(..)
             | Phase::Setting(..)
+            | Phase::Showing(_)
             | Phase::Unresolved(..)
             | Phase::Asking
             | Phase::Farewell => {}
@@ -68,7 +70,13 @@ impl Engine {
         let have = s.inbound.len();
         let whole = HEADER_BYTES + header.payload_len as usize;
         let streams = header.is_continued() || whole > COMMAND_BYTES_BUFFERED_MAX;
-        if have < if streams { HEADER_BYTES + STREAMED_TEXT_BYTES } else { whole } {
+        let enough = match Command::from_byte(command) {
+            _ if !streams => whole,
+            // In front of its values stand a bit and a type for each of up to 65,535 parameters.
+            Some(Command::StmtExecute) => COMMAND_BYTES_BUFFERED_MAX,
+            _ => HEADER_BYTES + STREAMED_TEXT_BYTES,
+        };
+        if have < enough {
             return;
         }
         self.counters.commands += 1;
@@ -190,15 +198,27 @@ impl Engine {
         let mut payload = Vec::with_capacity(8);
         EofPacket { warnings: s.previous.told, status: s.lasting_status() }.encode(&mut payload, s.caps);
         self.answer(session, request, &payload);
+        if let Some(s) = self.sessions.get_mut(session) {
+            s.previous.commanded(Command::SetOption, false);
+        }
     }
 
     fn ping(&mut self, session: Key<Session>, request: Box<Request>) {
-        if self.sessions[session].transaction_unsure && self.sessions[session].lease.is_some() {
-            // The server knows what the gate does not.
+        let s = &self.sessions[session];
+        if self.transaction_unsure(session) || s.lease.is_some() && s.previous.warnings > 0 {
+            // The server knows what the gate does not, or is asked next what a ping was the last to change (`ROW_COUNT`).
             return self.route_to(session, request, Route::Any);
         }
         // Ping resets nothing and asks nothing about data: the gate itself is alive.
         self.answer_ok(session, request);
+        if let Some(s) = self.sessions.get_mut(session) {
+            s.previous.commanded(Command::Ping, false);
+        }
+    }
+
+    /// Only the server, on the connection that the session holds, knows whether it is in a transaction.
+    pub(crate) fn transaction_unsure(&self, session: Key<Session>) -> bool {
+        self.sessions[session].transaction_unsure && self.sessions[session].lease.is_some()
     }
 
     /// An OK of the gate's own for a statement: the next questions are about it.
@@ -209,10 +229,14 @@ impl Engine {
 
     /// Uses up a command that the gate answers itself, with an OK.
     pub(crate) fn answer_ok(&mut self, session: Key<Session>, request: Box<Request>) {
-        let s = &self.sessions[session];
+        let s = &mut self.sessions[session];
         let mut payload = Vec::with_capacity(16);
-        let warnings = s.previous.told;
-        OkPacket { status: s.lasting_status(), warnings, ..OkPacket::default() }.encode(&mut payload, s.caps);
+        // MariaDB counts none with what is no statement.
+        let warnings = if s.facts.is_mariadb() { 0 } else { s.previous.told };
+        let news = s.trackers.tell(News::default(), false);
+        let changed = if news.flagged { Status::SESSION_STATE_CHANGED } else { Status::default() };
+        let status = s.lasting_status() | changed;
+        OkPacket { status, warnings, track: &news.tracks, ..OkPacket::default() }.encode(&mut payload, s.caps);
         self.answer(session, request, &payload);
     }
 
@@ -258,7 +282,12 @@ impl Engine {
             self.use_up(session, &request);
         }
         let (code, state, message) = why.words();
-        self.sessions[session].previous.failed(code, state, &message);
+        let previous = &mut self.sessions[session].previous;
+        let before = previous.told;
+        previous.failed(code, state, &message);
+        if matches!(why, Refusal::UnknownCommand) {
+            previous.failed_also(before);
+        }
         self.say_packet(session, 1, &payload);
         self.rest(session);
     }
@@ -310,13 +339,14 @@ impl Engine {
         if s.leaving && s.lease.is_none() {
             return self.part_with(session, 0, &Refusal::Draining);
         }
-        if s.rests_for_questions(self.now) {
+        if s.could_give_up(self.now) {
             self.questioners.push_back((self.now, session));
         }
         let idle = self.snapshot.settings.client_idle_ms_max;
         let at = if idle == 0 { crate::time::Instant::NEVER } else { self.now.plus_ms(idle) };
         self.arm_session(session, at);
         if !self.sessions[session].inbound.is_empty() {
+            self.seal_before_next(self.sessions[session].wire);
             self.runnable.push_back(session);
         }
         self.balance_inbound(session);

@@ -10,19 +10,20 @@ use crate::engine::Engine;
 use crate::limits::STREAMED_TEXT_BYTES;
 use crate::link::Link;
 use crate::querylog::{Draft, STATEMENT_BYTES_MAX};
+use crate::session::insert_id::InsertId;
 use crate::session::permit::unknown_memo;
 use crate::session::pins::Reasons;
 use crate::session::previous::{ABOUT_PREVIOUS, Place, keeps_diagnostics};
 use crate::session::refuse::Refusal;
 use crate::session::replica::Place as To;
-use crate::session::{Body, InsertId, Phase, Request, Session, Wait};
+use crate::session::{Body, Phase, Request, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::Role;
 use std::rc::Rc;
 use weir_net::command::{Command, query_text};
 use weir_net::flags::{Capabilities, Status};
 use weir_net::packet::HEADER_BYTES;
-use weir_planner::{Asks, Effects, Plan, Route, Target};
+use weir_planner::{Asks, Effects, Kind, Plan, Route, Target};
 use weir_pool::SlotId;
 
 /// Whether the connection that knows an answer could be had.
@@ -44,10 +45,16 @@ impl Engine {
     pub(crate) fn query(&mut self, session: Key<Session>, mut request: Box<Request>) {
         let mut copy = Vec::new();
         let planned = self.plan_query(session, &request, &mut copy);
-        let (plan, log) = match planned {
+        let (mut plan, log) = match planned {
             Ok(planned) => planned,
             Err(what) => return self.refuse(session, request, &Refusal::MalformedCommand(what)),
         };
+        let mut home = None;
+        if plan.effects.contains(Effects::TEXT_EXECUTE)
+            && let Some((known, schema)) = self.sessions[session].named.executed(&plan)
+        {
+            (plan, home) = (known, Some(schema));
+        }
         (request.plan, request.log) = (Some(plan.clone()), log);
         let request = request.to(plan.route);
         if plan.route == Route::Local {
@@ -56,13 +63,12 @@ impl Engine {
         if let Some(why) = unanswerable(&plan) {
             return self.refuse(session, request, &why);
         }
-        let schema = self.sessions[session].schema;
         if self.snapshot.permissions.is_some()
-            && let Some(why) = self.forbidden(session, &plan, schema)
+            && let Some(why) = self.forbidden(session, &plan, home.unwrap_or(self.sessions[session].schema))
         {
             return self.refuse(session, request, &why);
         }
-        let request = if plan.ids.is_empty() { request } else { self.with_ids(session, request, &plan) };
+        let request = if plan.values.is_empty() { request } else { self.substitute(session, request, &plan) };
         self.decide(session, request);
     }
 
@@ -106,6 +112,9 @@ impl Engine {
             payload
         };
         let plan = self.plans.plan(text, &facts);
+        if self.snapshot.settings.digests {
+            Engine::number_digest(&mut self.digests, &plan, text, &facts);
+        }
         if self.snapshot.permissions.is_some() && plan.local.is_none() {
             plan.tables(text, &facts);
         }
@@ -124,7 +133,13 @@ impl Engine {
             let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);
             let on_replica = self.snapshot.backend(self.links[link].backend).role == Role::Replica;
             let state = self.sessions[session].pins.reasons().without(Reasons::SOFT);
-            if on_replica && !in_transaction && !state.is_empty() && request.route == Route::Primary {
+            let asks_previous = request.asks().intersects(ABOUT_PREVIOUS);
+            if on_replica && !asks_previous && self.sessions[session].is_held_by_untold() {
+                // `GET DIAGNOSTICS` of a read that failed here: what it has set goes along.
+                self.sessions[session].phase = Phase::Aligning(request);
+                return self.ask_user_variables(session, link);
+            }
+            if on_replica && !in_transaction && !state.is_empty() && !asks_previous && request.route == Route::Primary {
                 return self.refuse(session, request, &Refusal::HeldByReplica);
             }
             if self.replica_hint(&request) && in_transaction && !on_replica {
@@ -234,11 +249,14 @@ impl Engine {
         let plan = request.plan.as_ref();
         let asks = plan.map(|p| p.asks).unwrap_or_default();
         // What does more than ask must not go where a read was answered.
-        let anywhere = plan.is_some_and(|p| p.effects.is_empty());
+        const ASSIGNS: Effects = Effects::SET_USER_VARIABLE.union(Effects::READS_USER_VARIABLE);
+        let anywhere = plan.is_some_and(|p| {
+            p.effects.is_empty() || (p.kind == Kind::Diagnostics && p.effects.without(ASSIGNS).is_empty())
+        });
         let primary = self.snapshot.primary();
         let s = &self.sessions[session];
         let Place::On { slot, rows } = s.previous.place else {
-            return s.previous.way(asks).map(|_| ()).ok_or(Refusal::DiagnosticsGone);
+            return s.previous.way(asks, self.server_flavour()).map(|_| ()).ok_or(Refusal::DiagnosticsGone);
         };
         let link = self.slot_links.get(slot.index).and_then(|link| Some((link, self.links.get(link)?)));
         let free = |key, l: &Link| l.lessee.is_none() || s.lease == Some(key);

@@ -1,4 +1,4 @@
-//! `EXPLAIN ROUTE` and `SHOW WEIR`: what the gate would do, and what it holds, as result sets.
+//! `EXPLAIN ROUTE`: what the gate would do with a statement, as a result set.
 
 use crate::engine::Engine;
 use crate::session::local::{Shape, Table};
@@ -39,81 +39,6 @@ impl Engine {
             plan.asks.names().collect::<Vec<_>>().join(", "),
         ];
         table(&["route", "backend", "reason", "kind", "effects", "asks"], vec![row])
-    }
-
-    /// `SHOW WEIR …`: this core's view.
-    pub(crate) fn show(&self, what: &str) -> Option<Table> {
-        match what.trim() {
-            "PINS" => Some(self.show_pins()),
-            "POOLS" => Some(self.show_pools()),
-            "BACKENDS" => Some(self.show_backends()),
-            "STATUS" => Some(self.show_status()),
-            "SESSIONS" => Some(self.show_sessions()),
-            _ => None,
-        }
-    }
-
-    fn show_pins(&self) -> Table {
-        let rows = self.pin_reports().into_iter().map(|p| {
-            vec![
-                p.connection_id.to_string(),
-                p.user,
-                p.backend,
-                p.reason.to_string(),
-                p.statement,
-                p.age_ms.to_string(),
-            ]
-        });
-        table(&["connection_id", "user", "backend", "reason", "statement", "age_ms"], rows.collect())
-    }
-
-    fn show_pools(&self) -> Table {
-        let rows = self.pool_reports().into_iter().map(|p| {
-            let numbers = [p.quota, p.open, p.idle, p.leased, p.waiting];
-            let mut row = vec![p.backend];
-            row.extend(numbers.iter().map(u32::to_string));
-            row.push(p.commands.to_string());
-            row
-        });
-        table(&["backend", "quota", "open", "idle", "leased", "waiting", "commands"], rows.collect())
-    }
-
-    fn show_backends(&self) -> Table {
-        let rows = self.snapshot.backends.iter().map(|b| {
-            vec![
-                b.name.clone(),
-                format!("{:?}", b.role),
-                format!("{:?}", b.health),
-                b.lag_ms.map_or("unknown".into(), |lag| lag.to_string()),
-                b.weight.to_string(),
-                b.version.clone(),
-                b.executed.to_string(),
-            ]
-        });
-        table(&["backend", "role", "health", "lag_ms", "weight", "version", "executed"], rows.collect())
-    }
-
-    fn show_status(&self) -> Table {
-        let counters = self.counters_now().each();
-        let rows = counters.into_iter().map(|(name, value, _)| vec![name.to_string(), value.to_string()]);
-        table(&["name", "value"], rows.collect())
-    }
-
-    fn show_sessions(&self) -> Table {
-        let rows = self.sessions.iter().map(|(_, s)| {
-            let user = self.user_of(s);
-            let backend =
-                s.lease.and_then(|l| self.links.get(l)).map(|l| self.snapshot.backend(l.backend).name.clone());
-            vec![
-                s.id.to_string(),
-                user,
-                format!("{:?}", s.peer),
-                String::from_utf8_lossy(self.states.schema_name(s.schema)).into_owned(),
-                s.phase.name().to_string(),
-                backend.unwrap_or_default(),
-            ]
-        });
-        table(&["connection_id", "user", "peer", "schema", "phase", "backend"], rows.collect())
     }
 
     pub(crate) fn user_of(&self, s: &Session) -> String {

@@ -41,7 +41,8 @@ impl Engine {
             | Phase::Relaying(mut request)
             | Phase::Feeding(mut request, _)
             | Phase::Killing(mut request, _)
-            | Phase::Setting(mut request, _) => {
+            | Phase::Setting(mut request, _)
+            | Phase::Showing(mut request) => {
                 request.kept.clear(&mut self.blocks);
                 self.log_cut_off(&gone, &request);
             }

@@ -1,7 +1,7 @@
 //! Greeting a client: the handshake until it has claimed a password (S47). Whether the claim is true, a backend says.
 //!
 //! ```text
-//!   gate: greeting ─► client: [TLS request ─► TLS] login ─► gate: asks ⇄ client: proof ─► claim ─► Verify
+//!   [PROXY header ─►] gate: greeting ─► client: [TLS request ─► TLS] login ─► gate: asks ⇄ client: proof ─► claim ─► Verify
 //! ```
 //! Rules: MySQL "Connection Phase", "caching_sha2_password".
 
@@ -16,6 +16,7 @@ use crate::wire::{Owner, Wire};
 use std::rc::Rc;
 use weir_net::auth::{Ask, Channel, Known, ServerAuth};
 use weir_net::flags::{Capabilities, Status};
+use weir_net::flavour::{self, Flavour};
 use weir_net::greeting::Greeting;
 use weir_net::login::{Login, is_tls_request};
 use weir_net::packet;
@@ -45,7 +46,18 @@ impl Engine {
         if self.draining {
             return self.part_with(session, 0, &Refusal::Draining);
         }
-        let mut offered = crate::engine::OFFERED;
+        if self.is_proxied(peer) {
+            self.sessions[session].phase = Phase::Greet(Greet::Proxy);
+        } else {
+            self.say_greeting(session);
+        }
+        let within = self.snapshot.settings.handshake_ms_max;
+        self.arm_session(session, self.now.plus_ms(within));
+    }
+
+    pub(crate) fn say_greeting(&mut self, session: Key<Session>) {
+        let Session { wire, peer, id, nonce, .. } = self.sessions[session];
+        let mut offered = self.offered() | self.snapshot.settings.compression.offered();
         if self.snapshot.keys.tls.is_some() && matches!(peer, Peer::Tcp(_)) {
             offered = offered.union(Capabilities::SSL);
         }
@@ -64,8 +76,6 @@ impl Engine {
         greeting.encode(&mut bytes);
         packet::finish(&mut bytes, at);
         self.say(wire, &bytes);
-        let within = snapshot.settings.handshake_ms_max;
-        self.arm_session(session, self.now.plus_ms(within));
     }
 
     /// The version that judges version comments: the primary's.
@@ -74,13 +84,22 @@ impl Engine {
         primary.filter(|v| *v > 0).unwrap_or_else(|| Facts::default().server_version)
     }
 
+    pub(crate) fn server_flavour(&self) -> Flavour {
+        Flavour::of(self.snapshot.face.version.as_bytes())
+    }
+
+    /// What the gate can, without what its backends cannot (S49).
+    fn offered(&self) -> Capabilities {
+        crate::engine::OFFERED.minus(flavour::lacks(&self.snapshot.face.version))
+    }
+
     /// Connection ids: the gate's tag, then a count in which each core has its own residue (S30).
     fn connection_id(&mut self) -> u32 {
         let cores = u32::from(self.cores);
         let room = (1u32 << 24) / cores;
         self.ids_given = (self.ids_given + 1) % room;
         let count = self.ids_given.max(1) * cores + u32::from(self.core.0);
-        (u32::from(self.tag & 0xff) << 24) | (count & 0xff_ffff)
+        (u32::from(self.tag) << 24) | (count & 0xff_ffff)
     }
 
     pub(crate) fn arm_session(&mut self, session: Key<Session>, at: crate::time::Instant) {
@@ -98,12 +117,18 @@ impl Engine {
 
     /// Goes on with the handshake as far as bytes reach.
     pub(crate) fn run_greet(&mut self, session: Key<Session>) {
+        if matches!(self.sessions[session].phase, Phase::Greet(Greet::Proxy)) {
+            return self.run_proxy_header(session);
+        }
         if self.tls_request_due(session) {
             return;
         }
         let (seq, payload) = match self.login_packet(session) {
             Ok(Some(packet)) => packet,
             Ok(None) => return,
+            Err(_) if self.is_uncalled_for_header(session) => {
+                return self.proxy_header_refused(session, "none is taken from there (proxy_protocol_networks)");
+            }
             Err(what) => return self.client_broke_protocol(session, what),
         };
         let seq = seq.wrapping_add(1);
@@ -116,6 +141,7 @@ impl Engine {
         };
         match greet {
             Greet::Login | Greet::TlsHandshake => self.login_came(session, seq, &payload),
+            Greet::Proxy => unreachable!("a header is no packet: it is read above"),
             Greet::NewUser { user, auth } => self.new_user_proof(session, seq, user, auth, &payload),
             Greet::Proof { login, mut auth } => {
                 let ask = auth.handle(&payload);
@@ -131,7 +157,7 @@ impl Engine {
             return false;
         }
         let wire = s.wire;
-        if self.wires[wire].tls.is_some() {
+        if self.wires[wire].is_encrypted() {
             return false;
         }
         let mut head = Vec::with_capacity(36);
@@ -153,7 +179,7 @@ impl Engine {
             self.client_broke_protocol(session, "TLS is not to be had");
             return true;
         };
-        self.wires[wire].tls = Some(Box::new(tls));
+        self.wires[wire].encrypt(tls);
         if !hello.is_empty() {
             let chunk = self.blocks.adopt(hello);
             self.handle_chunk(self.now, wire.into(), chunk);
@@ -169,11 +195,17 @@ impl Engine {
         if !login.capabilities.contains(Capabilities::PROTOCOL_41) {
             return self.part_with(session, seq, &Refusal::BadHandshake("the client is older than MySQL 4.1"));
         }
+        let compression = match self.snapshot.settings.compression.agree(&login) {
+            Ok(compression) => compression,
+            Err(why) => return self.part_with(session, seq, &Refusal::WrongCompression(why)),
+        };
+        let offered = self.offered();
         let s = &mut self.sessions[session];
-        s.caps = login.capabilities.intersect(crate::engine::OFFERED | Capabilities::SSL);
+        s.compression = compression;
+        s.caps = login.capabilities.intersect(offered | Capabilities::SSL);
         s.charset = login.charset;
         s.facts.charset = weir_planner::Charset::of_collation(login.charset);
-        s.attributes = Rc::from(login.attributes.clone());
+        s.attributes = attributes_of(&login, s.peer);
         s.schema = self.states.schema(login.schema.as_deref().unwrap_or(b""));
         s.facts.multi_statements = s.caps.contains(Capabilities::MULTI_STATEMENTS);
         s.class = self.classes.intern(s.class_wanted());
@@ -191,7 +223,7 @@ impl Engine {
 
     pub(crate) fn channel(&self, session: Key<Session>) -> Channel {
         let s = &self.sessions[session];
-        let secure = self.wires[s.wire].tls.is_some() || s.peer == Peer::Unix;
+        let secure = self.wires[s.wire].is_encrypted() || s.peer == Peer::Unix;
         if secure { Channel::Secure } else { Channel::Plain }
     }
 
@@ -215,6 +247,7 @@ impl Engine {
                 self.counters.logins_refused += 1;
                 let refusal = Refusal::AccessDenied {
                     user: String::from_utf8_lossy(&login.user).into_owned(),
+                    peer: self.sessions[session].peer,
                     with_password: !login.auth.is_empty(),
                 };
                 self.log(Level::Info, "login refused before a backend was asked", format!("{why:?}"));
@@ -269,6 +302,17 @@ pub(crate) fn take_packet(
     Ok(Some((header.seq, payload)))
 }
 
+/// The client's connect attributes, and where it is; what only the gate may say is not believed (S51).
+fn attributes_of(login: &Login, peer: Peer) -> Rc<[(Vec<u8>, Vec<u8>)]> {
+    let clients_own = login.attributes.iter().filter(|(name, _)| !name.starts_with(OWN_ATTRIBUTES));
+    let address = (CLIENT_ATTRIBUTE.to_vec(), peer.to_string().into_bytes());
+    clients_own.cloned().chain([address]).collect()
+}
+
+/// How the names of the gate's own attributes begin.
+const OWN_ATTRIBUTES: &[u8] = b"_weir_";
+const CLIENT_ATTRIBUTE: &[u8] = b"_weir_client";
+
 fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session {
     Session {
         wire,
@@ -278,6 +322,7 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         caps: Capabilities::PROTOCOL_41,
         charset: 0,
         attributes: Rc::from([]),
+        compression: None,
         account: Default::default(),
         class: Default::default(),
         schema: Default::default(),
@@ -291,8 +336,11 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         pins: Default::default(),
         held: Default::default(),
         user_variables: Default::default(),
+        named: Default::default(),
+        has_role: false,
         statements: Default::default(),
         statement_next: 0,
+        prepared_last: 0,
         freshness: Freshness::default(),
         wishes: Default::default(),
         wrote: Default::default(),

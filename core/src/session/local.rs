@@ -4,11 +4,12 @@
 
 use crate::engine::Engine;
 use crate::link::LinkPhase;
+use crate::session::insert_id::InsertId;
 use crate::session::previous::Place;
 use crate::session::refuse::Refusal;
-use crate::session::{InsertId, Phase, Request, Session, VerifyCause, Wrote};
+use crate::session::{Phase, Request, Session, VerifyCause, Wrote};
 use crate::slots::Key;
-use crate::state::StateId;
+use crate::state::{NAMES_COLLATION, StateId};
 use std::rc::Rc;
 use weir_net::auth::{Ask, Known, ServerAuth};
 use weir_net::column::{
@@ -16,8 +17,9 @@ use weir_net::column::{
     put_result,
 };
 use weir_net::command::ChangeUser;
+use weir_net::flavour::Flavour;
 use weir_net::outcome::EofPacket;
-use weir_planner::{Local, Plan};
+use weir_planner::{Kind, Local, Plan};
 
 /// A result set of the gate's own: column names, and rows of optional text.
 pub(crate) struct Table {
@@ -29,8 +31,6 @@ pub(crate) struct Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Text,
-    /// As MySQL shows `CONNECTION_ID()`.
-    Number,
     /// As MySQL shows `ROW_COUNT()`.
     Signed,
     Is(Column<'static>),
@@ -46,15 +46,20 @@ impl Engine {
                 let table = self.explain(session, &sql);
                 self.answer_table(session, request, table);
             }
-            Local::ShowWeir(what) => match self.show(&what) {
-                Some(table) => self.answer_table(session, request, table),
-                None => self.refuse(session, request, &Refusal::BadShow(what.into())),
-            },
+            Local::ShowWeir(words) => self.show_weir(session, request, &words),
+            Local::FlushDigests => self.flush_digests(session, request),
             Local::ConnectionId { column } => {
                 let id = self.sessions[session].id.to_string().into_bytes();
-                let table =
-                    Table { columns: vec![(column.to_vec(), Shape::Number)], rows: vec![vec![Some(id)]], warnings: 0 };
+                let shape = Shape::Is(match self.sessions[session].facts.is_mariadb() {
+                    true => Column { length: 10, kind: KIND_LONG, ..id_column() },
+                    false => id_column(),
+                });
+                let table = Table { columns: vec![(column.to_vec(), shape)], rows: vec![vec![Some(id)]], warnings: 0 };
                 self.answer_table(session, request, table);
+            }
+            Local::RowCount { .. } | Local::FoundRows { .. } if self.transaction_unsure(session) => {
+                // The answer tells the state of a transaction, which the server alone knows.
+                self.decide(session, request.to(weir_planner::Route::Primary));
             }
             Local::RowCount { column } => {
                 let count = self.sessions[session].previous.row_count.to_string().into_bytes();
@@ -66,7 +71,7 @@ impl Engine {
                 self.answer_table(session, request, table);
             }
             Local::FoundRows { column } => self.found_rows(session, request, &column),
-            Local::ShowConditions => self.show_conditions(session, request),
+            Local::ShowConditions { errors_only } => self.show_conditions(session, request, errors_only),
             Local::Kill { id, query_only } => self.kill_asked(session, request, id, query_only),
             Local::SetGate(values) => self.set_gate(session, request, &values),
             Local::ShowGate(shown) => {
@@ -83,9 +88,13 @@ impl Engine {
         }
     }
 
-    pub(crate) fn answer_table(&mut self, session: Key<Session>, request: Box<Request>, table: Table) {
+    pub(crate) fn answer_table(&mut self, session: Key<Session>, request: Box<Request>, mut table: Table) {
         self.counters.commands_local += 1;
         self.use_up(session, &request);
+        let is_select = request.plan.as_ref().is_some_and(|plan| plan.kind == Kind::Select);
+        if is_select && self.states.variable(self.sessions[session].state, "sql_select_limit") == Some(b"0") {
+            table.rows.clear();
+        }
         let s = &mut self.sessions[session];
         let warnings = table.warnings;
         s.previous.answered(table.rows.len(), warnings);
@@ -93,7 +102,6 @@ impl Engine {
         let mut bytes = Vec::new();
         let columns = table.columns.iter().map(|(name, shape)| match shape {
             Shape::Text => Column::text(name, 1024),
-            Shape::Number => Column::number(name),
             Shape::Signed => Column::signed(name),
             Shape::Is(column) => Column { name, ..*column },
         });
@@ -103,31 +111,54 @@ impl Engine {
         self.rest(session);
     }
 
-    /// `SELECT FOUND_ROWS()`, with the warning that servers give for it.
+    /// `SELECT FOUND_ROWS()`, with the warning that MySQL gives for it.
     fn found_rows(&mut self, session: Key<Session>, request: Box<Request>, column: &[u8]) {
         let Some(rows) = self.sessions[session].previous.found_rows else {
             return self.decide(session, request.to(weir_planner::Route::Primary));
         };
         let row = vec![Some(rows.to_string().into_bytes())];
         let columns = vec![(column.to_vec(), Shape::Signed)];
-        self.answer_table(session, request, Table { columns, rows: vec![row], warnings: 1 });
+        let s = &self.sessions[session];
+        let keeps_none = self.states.variable(s.state, "max_error_count").is_some_and(|count| count == b"0");
+        let warnings = u16::from(!s.facts.is_mariadb() && !keeps_none);
+        self.answer_table(session, request, Table { columns, rows: vec![row], warnings });
     }
 
     /// `SHOW WARNINGS` or `SHOW ERRORS`: the server shows them, on any connection when there are none.
-    fn show_conditions(&mut self, session: Key<Session>, request: Box<Request>) {
+    fn show_conditions(&mut self, session: Key<Session>, request: Box<Request>, errors_only: bool) {
         let previous = self.sessions[session].previous.clone();
-        if previous.warnings == 0 {
+        if previous.warnings == 0 && previous.found_rows.is_some() {
             // The area is as empty behind anything else that brings no warning.
             self.sessions[session].previous.place = Place::AfterOk;
         }
-        if previous.warnings == 0 || previous.place != Place::AfterRows {
+        let is_own = previous.warnings > 0 && previous.place == Place::AfterRows;
+        if !is_own || self.transaction_unsure(session) || !self.shows_utf8mb4(session) {
             return self.decide(session, request.to(weir_planner::Route::Primary));
         }
-        // The gate has given one warning of its own.
-        let rows = vec![DEPRECATED.map(|cell| Some(cell.to_vec())).to_vec()];
+        // The gate has given one warning of its own, which is no error.
+        let warning = match &previous.note {
+            Some(note) => [b"Warning", &b"1105"[..], note.as_bytes()],
+            None => DEPRECATED,
+        };
+        let warning = warning.map(|cell| Some(cell.to_vec())).to_vec();
+        let rows = if errors_only { Vec::new() } else { vec![warning] };
         let columns = [LEVEL, CODE, MESSAGE].map(|column| (column.name.to_vec(), Shape::Is(column)));
         self.answer_table(session, request, Table { columns: columns.to_vec(), rows, warnings: 0 });
-        self.sessions[session].previous.warnings = previous.warnings;
+        let shown = &mut self.sessions[session].previous;
+        (shown.warnings, shown.found_rows, shown.note) = (previous.warnings, previous.found_rows, previous.note);
+    }
+
+    /// Whether the server would send texts in utf8mb4 and its own collation to this session.
+    fn shows_utf8mb4(&self, session: Key<Session>) -> bool {
+        let s = &self.sessions[session];
+        if self.states.variable(s.state, NAMES_COLLATION).is_some() {
+            return false;
+        }
+        match self.states.variable(s.state, "character_set_results") {
+            Some(name) => name.eq_ignore_ascii_case(b"'utf8mb4'") || name.eq_ignore_ascii_case(b"utf8mb4"),
+            // 0 wants the server's own.
+            None => matches!(u16::from(s.charset), 0 | CHARSET_UTF8MB4),
+        }
     }
 
     /// `USE schema@replica`: the role is the gate's, the schema the server's. The client's bytes become a plain `USE`.
@@ -162,17 +193,25 @@ impl Engine {
     /// Back to how the session was after its login: the connection that it holds is cleaned for the next user.
     fn forget_session_state(&mut self, session: Key<Session>) {
         let s = &mut self.sessions[session];
+        if let InsertId::OnLink { link, .. } = s.insert_id
+            && let Some(l) = self.links.get_mut(link).filter(|l| l.last_session == Some(session))
+        {
+            // The number there is nobody's from here on.
+            l.last_session = None;
+        }
         let pinned = !s.pins.is_empty();
         s.pins.clear();
         s.held = Default::default();
-        s.user_variables = Default::default();
+        s.user_variables.forget();
+        s.named = Default::default();
         s.statements.clear();
-        s.state = StateId(0);
-        // The server's own character set, not that of the login (seen on 9.7).
-        s.charset = self.snapshot.face.charset;
+        // The roles stay active (seen on 9.7).
+        s.state = self.states.role_as(StateId(0), s.state);
+        let flavour = if s.facts.is_mariadb() { Flavour::MariaDb } else { Flavour::Mysql };
+        s.charset = flavour.charset_after_reset(s.charset, self.snapshot.face.charset);
         s.insert_id = InsertId::Never;
         s.trackers = Default::default();
-        s.previous = Default::default();
+        s.previous.reset();
         s.wrote = Wrote::Nothing;
         s.lost = None;
         s.target = None;
@@ -212,6 +251,7 @@ impl Engine {
         self.forget_session_state(session);
         self.use_up(session, &request);
         let schema = self.states.schema(asked.schema);
+        (self.sessions[session].state, self.sessions[session].has_role) = (StateId(0), false);
         let channel = self.channel(session);
         let rsa = self.snapshot.keys.rsa.clone();
         let s = &mut self.sessions[session];
@@ -248,7 +288,8 @@ impl Engine {
             }
             Ask::ClaimNative { .. } | Ask::Refuse(_) => {
                 let user = String::from_utf8_lossy(&user).into_owned();
-                self.part_with(session, seq, &Refusal::AccessDenied { user, with_password: true });
+                let peer = self.sessions[session].peer;
+                self.part_with(session, seq, &Refusal::AccessDenied { user, peer, with_password: true });
             }
         }
     }
@@ -265,6 +306,11 @@ impl Engine {
         let ask = auth.handle(payload);
         self.change_user_asks(session, user, auth, seq, ask);
     }
+}
+
+/// What `CONNECTION_ID()` is.
+fn id_column() -> Column<'static> {
+    Column { flags: FLAG_NOT_NULL | FLAG_UNSIGNED | FLAG_BINARY, ..Column::signed(b"") }
 }
 
 /// The columns of `SHOW WARNINGS`, and what 8.0.17 and later say of `FOUND_ROWS()`.

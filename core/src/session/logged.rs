@@ -59,6 +59,9 @@ impl Engine {
 
     /// The gate has answered it with this packet.
     pub(crate) fn log_answered(&mut self, session: Key<Session>, request: &Request, payload: &[u8]) {
+        if payload.first() == Some(&0xff) {
+            self.digest_failed(self.sessions[session].schema, request);
+        }
         if request.log.is_some() {
             let error = ErrPacket::decode(payload).ok().filter(|_| payload.first() == Some(&0xff)).map(|err| err.code);
             let bytes = (HEADER_BYTES + payload.len()) as u64;
@@ -90,6 +93,7 @@ impl Engine {
 
     /// Its session ends without an end of its reply.
     pub(crate) fn log_cut_off(&mut self, gone: &Session, request: &Request) {
+        self.digest_failed(gone.schema, request);
         if request.log.is_some() {
             let link = gone.lease.and_then(|link| self.links.get(link));
             let (backend, bytes) = (link.map(|l| l.backend), link.map_or(0, |l| l.forwarded));

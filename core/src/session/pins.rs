@@ -3,6 +3,7 @@
 //! Invariant: a session with no bit set and no transaction gives its connection back after each command.
 //! Rules: S24, S25, S26, S42 and "unknown means primary, pinned, not retried".
 
+use crate::session::Outcome;
 use crate::time::Instant;
 use weir_planner::variables::{Carry, carry};
 use weir_planner::{Effects, Plan, Scope};
@@ -129,13 +130,10 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         (Effects::XA_START, Reasons::XA),
         (Effects::SET_USER_VARIABLE, Reasons::USER_VARIABLE),
         (Effects::SET_TRANSACTION_ONCE, Reasons::TRANSACTION_ONCE),
-        (Effects::TEXT_PREPARE, Reasons::TEXT_PREPARE),
-        (Effects::TEXT_EXECUTE, Reasons::TEXT_PREPARE),
         (Effects::CALL, Reasons::CALL),
         (Effects::UNKNOWN_FUNCTION, Reasons::CALL),
         (Effects::UNKNOWN, Reasons::UNKNOWN),
         (Effects::CALC_FOUND_ROWS, Reasons::FOUND_ROWS),
-        (Effects::SET_ROLE, Reasons::ROLE),
     ];
     let mut reasons = Reasons::default();
     for (effect, reason) in TABLE {
@@ -147,7 +145,7 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         // `insert_id` holds for one statement; the other two are the session's LAST_INSERT_ID(), which is carried.
         Scope::Session if matches!(&*assign.name, "last_insert_id" | "identity") => true,
         Scope::Session => carry(&assign.name, assign.value.as_deref().unwrap_or_default()) != Carry::Pin,
-        Scope::User | Scope::Once | Scope::Global | Scope::Persist | Scope::PersistOnly => true,
+        Scope::User | Scope::Role | Scope::Once | Scope::Global | Scope::Persist | Scope::PersistOnly => true,
     };
     if !plan.assigns.iter().all(carried) {
         reasons.0 |= Reasons::VARIABLE.0;
@@ -246,6 +244,14 @@ pub fn ended_by_plan(plan: &Plan) -> Reasons {
         }
     }
     reasons
+}
+
+/// The server could not read the text, so nothing of it ran and nothing is left behind. A procedure or a prepared text may say the same
+/// of what it was given, after it has done something.
+pub fn did_not_parse(plan: &Plan, outcome: &Outcome) -> bool {
+    const PARSE_ERROR: u16 = 1064;
+    let is_direct = !plan.effects.intersects(Effects::CALL | Effects::TEXT_EXECUTE);
+    is_direct && outcome.results == 0 && outcome.error == Some(PARSE_ERROR)
 }
 
 /// The first words of a statement, fit to be shown: letters up to the first thing that may be a value or a name in quotes.

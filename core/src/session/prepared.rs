@@ -1,13 +1,15 @@
 //! Prepared statements: the client's ids, the texts behind them, and which connection has prepared what (S41).
 //!
 //! ```text
-//!   client id 7 ──► Statement ──► Text (shared by all sessions of this core with the same text and home)
+//!   client id 7 ──► Statement ──► Text (shared by all sessions of this core with the same text, home and first types)
 //!                                   │ id
 //!   link ──► statements[text.id] = Prepared { id 3 on this connection, types bound last }
 //! ```
 //! Invariant: two statements have the same `Text` only if the server would resolve their names alike:
-//! same bytes, same schema, same variables when prepared.
+//! same bytes, same schema, same variables when prepared. What a bare `?` is, its first execute decides for good
+//! (seen on 9.7), so that who began with other types has another `Text`.
 
+use crate::link::Prepared;
 use crate::session::ClassId;
 use crate::state::{SchemaId, StateId};
 use rustc_hash::FxHashMap;
@@ -46,19 +48,69 @@ pub struct Text {
     pub schema: SchemaId,
     pub state: StateId,
     pub class: ClassId,
+    /// It is a whole `PREPARE name FROM '…'`, said as a query; else the text of a `COM_STMT_PREPARE`.
+    pub name: Option<Box<str>>,
+    /// The parameter types of the first execute; none before it.
+    pub types: Option<Rc<[u8]>>,
+    /// What it was before its first execute.
+    pub untyped: Option<Rc<Text>>,
 }
+
+impl Text {
+    /// One of these that was prepared for this text and never executed: it takes the types of whoever does so first.
+    pub(crate) fn untouched(&self, there: &FxHashMap<u64, Prepared>) -> Option<u64> {
+        let untyped = self.untyped.as_ref()?.id;
+        there.get(&untyped).is_some_and(|prepared| prepared.types.is_none()).then_some(untyped)
+    }
+}
+
+/// What makes a text another one: bytes, schema, state, class, whether it is a named one, first types.
+type Home = (Box<[u8]>, SchemaId, StateId, ClassId, bool, Option<Rc<[u8]>>);
 
 /// The texts of one core, shared while anybody uses them.
 #[derive(Debug, Default)]
 pub struct Texts {
-    by_home: FxHashMap<(Box<[u8]>, SchemaId, StateId, ClassId), Rc<Text>>,
+    by_home: FxHashMap<Home, Rc<Text>>,
     next: u64,
     sweep_at: usize,
 }
 
 impl Texts {
     pub fn intern(&mut self, sql: &[u8], schema: SchemaId, state: StateId, class: ClassId) -> Rc<Text> {
-        let home = (Box::from(sql), schema, state, class);
+        self.intern_any(sql, None, schema, state, class)
+    }
+
+    /// A `PREPARE` of this name.
+    pub fn intern_named(
+        &mut self,
+        sql: &[u8],
+        name: &str,
+        schema: SchemaId,
+        state: StateId,
+        class: ClassId,
+    ) -> Rc<Text> {
+        self.intern_any(sql, Some(name), schema, state, class)
+    }
+
+    fn intern_any(
+        &mut self,
+        sql: &[u8],
+        name: Option<&str>,
+        schema: SchemaId,
+        state: StateId,
+        class: ClassId,
+    ) -> Rc<Text> {
+        let home = (Box::from(sql), schema, state, class, name.is_some(), None);
+        self.at_home(home, name, None)
+    }
+
+    /// The same text for statements whose first execute has these types.
+    pub fn typed(&mut self, text: &Rc<Text>, types: Rc<[u8]>) -> Rc<Text> {
+        let home = (text.sql.clone(), text.schema, text.state, text.class, text.name.is_some(), Some(types));
+        self.at_home(home, text.name.as_deref(), Some(text.clone()))
+    }
+
+    fn at_home(&mut self, home: Home, name: Option<&str>, untyped: Option<Rc<Text>>) -> Rc<Text> {
         if let Some(text) = self.by_home.get(&home) {
             return text.clone();
         }
@@ -67,7 +119,9 @@ impl Texts {
             self.sweep_at = self.by_home.len() * 2;
         }
         self.next += 1;
-        let text = Rc::new(Text { id: self.next, sql: home.0.clone(), schema, state, class });
+        let (ref sql, schema, state, class, _, ref types) = home;
+        let (sql, types, name) = (sql.clone(), types.clone(), name.map(Box::from));
+        let text = Rc::new(Text { id: self.next, sql, schema, state, class, name, types, untyped });
         self.by_home.insert(home, text.clone());
         text
     }
@@ -81,6 +135,9 @@ impl Texts {
             schema: text.schema,
             state: text.state,
             class: text.class,
+            name: text.name.clone(),
+            types: None,
+            untyped: None,
         })
     }
 }
@@ -106,6 +163,10 @@ mod tests {
         let a = home(&mut texts, "SELECT ?", 1);
         assert!(Rc::ptr_eq(&a, &home(&mut texts, "SELECT ?", 1)));
         assert!(!Rc::ptr_eq(&a, &home(&mut texts, "SELECT ?", 2)));
+        let [int, text] = [3, 253].map(|kind| texts.typed(&a, Rc::from([kind, 0])));
+        assert!(!Rc::ptr_eq(&int, &text) && int.untyped == text.untyped);
+        assert_eq!(int.untyped.as_ref().map(|text| text.id), Some(a.id));
+        assert!(Rc::ptr_eq(&int, &texts.typed(&a, Rc::from([3, 0]))));
         for n in 0..3000 {
             home(&mut texts, &format!("SELECT {n}"), 1);
         }

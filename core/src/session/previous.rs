@@ -8,10 +8,11 @@
 //! A question alone (`SELECT ROW_COUNT()`) is answered from here; one inside a larger statement needs the connection
 //! where the statement ran, or one that was led into the same state.
 
-use crate::session::Outcome;
+use crate::session::{Outcome, Request};
 use std::rc::Rc;
 use weir_net::command::Command;
-use weir_planner::Asks;
+use weir_net::flavour::Flavour;
+use weir_planner::{Asks, Effects, FoundRows, Kind, Plan};
 use weir_pool::SlotId;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,19 @@ pub struct Previous {
     /// None: only the connection knows (`SQL_CALC_FOUND_ROWS`).
     pub found_rows: Option<u64>,
     pub place: Place,
+    /// What the gate warned of itself, with a table of its own.
+    pub note: Option<Rc<str>>,
+}
+
+/// What a statement has made of `FOUND_ROWS()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Kept,
+    Counted(u64),
+    /// The connection has a new number.
+    OnServer,
+    /// The connection has a new number, or the one that it had.
+    Unsure,
 }
 
 /// Which connection is in the state that the previous statement left behind.
@@ -42,30 +56,53 @@ pub enum Place {
 
 impl Default for Previous {
     fn default() -> Previous {
-        Previous { warnings: 0, told: 0, row_count: 0, found_rows: Some(0), place: Place::AfterOk }
+        Previous { warnings: 0, told: 0, row_count: 0, found_rows: Some(0), place: Place::AfterOk, note: None }
     }
 }
 
 impl Previous {
-    /// A statement has ended on this connection. `counted`: `FOUND_ROWS()` is the number of rows that went by.
+    /// A statement has ended on this connection, that makes this of `FOUND_ROWS()`.
     /// `goes_on`: nothing but this session's statements ran there since the one before.
-    pub fn ran(&mut self, slot: SlotId, outcome: &Outcome, counted: bool, goes_on: bool) {
+    pub fn ran(&mut self, slot: SlotId, outcome: &Outcome, found: Found, goes_on: bool) {
         (self.warnings, self.told) = (outcome.warnings, outcome.warnings);
         self.row_count = match (outcome.error, outcome.rows) {
             (None, None) => i64::try_from(outcome.last_affected).unwrap_or(-1),
             _ => -1,
         };
-        if outcome.rows.is_some() {
-            self.found_rows = outcome.rows.filter(|_| counted);
+        match found {
+            Found::Kept => {}
+            Found::Counted(rows) => self.found_rows = Some(rows),
+            Found::OnServer | Found::Unsure => self.found_rows = None,
         }
+        let is_there = matches!(found, Found::Counted(_) | Found::OnServer);
         let had_rows = matches!(self.place, Place::On { slot: before, rows: true } if before == slot);
-        self.place = Place::On { slot, rows: outcome.rows.is_some() || (had_rows && goes_on) };
+        self.place = Place::On { slot, rows: is_there || (had_rows && goes_on) };
+    }
+
+    /// A command that is no statement was answered: an OK says that it changed so many rows, an EOF that it had rows.
+    pub fn commanded(&mut self, command: Command, failed: bool) {
+        self.row_count = match command {
+            Command::Ping | Command::InitDb if !failed => 0,
+            Command::SetOption | Command::Debug if !failed => -1,
+            Command::InitDb => -1,
+            _ => return,
+        };
+        // Where it ran nobody else need know: another connection can be led there.
+        let rests_there = matches!(command, Command::InitDb | Command::Debug) || self.warnings > 0;
+        if !rests_there {
+            self.place = if self.row_count == 0 { Place::AfterOk } else { Place::AfterRows };
+        }
+    }
+
+    /// The connection was reset. `FOUND_ROWS()` alone stays (seen on 9.7).
+    pub fn reset(&mut self) {
+        *self = Previous { found_rows: self.found_rows, ..Previous::default() };
     }
 
     /// The gate itself has answered a query with so many rows.
     pub fn answered(&mut self, rows: usize, warnings: u16) {
         let found_rows = Some(rows as u64);
-        *self = Previous { warnings, told: warnings, row_count: -1, found_rows, place: Place::AfterRows };
+        *self = Previous { warnings, told: warnings, row_count: -1, found_rows, place: Place::AfterRows, note: None };
     }
 
     /// The gate has answered a statement with an OK of its own.
@@ -79,7 +116,12 @@ impl Previous {
         let state = String::from_utf8_lossy(state);
         let signal = format!("SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO={code}, MESSAGE_TEXT='{quoted}'");
         let place = Place::AfterError(Rc::from(signal.into_bytes()));
-        *self = Previous { warnings: 1, told: 1, row_count: -1, found_rows: self.found_rows, place };
+        *self = Previous { warnings: 1, told: 1, row_count: -1, found_rows: self.found_rows, place, note: None };
+    }
+
+    /// An unknown command was refused: its error is one more, behind what is there.
+    pub fn failed_also(&mut self, before: u16) {
+        self.told = before.saturating_add(1);
     }
 
     /// Lets go of the connection where the statement ran. False: nothing else can be led into its state.
@@ -92,7 +134,8 @@ impl Previous {
             _ => Place::AfterOk,
         };
         let left = Previous { place, ..self.clone() };
-        let possible = left.way(asks).is_some();
+        // That there is one does not depend on the flavour.
+        let possible = left.way(asks, Flavour::Mysql).is_some();
         if possible {
             *self = left;
         }
@@ -100,23 +143,36 @@ impl Previous {
     }
 
     /// The statements that lead a connection into the state; none when one is in it, None when there is no way.
-    pub fn way(&self, asks: Asks) -> Option<Vec<Rc<[u8]>>> {
+    ///
+    /// MariaDB clears the conditions of earlier statements, whoever's, only for one that reads a table, if need be a derived one.
+    pub fn way(&self, asks: Asks, flavour: Flavour) -> Option<Vec<Rc<[u8]>>> {
         let rows: &[u8] = match self.found_rows {
+            Some(0) if flavour == Flavour::MariaDb => b"SELECT 1 FROM (SELECT 1) AS t LIMIT 0",
             Some(0) => b"SELECT 1 LIMIT 0",
-            Some(1) => b"SELECT 1",
+            // With its warning, which is asked about.
+            Some(1) if self.warnings > 0 && self.note.is_none() && self.place == Place::AfterRows => {
+                b"SELECT FOUND_ROWS()"
+            }
+            Some(1) if flavour == Flavour::Mysql => b"SELECT 1",
+            Some(1) => CLEARS,
             _ if asks.contains(Asks::FOUND_ROWS) => return None,
+            _ if flavour == Flavour::MariaDb => CLEARS,
             _ => b"SELECT 1",
         };
         let mut way = vec![Rc::from(rows)];
         match &self.place {
             Place::On { .. } => way.clear(),
             Place::AfterRows => {}
-            Place::AfterOk => way.push(Rc::from(&b"DO 0"[..])),
+            // Not `DO`, which counts a row.
+            Place::AfterOk => way.push(Rc::from(&b"SET last_insert_id=LAST_INSERT_ID()"[..])),
             Place::AfterError(signal) => way.push(signal.clone()),
         }
         Some(way)
     }
 }
+
+/// Takes MariaDB's conditions off a connection.
+pub const CLEARS: &[u8] = b"SELECT 1 FROM (SELECT 1) AS t";
 
 /// Questions that need a connection in the state that the previous statement left behind.
 pub const ABOUT_PREVIOUS: Asks = Asks::DIAGNOSTICS.union(Asks::ROW_COUNT).union(Asks::FOUND_ROWS);
@@ -135,6 +191,34 @@ pub fn keeps_diagnostics(command: Command) -> bool {
     )
 }
 
+/// What the statement that has ended made of `FOUND_ROWS()`.
+pub(crate) fn found_rows(request: &Request) -> Found {
+    let outcome = &request.outcome;
+    let Some(plan) = request.plan.as_ref() else { return Found::Kept };
+    let runs_several = Effects::CALL | Effects::TEXT_EXECUTE;
+    // `EXECUTE` of what is not prepared runs nothing.
+    let is_unprepared = plan.kind == Kind::Prepare && outcome.error == Some(1243);
+    if is_unprepared || outcome.error.is_some() && !plan.effects.intersects(runs_several) && plan.kind != Kind::Multi {
+        return Found::Kept;
+    }
+    if request.command == Command::StmtPrepare {
+        return Found::Kept;
+    }
+    match (plan.found_rows, outcome.rows) {
+        (FoundRows::Kept, _) => Found::Kept,
+        (FoundRows::Shown, Some(rows)) if !plan.effects.contains(Effects::CALC_FOUND_ROWS) => Found::Counted(rows),
+        (FoundRows::Shown, _) => Found::OnServer,
+        (FoundRows::Unsure, _) => Found::Unsure,
+    }
+}
+
+/// Preparing answers with no OK of the usual kind, and what reads the diagnostics leaves them alone.
+pub(crate) fn keeps_row_count(request: &Request) -> bool {
+    let is_get = |plan: &Plan| plan.kind == Kind::Diagnostics && plan.effects.contains(Effects::SET_USER_VARIABLE);
+    request.outcome.error.is_none()
+        && (request.command == Command::StmtPrepare || request.plan.as_ref().is_some_and(|plan| is_get(plan)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,11 +226,11 @@ mod tests {
     #[test]
     fn the_way_leads_into_the_state() {
         let shown = |previous: &Previous, asks| {
-            let way = previous.way(asks)?;
+            let way = previous.way(asks, Flavour::Mysql)?;
             Some(way.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>().join("; "))
         };
         let mut previous = Previous::default();
-        assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1 LIMIT 0; DO 0");
+        assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1 LIMIT 0; SET last_insert_id=LAST_INSERT_ID()");
         previous.answered(1, 0);
         assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1");
         previous.answered(2, 0);

@@ -2,7 +2,10 @@
 
 use crate::engine::moves::Unbuffered;
 use crate::permissions::Denied;
+use crate::session::Peer;
+use weir_net::compress::NotAgreed;
 use weir_net::outcome::ErrPacket;
+use weir_net::statement::PARAMETERS_MISCOUNTED;
 
 /// Why the gate itself answers with an error. What a backend says is passed on instead, untouched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,7 @@ pub enum Refusal {
     BadHandshake(&'static str),
     AccessDenied {
         user: String,
+        peer: Peer,
         with_password: bool,
     },
     AuthUnsupported(String),
@@ -72,12 +76,22 @@ pub enum Refusal {
     TooManyStatements,
     MalformedCommand(&'static str),
     OutOfOrder,
+    /// A compressed frame does not open.
+    Uncompress,
+    /// The client wants another compression than the gate allows, or none.
+    WrongCompression(NotAgreed),
     DiagnosticsGone,
+    InsertIdGone,
     ReplicaHintInTransaction,
     HeldByReplica,
     KillByNumber,
     NoSuchThread(u64),
     NotOwner(u64),
+    /// Of a client of another gate.
+    KillUnanswered {
+        id: u64,
+        why: String,
+    },
     BadGateSetting {
         name: String,
         value: String,
@@ -87,6 +101,7 @@ pub enum Refusal {
     NotAdmin {
         user: String,
     },
+    /// What is wrong with it, as a sentence.
     BadShow(String),
     /// By table permissions, in the server's words.
     TableDenied(String),
@@ -112,9 +127,10 @@ impl Refusal {
             R::Draining => (1053, b"08S01", "Server shutdown in progress: this gate is draining, connect again".into()),
             R::HandshakeTimeout => (1159, b"08S01", "Got timeout reading communication packets: login took too long".into()),
             R::BadHandshake(what) => (1043, b"08S01", format!("Bad handshake: {what}")),
-            R::AccessDenied { user, with_password } => {
+            R::AccessDenied { user, peer, with_password } => {
                 let using = if *with_password { "YES" } else { "NO" };
-                (1045, b"28000", format!("Access denied for user '{user}' (using password: {using})"))
+                let host = peer.host();
+                (1045, b"28000", format!("Access denied for user '{user}'@'{host}' (using password: {using})"))
             }
             R::AuthUnsupported(plugin) => {
                 (1251, b"08004", format!("The backend wants authentication plugin '{plugin}', which the gate does not support"))
@@ -198,8 +214,25 @@ impl Refusal {
                 "Can't create more than max_prepared_stmt_count statements: this session's limit at the gate is reached".into(),
             ),
             R::MalformedCommand("") => (1835, b"HY000", "Malformed communication packet.".into()),
+            R::MalformedCommand(PARAMETERS_MISCOUNTED) => {
+                (1210, b"HY000", "Incorrect arguments to COM_STMT_EXECUTE".into())
+            }
             R::MalformedCommand(what) => (1835, b"HY000", format!("Malformed communication packet: {what}")),
             R::OutOfOrder => (1156, b"08S01", "Got packets out of order".into()),
+            R::Uncompress => (1157, b"08S01", "Couldn't uncompress communication packet".into()),
+            R::WrongCompression(NotAgreed::Algorithm(name)) => {
+                (3922, b"HY000", format!("Invalid compression algorithm '{name}'."))
+            }
+            R::WrongCompression(NotAgreed::Level) => {
+                (3923, b"HY000", "Invalid zstd compression level for algorithm 'zstd'.".into())
+            }
+            R::InsertIdGone => (
+                1105,
+                b"HY000",
+                "This session's LAST_INSERT_ID() is not known: what the last LOAD DATA gave was on a connection that is \
+                 gone. Set it (SET last_insert_id = ...) or insert again"
+                    .into(),
+            ),
             R::DiagnosticsGone => (
                 1105,
                 b"HY000",
@@ -220,6 +253,11 @@ impl Refusal {
             R::KillByNumber => (1235, b"42000", "This gate needs the connection id of KILL as a number".into()),
             R::NoSuchThread(id) => (1094, b"HY000", format!("Unknown thread id: {id}")),
             R::NotOwner(id) => (1095, b"HY000", format!("You are not owner of thread {id}")),
+            R::KillUnanswered { id, why } => (
+                1105,
+                b"HY000",
+                format!("Whether thread {id} was killed is unknown: {why}; it is safe to try again"),
+            ),
             R::BadGateSetting { name, value } => {
                 (1231, b"42000", format!("Variable '{name}' can't be set to the value of '{value}'"))
             }
@@ -229,11 +267,7 @@ impl Refusal {
                 b"42000",
                 format!("Access denied; '{user}' must be among the gate's admin_users for this operation; SET SESSION sets it for yourself"),
             ),
-            R::BadShow(what) => (
-                1064,
-                b"42000",
-                format!("SHOW WEIR {what} is not known: use STATUS, BACKENDS, POOLS, SESSIONS or PINS"),
-            ),
+            R::BadShow(why) => (1064, b"42000", why.clone()),
             R::TableDenied(message) => (Denied::CODE, b"42000", message.clone()),
             // The server names the account's host here, which only it knows; this is the usual one.
             R::SchemaDenied { user, schema } => {
@@ -272,7 +306,7 @@ mod tests {
             Refusal::Draining,
             Refusal::HandshakeTimeout,
             Refusal::BadHandshake("x"),
-            Refusal::AccessDenied { user: "u".into(), with_password: true },
+            Refusal::AccessDenied { user: "u".into(), peer: Peer::Unix, with_password: true },
             Refusal::AuthUnsupported("p".into()),
             Refusal::LineFull { backend: text(), limit: 2 },
             Refusal::WaitTimeout { backend: text(), waited_ms: 3, quota: 4, waiting: 5 },
@@ -291,16 +325,21 @@ mod tests {
             Refusal::TooManyStatements,
             Refusal::MalformedCommand("y"),
             Refusal::OutOfOrder,
+            Refusal::Uncompress,
+            Refusal::WrongCompression(NotAgreed::Algorithm("zlib")),
+            Refusal::WrongCompression(NotAgreed::Level),
             Refusal::DiagnosticsGone,
+            Refusal::InsertIdGone,
             Refusal::ReplicaHintInTransaction,
             Refusal::HeldByReplica,
             Refusal::KillByNumber,
             Refusal::NoSuchThread(8),
             Refusal::NotOwner(9),
+            Refusal::KillUnanswered { id: 9, why: "w".into() },
             Refusal::BadGateSetting { name: "n".into(), value: "v".into() },
             Refusal::SessionVariable("n".into()),
             Refusal::NotAdmin { user: "u".into() },
-            Refusal::BadShow("Z".into()),
+            Refusal::BadShow("Z is not known".into()),
             Refusal::TableDenied("SELECT command denied".into()),
             Refusal::SchemaDenied { user: "u".into(), schema: "s".into() },
             Refusal::TablesUnknown { user: "u".into(), host: "h".into(), why: "it is odd" },

@@ -6,19 +6,23 @@
 use crate::board::keep_whole;
 use crate::engine::Engine;
 use crate::link::{Lessee, Link};
+use crate::session::insert_id::{Heard, InsertId};
 use crate::session::pins::{Reasons, first_words};
 use crate::session::prepared::Busy;
 use crate::session::previous::keeps_diagnostics;
 use crate::session::refuse::Refusal;
 use crate::session::settle::is_read_only;
-use crate::session::{Body, Feed, InsertId, Phase, Progress, Session};
+use crate::session::trackers::News;
+use crate::session::{Body, Feed, Phase, Progress, Session};
 use crate::slots::Key;
 use crate::state::NAMES_COLLATION;
+use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
+use weir_net::flavour::Flavour;
 use weir_net::gtid::GtidSet;
 use weir_net::outcome::{EofPacket, ErrPacket, OkPacket};
 use weir_net::packet::HEADER_BYTES;
-use weir_net::scan::What;
+use weir_net::scan::{ReplyScan, What};
 use weir_net::statement::{PrepareOk, patch_statement_id};
 use weir_net::track::{Track, Tracks, put_track};
 use weir_planner::Effects;
@@ -64,19 +68,20 @@ impl Engine {
         };
         let rows = (what == What::RowsEnd).then(|| self.links[link].scan.rows() + u64::from(own_rows));
         let shown = self.absorb(session, link, &ok, rows);
+        // Also the lone EOF that some simple commands are answered with.
+        let eof_differs = ok.header == 0xfe && !self.sessions[session].caps.contains(Capabilities::DEPRECATE_EOF);
+        let news = News { flagged: !shown.is_empty() || self.changed_without_news(session, link, &ok), tracks: shown };
+        let News { tracks: shown, flagged } = self.sessions[session].trackers.tell(news, eof_differs);
         let plain = ok.status.minus(Status::SESSION_STATE_CHANGED);
-        let flagged = !shown.is_empty() || self.changed_without_news(session, &ok);
         let status = if flagged { plain | Status::SESSION_STATE_CHANGED } else { plain };
         let s = &mut self.sessions[session];
         s.status = plain;
         s.transaction_unsure = false;
         let caps = s.caps;
         let warnings = match &s.phase {
-            Phase::Relaying(request) if keeps_diagnostics(request.command) => s.previous.told,
+            Phase::Relaying(request) if keeps_diagnostics(request.command) && !s.facts.is_mariadb() => s.previous.told,
             _ => ok.warnings,
         };
-        // Also the lone EOF that some simple commands are answered with.
-        let eof_differs = ok.header == 0xfe && !caps.contains(Capabilities::DEPRECATE_EOF);
         let tracks_as_sent = status == ok.status && shown == ok.track && caps.contains(Capabilities::SESSION_TRACK);
         let untracked = status == ok.status && !flagged;
         if !eof_differs && warnings == ok.warnings && (tracks_as_sent || untracked) && own_rows == 0 {
@@ -99,34 +104,54 @@ impl Engine {
     }
 
     /// Whether the server says that something changed without saying what, as it does when a transaction ends and the
-    /// next begins at once. The gate's trackers may have put a GTID there that this client does not see.
-    fn changed_without_news(&self, session: Key<Session>, ok: &OkPacket<'_>) -> bool {
-        let chains = || match &self.sessions[session].phase {
-            Phase::Relaying(request) => request.plan.as_ref().is_some_and(|p| {
-                ok.status.contains(Status::IN_TRANS) && p.effects.intersects(Effects::COMMIT | Effects::ROLLBACK)
-            }),
+    /// next begins at once. The gate's trackers may have put a GTID there that this client does not see: it comes when a transaction
+    /// ends, so one that is open behind it is another.
+    fn changed_without_news(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>) -> bool {
+        if std::mem::take(&mut self.links[link].owes_gtid) && ok.track.is_empty() {
+            return false;
+        }
+        let ends_one = || Tracks::new(ok.track).flatten().any(|track| matches!(track, Track::Gtids(_)));
+        let is_lock = || match &self.sessions[session].phase {
+            Phase::Relaying(request) => request.plan.as_ref().is_some_and(|p| p.kind == weir_planner::Kind::Lock),
             _ => false,
         };
-        ok.status.contains(Status::SESSION_STATE_CHANGED) && (ok.track.is_empty() || chains())
+        // What `LOCK TABLES` begins is not told.
+        let begins_another = || ok.status.contains(Status::IN_TRANS) && ends_one() && !is_lock();
+        ok.status.contains(Status::SESSION_STATE_CHANGED) && (ok.track.is_empty() || begins_another())
     }
 
     /// Believes an OK: status, what changed, GTIDs. Returns the trackers that this client is shown.
     fn absorb(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>, rows: Option<u64>) -> Vec<u8> {
-        self.links[link].status = ok.status.minus(Status::SESSION_STATE_CHANGED);
+        let l = &mut self.links[link];
+        l.status = ok.status.minus(Status::SESSION_STATE_CHANGED);
+        l.has_conditions |= ok.warnings > 0 && l.flavour == Flavour::MariaDb;
         let s = &mut self.sessions[session];
         if let Phase::Relaying(request) = &mut s.phase {
             let outcome = &mut request.outcome;
             outcome.warnings = ok.warnings;
+            outcome.most_warnings = outcome.most_warnings.max(ok.warnings);
+            outcome.results = outcome.results.saturating_add(1);
             outcome.affected_rows = outcome.affected_rows.saturating_add(ok.affected_rows);
             outcome.last_affected = ok.affected_rows;
             outcome.rows = rows;
             outcome.all_rows = outcome.all_rows.saturating_add(rows.unwrap_or_default());
             let plan = request.plan.as_ref();
+            let runs_others = Effects::CALL | Effects::TEXT_EXECUTE | Effects::UNKNOWN | Effects::UNKNOWN_FUNCTION;
+            self.links[link].numbered |= plan.is_some_and(|p| p.effects.intersects(runs_others));
             if plan.is_some_and(|p| p.effects.contains(Effects::SETS_LAST_INSERT_ID)) {
                 // `LAST_INSERT_ID(expr)`: whatever it is, 0 too, it is on the server.
-                s.insert_id = InsertId::OnLink { link, said: ok.last_insert_id, before: 0 };
+                let said = ok.last_insert_id;
+                let is_update = plan.is_some_and(|p| p.kind == weir_planner::Kind::Update);
+                let heard = if is_update && said != 0 { Heard::Surely } else { Heard::Nothing };
+                s.insert_id = InsertId::OnLink { link, said, before: 0, heard };
+                self.links[link].numbered = true;
+            } else if plan.is_some_and(|p| p.kind == weir_planner::Kind::Load) {
+                // The first number that it gave is not told.
+                s.insert_id = s.insert_id.told(link, s.insert_id.known(), Heard::Nothing);
+                self.links[link].numbered = true;
             } else if ok.last_insert_id != 0 && plan.is_some_and(|p| p.kind != weir_planner::Kind::Select) {
-                s.insert_id = s.insert_id.told(link, ok.last_insert_id);
+                s.insert_id = s.insert_id.told(link, ok.last_insert_id, Heard::Likely);
+                self.links[link].numbered = true;
             }
         }
         let shows = s.caps.contains(Capabilities::SESSION_TRACK);
@@ -178,6 +203,8 @@ impl Engine {
                 self.sessions[session].schema = schema;
                 self.sessions[session].facts.system_schema = weir_planner::schema_is_system(name);
             }
+            // MariaDB's word for what `Track::Gtids` is (`Flavour::gtid_variable`).
+            Track::Variable { name: b"last_gtid", value } => self.wrote_gtids(session, link, value),
             Track::Variable { name, value } => self.variable_changed(session, link, name, value),
             Track::Gtids(text) => self.wrote_gtids(session, link, text),
             Track::StateChanged(true) => {
@@ -204,7 +231,8 @@ impl Engine {
             // It brings its own collation along.
             state = self.states.without(state, "collation_connection");
         }
-        if name.starts_with("character_set_") {
+        if name == "character_set_results" {
+            // The collation of what is sent is that of `NAMES` until then; the client's own is seen nowhere.
             state = self.states.without(state, NAMES_COLLATION);
         }
         self.links[link].state = state;
@@ -241,6 +269,11 @@ impl Engine {
             return;
         }
         let words = self.words_of(session);
+        let more = reasons.without(self.sessions[session].pins.reasons()).without(Reasons::SOFT);
+        if !more.is_empty() {
+            let user = self.user_of(&self.sessions[session]);
+            self.pin_ledger.note(&user, more);
+        }
         let s = &mut self.sessions[session];
         if s.pins.is_empty() {
             self.counters.sessions_pinned += 1;
@@ -275,7 +308,9 @@ impl Engine {
         if self.sessions[session].caps.contains(Capabilities::DEPRECATE_EOF) {
             return;
         }
-        let payload = self.eof_payload(session, self.sessions[session].lasting_status());
+        let s = &self.sessions[session];
+        let more = if s.more_results_follow() { Status::MORE_RESULTS } else { Status::empty() };
+        let payload = self.eof_payload(session, s.lasting_status() | more);
         let seq = self.links[link].scan.seq_next();
         let mut bytes = Vec::with_capacity(16);
         weir_net::packet::put(&mut bytes, seq, &payload);
@@ -287,6 +322,7 @@ impl Engine {
         let error = ErrPacket::decode(&packet[HEADER_BYTES..]).ok();
         let code = error.as_ref().map_or(0, |e| e.code);
         let refused = error.is_some_and(|e| is_read_only(e.code, e.message));
+        self.links[link].has_conditions = self.links[link].flavour == Flavour::MariaDb;
         let Phase::Relaying(request) = &mut self.sessions[session].phase else { return Verdict::AsItIs };
         request.outcome.error = Some(code);
         request.outcome.warnings = 1;
@@ -310,20 +346,59 @@ impl Engine {
             packet.extend_from_slice(&why);
             return Verdict::Changed;
         }
-        self.may_have_begun(session, link);
+        self.may_have_begun(session, link, code);
+        self.may_have_numbered(session, link);
         Verdict::AsItIs
     }
 
-    /// Without autocommit a statement that fails may have begun a transaction all the same (a lock that it waited for in vain), and
-    /// an ERR does not say so: it is taken for begun until the server says something else.
-    fn may_have_begun(&mut self, session: Key<Session>, link: Key<Link>) {
-        let l = &mut self.links[link];
-        if l.status.intersects(Status::AUTOCOMMIT | Status::IN_TRANS) {
+    /// A statement that fails may have given a number to a row before it did; an ERR does not tell it.
+    fn may_have_numbered(&mut self, session: Key<Session>, link: Key<Link>) {
+        let s = &mut self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return };
+        if request.command == Command::StmtPrepare {
             return;
         }
+        const KINDS: [weir_planner::Kind; 5] = [
+            weir_planner::Kind::Insert,
+            weir_planner::Kind::Replace,
+            weir_planner::Kind::Load,
+            weir_planner::Kind::Call,
+            weir_planner::Kind::Multi,
+        ];
+        if request.plan.as_ref().is_some_and(|plan| KINDS.contains(&plan.kind)) {
+            s.insert_id = s.insert_id.told(link, s.insert_id.known(), Heard::Nothing);
+            self.links[link].numbered = true;
+        }
+    }
+
+    /// Without autocommit a statement that fails may have begun a transaction all the same (a lock that it waited for in vain), and
+    /// an ERR does not say so: it is taken for begun until the server says something else. So it is with what runs others' statements.
+    fn may_have_begun(&mut self, session: Key<Session>, link: Key<Link>, code: u16) {
+        let l = &mut self.links[link];
+        let effects = match &self.sessions[session].phase {
+            Phase::Relaying(request) if request.command != Command::StmtPrepare => {
+                request.plan.as_ref().map(|plan| plan.effects).unwrap_or_default()
+            }
+            _ => Effects::empty(),
+        };
+        // What the server does not understand either, it has not begun to run.
+        let effects = if code == PARSE_ERROR { effects.without(Effects::UNKNOWN) } else { effects };
+        // A procedure may have begun one before it failed, and one that is open may have been ended.
+        let runs_others = effects.intersects(Effects::CALL | Effects::TEXT_EXECUTE | Effects::UNKNOWN);
+        let may_end = effects.intersects(Effects::IMPLICIT_COMMIT | Effects::UNKNOWN | Effects::BEGIN);
+        let is_known = match l.status.contains(Status::IN_TRANS) {
+            true => !may_end && !runs_others,
+            false => l.status.contains(Status::AUTOCOMMIT) && !runs_others,
+        };
+        if is_known {
+            return;
+        }
+        let is_likely = !l.status.contains(Status::AUTOCOMMIT);
         l.status = l.status | Status::IN_TRANS;
         let s = &mut self.sessions[session];
-        s.status = s.status | Status::IN_TRANS;
+        if is_likely {
+            s.status = s.status | Status::IN_TRANS;
+        }
         s.transaction_unsure = true;
     }
 
@@ -338,7 +413,13 @@ impl Engine {
     fn begin_feed(&mut self, session: Key<Session>) {
         let s = &mut self.sessions[session];
         if let Phase::Relaying(request) = std::mem::replace(&mut s.phase, Phase::Ready) {
-            s.phase = Phase::Feeding(request, Feed::default());
+            let scan = s.lease.map(|link| &self.links[link].scan);
+            let differs = |scan: &&ReplyScan| s.compression.is_some() || scan.shift() != 0;
+            let renumbered = scan.filter(differs).map(ReplyScan::seq_expected);
+            s.phase = Phase::Feeding(request, Feed { left: 0, renumbered });
+            if let Some(wire) = s.lease.map(|link| self.links[link].wire) {
+                self.follow_reply(wire);
+            }
             self.runnable.push_back(session);
         }
     }
@@ -364,6 +445,11 @@ impl Engine {
             }
             let mut head = Vec::with_capacity(4);
             s.inbound.copy_to(&self.blocks, 0, HEADER_BYTES, &mut head);
+            if let Some(seq) = &mut feed.renumbered {
+                head[3] = *seq;
+                s.inbound.patch(&mut self.blocks, 3, &[*seq]);
+                *seq = seq.wrapping_add(1);
+            }
             s.inbound.move_to(&mut self.blocks, HEADER_BYTES, &mut self.wires[wire].out);
             feed.left = u32::from_le_bytes([head[0], head[1], head[2], 0]) as usize;
             if feed.left == 0 {
@@ -402,6 +488,9 @@ impl Engine {
         }
     }
 }
+
+/// `ER_PARSE_ERROR`.
+const PARSE_ERROR: u16 = 1064;
 
 fn contains_word(list: &[u8], word: &[u8]) -> bool {
     list.split(|b| *b == b',').any(|w| w == word)

@@ -33,7 +33,7 @@ pub(crate) enum Place {
 
 impl Engine {
     pub(crate) fn place_for(&mut self, session: Key<Session>, request: &Request) -> Place {
-        let elsewhere = self.knows_replicas && !request.primary_only;
+        let elsewhere = self.knows_replicas && !request.primary_only && !self.sessions[session].has_role;
         if let Some(balance) = elsewhere.then(|| self.may_read_elsewhere(session, request)).flatten() {
             let level = self.level_of(session, request);
             let s = &self.sessions[session];

@@ -11,16 +11,17 @@ use crate::link::Link;
 use crate::link::expect::Purpose;
 use crate::session::pins::{self, Reasons};
 use crate::session::prepared::Busy;
-use crate::session::previous::keeps_diagnostics;
+use crate::session::previous::{Found, found_rows, keeps_diagnostics, keeps_row_count};
 use crate::session::refuse::Refusal;
 use crate::session::replica::shows_data;
 use crate::session::trackers::last_row;
+use crate::session::user_variables::is_by_trigger;
 use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_net::flags::Status;
 use weir_net::scan::ReplyKind;
-use weir_planner::{Asks, Effects, Kind};
+use weir_planner::{Asks, Effects, Kind, Plan};
 
 /// The server refused a write since it takes none: nothing of it ran. Other options share the number 1290.
 pub(crate) fn is_read_only(code: u16, message: &[u8]) -> bool {
@@ -54,6 +55,7 @@ impl Engine {
         }
         request.kept.clear(&mut self.blocks);
         self.log_relayed(session, link, &request);
+        self.digest_relayed(session, link, &request);
         if request.may_commit() && (request.outcome.error.is_some() || self.links[link].bare) {
             // A part of it may have been committed; nobody would have been told.
             self.links[link].trail.doubt();
@@ -113,7 +115,12 @@ impl Engine {
         }
         let Phase::Relaying(request) = &self.sessions[session].phase else { return false };
         let plan = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare);
-        let Some(text) = plan.and_then(|plan| self.sessions[session].held.question(plan)) else { return false };
+        let Some(plan) = plan else { return false };
+        let (plan, warnings) = (plan.clone(), request.outcome.warnings);
+        if self.ask_named_text(session, link, &plan, warnings) {
+            return true;
+        }
+        let Some(text) = self.sessions[session].held.question(&plan) else { return false };
         self.links[link].captured.clear();
         self.inject(link, ReplyKind::Query, Purpose::LocksAsked(session), Command::Query, &text);
         true
@@ -165,47 +172,83 @@ impl Engine {
             if request.outcome.error.is_some() {
                 (s.previous.warnings, s.previous.told) = (1, 1);
             }
+            s.previous.commanded(request.command, request.outcome.error.is_some());
             return;
         }
         let asked = request.plan.as_ref().filter(|p| p.kind == Kind::Show && p.asks.contains(Asks::DIAGNOSTICS));
-        let kept = asked.map(|_| s.previous.warnings);
-        let counted = !request.plan.as_ref().is_some_and(|p| p.effects.contains(Effects::CALC_FOUND_ROWS));
-        s.previous.ran(slot, &request.outcome, counted, self.links[link].goes_on);
-        if let Some(kept) = kept {
-            s.previous.warnings = kept;
+        let shows_earlier = request
+            .plan
+            .as_ref()
+            .is_some_and(|p| p.asks.contains(Asks::CONDITIONS_WITHIN) && p.asks.contains(Asks::DIAGNOSTICS));
+        let earlier = if shows_earlier { s.previous.warnings } else { 0 };
+        let kept = asked.map_or(request.conditions().max(earlier), |_| s.previous.warnings);
+        let found = match found_rows(request) {
+            // A cursor's rows are still to come; the server has counted them.
+            Found::Counted(_) if self.links[link].status.contains(Status::CURSOR_EXISTS) => Found::OnServer,
+            found => found,
+        };
+        let row_count = s.previous.row_count;
+        s.previous.ran(slot, &request.outcome, found, self.links[link].goes_on);
+        if keeps_row_count(request) {
+            s.previous.row_count = row_count;
         }
+        s.previous.warnings = kept;
     }
 
     fn settle_pins(&mut self, session: Key<Session>, link: Key<Link>) {
         let s = &self.sessions[session];
         let Phase::Relaying(request) = &s.phase else { return };
         let (command, outcome, statement) = (request.command, request.outcome, request.statement);
+        let conditions = request.conditions();
         let plan = request.plan.clone();
         let status = self.links[link].status;
+        let on_primary = Some(self.links[link].backend) == self.snapshot.primary();
         let failed = outcome.error.is_some();
         let mut add = Reasons::default();
         let mut end = Reasons::default();
         if let Some(plan) = plan.filter(|_| command != Command::StmtPrepare) {
             add = pins::of_plan(&plan);
+            if pins::did_not_parse(&plan, &outcome) {
+                add.0 &= !Reasons::UNKNOWN.0;
+            }
+            self.links[link].owes_gtid |= failed && self.has_committed(session, &plan, status);
             if !failed {
                 end = pins::ended_by_plan(&plan);
                 end.0 |= self.sessions[session].held.settle(&plan, outcome.warnings).0;
             }
             let s = &mut self.sessions[session];
-            s.user_variables.handle(&plan, s.state, failed);
+            let mut sets_user_variables = s.user_variables.handle(&plan, s.state, failed);
+            if outcome.state_changed && on_primary && is_by_trigger(&plan) {
+                s.user_variables.handle_unseen();
+                sets_user_variables = true;
+            }
+            if sets_user_variables {
+                add.0 |= Reasons::USER_VARIABLE.0;
+            }
+            if s.user_variables.are_known() {
+                add.0 &= !Reasons::USER_VARIABLE.0;
+                end.0 |= Reasons::USER_VARIABLE.0;
+            }
+            if sets_user_variables {
+                self.note_user_variables(session, link, &plan);
+            }
+            self.settle_named(session, link, &plan, failed);
+            if !failed && plan.effects.contains(Effects::SET_ROLE) && !self.settle_role(session, link, &plan) {
+                add.0 |= Reasons::ROLE.0;
+            }
             // Without autocommit the first statement that touches data begins the transaction, and the flag comes then.
             if plan.effects.contains(Effects::SAVEPOINT) && !status.intersects(Status::IN_TRANS | Status::AUTOCOMMIT) {
                 add.0 |= Reasons::SAVEPOINT.0;
             }
             let uses_up = Effects::WRITES | Effects::COMMIT | Effects::ROLLBACK | Effects::IMPLICIT_COMMIT;
-            if plan.effects.intersects(uses_up) && !status.contains(Status::IN_TRANS) {
+            if plan.effects.intersects(uses_up) && !failed && !status.contains(Status::IN_TRANS) {
                 end.0 |= Reasons::TRANSACTION_ONCE.0;
             }
         }
         if matches!(command, Command::BinlogDump | Command::BinlogDumpGtid | Command::RegisterSlave) {
             add.0 |= Reasons::BINLOG.0;
         }
-        if failed || (outcome.warnings > 0 && !keeps_diagnostics(command)) {
+        if failed || (conditions > 0 && !keeps_diagnostics(command)) {
             add.0 |= Reasons::DIAGNOSTICS.0;
         }
         self.settle_statement(session, command, statement, status);
@@ -242,6 +285,12 @@ impl Engine {
         }
     }
 
+    /// What was open before a statement that failed. `status` is that of the statement before it: an ERR has none.
+    fn has_committed(&self, session: Key<Session>, plan: &Plan, status: Status) -> bool {
+        let has_written = status.contains(Status::IN_TRANS) && self.sessions[session].wrote == Wrote::Something;
+        has_written && plan.effects.contains(Effects::IMPLICIT_COMMIT)
+    }
+
     /// A write that came without a GTID: reads stay on the primary until one covers it (S62).
     fn settle_freshness(&mut self, session: Key<Session>) {
         let s = &mut self.sessions[session];
@@ -250,10 +299,14 @@ impl Engine {
         let failed = request.outcome.error.is_some();
         let sure =
             matches!(plan.kind, Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete) && plan.statements == 1;
-        let may_write =
-            plan.effects.intersects(Effects::WRITES | Effects::CALL | Effects::UNKNOWN | Effects::IMPLICIT_COMMIT);
+        const MAY_WRITE: Effects =
+            Effects::WRITES.union(Effects::CALL).union(Effects::UNKNOWN).union(Effects::IMPLICIT_COMMIT);
+        // What `BEGIN` commits others wrote before it.
+        let may_write = plan.kind != Kind::Begin && plan.effects.intersects(MAY_WRITE);
         // A plain statement that changed no row, or failed as a whole, wrote nothing.
-        let nothing = sure && (failed || request.outcome.affected_rows == 0);
+        // One that returns rows (MariaDB's `RETURNING`) counts none.
+        let has_rows = request.outcome.rows.is_some();
+        let nothing = sure && (failed || (request.outcome.affected_rows == 0 && !has_rows));
         if may_write && !nothing && !request.outcome.gtid {
             s.wrote = Wrote::Something;
         }
@@ -388,9 +441,11 @@ impl Engine {
                 }
                 self.lost_unanswered(session, link, request);
             }
-            other @ (Phase::Waiting(..) | Phase::Killing(..) | Phase::Setting(..) | Phase::Unresolved(..)) => {
-                self.sessions[session].phase = other
-            }
+            other @ (Phase::Waiting(..)
+            | Phase::Killing(..)
+            | Phase::Setting(..)
+            | Phase::Showing(_)
+            | Phase::Unresolved(..)) => self.sessions[session].phase = other,
         }
     }
 
@@ -416,6 +471,7 @@ impl Engine {
     pub(crate) fn forget_server_state(&mut self, session: Key<Session>) {
         let s = &mut self.sessions[session];
         s.user_variables_lost();
+        s.named_lost();
         if !s.pins.is_empty() {
             self.counters.sessions_pinned -= 1;
         }

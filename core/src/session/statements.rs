@@ -10,6 +10,7 @@ use crate::session::prepared::{Busy, Statement, Text};
 use crate::session::refuse::Refusal;
 use crate::session::{Body, Phase, Progress, Request, Session};
 use crate::slots::Key;
+use crate::wire::Wire;
 use std::rc::Rc;
 use weir_net::command::Command;
 use weir_net::flags::Capabilities;
@@ -20,14 +21,17 @@ use weir_planner::Route;
 
 /// Where a statement's id stands in its command: behind the header and the command byte.
 const ID_AT: usize = HEADER_BYTES + 1;
+/// What MariaDB takes for "the one that was prepared last": its clients send the execute before they know the id.
+const LAST_PREPARED: u32 = u32::MAX;
 /// Where a command's body begins.
 const BODY_AT: usize = ID_AT;
 
 impl Engine {
     /// `COM_STMT_PREPARE`.
     pub(crate) fn prepare(&mut self, session: Key<Session>, request: Box<Request>) {
+        self.sessions[session].prepared_last = 0;
         if request.body != Body::Whole || request.len > PREPARED_TEXT_BYTES_MAX {
-            let why = Refusal::MalformedCommand("a statement to be prepared may have 64 KiB at most");
+            let why = Refusal::MalformedCommand("a statement to be prepared may have 256 KiB at most");
             return self.refuse(session, request, &why);
         }
         if self.sessions[session].statements.len() >= STATEMENTS_PER_SESSION_MAX {
@@ -37,6 +41,9 @@ impl Engine {
         let sql = self.command_bytes(session, request.len, &mut copy).to_vec();
         let facts = self.sessions[session].facts;
         let plan = self.plans.plan(&sql, &facts);
+        if self.snapshot.settings.digests {
+            Engine::number_digest(&mut self.digests, &plan, &sql, &facts);
+        }
         let local = plan.route == Route::Local;
         if let Some(why) = crate::session::decide::unanswerable(&plan).filter(|_| !local) {
             return self.refuse(session, request, &why);
@@ -49,7 +56,7 @@ impl Engine {
             }
         }
         let log = self.log_prepare(session, &sql);
-        let mut request = self.with_ids(session, request, &plan);
+        let mut request = self.substitute(session, request, &plan);
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
         let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
         (request.plan, request.log) = (Some(plan), log);
@@ -70,6 +77,7 @@ impl Engine {
         let s = &mut self.sessions[session];
         s.statement_next = s.statement_next.wrapping_add(1).max(1);
         let id = s.statement_next;
+        s.prepared_last = id;
         s.statements.insert(
             id,
             Statement {
@@ -103,12 +111,18 @@ impl Engine {
         }
         let wire = l.wire;
         for id in close {
-            let mut bytes = Vec::with_capacity(9);
-            let mut payload = vec![Command::StmtClose as u8];
-            payload.extend_from_slice(&id.to_le_bytes());
-            packet::put(&mut bytes, 0, &payload);
-            self.say(wire, &bytes);
+            self.say_close(wire, id);
         }
+    }
+
+    /// `COM_STMT_CLOSE`, which has no reply.
+    fn say_close(&mut self, wire: Key<Wire>, id: u32) {
+        let mut bytes = Vec::with_capacity(9);
+        let mut payload = vec![Command::StmtClose as u8];
+        payload.extend_from_slice(&id.to_le_bytes());
+        packet::put(&mut bytes, 0, &payload);
+        self.begin_command(wire);
+        self.say(wire, &bytes);
     }
 
     /// `COM_STMT_EXECUTE`: routed as its text would be.
@@ -117,6 +131,7 @@ impl Engine {
             return self.unknown_statement(session, request);
         };
         let plan = statement.plan.clone();
+        let is_first = statement.types.is_none() && statement.params > 0;
         if let Some(err) = statement.failed.clone() {
             let (text, busy) = (statement.text.id, statement.busy);
             if let Some(statement) = self.sessions[session].statements.get_mut(&id) {
@@ -135,6 +150,9 @@ impl Engine {
         if request.body == Body::Whole && self.opens_cursor(session) {
             self.set_apart(session, id);
         }
+        if is_first {
+            self.give_first_types(session, &request, id);
+        }
         let statement = &self.sessions[session].statements[&id];
         let route = match plan.route {
             // A cursor stays on its connection while the client may write on it.
@@ -146,6 +164,25 @@ impl Engine {
         };
         (request.plan, request.log) = (Some(plan), log);
         self.decide(session, request.on(Some(id)).to(route));
+    }
+
+    /// The first execute of a statement decides what its bare parameters are: it shares connections' statements only with
+    /// those that began alike. A NULL decides nothing yet, whatever its type is said to be: such a statement stays with those that have none.
+    fn give_first_types(&mut self, session: Key<Session>, request: &Request, id: u32) {
+        let statement = &self.sessions[session].statements[&id];
+        if statement.alone || request.body != Body::Whole {
+            return;
+        }
+        let (text, params) = (statement.text.clone(), statement.params);
+        let mut copy = Vec::new();
+        let body = self.command_bytes(session, request.len, &mut copy);
+        let head = ExecuteHead::decode(body, params, self.sessions[session].caps);
+        if let Ok(ExecuteHead { types: Some(types), nulls, .. }) = head
+            && nulls.iter().all(|byte| *byte == 0)
+        {
+            let text = self.texts.typed(&text, Rc::from(types));
+            self.sessions[session].statements.get_mut(&id).expect("found above").text = text;
+        }
     }
 
     fn opens_cursor(&self, session: Key<Session>) -> bool {
@@ -207,12 +244,7 @@ impl Engine {
     pub(super) fn close_at_backend(&mut self, session: Key<Session>, text: u64) {
         if let Some(link) = self.sessions[session].lease {
             if let Some(prepared) = self.links[link].statements.remove(&text) {
-                let mut bytes = Vec::with_capacity(9);
-                let mut payload = vec![Command::StmtClose as u8];
-                payload.extend_from_slice(&prepared.id.to_le_bytes());
-                packet::put(&mut bytes, 0, &payload);
-                let wire = self.links[link].wire;
-                self.say(wire, &bytes);
+                self.say_close(self.links[link].wire, prepared.id);
             }
             self.unpin(session, Reasons(Reasons::CURSOR.0 | Reasons::LONG_DATA.0));
             let s = &self.sessions[session];
@@ -240,7 +272,9 @@ impl Engine {
     }
 
     fn statement_id(&self, session: Key<Session>) -> Option<u32> {
-        self.sessions[session].inbound.read(&self.blocks, ID_AT).map(u32::from_le_bytes)
+        let s = &self.sessions[session];
+        let id = s.inbound.read(&self.blocks, ID_AT).map(u32::from_le_bytes)?;
+        Some(if id == LAST_PREPARED && s.facts.is_mariadb() { s.prepared_last } else { id })
     }
 
     pub(crate) fn statement_of(&self, session: Key<Session>, request: &Request) -> Option<(u32, &Statement)> {
@@ -265,6 +299,12 @@ impl Engine {
         let s = &self.sessions[session];
         let Some(statement) = s.statements.get(&id) else { return Ok((kind, None)) };
         let (text, params, saved) = (statement.text.id, statement.params, statement.types.clone());
+        let there = &mut self.links[link].statements;
+        if !there.contains_key(&text)
+            && let Some(untouched) = statement.text.untouched(there).and_then(|id| there.remove(&id))
+        {
+            there.insert(text, untouched);
+        }
         let unknown = Refusal::UnknownStatement { id };
         let Some(prepared) = self.links[link].statements.get_mut(&text) else {
             // Long data before the first execute on this connection, or a fetch without its cursor.
@@ -279,6 +319,10 @@ impl Engine {
         let (types, bound_at) = self.execute_types(session, request, params, saved.as_ref())?;
         let inserted = match types {
             Some(types) => {
+                let text = match saved.is_some_and(|saved| saved != types) {
+                    true => self.change_types(session, link, id),
+                    false => text,
+                };
                 self.sessions[session].statements.get_mut(&id).expect("found above").types = Some(types.clone());
                 self.links[link].statements.get_mut(&text).expect("found above").types = Some(types);
                 return Ok((kind, None));
@@ -289,6 +333,24 @@ impl Engine {
         let Some(types) = inserted else { return Ok((kind, None)) };
         self.links[link].statements.get_mut(&text).expect("found above").types = Some(types.clone());
         Ok((kind, Some(self.front_with_types(session, request, bound_at, &types))))
+    }
+
+    /// Other types than before: what the server makes of its parameters follows from all of its executes, so that it shares nothing
+    /// any more. Its statement on this connection has seen those so far. Returns its text's number.
+    fn change_types(&mut self, session: Key<Session>, link: Key<Link>, id: u32) -> u64 {
+        let Some(statement) = self.sessions[session].statements.get_mut(&id) else { return 0 };
+        if statement.alone {
+            return statement.text.id;
+        }
+        let before = statement.text.id;
+        statement.alone = true;
+        statement.text = self.texts.own(&statement.text);
+        let text = statement.text.id;
+        let there = &mut self.links[link].statements;
+        if let Some(prepared) = there.remove(&before) {
+            there.insert(text, prepared);
+        }
+        text
     }
 
     /// An execute that goes nowhere has bound its types all the same: a client sends them once, whatever is answered.

@@ -19,10 +19,11 @@ use std::rc::Rc;
 use weir_net::column::cells;
 use weir_net::command::Command;
 use weir_net::flags::Status;
+use weir_net::flavour::Flavour;
 use weir_net::packet::{HEADER_BYTES, Header};
 use weir_net::scan::ReplyKind;
-use weir_net::track::Track;
-use weir_planner::{Asks, Kind, Scope, VariableKind};
+use weir_net::track::{Track, Tracks, put_track};
+use weir_planner::{Asks, Effects, Kind, Scope, VariableKind};
 
 /// What a client has asked to be told. As a new connection has it by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,41 @@ pub struct Trackers {
     variables: Names,
     /// `SET …` that gives a connection these; None: the server's defaults.
     text: Option<Rc<[u8]>>,
+    /// News that came with the end of rows, where a client that gets EOFs is told nothing: the next OK tells it.
+    owed: News,
+}
+
+/// What an OK says about the session: that something has changed, and what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    pub tracks: Vec<u8>,
+    pub flagged: bool,
+}
+
+impl News {
+    /// Both, but for what is told anew. In the server's order, which is by type.
+    fn with(self, newer: News) -> News {
+        let new: Vec<Track<'_>> = Tracks::new(&newer.tracks).flatten().collect();
+        let is_newer = |old: &Track<'_>| match old {
+            Track::Variable { name, .. } => {
+                new.iter().any(|new| matches!(new, Track::Variable { name: other, .. } if other == name))
+            }
+            _ => new.iter().any(|new| std::mem::discriminant(new) == std::mem::discriminant(old)),
+        };
+        let mut all: Vec<Track<'_>> = Tracks::new(&self.tracks).flatten().filter(|old| !is_newer(old)).collect();
+        all.extend(new.iter().copied());
+        all.sort_by_key(|track| match track {
+            Track::Variable { .. } => 0,
+            Track::Schema(_) => 1,
+            Track::StateChanged(_) => 2,
+            Track::Gtids(_) => 3,
+            Track::TransactionCharacteristics(_) => 4,
+            Track::TransactionState(_) | Track::Unknown(..) => 5,
+        });
+        let mut tracks = Vec::new();
+        all.iter().for_each(|track| put_track(&mut tracks, track));
+        News { tracks, flagged: self.flagged || newer.flagged }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +80,14 @@ enum Names {
 
 impl Default for Trackers {
     fn default() -> Trackers {
-        Trackers { schema: true, state: false, gtids: false, variables: Names::ByDefault, text: None }
+        Trackers {
+            schema: true,
+            state: false,
+            gtids: false,
+            variables: Names::ByDefault,
+            text: None,
+            owed: News::default(),
+        }
     }
 }
 
@@ -66,9 +109,30 @@ impl Trackers {
         }
     }
 
-    fn text(&self, in_transaction: bool) -> Vec<u8> {
+    /// What this packet tells of the news: all, what is owed included, or nothing, and then the next one owes it.
+    pub fn tell(&mut self, news: News, is_eof: bool) -> News {
+        if !self.owed.flagged && !is_eof {
+            return news;
+        }
+        let all = std::mem::take(&mut self.owed).with(news);
+        if !is_eof {
+            return all;
+        }
+        self.owed = all;
+        News::default()
+    }
+
+    /// The next OK is to tell this too.
+    pub fn owe(&mut self, track: &Track<'_>) {
+        let mut tracks = Vec::new();
+        put_track(&mut tracks, track);
+        self.owed = std::mem::take(&mut self.owed).with(News { tracks, flagged: true });
+    }
+
+    fn text(&self, in_transaction: bool, flavour: Flavour) -> Vec<u8> {
         let mut text = self.text.as_deref().unwrap_or(DEFAULTS).to_vec();
-        if let (false, Some(gtids)) = (in_transaction, self.gtids_value()) {
+        let has_tracker = flavour.gtid_variable().is_none();
+        if let (false, true, Some(gtids)) = (in_transaction, has_tracker, self.gtids_value()) {
             text.extend_from_slice(b",session_track_gtids=");
             text.extend_from_slice(gtids);
         }
@@ -85,7 +149,22 @@ impl Trackers {
         }
     }
 
-    /// Reads the answer to [`QUESTION`]: schema, state, GTIDs, variables.
+    /// Asks for the client's trackers. That of GTIDs only if the statement has set it: otherwise the connection may have the gate's own,
+    /// which cannot be taken off inside a transaction.
+    fn question(&self, sets_gtids: bool) -> Vec<u8> {
+        let gtids = match (sets_gtids, self.gtids) {
+            (true, _) => "@@session_track_gtids",
+            (false, true) => "'OWN_GTID'",
+            (false, false) => "'OFF'",
+        };
+        let text = format!(
+            "SELECT @@session_track_schema,@@session_track_state_change,{gtids},@@session_track_system_variables,\
+             @@session_track_transaction_info"
+        );
+        text.into_bytes()
+    }
+
+    /// Reads the answer to [`Trackers::question`]: schema, state, GTIDs, variables.
     fn learn(&mut self, values: &[Vec<u8>]) {
         let [schema, state, gtids, variables, ..] = values else { return };
         self.schema = schema == b"1";
@@ -113,7 +192,7 @@ impl Engine {
 
     pub(crate) fn give_trackers(&mut self, session: Key<Session>, link: Key<Link>) {
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
-        let text = self.sessions[session].trackers.text(in_transaction);
+        let text = self.sessions[session].trackers.text(in_transaction, self.links[link].flavour);
         self.inject(link, ReplyKind::Query, Purpose::Trackers, Command::Query, &text);
         self.links[link].bare = true;
     }
@@ -125,7 +204,11 @@ impl Engine {
         let plan = request.plan.clone();
         let sets = plan.as_ref().is_some_and(|p| p.kind != Kind::Show && p.kind != Kind::Select);
         if let Some(plan) = plan.filter(|_| sets) {
-            let mut text = QUESTION.to_vec();
+            let has_tracker = self.links[link].flavour.gtid_variable().is_none();
+            let sets_gtids = has_tracker
+                && (plan.effects.contains(Effects::UNKNOWN)
+                    || plan.assigns.iter().any(|assign| &*assign.name == "session_track_gtids"));
+            let mut text = self.sessions[session].trackers.question(sets_gtids);
             let mut names = Vec::new();
             for assign in plan.assigns.iter().filter(|a| a.scope == Scope::Session) {
                 if weir_planner::variable_is_replayable(&assign.name).is_some() && !names.contains(&assign.name) {
@@ -144,7 +227,7 @@ impl Engine {
     fn give_gates_trackers(&mut self, session: Key<Session>, link: Key<Link>) {
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
         let all = self.sessions[session].trackers.variables == Names::All;
-        let text = setup_text(in_transaction, all);
+        let text = setup_text(in_transaction, all, self.links[link].flavour);
         self.inject(link, ReplyKind::Query, Purpose::Trackers, Command::Query, &text);
         self.links[link].bare = false;
     }
@@ -174,13 +257,35 @@ impl Engine {
     }
 }
 
-/// What every connection is told first: report what statements change (design: "Believe the server").
+/// What every connection is told first, by the flavour of its server.
+#[derive(Debug, Default)]
+pub(crate) struct Setup([Vec<u8>; 2]);
+
+impl Setup {
+    pub(crate) fn new() -> Setup {
+        Setup([Flavour::Mysql, Flavour::MariaDb].map(|flavour| setup_text(false, false, flavour)))
+    }
+
+    pub(crate) fn of(&self, flavour: Flavour) -> &[u8] {
+        match flavour {
+            Flavour::Mysql => &self.0[0],
+            Flavour::MariaDb => &self.0[1],
+        }
+    }
+}
+
+/// The words of it: report what statements change (design: "Believe the server").
 ///
 /// The variables are named, not `'*'`: with the star, 9.x reports `statement_id` after every statement, so that each OK
 /// would have to be rewritten. A variable that is not in the list cannot be carried either, and pins its session by plan.
-pub(crate) fn setup_text(in_transaction: bool, all: bool) -> Vec<u8> {
+///
+/// MariaDB refuses a list with a name that it does not know, and reports nothing with the star that nobody has set; its GTIDs
+/// are a variable among others there (`last_gtid`).
+fn setup_text(in_transaction: bool, all: bool, flavour: Flavour) -> Vec<u8> {
     let mut text = b"SET session_track_schema=ON,session_track_state_change=ON,".to_vec();
-    if !in_transaction {
+    let has_tracker = flavour.gtid_variable().is_none();
+    let all = all || !has_tracker;
+    if !in_transaction && has_tracker {
         text.extend_from_slice(b"session_track_gtids=OWN_GTID,");
     }
     text.extend_from_slice(b"session_track_system_variables='");
@@ -213,9 +318,6 @@ pub(crate) fn last_row(bytes: &[u8]) -> Vec<Vec<u8>> {
 const DEFAULTS: &[u8] =
     b"SET session_track_schema=DEFAULT,session_track_state_change=DEFAULT,session_track_system_variables=DEFAULT";
 
-const QUESTION: &[u8] = b"SELECT @@session_track_schema,@@session_track_state_change,@@session_track_gtids,\
-@@session_track_system_variables,@@session_track_transaction_info";
-
 /// System variables that a server reports by default (`session_track_system_variables`).
 const BY_DEFAULT: &[&[u8]] =
     &[b"time_zone", b"autocommit", b"character_set_client", b"character_set_results", b"character_set_connection"];
@@ -235,7 +337,7 @@ mod tests {
         assert!(!trackers.shows(&variable(b"time_zone")) && trackers.shows(&variable(b"sql_select_limit")));
         assert!(!trackers.shows(&Track::Schema(b"s")) && trackers.shows(&Track::Gtids(b"u:1")));
         assert!(trackers.shows(&Track::StateChanged(true)));
-        let text = String::from_utf8(trackers.text(false)).unwrap();
+        let text = String::from_utf8(trackers.text(false, Flavour::Mysql)).unwrap();
         assert_eq!(
             text,
             "SET session_track_schema=0,session_track_state_change=1,\

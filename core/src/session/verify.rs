@@ -12,7 +12,7 @@ use crate::slots::Key;
 use crate::snapshot::{BackendId, BackendView, Health, Role};
 use crate::state::{SchemaId, StateId};
 use weir_net::flags::Status;
-use weir_net::outcome::OkPacket;
+use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::track::{Track, put_track};
 
 impl Engine {
@@ -48,7 +48,7 @@ impl Engine {
         }
         let l = &self.links[link];
         // Another may have had it since it was opened: its status tells of the server's defaults only while nothing is set on it.
-        let is_new = l.state == StateId(0) && !l.dirty;
+        let is_new = l.state == StateId(0);
         if l.account == account && l.proved_at >= claimed_at && l.schema == schema && is_new {
             return self.verified(session);
         }
@@ -59,7 +59,7 @@ impl Engine {
     pub(crate) fn verified(&mut self, session: Key<Session>) {
         let s = &mut self.sessions[session];
         let Phase::Verify(verify) = std::mem::replace(&mut s.phase, Phase::Ready) else { return };
-        let account = s.account;
+        let (account, compression) = (s.account, s.compression);
         if self.accounts.prove(self.now, account) {
             self.spread_credential(account);
         }
@@ -81,6 +81,9 @@ impl Engine {
         let mut ok = Vec::new();
         OkPacket { status, track: &track, ..OkPacket::default() }.encode(&mut ok, s.caps);
         self.say_packet(session, seq, &ok);
+        if let (VerifyCause::Login, Some(agreed)) = (verify.cause, compression) {
+            self.compress_client(session, agreed);
+        }
         self.give_back(session);
         self.rest(session);
     }
@@ -93,7 +96,9 @@ impl Engine {
             _ => return,
         };
         self.counters.logins_refused += 1;
-        self.accounts.refute(account);
+        if !ErrPacket::decode(err).is_ok_and(|e| BESIDE_THE_PASSWORD.contains(&e.code)) {
+            self.accounts.refute(account);
+        }
         self.say_packet(session, seq, err);
         self.end_session(session, Parting::AfterSending);
     }
@@ -116,3 +121,6 @@ impl Engine {
         }
     }
 }
+
+/// What a backend says of a schema, or of too many connections: nothing of the password, which it has taken before.
+const BESIDE_THE_PASSWORD: [u16; 5] = [1040, 1044, 1049, 1203, 1226];

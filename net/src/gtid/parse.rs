@@ -3,6 +3,7 @@
 //! ```text
 //! set:       [source] ("," [source])*          white space may stand between any two words
 //! source:    uuid (":" (tag | interval))*      a tag holds for the intervals behind it, up to the next tag
+//! or         domain "-" server "-" number         MariaDB's
 //! interval:  number ["-" number]               one that ends before it starts is empty
 //! ```
 //! Cost: sorted once, so a text of n intervals in the worst order takes n log n steps.
@@ -35,7 +36,15 @@ pub fn parse(text: &[u8]) -> Result<GtidSet, Malformed> {
 }
 
 fn source(scanner: &mut Scanner, groups: &mut Vec<Group>, intervals_left: &mut usize) -> Result<(), Malformed> {
-    let uuid = scanner.uuid()?;
+    let start = scanner.left;
+    let uuid = match scanner.uuid() {
+        Ok(uuid) => uuid,
+        Err(what) => {
+            scanner.left = start;
+            *intervals_left = intervals_left.checked_sub(1).ok_or(Malformed("GTID set with too many intervals"))?;
+            return maria(scanner, groups).ok_or(what);
+        }
+    };
     let mut group = (Sid::of(uuid), Vec::new());
     while scanner.take_if(b':') {
         *intervals_left = intervals_left.checked_sub(1).ok_or(Malformed("GTID set with too many intervals"))?;
@@ -48,6 +57,16 @@ fn source(scanner: &mut Scanner, groups: &mut Vec<Group>, intervals_left: &mut u
     }
     groups.push(group);
     Ok(())
+}
+
+/// `domain-server-sequence`, as MariaDB writes it. None: it is none.
+fn maria(scanner: &mut Scanner, groups: &mut Vec<Group>) -> Option<()> {
+    let (domain, server) = (scanner.number().ok()?, scanner.dash()?.number().ok()?);
+    let last = scanner.dash()?.number().ok()?;
+    let sid = Sid::of_domain(u32::try_from(domain).ok()?, u32::try_from(server).ok()?);
+    let interval = (last > 0).then_some((1, last));
+    groups.push((sid, interval.into_iter().collect()));
+    Some(())
 }
 
 /// A text may name a source more than once, and in any order.
@@ -105,6 +124,11 @@ impl Scanner<'_> {
             self.left = self.left.strip_prefix(b"}").ok_or(BAD)?;
         }
         Ok(uuid)
+    }
+
+    fn dash(&mut self) -> Option<&mut Self> {
+        self.left = self.left.strip_prefix(b"-")?;
+        Some(self)
     }
 
     fn tag(&mut self) -> Result<Box<str>, Malformed> {

@@ -54,8 +54,7 @@ fn text_that_the_server_refuses() {
     for tail in tails {
         assert!(GtidSet::parse(format!("{B}{tail}").as_bytes()).is_err(), "{tail}");
     }
-    for text in
-        ["0-1-100", "x", "3e11fa47", &B[1..], &format!("{{{B}:1"), &B.replacen('-', "", 1), &format!("{A} {B}:1")]
+    for text in ["0-1-", "x", "3e11fa47", &B[1..], &format!("{{{B}:1"), &B.replacen('-', "", 1), &format!("{A} {B}:1")]
     {
         assert!(GtidSet::parse(text.as_bytes()).is_err(), "{text}");
     }

@@ -67,7 +67,8 @@ impl ReplyScan {
             What::Ok | What::RowsEnd => {
                 let carried = if what == What::Ok { Status::empty() } else { self.carried };
                 let status = status_of(payload)? | carried;
-                let rows_in_cursor = what == What::RowsEnd && self.is_cursor(status);
+                // A procedure that has used a cursor of its own says so too, behind rows that are all here.
+                let rows_in_cursor = what == What::RowsEnd && self.rows == 0 && self.is_cursor(status);
                 if status.contains(Status::MORE_RESULTS) && self.has_results() && !rows_in_cursor {
                     At::Start
                 } else {
@@ -103,7 +104,7 @@ impl ReplyScan {
             What::Err | What::Text | What::ColumnCount => At::Done,
         };
         self.take_seq(header.seq);
-        if what == What::Infile {
+        if what == What::Infile && self.seq_rule != SeqRule::Count {
             self.seq_rule = SeqRule::TakeNext;
         }
         Ok(what)
@@ -119,7 +120,7 @@ impl ReplyScan {
 
     fn take_seq(&mut self, seq: u8) {
         self.begun = true;
-        if self.seq_rule != SeqRule::Check {
+        if matches!(self.seq_rule, SeqRule::TakeNext | SeqRule::TakeAll) {
             self.seq = seq;
         }
         if self.seq_rule == SeqRule::TakeNext {

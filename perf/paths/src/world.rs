@@ -246,7 +246,7 @@ fn snapshot() -> Arc<Snapshot> {
         generation: 1,
         backends: vec![primary],
         settings: Arc::new(Settings::default()),
-        keys: Keys { tls: None, rsa: Arc::new(rsa) },
+        keys: Keys { tls: None, backend_tls: None, rsa: Arc::new(rsa) },
         permissions: None,
         face: Face { version: "9.7.4-weir".to_owned(), charset: 255, native_password: false },
         mandate: Default::default(),

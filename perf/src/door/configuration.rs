@@ -27,7 +27,7 @@ pub fn of(
         Kind::Router => router(listen, backend.address(), folder, root),
         Kind::ProxySql => proxysql(listen, free_address()?, backend, folder),
         Kind::MaxScale => maxscale(listen, backend),
-        Kind::Direct | Kind::Relay | Kind::Weir => String::new(),
+        Kind::Direct | Kind::Relay | Kind::RingRelay | Kind::Weir => String::new(),
     })
 }
 
@@ -38,7 +38,7 @@ pub fn arguments(kind: Kind, path: &Path, folder: &Path) -> Vec<String> {
         Kind::Router => &["-c", &path],
         Kind::ProxySql => &["-f", "--initial", "-c", &path, "-D", &folder],
         Kind::MaxScale => &["-d", "-f", &path, "-A", &folder, "-D", &folder, "-B", &folder],
-        Kind::Direct | Kind::Relay | Kind::Weir => &[],
+        Kind::Direct | Kind::Relay | Kind::RingRelay | Kind::Weir => &[],
     };
     words.iter().map(|word| (*word).to_owned()).collect()
 }

@@ -67,6 +67,13 @@ impl Cursor<'_> {
 
     /// Behind `FLUSH`: with `TABLES` it may lock, all of them or those named.
     fn flush(&mut self) {
+        if self.take(kw::WEIR) {
+            let what = self.next();
+            if self.text_is(&what, "DIGESTS") && self.at_statement_end() {
+                self.draft.local = Some(Local::FlushDigests);
+            }
+            return self.administer(Effects::empty());
+        }
         self.take_unlogged();
         let mut effects = Effects::IMPLICIT_COMMIT;
         if self.take_any(&[kw::TABLES, kw::TABLE]) {

@@ -8,8 +8,8 @@ use crate::effects::{Asks, Effects};
 use crate::facts::schema_is_system;
 use crate::functions::Call;
 use crate::lexer::{Token, TokenKind};
-use crate::limits::{IDS_MAX, LOCKS_MAX};
-use crate::plan::{IdSpan, Kind, Scope};
+use crate::limits::{LOCKS_MAX, VALUES_MAX};
+use crate::plan::{Kind, Scope, SessionValue, ValueSpan};
 use crate::reason::Reason;
 use crate::word::{Word, kw};
 
@@ -97,18 +97,21 @@ impl Cursor<'_> {
                 if matches!(self.peek().word, kw::UPDATE | kw::SHARE) {
                     self.lock_found();
                 } else if last.is(kw::VALUE) {
-                    // MariaDB's `NEXT VALUE FOR s` moves a sequence.
-                    self.draft.effects |= Effects::WRITES;
+                    // MariaDB's `NEXT VALUE FOR s` moves a sequence, and `PREVIOUS VALUE FOR s` is about its connection.
+                    self.draft.effects |= Effects::WRITES | Effects::UNKNOWN_FUNCTION;
                     self.draft.insist(Reason::Write);
                 }
             }
             kw::LOCK if self.peek().is(kw::IN) => self.lock_found(),
             kw::INTO => self.watch_into(),
+            kw::SELECT => self.draft.selects = true,
             0 if self.text_is(token, "sql_calc_found_rows") => {
                 self.draft.effects |= Effects::CALC_FOUND_ROWS;
                 self.draft.insist(Reason::FoundRows);
             }
-            0 if self.lists_session_variables(token) => self.draft.asks |= Asks::TRACKERS,
+            0 if self.lists_session_variables(token) => {
+                self.draft.asks |= Asks::TRACKERS | Asks::LAST_INSERT_ID;
+            }
             _ => (),
         }
     }
@@ -172,23 +175,34 @@ impl Cursor<'_> {
                 self.draft.effects |= Effects::SETS_LAST_INSERT_ID;
                 self.draft.insist(Reason::PinnedState);
             }
-            Call::RowCount => self.question(Asks::ROW_COUNT),
+            Call::RowCount => {
+                self.question(Asks::ROW_COUNT);
+                self.note_call(before, last, list, SessionValue::RowCount);
+            }
             Call::FoundRows => self.question(Asks::FOUND_ROWS),
             Call::ConnectionId => {
                 self.question(Asks::CONNECTION_ID);
-                if self.peek().is_punct(b')') {
-                    let mark = self.mark();
-                    let end = self.next().end;
-                    self.note_id(before, last.start, end, list);
-                    self.go_back(mark);
-                }
+                self.note_call(before, last, list, SessionValue::ConnectionId);
             }
         }
     }
 
-    /// The session's id is asked for at `start..end`, and what follows it is the next token.
-    fn note_id(&mut self, before: &Token, start: usize, end: usize, list: bool) {
-        if self.draft.ids.len() >= IDS_MAX {
+    /// Behind `name (`.
+    fn note_call(&mut self, before: &Token, name: &Token, list: bool, value: SessionValue) {
+        if self.peek().is_punct(b')') {
+            let mark = self.mark();
+            let end = self.next().end;
+            self.note_value(before, name.start, end, list, value);
+            self.go_back(mark);
+        } else {
+            self.draft.needs_row_count = true;
+        }
+    }
+
+    /// The session's value is asked for at `start..end`, and what follows it is the next token.
+    fn note_value(&mut self, before: &Token, start: usize, end: usize, list: bool, value: SessionValue) {
+        let has_room = self.draft.values.len() < VALUES_MAX;
+        if !has_room && value == SessionValue::ConnectionId {
             return self.draft.give_up();
         }
         let after = self.peek();
@@ -199,7 +213,19 @@ impl Cursor<'_> {
         let names_column = list && begins && ends && self.draft.kind == Some(Kind::Select);
         // Texts are far below 4 GiB: the protocol's packets are.
         let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) else { return self.draft.give_up() };
-        self.draft.ids.push(IdSpan { start, end, names_column });
+        // Within a column's expression it is a part of that column's name, and a connection can tell it as well.
+        let changes_no_name = match self.draft.kind {
+            Some(Kind::Select) => names_column,
+            Some(Kind::Set | Kind::Do | Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete | Kind::Call) => {
+                true
+            }
+            _ => false,
+        };
+        if value == SessionValue::RowCount && !(has_room && changes_no_name) {
+            self.draft.needs_row_count = true;
+            return;
+        }
+        self.draft.values.push(ValueSpan { start, end, names_column, value });
     }
 
     fn unknown_call(&mut self, before: &Token, last: &Token) {
@@ -230,7 +256,7 @@ impl Cursor<'_> {
             self.draft.insist(Reason::SystemSchema);
             let table = self.peek();
             if self.lists_session_variables(&table) {
-                self.draft.asks |= Asks::TRACKERS;
+                self.draft.asks |= Asks::TRACKERS | Asks::LAST_INSERT_ID;
             }
         }
     }
@@ -256,7 +282,7 @@ impl Cursor<'_> {
             _ if is("warning_count") || is("error_count") => self.question(Asks::DIAGNOSTICS),
             _ if is("pseudo_thread_id") => {
                 self.question(Asks::CONNECTION_ID);
-                self.note_id(before, at.start, name.end, list);
+                self.note_value(before, at.start, name.end, list, SessionValue::ConnectionId);
             }
             _ if starts_without_case(text, b"session_track_") => {
                 self.draft.asks |= Asks::TRACKERS;

@@ -8,10 +8,12 @@
 
 use super::Class;
 use super::cursor::Cursor;
+use super::gate::GATE_VARIABLES;
 use super::scan::{Calls, Until, unquoted};
 use crate::effects::{Asks, Effects};
 use crate::lexer::{Token, TokenKind};
 use crate::limits::ASSIGNS_MAX;
+use crate::named::is_plain;
 use crate::plan::{Assign, Kind, Scope};
 use crate::reason::Reason;
 use crate::variables::{Carry, carry};
@@ -40,9 +42,18 @@ impl Cursor<'_> {
             }
             kw::DEFAULT if self.peek().is(kw::ROLE) => self.account_rest(),
             kw::ROLE if !assigns => {
-                self.draft.effects |= Effects::SET_ROLE;
-                self.draft.insist(Reason::PinnedState);
-                self.skip_rest();
+                let start = self.peek().start;
+                let mut end = start;
+                while !self.peek().ends_statement() {
+                    let token = self.next();
+                    end = token.end;
+                    if token.kind == TokenKind::Bad {
+                        self.draft.malformed();
+                    }
+                }
+                let roles = self.span(start, end);
+                let value = is_plain(roles).then(|| roles.into());
+                self.assign(Scope::Role, "role".into(), value);
             }
             kw::RESOURCE if !assigns => {
                 // `SET RESOURCE GROUP g`: a state of the server's thread, listed so that it pins.
@@ -157,12 +168,19 @@ impl Cursor<'_> {
         }
     }
 
-    /// Behind `@@`. Without a scope, transaction characteristics hold for the next transaction only.
+    /// Behind `@@`. Without a scope, transaction characteristics hold for the next transaction only. What is set without one,
+    /// MariaDB does not report (seen on 10.11).
     fn set_at_at(&mut self) -> bool {
         let Some((scope, name)) = self.take_variable_name() else { return false };
         let bare = unquoted(self.text(&name));
         let once = scope.is_none() && TRANSACTION_VARIABLES.iter().any(|v| bare.eq_ignore_ascii_case(v.as_bytes()));
-        self.set_named(if once { Scope::Once } else { scope.unwrap_or(Scope::Session) }, &name)
+        let is_gates = GATE_VARIABLES.iter().any(|v| bare.eq_ignore_ascii_case(v.as_bytes()));
+        let untold = scope.is_none() && !once && self.facts.is_mariadb() && !is_gates;
+        let set = self.set_named(if once { Scope::Once } else { scope.unwrap_or(Scope::Session) }, &name);
+        if untold {
+            self.draft.give_up();
+        }
+        set
     }
 
     /// `name = value`, `name.part = value`.
@@ -217,6 +235,10 @@ impl Cursor<'_> {
                 self.draft.effects |= Effects::SET_TRANSACTION_ONCE;
                 self.draft.insist(Reason::PinnedState);
             }
+            Scope::Role => {
+                self.draft.effects |= Effects::SET_ROLE;
+                self.draft.insist(Reason::PinnedState);
+            }
             Scope::Session => self.assign_session(&name, value.as_deref()),
         }
         if self.draft.assigns.len() >= ASSIGNS_MAX {
@@ -237,7 +259,13 @@ impl Cursor<'_> {
                 self.draft.insist(Reason::PinnedState);
             }
             _ if name.starts_with("session_track_") => self.draft.asks |= Asks::TRACKERS,
-            _ if carry(name, value.unwrap_or_default()) == Carry::Pin => self.draft.insist(Reason::PinnedState),
+            _ if carry(name, value.unwrap_or_default()) == Carry::Pin => {
+                self.draft.insist(Reason::PinnedState);
+                if name == "sql_auto_is_null" {
+                    // From here on `IS NULL` asks for it, on this connection.
+                    self.draft.asks |= Asks::LAST_INSERT_ID;
+                }
+            }
             _ => (),
         }
     }

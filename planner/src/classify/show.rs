@@ -13,6 +13,7 @@ impl Cursor<'_> {
     /// Behind `SHOW`.
     pub(super) fn show(&mut self) {
         let what = self.peek();
+        self.draft.uncounted = UNCOUNTED.iter().any(|word| self.text_is(&what, word));
         match what.word {
             kw::WEIR => {
                 self.next();
@@ -20,9 +21,9 @@ impl Cursor<'_> {
             }
             kw::WARNINGS | kw::ERRORS => {
                 self.question(Asks::DIAGNOSTICS);
-                self.next();
+                let errors_only = self.next().is(kw::ERRORS);
                 if self.at_statement_end() {
-                    self.draft.local = Some(Local::ShowConditions);
+                    self.draft.local = Some(Local::ShowConditions { errors_only });
                 }
             }
             kw::SESSION | kw::LOCAL => {
@@ -54,7 +55,7 @@ impl Cursor<'_> {
             if self.at_statement_end() {
                 self.draft.listing = Some(b"%"[..].into());
             }
-            return self.draft.asks |= Asks::TRACKERS;
+            return self.draft.asks |= Asks::TRACKERS | Asks::LAST_INSERT_ID;
         }
         let pattern = self.peek();
         let text = unquoted(self.text(&pattern));
@@ -63,11 +64,22 @@ impl Cursor<'_> {
         }
         let fixed = text.iter().take_while(|b| !matches!(b, b'%' | b'_' | b'\\')).count();
         let fixed = text.get(..fixed).unwrap_or_default();
-        let name = b"session_track_";
-        let same = fixed.iter().zip(name).all(|(a, b)| a.eq_ignore_ascii_case(b));
-        if pattern.kind != TokenKind::Text || same {
+        let may_show = |name: &[u8]| {
+            let same = fixed.iter().zip(name).all(|(a, b)| a.eq_ignore_ascii_case(b));
+            pattern.kind != TokenKind::Text || same
+        };
+        if may_show(b"session_track_") {
             self.draft.asks |= Asks::TRACKERS;
         }
+        if may_show(b"last_insert_id") || may_show(b"identity") {
+            self.draft.asks |= Asks::LAST_INSERT_ID;
+        }
+    }
+
+    /// Behind `HELP`.
+    pub(super) fn help(&mut self) {
+        self.draft.uncounted = true;
+        self.show_rest(Kind::Explain);
     }
 
     pub(super) fn show_rest(&mut self, kind: Kind) {
@@ -117,6 +129,8 @@ impl Cursor<'_> {
             }
         }
         let inner = self.peek();
+        // `DESCRIBE t` is a read of the list of columns, and counted as one.
+        self.draft.uncounted = FIRST_WORDS.contains(&inner.word) || inner.is_punct(b'(');
         let reads = matches!(inner.word, kw::SELECT | kw::TABLE | kw::VALUES | kw::WITH) || inner.is_punct(b'(');
         let writes = matches!(inner.word, kw::INSERT | kw::REPLACE | kw::UPDATE | kw::DELETE | kw::WITH);
         if analyzes && writes {
@@ -154,6 +168,27 @@ impl Cursor<'_> {
         false
     }
 }
+
+/// What `SHOW` shows without reading a table: `FOUND_ROWS()` stays (seen on 9.7).
+const UNCOUNTED: &[&str] = &[
+    "warnings",
+    "errors",
+    "create",
+    "grants",
+    "privileges",
+    "processlist",
+    "full",
+    "binary",
+    "master",
+    "binlog",
+    "relaylog",
+    "replica",
+    "replicas",
+    "slave",
+    "engine",
+    "profile",
+    "profiles",
+];
 
 const FIRST_WORDS: &[Word] = &[
     kw::SELECT,

@@ -92,6 +92,8 @@ impl Cursor<'_> {
         let effects = match verb.word {
             kw::START | kw::BEGIN => Effects::XA_START,
             kw::END => Effects::XA_END,
+            // On MariaDB a prepared transaction stays its connection's until that ends.
+            kw::PREPARE if self.facts.is_mariadb() => Effects::XA_OTHER,
             kw::PREPARE | kw::COMMIT | kw::ROLLBACK => Effects::XA_OTHER | Effects::XA_FINISH,
             kw::RECOVER => Effects::XA_OTHER,
             _ => {

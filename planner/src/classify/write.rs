@@ -3,8 +3,11 @@
 use super::cursor::Cursor;
 use super::scan::{Calls, Until};
 use crate::effects::{Asks, Effects};
+use crate::lexer::TokenKind;
+use crate::named::{Named, NamedSource, literal};
 use crate::plan::Kind;
 use crate::reason::Reason;
+use crate::user_variables::plain;
 use crate::word::{Word, kw};
 
 impl Cursor<'_> {
@@ -13,6 +16,8 @@ impl Cursor<'_> {
         while self.take_any(&[kw::LOW_PRIORITY, kw::DELAYED, kw::HIGH_PRIORITY, kw::IGNORE]) {}
         self.take(kw::INTO);
         let named = self.take_qualified_name();
+        // As good as `VALUES`, but not reserved: elsewhere a function may be called so.
+        self.take(kw::VALUE);
         self.write_rest(kind);
         if !named {
             self.draft.give_up();
@@ -77,10 +82,27 @@ impl Cursor<'_> {
         if verb == kw::DEALLOCATE && !self.take(kw::PREPARE) {
             self.draft.give_up();
         }
+        let name = self.peek();
         if !self.take_name() {
             self.draft.give_up();
         }
+        let source = if verb == kw::PREPARE { self.prepared_source() } else { NamedSource::Earlier };
+        self.draft.named = plain(self.text(&name)).map(|name| Box::new(Named { name, source }));
         self.scan_rest();
+    }
+
+    /// Behind `PREPARE name`, looked at only.
+    fn prepared_source(&mut self) -> NamedSource {
+        let mark = self.mark();
+        let has_source = self.take(kw::FROM);
+        let token = self.next();
+        let read = match token.kind {
+            TokenKind::Text => literal(self.text(&token)).map(NamedSource::Literal),
+            TokenKind::UserVariable => self.text(&token).get(1..).and_then(plain).map(NamedSource::Variable),
+            _ => None,
+        };
+        self.go_back(mark);
+        read.filter(|_| has_source).unwrap_or(NamedSource::Unread)
     }
 
     /// Behind `GET`, `SIGNAL`, `RESIGNAL`.
@@ -94,7 +116,16 @@ impl Cursor<'_> {
         if !self.take(kw::DIAGNOSTICS) {
             self.draft.give_up();
         }
-        self.question(Asks::DIAGNOSTICS | Asks::ROW_COUNT);
+        self.question(Asks::DIAGNOSTICS);
+        let mark = self.mark();
+        while !self.at_statement_end() {
+            let token = self.next();
+            if self.text_is(&token, "row_count") {
+                self.question(Asks::ROW_COUNT);
+                self.draft.needs_row_count = true;
+            }
+        }
+        self.go_back(mark);
         self.scan_rest();
         self.variables_are_written();
     }

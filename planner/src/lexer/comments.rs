@@ -1,6 +1,6 @@
 //! Comments: passed over, executed, or read as hints.
 //!
-//! Source: MySQL's reference manual, "Comments", and a server's answers about versions of six digits.
+//! Source: MySQL's reference manual, "Comments", and a server's answers about versions of six digits; MariaDB's "Comment Syntax".
 
 use super::Lexer;
 use super::chars::is_space;
@@ -16,9 +16,11 @@ impl Lexer<'_> {
 
     /// `/* … */`, `/*! … */`, `/*+ … */`, `/*vt+ … */`, from its slash on.
     pub(super) fn block_comment(&mut self) -> Result<(), ()> {
-        if self.peek(2) == Some(b'!') {
-            self.skip(3);
-            if self.executes() {
+        let is_marias = self.facts.is_mariadb() && self.peek(2) == Some(b'M') && self.peek(3) == Some(b'!');
+        if is_marias || self.peek(2) == Some(b'!') {
+            self.skip(if is_marias { 4 } else { 3 });
+            let executes = if self.facts.is_mariadb() { self.executes_on_maria(is_marias) } else { self.executes() };
+            if executes {
                 // A comment may not hold another executed one, and the server takes the first end for both.
                 self.executing = true;
                 return Ok(());
@@ -58,6 +60,26 @@ impl Lexer<'_> {
         self.dated |= !executes || version > 80_000;
         if executes {
             self.skip(taken);
+        }
+        executes
+    }
+
+    /// The same on MariaDB: five digits or six, and none of the versions that MySQL had after the two parted, unless the comment is
+    /// for MariaDB alone (`/*M!`).
+    /// Source: MariaDB's manual, "Comment Syntax", and `sql_lex.cc`.
+    fn executes_on_maria(&mut self, is_marias: bool) -> bool {
+        let digits = self.bytes.iter().skip(self.at).take(6).take_while(|b| b.is_ascii_digit()).count();
+        if digits < 5 {
+            return true;
+        }
+        let text = self.bytes.get(self.at..self.at.saturating_add(digits)).unwrap_or_default();
+        let version =
+            text.iter().fold(0u32, |sum, b| sum.saturating_mul(10).saturating_add(u32::from(b.wrapping_sub(b'0'))));
+        let is_mysqls = (50_700..=99_999).contains(&version) && !is_marias;
+        let executes = version <= self.facts.server_version && !is_mysqls;
+        self.dated |= !executes || version > 80_000;
+        if executes {
+            self.skip(digits);
         }
         executes
     }

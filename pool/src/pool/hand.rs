@@ -165,6 +165,9 @@ impl Pool {
             let found = &self.slots[index].what;
             if *found == what { Fit::Same } else { Fit::State }
         };
+        if self.limits.scatter {
+            return self.farthest(backend, want).map(|index| (index, fit(index)));
+        }
         let preferred = want.prefer.and_then(|id| self.slots.find(id)).filter(|slot| {
             let is = slot.what;
             slot.state == Some(SlotState::Idle) && (is.backend, is.account, is.class) == (backend, account, class)
@@ -173,10 +176,22 @@ impl Pool {
             return Some((slot.id.index, fit(slot.id.index)));
         }
         let of_account = self.shelves.find(&what, ACCOUNT)?;
-        let better = || self.shelves.find(&what, EXACT).or_else(|| self.shelves.find(&what, SCHEMA));
         // One slot is the best whatever it is like.
-        let list = if of_account.len() == 1 { of_account } else { better().unwrap_or(of_account) };
-        list.first().map(|index| (index, fit(index)))
+        let alone = of_account.first().filter(|_| of_account.len() == 1);
+        let better = || self.shelves.find(&what, EXACT).or_else(|| self.shelves.find(&what, SCHEMA))?.first();
+        // Where none is like it, the one whose last session is the least likely to ask about its previous statement.
+        alone.or_else(better).or_else(|| of_account.last()).map(|index| (index, fit(index)))
+    }
+
+    /// The idle slot of the account that was used longest ago; the session's last one when there is no other and no room.
+    fn farthest(&self, backend: u16, want: &Want) -> Option<u32> {
+        let what = Description { backend, class: want.class, account: want.account, schema: 0, fingerprint: 0 };
+        let list = self.shelves.find(&what, ACCOUNT)?;
+        let is_last = |index: &u32| Some(self.slots[*index].id) == want.prefer;
+        let another = list.iter_back(&self.slots.table, ACCOUNT).find(|index| !is_last(index));
+        let at = &self.backends[usize::from(backend)];
+        let may_dial = at.room(Demand::Present) > 0 || at.opening > 0;
+        another.or_else(|| list.last().filter(|_| !may_dial))
     }
 
     /// The idle slot of a class that was used longest ago and that its account can spare.

@@ -16,6 +16,7 @@ pub(super) fn limits() -> Limits {
         dials_max: 4,
         overtaken_ns_max: 100 * MS,
         cede_idle_ns_min: 20 * MS,
+        scatter: false,
     }
 }
 
@@ -99,11 +100,26 @@ fn the_best_idle_connection_is_leased() {
     assert_eq!(get(like(5, 7)), (3, Fit::Same), "the most recently used of two");
     assert_eq!(get(like(5, 8)), (1, Fit::Same));
     assert_eq!(get(like(6, 9)), (2, Fit::State), "the same schema");
-    assert_eq!(get(like(9, 7)), (3, Fit::State), "the most recently used of the account");
+    assert_eq!(get(like(9, 7)), (0, Fit::State), "the least recently used of the account");
     assert_eq!(get(Want { prefer: preferred(0), ..like(5, 7) }), (0, Fit::Same), "the one used last");
     assert_eq!(get(Want { prefer: preferred(2), ..like(5, 7) }), (2, Fit::State), "the one used last, in any state");
     let (slot, fit) = get(Want { account: 2, prefer: preferred(3), ..like(5, 7) });
     assert_eq!((slot, fit), (0, Fit::Account), "of another account, the least recently used");
+}
+
+#[test]
+fn scattered_leases_take_what_was_used_longest_ago_and_never_the_last_one() {
+    let like = |fingerprint| Want { account: 1, class: 0, schema: 5, fingerprint, prefer: None };
+    let mut pool = pool(3);
+    let slots = idle_slots(&mut pool, 0, &[like(7), like(8), like(7)]);
+    pool.set_limits(Limits { scatter: true, ..limits() });
+    let (slot, _) = lease(&mut pool, 9, &Want { prefer: Some(slots[0]), ..like(7) });
+    assert_eq!(slot, slots[1], "the first is the session's last one");
+    let (slot, fit) = lease(&mut pool, 9, &like(7));
+    assert_eq!((slot, fit), (slots[0], Fit::Same), "used longest ago");
+    let (slot, _) = lease(&mut pool, 9, &Want { prefer: Some(slots[2]), ..like(7) });
+    assert_eq!(slot, slots[2], "there is no other, and no room");
+    pool.check();
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub mod login;
 pub mod proof;
 pub mod tls;
 
+pub mod compress;
+pub mod proxy;
+
 pub mod reply;
 
 pub mod binlog;

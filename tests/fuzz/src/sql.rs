@@ -8,7 +8,9 @@ mod hiding;
 
 use std::time::{Duration, Instant};
 
-use weir_planner::{Asks, Charset, Effects, Facts, Kind, Local, Plan, PlanCache, Route, plan, tables, tree};
+use weir_planner::{
+    Asks, Charset, Effects, Facts, Kind, Local, Plan, PlanCache, Route, SessionValue, plan, tables, tree,
+};
 
 use crate::draw::Draw;
 use crate::seeds;
@@ -20,7 +22,8 @@ const LONG_TEXT_LIMIT: Duration = Duration::from_secs(3);
 
 const SETS: [Charset; 7] =
     [Charset::Utf8, Charset::Single, Charset::Gbk, Charset::Big5, Charset::Sjis, Charset::Gb18030, Charset::Euc];
-const VERSIONS: [u32; 4] = [80_400, 90_704, 50_744, 80_036];
+/// The last one is MariaDB's.
+const VERSIONS: [u32; 4] = [80_400, 90_704, 50_744, 101_119];
 
 pub fn check(input: &[u8]) {
     let mut draw = Draw::new(input);
@@ -37,7 +40,7 @@ pub fn check(input: &[u8]) {
     let sql = draw.rest();
     let planned = plan(sql, &facts);
     check_sound(&planned);
-    check_ids(sql, &planned);
+    check_values(sql, &planned);
     check_cache(sql, &facts, &planned);
     check_facts(sql, &facts, &planned);
     check_appended(sql, &facts, &planned);
@@ -63,18 +66,22 @@ fn check_sound(plan: &Plan) {
     }
 }
 
-/// The places where the gate writes another id into the text: in order, apart, and a call each.
-fn check_ids(sql: &[u8], plan: &Plan) {
-    const CALL: &[u8] = b"connection_id";
+/// The places where the gate writes a value of its own into the text: in order, apart, and a call each.
+fn check_values(sql: &[u8], plan: &Plan) {
     let mut end = 0;
-    for id in &plan.ids {
-        assert!(end <= id.start && id.start < id.end && id.end as usize <= sql.len(), "{id:?}");
-        let call = &sql[id.start as usize..id.end as usize];
-        let is_call = call.len() > CALL.len() && call[..CALL.len()].eq_ignore_ascii_case(CALL);
-        assert!(is_call || call.starts_with(b"@@"), "{id:?}");
-        end = id.end;
+    for span in &plan.values {
+        assert!(end <= span.start && span.start < span.end && span.end as usize <= sql.len(), "{span:?}");
+        let call = &sql[span.start as usize..span.end as usize];
+        let name: &[u8] = match span.value {
+            SessionValue::ConnectionId => b"connection_id",
+            SessionValue::RowCount => b"row_count",
+        };
+        let is_call = call.len() > name.len() && call[..name.len()].eq_ignore_ascii_case(name);
+        let is_variable = span.value == SessionValue::ConnectionId && call.starts_with(b"@@");
+        assert!(is_call || is_variable, "{span:?}");
+        end = span.end;
     }
-    assert!(plan.ids.len() <= weir_planner::limits::IDS_MAX);
+    assert!(plan.values.len() <= weir_planner::limits::VALUES_MAX);
 }
 
 /// A small cache that other texts and facts have gone through.

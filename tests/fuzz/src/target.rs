@@ -1,6 +1,6 @@
 //! The targets: each property with its name, its seeds and its limits.
 
-use crate::{binlog, engine, frames, gtid, login, meter, proof, reply, seeds, sql, tls};
+use crate::{binlog, compress, engine, frames, gtid, login, meter, proof, proxy, reply, seeds, sql, tls};
 
 /// One property.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,21 @@ pub const TARGETS: &[Target] = &[
         input_bytes_max: 4 << 10,
         // The events, built and cut: a few times the input.
         heap_bytes_max: 1 << 20,
+    },
+    Target {
+        name: "compress",
+        check: compress::check,
+        seeds: compress::seeds,
+        input_bytes_max: 4 << 10,
+        // Two times what one frame may claim, and the codecs.
+        heap_bytes_max: 48 << 20,
+    },
+    Target {
+        name: "proxy",
+        check: proxy::check,
+        seeds: proxy::seeds,
+        input_bytes_max: 1 << 10,
+        heap_bytes_max: 64 << 10,
     },
     Target {
         name: "engine",

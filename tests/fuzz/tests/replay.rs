@@ -62,7 +62,7 @@ fn run(target: &Target, bytes: &[u8]) {
 #[test]
 fn every_target_has_a_test() {
     let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names, ["frames", "handshake", "reply", "sql", "gtid", "binlog", "engine"]);
+    assert_eq!(names, ["frames", "handshake", "reply", "sql", "gtid", "binlog", "compress", "proxy", "engine"]);
 }
 
 #[test]
@@ -93,6 +93,16 @@ fn gtid() {
 #[test]
 fn binlog() {
     replay("binlog");
+}
+
+#[test]
+fn compress() {
+    replay("compress");
+}
+
+#[test]
+fn proxy() {
+    replay("proxy");
 }
 
 #[test]

@@ -10,6 +10,8 @@
 //! | the status flag `QUERY_WAS_SLOW` | it tells of time |
 //! | warnings, and the flags of `FORETOLD`, in the EOF after column definitions | the gate has no such EOF from its backend; they come at the end of the rows, for which it doesn't wait |
 //! | the number in the errors 1243 and 1421 | it is such an id |
+//! | behind that number, and the last full stop of 1835 | the gate says these itself, in MySQL's words; MariaDB has others |
+//! | the order of variables in trackers | MariaDB's is that of a hash |
 //! | the length of a column `…_Gtid_Set` | it is that of the set at the moment |
 //! | digits in the answer to `COM_STATISTICS` | they tell of time and load |
 //! | the value of the tracked variable `statement_id` | the server counts the statements of all sessions |
@@ -33,7 +35,7 @@ use super::wire::refusal;
 pub struct Shown {
     /// The step, for people.
     step: String,
-    lines: Vec<String>,
+    pub lines: Vec<String>,
 }
 
 /// What is compared of a trace. Small, even where the trace holds large rows.
@@ -43,6 +45,29 @@ pub fn shown(trace: &Trace) -> Vec<Shown> {
         lines: lines(event),
     };
     trace.iter().map(one).collect()
+}
+
+impl Shown {
+    /// The step and what came of it.
+    pub fn text(&self) -> String {
+        format!("{}\n      {}", self.step, self.lines.join("\n      "))
+    }
+
+    /// True if any packet says this.
+    /// The step has these words in it.
+    pub fn is_of(&self, words: &str) -> bool {
+        self.step.contains(words)
+    }
+
+    pub fn says(&self, words: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(words))
+    }
+}
+
+/// Where two traces part first.
+pub fn first_difference(direct: &[Shown], gate: &[Shown]) -> Option<(usize, String)> {
+    let at = direct.iter().zip(gate).position(|(direct, gate)| direct.lines != gate.lines)?;
+    difference(&direct[at], &gate[at]).map(|text| (at, text))
 }
 
 /// Every difference, in words.
@@ -69,7 +94,9 @@ fn lines(event: &Event) -> Vec<String> {
     match &event.outcome {
         Outcome::Reply(reply) => {
             let compared = reply.pieces.iter().filter(|piece| !event.is_shape || !is_row(piece));
-            compared.map(|piece| if event.is_shape { content(piece, reply) } else { line(piece, reply) }).collect()
+            // How the server goes about what others change (lists of databases) may differ, too.
+            let shape = |piece| content(piece, reply).replace(" NO_INDEX", "");
+            compared.map(|piece| if event.is_shape { shape(piece) } else { line(piece, reply) }).collect()
         }
         Outcome::LoggedIn(payload, capabilities) => vec![format!("logged in: {}", ok(payload, *capabilities))],
         Outcome::Refused(payload) => vec![format!("refused: {}", refusal(payload))],
@@ -120,6 +147,9 @@ fn content(piece: &Piece, reply: &Reply) -> String {
 
 /// `(7)` in errors about a prepared statement is its id.
 fn without_id(text: &str) -> String {
+    if text.starts_with("1835 ") {
+        return text.trim_end_matches('.').to_owned();
+    }
     if !text.starts_with("1243 ") && !text.starts_with("1421 ") {
         return text.to_owned();
     }
@@ -127,7 +157,9 @@ fn without_id(text: &str) -> String {
     let parts = text
         .split('(')
         .map(|part| if is_id(&part) { part.trim_start_matches(|c: char| c.is_ascii_digit()) } else { part });
-    parts.collect::<Vec<_>>().join("(")
+    let text = parts.collect::<Vec<_>>().join("(");
+    let words = text.split(" given to ").next().unwrap_or_default();
+    words.trim_end_matches('.').to_owned()
 }
 
 fn columns_eof(payload: &[u8]) -> String {
@@ -143,7 +175,7 @@ const FORETOLD: Status = Status::NO_GOOD_INDEX
     .union(Status::IN_TRANS)
     .union(Status::IN_TRANS_READONLY)
     .union(Status::AUTOCOMMIT)
-    .union(Status::MORE_RESULTS);
+    .union(Status::SESSION_STATE_CHANGED);
 
 /// An OK packet, or the EOF that stands for it. The header byte counts: it tells the two apart.
 fn ok(payload: &[u8], capabilities: Capabilities) -> String {
@@ -156,8 +188,9 @@ fn ok(payload: &[u8], capabilities: Capabilities) -> String {
         "{header:#04x} affected {affected_rows}, insert id {last_insert_id}, {status:?}, {warnings} warnings, info '{}'",
         cut(info)
     );
+    let mut tracks: Vec<String> = Vec::new();
     for one in Tracks::new(track) {
-        let one = match one {
+        tracks.push(match one {
             Ok(Track::Gtids(_)) => "Gtids".to_owned(),
             Ok(Track::Variable { name: b"statement_id", .. }) => "Variable statement_id".to_owned(),
             Ok(Track::Variable { name, value }) => format!("Variable {}={}", cut(name), cut(value)),
@@ -166,9 +199,14 @@ fn ok(payload: &[u8], capabilities: Capabilities) -> String {
             Ok(Track::TransactionCharacteristics(text)) => format!("TransactionCharacteristics {}", cut(text)),
             Ok(other) => format!("{other:?}"),
             Err(malformed) => format!("{} in {}", malformed.0, track.escape_ascii()),
-        };
-        let _ = write!(text, ", {one}");
+        });
     }
+    // Those of variables come first, MariaDB's in the order of a hash.
+    let variables = tracks.iter().take_while(|one| one.starts_with("Variable ")).count();
+    tracks[..variables].sort();
+    tracks.iter().for_each(|one| {
+        let _ = write!(text, ", {one}");
+    });
     text
 }
 

@@ -30,13 +30,34 @@ pub struct GateOptions<'a> {
 impl Gate {
     /// Starts one for the place's cluster.
     pub fn start(place: &Place, options: GateOptions<'_>) -> Result<Gate, String> {
-        let backends: Vec<_> = place.backends.iter().map(|backend| snapshot::Address::Tcp(*backend)).collect();
+        Gate::start_with(place, options, |_| {})
+    }
+
+    /// One for these servers, each `host:port`.
+    pub fn start_at(backends: &[String], options: GateOptions<'_>) -> Result<Gate, String> {
+        let parse = |text: &String| text.parse().map_err(|_| format!("{text:?} is no address"));
+        let backends = backends.iter().map(parse).collect::<Result<Vec<SocketAddr>, String>>()?;
+        Gate::start_for(&backends, options, |_| {})
+    }
+
+    /// The same, with more of its configuration said.
+    pub fn start_with(place: &Place, options: GateOptions<'_>, more: impl FnOnce(&mut Config)) -> Result<Gate, String> {
+        Gate::start_for(&place.backends, options, more)
+    }
+
+    fn start_for(
+        backends: &[SocketAddr],
+        options: GateOptions<'_>,
+        more: impl FnOnce(&mut Config),
+    ) -> Result<Gate, String> {
+        let backends: Vec<_> = backends.iter().map(|backend| snapshot::Address::Tcp(*backend)).collect();
         let mut config = Config::local(&backends, "weir_monitor", "weir_monitor");
         config.settings.connections_per_backend_max = options.connections_per_backend as u32;
         config.cores.truncate(options.cores_max);
         if let Some(path) = options.socket {
             config.listen.push(ListenAddress::Unix(path.to_owned()));
         }
+        more(&mut config);
         let handle = gate::start(config).map_err(|error| format!("the gate does not start: {error}"))?;
         let address = handle.address().ok_or("the gate listens on no TCP port")?;
         Ok(Gate { handle, address })

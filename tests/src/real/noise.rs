@@ -1,10 +1,11 @@
 //! The noise: a second session of the same account that changes everything a shared connection may remember.
 //!
-//! Invariant: it never waits longer than `limits::NOISE_WAIT` for a connection, since the tested session may rightly have
+//! Invariant: it never waits longer than `wait` for a connection, since the tested session may rightly have
 //! pinned every one, and between two turns it pins nothing: a turn that got a connection goes on to its end.
 //! What it does follows from where it began, so that a failing run can be repeated.
 
 use std::io;
+use std::time::Duration;
 
 use weir_net::command::Command;
 
@@ -27,6 +28,8 @@ pub const SETUP: [&str; 4] = [
 pub struct Noise {
     address: Address,
     account: Account,
+    /// How long it waits for a connection.
+    pub wait: Duration,
     wire: Option<Wire>,
     is_waiting: bool,
     group: usize,
@@ -40,7 +43,7 @@ impl Noise {
     /// `group` is where it begins, so that sessions hear different noise.
     pub fn new(address: Address, mut account: Account, group: usize) -> Noise {
         account.schema = Some(DATABASE.to_owned());
-        Noise { address, account, wire: None, is_waiting: false, group, sent: 0, answered: 0 }
+        Noise { address, account, wait: limits::NOISE_WAIT, wire: None, is_waiting: false, group, sent: 0, answered: 0 }
     }
 
     /// Makes noise once, if there is room for it. Its own errors are nobody's business: a gate may refuse it when
@@ -80,7 +83,7 @@ impl Noise {
             self.is_waiting = true;
         }
         let is_probe = self.sent == 1;
-        let wait = if is_probe { limits::NOISE_WAIT } else { limits::WIRE_WAIT };
+        let wait = if is_probe { self.wait } else { limits::WIRE_WAIT };
         if wire.is_readable(wait)? {
             // A query's reply may also be the lone OK of a reset.
             reply::read(wire, Kind::Query, false, None)?;
@@ -91,8 +94,9 @@ impl Noise {
     }
 }
 
-/// Begins every turn: it asks for a connection and keeps none, so it may be answered whenever one is free.
-const PROBE: &str = "DO 0";
+/// Begins every turn: it asks for a connection and keeps none, so it may be answered whenever one is free. What follows
+/// must not wait long for a lock that the tested session has on everything: it holds the only other connection.
+const PROBE: &str = "SET lock_wait_timeout=1";
 
 /// Stands for `COM_RESET_CONNECTION`.
 const RESET: &str = "";
@@ -109,7 +113,7 @@ const GROUPS: [&[&str]; 13] = [
     &["SET NAMES latin1", "SELECT * FROM no_such_table"],
     &["SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "UPDATE t SET v='y' WHERE id < 0"],
     &["SET autocommit=0", "SELECT COUNT(*) FROM t", "ROLLBACK", "SET autocommit=1"],
-    &["USE weir_noise", "SET @a=99, @b='noise', @x=-1, @v=1234", RESET],
+    &["USE weir_noise", "SET @a=99, @b='noise', @x=-1, @v=1234", "SELECT 7.5, 'n' INTO @c, @y"],
     &["CREATE TEMPORARY TABLE t (noise INT)", "DROP TEMPORARY TABLE t"],
     &["SELECT LAST_INSERT_ID(424242)", "SET NAMES utf8mb4 COLLATE utf8mb4_bin"],
     &["SET SESSION auto_increment_increment=7, sql_select_limit=1, group_concat_max_len=5, div_precision_increment=1"],

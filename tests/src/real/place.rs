@@ -7,8 +7,10 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
+use weir_control::lab::mariadb::{self, Edition};
 use weir_control::lab::{Cluster, ClusterOptions, Mysql, Progress};
 use weir_net::flags::Capabilities;
+use weir_net::flavour::Flavour;
 
 use super::bind;
 use super::limits;
@@ -29,6 +31,25 @@ pub struct Place {
 /// The account of tests: it may do everything.
 pub const USER: &str = "app";
 pub const PASSWORD: &str = "app";
+
+/// What the place's servers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Server {
+    #[default]
+    Mysql,
+    MariaDb(Edition),
+}
+
+static SERVER: OnceLock<Server> = OnceLock::new();
+
+/// The place of these servers: each test of a process names the same.
+///
+/// # Panics
+/// If another test of this process has named others, and as [`place`] does.
+pub fn place_of(server: Server) -> &'static Place {
+    assert_eq!(*SERVER.get_or_init(|| server), server, "one process has one place");
+    place()
+}
 
 /// The place, started now if this is the first call.
 ///
@@ -51,7 +72,11 @@ impl Place {
                 eprintln!("the laboratory: {progress}");
             }
         };
-        let mysql = Mysql::find(None, &mut report).map_err(|error| error.to_string())?;
+        let mysql = match SERVER.get().copied().unwrap_or_default() {
+            Server::Mysql => Mysql::find(None, &mut report),
+            Server::MariaDb(edition) => mariadb::find(edition, &mut report),
+        };
+        let mysql = mysql.map_err(|error| error.to_string())?;
         let (backends, cluster) = match std::env::var("WEIR_TEST_CLUSTER") {
             Ok(list) => (list.split(',').map(str::to_owned).collect(), None),
             Err(_) => {
@@ -83,7 +108,14 @@ impl Place {
             password: PASSWORD.to_owned(),
             schema: None,
             capabilities: USUAL,
-            charset: 255,
+            // What each one's own clients say: utf8mb4_0900_ai_ci, which MariaDB does not have, and utf8mb4_general_ci.
+            charset: match self.mysql.flavour {
+                Flavour::Mysql => 255,
+                Flavour::MariaDb => 45,
+            },
+            compression: None,
+            attributes: vec![(b"program_name".to_vec(), b"weir-tests".to_vec())],
+            preface: Vec::new(),
         }
     }
 
@@ -92,13 +124,14 @@ impl Place {
         let open = |backend: &SocketAddr| Wire::login(&Address::Tcp(*backend), &self.account());
         let wires = self.backends.iter().map(open).collect::<Result<Vec<Wire>, _>>();
         let wires = wires.map_err(|error| format!("logging in to {:?}: {error}", self.backends))?;
-        Ok(Admin { wires: Mutex::new(wires) })
+        Ok(Admin { wires: Mutex::new(wires), flavour: self.mysql.flavour })
     }
 }
 
 /// Direct sessions on all servers, the primary's first.
 pub struct Admin {
     wires: Mutex<Vec<Wire>>,
+    flavour: Flavour,
 }
 
 impl Admin {
@@ -117,10 +150,13 @@ impl Admin {
     /// Waits until every replica has applied what the primary has executed by now.
     pub fn ensure_replicated(&mut self) -> Result<(), String> {
         let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = ask(&mut wires[0], "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')")?.rows();
-        let executed = first_cell(&rows);
+        let (question, function) = match self.flavour {
+            Flavour::Mysql => ("REPLACE(@@GLOBAL.gtid_executed, '\\n', '')", "WAIT_FOR_EXECUTED_GTID_SET"),
+            Flavour::MariaDb => ("@@GLOBAL.gtid_binlog_pos", "MASTER_GTID_WAIT"),
+        };
+        let executed = first_cell(&ask(&mut wires[0], &format!("SELECT {question}"))?.rows());
         let wait = limits::SETUP_WAIT_S.min(limits::WIRE_WAIT.as_secs() as u32 - 1);
-        let statement = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{executed}', {wait})");
+        let statement = format!("SELECT {function}('{executed}', {wait})");
         for wire in wires.iter_mut().skip(1) {
             if first_cell(&ask(wire, &statement)?.rows()) != "0" {
                 return Err("a replica did not catch up".to_owned());
@@ -149,8 +185,9 @@ pub fn first_cell(rows: &[Vec<Option<Vec<u8>>>]) -> String {
 }
 
 /// Local files and large packets for the corpus. No file is synced: a database for every session is a thousand files,
-/// and nobody reads these data after a crash.
-const EXTRA_CNF: &str = "local-infile=ON\nmax-allowed-packet=64M\ninnodb-flush-method=nosync\ninnodb-doublewrite=OFF\n";
+/// and nobody reads these data after a crash. A lock that nobody lets go of is told of before a client's patience ends.
+const EXTRA_CNF: &str = "local-infile=ON\nmax-allowed-packet=64M\ninnodb-flush-method=nosync\ninnodb-doublewrite=OFF\n\
+    innodb-lock-wait-timeout=3\nlock-wait-timeout=3\n";
 
 /// What a driver of today asks for, query attributes apart.
 pub const USUAL: Capabilities = Capabilities::LONG_PASSWORD

@@ -12,7 +12,10 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use weir_control::config::{BackendTlsMode, Config};
+use weir_net::compress::Agreed;
 use weir_net::flags::Capabilities;
+use weir_net::flavour::Flavour;
 
 use super::compare::{self, Shown};
 use super::gate::{Gate, GateOptions};
@@ -21,6 +24,7 @@ use super::noise::Noise;
 use super::place::{Admin, Place, USUAL, place};
 use super::run::{self, Stage, Trace};
 use super::script::{self, Session};
+use super::squeeze::Way;
 use super::wire::{Account, Address};
 
 /// Against what the direct run is compared.
@@ -30,6 +34,8 @@ pub enum Mode {
     Direct,
     /// A gate with connections for everybody.
     Plenty,
+    /// The same, with clients that compress: every other one by zlib, the rest by zstd; and backends by zstd within TLS.
+    Compressed,
     /// A gate with two connections to each backend, and noise between all steps.
     Worst,
 }
@@ -44,15 +50,17 @@ pub fn check(mode: Mode) {
     sessions.sort_by_key(|session| session.is_alone);
     let place = place();
     let desk = desk(sessions.len());
+    let left_out = accepted_as("not-run", place.mysql.flavour, &sessions);
     let only = std::env::var("WEIR_TEST_ONLY").unwrap_or_default();
     let workers = if mode == Mode::Worst { limits::WORKERS / 2 } else { limits::WORKERS };
-    let plenty = (mode == Mode::Plenty).then(|| start(place, limits::PLENTY_CONNECTIONS));
-    let report = Report { accepted: accepted(mode, &sessions), ..Report::default() };
+    let plenty =
+        matches!(mode, Mode::Plenty | Mode::Compressed).then(|| start(place, mode, limits::PLENTY_CONNECTIONS));
+    let report = Report { accepted: accepted(mode, place.mysql.flavour, &sessions), ..Report::default() };
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                let worst = (mode == Mode::Worst).then(|| start(place, limits::WORST_CONNECTIONS));
+                let worst = (mode == Mode::Worst).then(|| start(place, mode, limits::WORST_CONNECTIONS));
                 let gate = worst.as_ref().or(plenty.as_ref());
                 let mut worker = Worker {
                     place,
@@ -63,7 +71,7 @@ pub fn check(mode: Mode) {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let (Some(session), Some(slot)) = (sessions.get(at), desk.get(at)) else { break };
-                    if session.name.contains(&only) && worker.may_run(session) {
+                    if session.name.contains(&only) && worker.may_run(session) && !left_out.contains(&session.name) {
                         let began = Instant::now();
                         let verdict = worker.check(at, session, slot);
                         report.take(session, verdict, began.elapsed());
@@ -75,18 +83,26 @@ pub fn check(mode: Mode) {
     report.finish(mode);
 }
 
-/// The sessions of `tests/accepted.txt` that may differ in this mode: `name | modes | reason`.
+/// The sessions of `tests/accepted.txt` (MariaDB's: `tests/accepted-mariadb.txt`) that may differ in this mode: `name | modes | reason`.
 ///
 /// # Panics
 /// If the file has a mistake, or names a session that does not exist.
-fn accepted(mode: Mode, sessions: &[Session]) -> Vec<String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("accepted.txt");
-    let text = fs::read_to_string(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
-    let mode = match mode {
-        Mode::Direct => return Vec::new(),
-        Mode::Plenty => "plenty",
-        Mode::Worst => "worst",
+fn accepted(mode: Mode, flavour: Flavour, sessions: &[Session]) -> Vec<String> {
+    match mode {
+        Mode::Direct => Vec::new(),
+        Mode::Plenty | Mode::Compressed => accepted_as("plenty", flavour, sessions),
+        Mode::Worst => accepted_as("worst", flavour, sessions),
+    }
+}
+
+/// The same for a word in the place of modes: `not-run` is a session that a server of this flavour does not survive.
+fn accepted_as(mode: &str, flavour: Flavour, sessions: &[Session]) -> Vec<String> {
+    let name = match flavour {
+        Flavour::Mysql => "accepted.txt",
+        Flavour::MariaDb => "accepted-mariadb.txt",
     };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let text = fs::read_to_string(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
     let mut names = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let mut parts = line.splitn(3, " | ");
@@ -129,11 +145,17 @@ pub fn corpus() -> Vec<Session> {
     sessions
 }
 
-fn start(place: &Place, connections_per_backend: usize) -> Gate {
+fn start(place: &Place, mode: Mode, connections_per_backend: usize) -> Gate {
     // The worst sharing is on one core; how cores share a budget has a test of its own.
     let cores_max = if connections_per_backend == limits::WORST_CONNECTIONS { 1 } else { 2 };
     let options = GateOptions { connections_per_backend, cores_max, socket: None };
-    Gate::start(place, options).unwrap_or_else(|why| panic!("{why}"))
+    let more = |config: &mut Config| {
+        if mode == Mode::Compressed {
+            config.backend_tls = BackendTlsMode::Required;
+            config.settings.backend_compression = Some(Agreed::Zstd { level: 3 });
+        }
+    };
+    Gate::start_with(place, options, more).unwrap_or_else(|why| panic!("{why}"))
 }
 
 struct Worker {
@@ -176,9 +198,10 @@ impl Worker {
         };
         let mut noise = match self.mode {
             Mode::Worst => Some(Noise::new(self.target.clone(), account.clone(), at)),
-            Mode::Direct | Mode::Plenty => None,
+            Mode::Direct | Mode::Plenty | Mode::Compressed => None,
         };
         let target = self.target.clone();
+        let account = Account { compression: compression(self.mode, at), ..account };
         let trace = self.run(session, &database, &account, &target, noise.as_mut())?;
         self.clear(session, &database)?;
         let differences = compare::differences(&direct, &compare::shown(&trace));
@@ -219,6 +242,14 @@ fn capabilities(turn: usize, session: &Session) -> Capabilities {
     match session.capabilities {
         Some(change) => change.apply(USUAL),
         None => CLIENTS[turn % CLIENTS.len()],
+    }
+}
+
+fn compression(mode: Mode, turn: usize) -> Option<Way> {
+    match mode {
+        Mode::Compressed if turn.is_multiple_of(2) => Some(Way::Zlib),
+        Mode::Compressed => Some(Way::Zstd(3)),
+        Mode::Direct | Mode::Plenty | Mode::Worst => None,
     }
 }
 

@@ -19,6 +19,7 @@ use weir_net::packet::{self, HEADER_BYTES, Header, PAYLOAD_MAX};
 use weir_net::secret::Secret;
 
 use super::limits;
+use super::squeeze::{Squeeze, Way};
 
 /// Where a server or gate listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub struct Account {
     pub capabilities: Capabilities,
     /// The number of a collation.
     pub charset: u8,
+    pub compression: Option<Way>,
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What a balancer sends before anything else.
+    pub preface: Vec<u8>,
 }
 
 /// A packet with all its parts.
@@ -47,6 +52,8 @@ pub struct Packet {
 
 pub struct Wire {
     stream: Stream,
+    /// From the login's end on, if both ends want it.
+    pub squeeze: Option<Squeeze>,
     received: Vec<u8>,
     received_at: usize,
     /// What both ends have agreed on.
@@ -72,12 +79,24 @@ pub enum Admission {
     Refused(Vec<u8>),
 }
 
+impl Account {
+    /// What is asked for whether the server offers it or not.
+    fn insisted_on(&self) -> Capabilities {
+        match self.compression {
+            None => Capabilities::empty(),
+            Some(Way::Zlib) => Capabilities::COMPRESS,
+            Some(Way::Zstd(_)) => Capabilities::ZSTD_COMPRESSION,
+        }
+    }
+}
+
 impl Wire {
     /// Connects and logs in. An error is the network's or a broken protocol, never the server's refusal.
     pub fn open(address: &Address, account: &Account) -> io::Result<Admission> {
         let stream = Stream::connect(address)?;
         let mut wire = Wire {
             stream,
+            squeeze: None,
             received: Vec::new(),
             received_at: 0,
             capabilities: Capabilities::empty(),
@@ -86,6 +105,7 @@ impl Wire {
             nonce: [0; 20],
             seq: 0,
         };
+        wire.send_bare(&account.preface)?;
         let first = wire.receive()?.payload;
         if first.first() == Some(&0xff) {
             return Ok(Admission::Refused(first));
@@ -98,15 +118,15 @@ impl Wire {
         let mut auth = wire.auth(account);
         let response = auth.response(&wire.plugin, &wire.nonce);
         let login = Login {
-            capabilities: account.capabilities.intersect(greeting.capabilities),
+            capabilities: account.capabilities.intersect(greeting.capabilities) | account.insisted_on(),
             max_packet: 1 << 30,
             charset: account.charset,
             user: account.user.clone().into_bytes(),
             auth: response,
             schema,
             plugin: Some(auth.plugin().to_vec()),
-            attributes: vec![(b"program_name".to_vec(), b"weir-tests".to_vec())],
-            zstd_level: 0,
+            attributes: account.attributes.clone(),
+            zstd_level: if let Some(Way::Zstd(level)) = account.compression { level } else { 0 },
         };
         wire.capabilities = login.capabilities_sent();
         let mut payload = Vec::new();
@@ -115,7 +135,10 @@ impl Wire {
         let last = wire.authenticate(&mut auth)?;
         Ok(match last.first() {
             Some(0xff) => Admission::Refused(last),
-            _ => Admission::In(Box::new(wire), last),
+            _ => {
+                wire.squeeze = account.compression.map(Squeeze::new);
+                Admission::In(Box::new(wire), last)
+            }
         })
     }
 
@@ -158,6 +181,9 @@ impl Wire {
     /// Sends a command: the sequence begins anew.
     pub fn command(&mut self, payload: &[u8]) -> io::Result<()> {
         self.seq = 0;
+        if let Some(squeeze) = &mut self.squeeze {
+            squeeze.begin_command();
+        }
         self.send(payload)
     }
 
@@ -170,6 +196,17 @@ impl Wire {
 
     /// Sends bytes that are framed already.
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.squeeze {
+            Some(squeeze) => {
+                let frames = squeeze.pack(bytes);
+                self.send_bare(&frames)
+            }
+            None => self.send_bare(bytes),
+        }
+    }
+
+    /// Sends bytes as they are, whatever was agreed on.
+    pub fn send_bare(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(bytes),
             Stream::Unix(stream) => stream.write_all(bytes),
@@ -246,8 +283,13 @@ impl Wire {
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.received.extend_from_slice(&chunk[..read]);
-        Ok(())
+        match &mut self.squeeze {
+            Some(squeeze) => squeeze.unpack(&chunk[..read], &mut self.received),
+            None => {
+                self.received.extend_from_slice(&chunk[..read]);
+                Ok(())
+            }
+        }
     }
 }
 

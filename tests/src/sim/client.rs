@@ -29,8 +29,8 @@ use crate::sim::client::reply::{ReplyReader, Shape, take_packet};
 use crate::sim::client::script::Script;
 use crate::sim::client::script::levels::name;
 use crate::sim::mutation::Mutation;
+use crate::sim::oracle::Fate;
 use crate::sim::oracle::horizon::Promise;
-use crate::sim::oracle::{Expected, Fate};
 use crate::sim::random::Random;
 use crate::sim::scene::Scene;
 use crate::sim::server::command;
@@ -354,9 +354,7 @@ impl Client {
             // A transaction that was begun and never told of is none.
             let is_light = ask.is_read || matches!(ask.effect, Effect::Begin { .. });
             let repeatable = is_light && self.mind.autocommit() && !self.mind.in_transaction();
-            let reads_user_variables = ask.may_read_user_variables();
-            let expected = Expected { reads_user_variables, ..self.mind.expected(repeatable, transaction) };
-            scene.oracle.sends(tag, expected);
+            scene.oracle.sends(tag, self.mind.expected(repeatable, transaction));
         }
         ask.promise = self.promise(scene, &ask);
         scene.tell(|| format!("client {} asks {}", self.id, command::named(&ask.payload)));

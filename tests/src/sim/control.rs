@@ -8,6 +8,7 @@ use std::sync::Arc;
 use weir_core::mail::{ControlMail, Finding, Lost, Mail};
 use weir_core::permissions::Permissions;
 use weir_core::querylog::QueryLogSettings;
+use weir_core::show::Detail;
 use weir_core::snapshot::{
     Address, BackendId, BackendView, Balance, Face, Health, Keys, Mandate, Role, Settings, Snapshot,
 };
@@ -64,13 +65,16 @@ impl Control {
             read_after_write_ms_max: plan.read_after_write_ms_max,
             statements_per_connection_max: *random.pick(&[2, 512]),
             query_log: QueryLogSettings { sample: plan.budget % 3, slow_ms: 5_000, shows_literals: true },
+            digests: plan.budget.is_multiple_of(2),
+            // Each lease on another connection. Seeds of a million and less are known from before.
+            scatter: plan.seed > 1_000_000 && plan.seed.is_multiple_of(3),
             ..Settings::default()
         };
         Control {
             generation: 0,
             settings: Arc::new(settings),
             permissions: (plan.budget % 2 == 1).then(|| Permissions { rules: Arc::default(), version: 1 }),
-            keys: Keys { tls: None, rsa: Arc::new(rsa_key().clone()) },
+            keys: Keys { tls: None, backend_tls: None, rsa: Arc::new(rsa_key().clone()) },
             alarms: vec![0; plan.servers.len()],
             reports_asked: 0,
             reports_seen: 0,
@@ -183,8 +187,18 @@ impl Control {
                 self.lost.push((core, lost, scene.now));
                 true
             }
+            // There is one gate, and its clients kill nobody: an id that came to be asked for is a mistake of the engine's.
+            ControlMail::Kill { kill, .. } => {
+                scene.oracle.violate(format!("core {core} asks other gates to end {kill:?}"));
+                false
+            }
+            ControlMail::Killed { token, .. } => {
+                scene.oracle.violate(format!("core {core} answers a kill that nobody asked for: {token}"));
+                false
+            }
             // Its clients are no admins.
             ControlMail::SetGlobal { .. } => unreachable!("nobody may"),
+            ControlMail::Show { .. } => unreachable!("nobody asks"),
             ControlMail::Drained => {
                 self.drained += 1;
                 false
@@ -246,7 +260,10 @@ impl Control {
 
     pub fn ask_report(&mut self) -> Mail {
         self.reports_asked += 1;
-        Mail::Report { token: self.reports_asked }
+        Mail::Report {
+            token: self.reports_asked,
+            detail: Detail { sessions: true, pins: true, digests: true, forgets_digests: false },
+        }
     }
 }
 

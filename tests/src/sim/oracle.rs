@@ -45,14 +45,19 @@ fn leading_number(text: &str) -> Option<(u32, &str)> {
     Some((text[..len].parse().ok()?, &text[len..]))
 }
 
+/// User variables that have a value: one that is NULL is as one that was never set.
+pub fn with_values(all: &BTreeMap<String, Option<String>>) -> BTreeMap<String, String> {
+    all.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect()
+}
+
 /// What a client knows about its session as it sends a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     pub user: String,
     pub schema: Option<String>,
     pub variables: BTreeMap<&'static str, String>,
-    pub user_variables: BTreeMap<String, Option<String>>,
-    pub reads_user_variables: bool,
+    /// Those with a value.
+    pub user_variables: BTreeMap<String, String>,
     pub temporary: BTreeSet<String>,
     pub locks: BTreeSet<String>,
     /// None: an error has left it open.

@@ -9,6 +9,7 @@ use crate::monitor::fault::Fault;
 use crate::monitor::trail::Trail;
 use std::sync::Arc;
 use weir_core::snapshot::{Address, BackendId, BackendView, Health, Role, Settings};
+use weir_net::flavour::Flavour;
 use weir_net::gtid::GtidSet;
 
 pub(super) struct Entry {
@@ -141,8 +142,8 @@ impl Entry {
         BackendView {
             id,
             name: self.config.name.clone(),
-            // A group's transactions have the group's name.
-            uuid: self.uuid_bytes().filter(|_| facts.is_none_or(|facts| facts.group.is_none())),
+            // A group's transactions have the group's name, and a MariaDB server's are not looked up.
+            uuid: self.uuid_bytes().filter(|_| facts.is_none_or(has_own_uuid)),
             address: self.config.address.clone(),
             role: self.role,
             health: match (self.is_gone, self.is_up()) {
@@ -177,6 +178,10 @@ impl Entry {
     pub(super) fn event(&self, is_trouble: bool, text: String) -> Event {
         Event { is_trouble, backend: self.config.name.clone(), text }
     }
+}
+
+fn has_own_uuid(facts: &Facts) -> bool {
+    facts.group.is_none() && Flavour::of(facts.version.as_bytes()) == Flavour::Mysql
 }
 
 /// None: unknown, so it gets no reads (S66).

@@ -55,7 +55,7 @@ fn topology(roles: &[Option<Role>]) -> Topology {
     for (backend, role) in config.backends.iter_mut().zip(roles) {
         backend.role = *role;
     }
-    Topology::new(&config, crate::gate::keys::make(&crate::config::Tls::Off).unwrap())
+    Topology::new(&config, crate::gate::keys::make(&crate::config::Tls::Off, None).unwrap())
 }
 
 fn look(topology: &mut Topology, now_ms: u64, backend: usize, facts: Facts) -> Vec<String> {

@@ -6,11 +6,12 @@ use super::view::text;
 use super::{ask, cells};
 use crate::client::{AsyncClient, ClientError};
 use crate::monitor::dialect::version_number;
+use weir_net::flavour::Flavour;
 
 /// One sentence for each thing that is missing, with what to do.
 pub async fn missing(client: &mut AsyncClient, user: &str) -> Result<Vec<String>, ClientError> {
     let version = client.session().version.clone();
-    if version.contains("MariaDB") || version_number(&version) < VERSION_MIN {
+    if Flavour::of(version.as_bytes()) == Flavour::MariaDb || version_number(&version) < VERSION_MIN {
         return Ok(vec![format!(
             "the server is {version}: only MySQL 8.0.26 and later can be managed; set manage = \"off\""
         )]);

@@ -64,6 +64,7 @@ impl Model {
             dials_max: 1 + random.below(5) as u32,
             overtaken_ns_max: 1 + random.below(60),
             cede_idle_ns_min: 5,
+            scatter: false,
         };
         let mut model = Model {
             pool: Pool::new(BACKENDS as usize, limits),
@@ -156,7 +157,7 @@ impl Model {
         let found = preferred
             .or_else(|| first(&|is| (is.schema, is.fingerprint) == (want.schema, want.fingerprint)))
             .or_else(|| first(&|is| is.schema == want.schema))
-            .or_else(|| first(&|_| true));
+            .or_else(|| own.last().map(|(slot, _)| *slot));
         let room = self.live(backend, None) < self.quota[usize::from(backend)];
         found.or_else(|| {
             let like = |account| idle.iter().filter(|(_, k)| k.is.account == account).count();

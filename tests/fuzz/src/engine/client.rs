@@ -221,7 +221,7 @@ fn capabilities(kind: usize) -> Capabilities {
 }
 
 /// One of each road through the gate.
-const STATEMENTS: [&[u8]; 33] = [
+const STATEMENTS: [&[u8]; 36] = [
     b"SELECT a FROM t",
     b"INSERT INTO t VALUES (1)",
     b"BEGIN",
@@ -250,6 +250,9 @@ const STATEMENTS: [&[u8]; 33] = [
     b"EXPLAIN ROUTE SELECT 1",
     b"SHOW WEIR POOLS",
     b"SHOW WEIR PINS",
+    b"SHOW WEIR PINS BY ACCOUNT",
+    b"SHOW WEIR BACKENDS LIKE '%1' LIMIT 1",
+    b"SHOW WEIR DIGESTS ORDER BY count",
     b"START TRANSACTION READ ONLY",
     b"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
     b"XA START 'a'",

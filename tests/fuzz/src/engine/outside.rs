@@ -51,6 +51,7 @@ impl Outside {
             statements_per_connection_max: 2,
             drain_ms_max: 1_000,
             query_log: QueryLogSettings { sample: 2, slow_ms: 400, shows_literals: true },
+            digests: flags & 8 == 8,
             ..Settings::default()
         };
         Outside {
@@ -89,7 +90,7 @@ impl Outside {
             generation: self.generation,
             backends: (0..BACKENDS).map(|at| self.view(at)).collect(),
             settings: self.settings.clone(),
-            keys: Keys { tls: Some(tls::server_config()), rsa: Arc::new(proof::rsa_key().clone()) },
+            keys: Keys { tls: Some(tls::server_config()), backend_tls: None, rsa: Arc::new(proof::rsa_key().clone()) },
             // They allow everything: whether they are there must make no difference.
             permissions: Some(Permissions { rules: Arc::default(), version: 1 }),
             face: Face { version: "9.7.4-weir".to_owned(), charset: 255, native_password: false },

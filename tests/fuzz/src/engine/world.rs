@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 
 use weir_core::engine::{Action, DialFault, End, Engine, EngineOptions};
 use weir_core::limits::QUEUE_BYTES_HIGH;
-use weir_core::mail::{CoreId, Mail};
+use weir_core::mail::{ControlMail, CoreId, KillOutcome, Mail};
 use weir_core::session::Peer as ClientPeer;
+use weir_core::show::{Detail, Shown};
 use weir_core::snapshot::Address;
 use weir_core::time::Instant;
 use weir_core::wire::WireId;
@@ -248,11 +249,14 @@ impl World {
     pub fn mail(&mut self, draw: &mut Draw<'_>) {
         let user = vec![b'a' + draw.u8() % 3].into_boxed_slice();
         let mail = match draw.below(4) {
-            0 => Mail::Report { token: 1 },
+            0 => Mail::Report { token: 1, detail: Detail::default() },
             1 => Mail::Credential { user, password: Some(Secret::from(&b"pw"[..])) },
             2 => Mail::Credential { user, password: None },
             _ if draw.u8() == 0xff => Mail::Drain { within_ms: 100 },
-            _ => Mail::Report { token: 2 },
+            _ => Mail::Report {
+                token: 2,
+                detail: Detail { sessions: true, pins: true, digests: true, forgets_digests: true },
+            },
         };
         self.engine.handle_mail(self.now, mail);
         self.drain();
@@ -375,6 +379,15 @@ impl World {
                 known.sending = None;
             }
             Action::Post { .. } => panic!("there is no other core"),
+            Action::Tell(ControlMail::Show { token, show }) => {
+                let answer = show.finish(Shown { columns: vec!["core"], ..Shown::default() });
+                self.engine.handle_mail(self.now, Mail::Shown { token, answer });
+            }
+            // There is no other gate.
+            Action::Tell(ControlMail::Kill { token, .. }) => {
+                let outcome = KillOutcome::NoSuchThread;
+                self.engine.handle_mail(self.now, Mail::Killed { token, outcome });
+            }
             Action::Tell(_) => {}
         }
     }

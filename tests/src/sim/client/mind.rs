@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_core::snapshot::Consistency;
 
 use crate::sim::oracle::horizon::Promise;
-use crate::sim::oracle::{Expected, Fate, Oracle};
+use crate::sim::oracle::{Expected, Fate, Oracle, with_values};
 use crate::sim::server::variables::{Given, Variables};
 
 #[derive(Debug, Default)]
@@ -125,7 +125,7 @@ impl Mind {
 
     /// State that lives on one connection only and dies with it.
     pub fn is_pinned(&self) -> bool {
-        !self.user_variables.is_empty() || !self.temporary.is_empty() || !self.locks.is_empty() || self.fragile
+        !self.temporary.is_empty() || !self.locks.is_empty() || self.fragile
     }
 
     pub fn expected(&self, repeatable: bool, transaction: Option<u64>) -> Expected {
@@ -133,8 +133,7 @@ impl Mind {
             user: self.user.clone(),
             schema: self.schema.clone(),
             variables: self.variables.comparable(),
-            user_variables: self.user_variables.clone(),
-            reads_user_variables: true,
+            user_variables: with_values(&self.user_variables),
             temporary: self.temporary.keys().cloned().collect(),
             locks: self.locks.clone(),
             in_transaction: if self.transaction_unsure { None } else { Some(self.in_transaction()) },
@@ -175,10 +174,9 @@ impl Mind {
         }
     }
 
-    /// The connection was lost, and with it what lived there; the session goes on.
+    /// The connection was lost, and with it what lived there; the session goes on, with what was set to literals.
     pub fn lose_connection(&mut self, oracle: &mut Oracle) {
         self.rollback(oracle);
-        self.user_variables.clear();
         self.temporary.clear();
         self.locks.clear();
     }

@@ -1,7 +1,6 @@
 //! What an answer, an error or a lost connection means to a client: right, wrong, or open.
 
 use weir_core::snapshot::Consistency;
-use weir_net::command::Command;
 use weir_net::flags::Status;
 
 use crate::sim::agenda::MS;
@@ -244,14 +243,6 @@ impl Client {
 
 impl Ask {
     /// It changes nothing of the session but data and the transaction.
-    /// What changes data may do so by triggers and functions, which nobody sees; the rest names what it reads.
-    pub(super) fn may_read_user_variables(&self) -> bool {
-        let text = if self.payload.first() == Some(&(Command::Query as u8)) { &self.payload[..] } else { &[] };
-        let is_at = |at: usize| text.get(at) == Some(&b'@');
-        let names_one = (1..text.len()).any(|at| is_at(at) && !is_at(at - 1) && !is_at(at + 1));
-        names_one || matches!(self.effect, Effect::Write { .. } | Effect::Ledger(_) | Effect::AutoInsert)
-    }
-
     fn is_stateless(&self) -> bool {
         matches!(self.effect, Effect::None | Effect::Ledger(_) | Effect::Write { .. } | Effect::Rollback)
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_net::flags::{Capabilities, Status};
 use weir_net::track::{Track, put_track};
 
-use crate::sim::oracle::Expected;
+use crate::sim::oracle::{Expected, with_values};
 use crate::sim::server::data::Transaction;
 use crate::sim::server::reply::Cell;
 use crate::sim::server::sql::Statement;
@@ -123,12 +123,8 @@ impl Session {
             user: self.user.clone(),
             schema: self.schema.clone(),
             variables: self.variables.comparable(),
-            // Who does not read them may do without.
-            user_variables: match self.user_variables.is_empty() && !expected.reads_user_variables {
-                true => expected.user_variables.clone(),
-                false => self.user_variables.clone(),
-            },
-            reads_user_variables: expected.reads_user_variables,
+            // What others have left behind is NULL, as what was never set.
+            user_variables: with_values(&self.user_variables),
             temporary: self.temporary.keys().cloned().collect(),
             locks: self.locks.clone(),
             in_transaction: expected.in_transaction.map(|_| self.transaction.is_some()),

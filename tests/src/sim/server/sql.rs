@@ -185,10 +185,19 @@ impl Parser<'_> {
         Ok(Statement::Select { items, from, key, limit, locking })
     }
 
-    /// `expr` or `expr=expr`.
+    /// `expr` or `expr=expr`, and a quoted alias, which nothing here shows.
     fn item(&mut self) -> Result<Expr, String> {
-        let left = self.expr()?;
-        Ok(if self.take_symbol('=') { Expr::Call("=".to_string(), vec![left, self.expr()?]) } else { left })
+        let mut item = self.expr()?;
+        if self.take_symbol('=') {
+            item = Expr::Call("=".to_string(), vec![item, self.expr()?]);
+        }
+        if self.take("AS") {
+            self.symbol('`')?;
+            while !self.take_symbol('`') {
+                self.left = self.left.get(1..).ok_or("an alias without an end")?;
+            }
+        }
+        Ok(item)
     }
 
     fn insert(&mut self, replace: bool) -> Result<Statement, String> {
@@ -297,9 +306,14 @@ impl Parser<'_> {
         if word.eq_ignore_ascii_case("CAST") && self.take_symbol('(') {
             let inner = self.expr()?;
             self.expect("AS")?;
-            self.expect("UNSIGNED")?;
+            if !self.take("SIGNED") {
+                self.expect("UNSIGNED")?;
+            }
             self.symbol(')')?;
             return Ok(inner);
+        }
+        if word.starts_with('_') {
+            return self.introduced();
         }
         if self.take_symbol('(') {
             let mut arguments = Vec::new();
@@ -320,6 +334,17 @@ impl Parser<'_> {
             "DEFAULT" => Expr::Default,
             _ => Expr::Word(word.into()),
         })
+    }
+
+    /// `_utf8mb4 x'616263' COLLATE utf8mb4_0900_ai_ci`, behind its first word.
+    fn introduced(&mut self) -> Result<Expr, String> {
+        self.expect("x")?;
+        let Expr::Text(hex) = self.expr()? else { return Err("no text behind x".into()) };
+        self.expect("COLLATE")?;
+        self.name()?;
+        let digit = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap_or("?"), 16).map_err(|_| hex.clone());
+        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(digit).collect::<Result<_, _>>()?;
+        String::from_utf8(bytes).map(Expr::Text).map_err(|_| hex)
     }
 
     fn number(&mut self) -> Result<i64, String> {

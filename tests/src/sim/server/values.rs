@@ -77,6 +77,9 @@ impl Work<'_> {
             "DATABASE" => self.session.schema.clone(),
             "CONNECTION_ID" => Some(self.conn.to_string()),
             "CURRENT_USER" => Some(format!("{}@%", self.session.user)),
+            "CONCAT" => Some(values.concat()),
+            "COLLATION" => Some("utf8mb4_0900_ai_ci".to_string()),
+            "HEX" => Some(first.bytes().map(|byte| format!("{byte:02X}")).collect()),
             "SLEEP" => Some("0".to_string()),
             "REPEAT" => {
                 let times = values.get(1).and_then(|n| n.parse().ok()).unwrap_or(0);

@@ -100,7 +100,9 @@ impl Script {
             return Ask::query(tag, caps, &format!("SELECT '{tag}', @{name}")).rows(vec![vec![is(tag), want]]).read();
         }
         let user = vec![(name.to_string(), Some(tag.to_string()))];
-        let ask = Ask::query(tag, caps, &format!("SET @{name}='{tag}'"));
+        // The gate knows the one and has to ask for the other.
+        let value = if random.chance(50) { format!("'{tag}'") } else { format!("CONCAT('{tag}')") };
+        let ask = Ask::query(tag, caps, &format!("SET @{name}={value}"));
         ask.effect(Effect::Set { variables: Vec::new(), user })
     }
 

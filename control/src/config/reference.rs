@@ -1,0 +1,278 @@
+//! The reference of all settings, as a list: what `docs/reference.md`, the man page weir.toml(5) and the tests of the documents
+//! are made from.
+//!
+//! Invariant: a setting's name, default and meaning come from the tables that the readers of files use; what those do
+//! not say (ranges and words of tablets and controllers, what changes while running) stands here, and a test
+//! gives each border to the reader.
+
+use super::keys::{KEYS, Key, Kind};
+use super::{Config, controller, print, tablet};
+
+/// One key of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// `gate`, `tablet` or `controller`.
+    pub program: &'static str,
+    pub section: &'static str,
+    pub name: &'static str,
+    pub kind: &'static str,
+    /// Empty for what has none.
+    pub unit: &'static str,
+    /// As it is typed.
+    pub default: String,
+    /// Empty for any.
+    pub range: String,
+    pub changes: String,
+    pub meaning: String,
+}
+
+/// In the order of the files.
+pub fn settings() -> Vec<Setting> {
+    // CPU numbers are the machine's; the default is said in words below.
+    let usual = Config::defaults(vec![0]);
+    let gate = KEYS.iter().map(|key| of_gate(key, &usual));
+    let tablet = tablet::KEYS.iter().map(|row| of_section("tablet", row));
+    let controller = controller::KEYS.iter().map(|row| of_section("controller", row));
+    gate.chain(tablet).chain(controller).collect()
+}
+
+fn of_gate(key: &'static Key, usual: &Config) -> Setting {
+    let Key { section, name, doc, kind } = key;
+    let default = match (*section, *name) {
+        ("gate", "cores") => "all that the process may use".to_string(),
+        ("backends", name) => BACKEND_DEFAULTS.iter().find(|(key, _)| *key == name).map_or("", |(_, v)| v).to_string(),
+        _ => print::show(key, usual),
+    };
+    let (kind, range) = match kind {
+        Kind::Number { min, max, .. } => ("whole number", between(*min, *max)),
+        Kind::Switch { .. } => ("true or false", String::new()),
+        Kind::Word { words, .. } => ("word", listed(words)),
+        Kind::Name { .. } => ("text", String::new()),
+        Kind::Own => (kind_of(name, &default), own_range(section, name)),
+    };
+    setting("gate", section, name, (kind, range), default, doc)
+}
+
+fn of_section(program: &'static str, row: &'static (&'static str, &'static str, &'static str)) -> Setting {
+    let (name, default, doc) = row;
+    let (kind, range) = match (number_range(program, name), words(program, name)) {
+        (Some((min, max)), _) => ("whole number", between(min, max)),
+        (None, Some(words)) => ("word", listed(words)),
+        (None, None) => (kind_of(name, default), String::new()),
+    };
+    setting(program, program, name, (kind, range), default.to_string(), doc)
+}
+
+fn setting(
+    program: &'static str,
+    section: &'static str,
+    name: &'static str,
+    (kind, range): (&'static str, String),
+    default: String,
+    doc: &str,
+) -> Setting {
+    let (unit, changes) = (unit(name), changes(section, name));
+    Setting { program, section, name, kind, unit, default, range, changes, meaning: doc.to_string() }
+}
+
+fn between(min: u64, max: u64) -> String {
+    format!("{min} to {max}")
+}
+
+fn listed(words: &[&str]) -> String {
+    words.join(", ")
+}
+
+/// By its name and its default.
+fn kind_of(name: &str, default: &str) -> &'static str {
+    let is_path = PATH_ENDS.iter().any(|end| name.ends_with(end)) && name != "password" || name == "store";
+    match default.as_bytes().first() {
+        _ if name == "cores" => "number, text or list",
+        _ if is_path => "path",
+        Some(b'[') => "list of texts",
+        Some(b't' | b'f') => "true or false",
+        _ if name == "weight" => "whole number",
+        _ => "text",
+    }
+}
+
+/// Units are in the names.
+pub fn unit(name: &str) -> &'static str {
+    let is = |part: &str| name.split('_').any(|word| word == part);
+    match name {
+        "leader_s" => "s",
+        "read_write_splitting_ratio" => "percent",
+        "failovers_per_minute" => "per minute",
+        "sample" => "statements",
+        _ if is("ms") => "ms",
+        _ if is("bytes") => "bytes",
+        _ => "",
+    }
+}
+
+/// The variable by which admins set it while the gate runs.
+pub fn global(section: &str, name: &str) -> Option<&'static str> {
+    GLOBALS.iter().find(|(key, ..)| section == "routing" && *key == name).map(|(_, variable, _)| *variable)
+}
+
+fn own_range(section: &str, name: &str) -> String {
+    match (section, name) {
+        ("backends", "weight") => between(0, 10_000),
+        ("backends", "role") => listed(&["primary", "replica"]),
+        ("gate", "proxy_protocol") => listed(&["off", "required"]),
+        ("gate", "compression") => listed(&["zlib", "zstd", "uncompressed"]),
+        ("gate", "controllers") => "16 addresses at most".to_string(),
+        _ => String::new(),
+    }
+}
+
+/// What a key of a tablet or a controller may be.
+pub fn number_range(section: &str, name: &str) -> Option<(u64, u64)> {
+    NUMBERS.iter().find(|(of, key, ..)| (*of, *key) == (section, name)).map(|(_, _, min, max)| (*min, *max))
+}
+
+pub fn words(section: &str, name: &str) -> Option<&'static [&'static str]> {
+    WORDS.iter().find(|(of, key, _)| (*of, *key) == (section, name)).map(|(_, _, words)| *words)
+}
+
+fn changes(section: &str, name: &str) -> String {
+    if let Some((_, variable, value)) = GLOBALS.iter().find(|(key, ..)| section == "routing" && *key == name) {
+        return format!("SET [GLOBAL] {variable}{value}");
+    }
+    let known = CHANGES.iter().find(|(of, key, _)| (*of, *key) == (section, name));
+    known.map_or("at the start", |(_, _, how)| how).to_string()
+}
+
+const PATH_ENDS: [&str; 8] = ["_file", "_cert", "_key", "_ca", "_dir", "_cache", "file", "permissions"];
+
+const BACKEND_DEFAULTS: [(&str, &str); 6] =
+    [("address", ""), ("name", "its address"), ("weight", "100"), ("zone", "\"\""), ("role", ""), ("tablet", "")];
+
+const NUMBERS: [(&str, &str, u64, u64); 11] = [
+    ("tablet", "interval_ms", 10, 60_000),
+    ("tablet", "timeout_ms", 50, 60_000),
+    ("tablet", "weight", 0, 10_000),
+    ("controller", "leader_s", 2, 60),
+    ("controller", "lease_ms", 500, 600_000),
+    ("controller", "failover_detect_ms", 0, 600_000),
+    ("controller", "failover_disk_full_ms", 0, 600_000),
+    ("controller", "failover_settle_ms", 0, 600_000),
+    ("controller", "failover_fence_ms", 0, 600_000),
+    ("controller", "failover_catch_up_ms", 0, 600_000),
+    ("controller", "failovers_per_minute", 1, 60),
+];
+
+const WORDS: [(&str, &str, &[&str]); 6] = [
+    ("tablet", "manage", &["auto", "on", "off"]),
+    ("tablet", "fence_kill", &["off", "on"]),
+    ("tablet", "semi_sync", &["keep", "on", "off"]),
+    ("tablet", "log_format", &["text", "json"]),
+    ("controller", "failover", &["on", "off"]),
+    ("controller", "log_format", &["text", "json"]),
+];
+
+/// Keys of `[routing]`, the variable that sets each, and what its value is. `SET GLOBAL` is for `admin_users`, and lasts until the gate
+/// restarts.
+const GLOBALS: [(&str, &str, &str); 6] = [
+    ("consistency", "read_after_write_consistency", ""),
+    ("read_after_write_ms_max", "read_after_write_timeout", " (seconds)"),
+    ("balance", "read_write_splitting_policy", ""),
+    ("read_write_splitting", "read_write_splitting_policy", " = 'DISABLE'"),
+    ("read_write_splitting_ratio", "read_write_splitting_ratio", ""),
+    ("split_read_only_transactions", "enable_read_write_splitting_for_read_only_txn", ""),
+];
+
+/// What else holds without a restart, and by what.
+const CHANGES: [(&str, &str, &str); 6] = [
+    ("gate", "permissions", "the file's text: at once"),
+    ("query_log", "file", "SIGHUP opens it anew"),
+    ("tablet", "permissions", "the file's text: at once"),
+    ("tablet", "zone", "weir ctl set NAME --zone"),
+    ("tablet", "weight", "weir ctl set NAME --weight"),
+    ("controller", "lease_ms", "of a new cluster only"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::GateFlags;
+    use crate::config::controller::ControllerFlags;
+    use crate::config::tablet::TabletFlags;
+    use std::collections::BTreeSet;
+
+    /// The mistakes in a file with these lines.
+    fn mistakes(program: &str, text: &str) -> String {
+        let name = format!(
+            "weir-reference-{}-{:x}.toml",
+            std::process::id(),
+            text.len() * 31 + text.bytes().map(usize::from).sum::<usize>()
+        );
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        let config = Some(path.clone());
+        let found = match program {
+            "gate" => crate::config::load(&GateFlags { config, ..GateFlags::default() }, &|_| None).err(),
+            "tablet" => tablet::load(&TabletFlags { config, ..TabletFlags::default() }, &|_| None).err(),
+            _ => controller::load(&ControllerFlags { config, ..ControllerFlags::default() }, &|_| None).err(),
+        };
+        std::fs::remove_file(path).unwrap();
+        found.map(|found| found.to_string()).unwrap_or_default()
+    }
+
+    /// A file with one key beside what every file needs.
+    fn file(setting: &Setting, value: &str) -> String {
+        let Setting { program, section, name, .. } = setting;
+        match *program {
+            "gate" if *section == "backends" => format!("[[backends]]\naddress = \"127.0.0.1:1\"\n{name} = {value}\n"),
+            "gate" => format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[{section}]\n{name} = {value}\n"),
+            "tablet" => format!("[tablet]\ncontrollers = \"c:1\"\n{name} = {value}\n"),
+            _ => format!("[controller]\n{name} = {value}\n"),
+        }
+    }
+
+    /// A mistake that is about this key's own range, and not about what it means beside others.
+    fn is_refused(setting: &Setting, value: &str) -> bool {
+        let said = mistakes(setting.program, &file(setting, value));
+        said.contains(&format!("{} must be", setting.name)) || said.contains(&format!("{} cannot be", setting.name))
+    }
+
+    #[test]
+    fn every_border_is_the_readers() {
+        let (mut numbers, mut choices) = (0, 0);
+        for setting in settings() {
+            if setting.kind == "whole number" {
+                let (min, max) = setting.range.split_once(" to ").expect("a number has a range");
+                let (min, max): (u64, u64) = (min.parse().unwrap(), max.parse().unwrap());
+                let (below, above) = (min.checked_sub(1).map_or("-1".to_string(), |n| n.to_string()), max + 1);
+                for (value, is_out) in
+                    [(min.to_string(), false), (max.to_string(), false), (below, true), (above.to_string(), true)]
+                {
+                    let said = mistakes(setting.program, &file(&setting, &value));
+                    let out = is_refused(&setting, &value) || said.contains("must be a whole number");
+                    assert_eq!(out, is_out, "{} {} = {value}: {said}", setting.program, setting.name);
+                }
+                numbers += 1;
+            }
+            if setting.kind == "word" {
+                for word in setting.range.split(", ") {
+                    assert!(!is_refused(&setting, &format!("\"{word}\"")), "{} = {word}", setting.name);
+                }
+                assert!(is_refused(&setting, "\"otherwise\""), "{}", setting.name);
+                choices += 1;
+            }
+        }
+        assert!(numbers > 40 && choices > 10, "{numbers} numbers, {choices} choices");
+    }
+
+    #[test]
+    fn what_stands_here_by_hand_is_about_keys_that_exist() {
+        let all: BTreeSet<(&str, &str)> = settings().iter().map(|one| (one.section, one.name)).collect();
+        let by_hand = CHANGES.iter().map(|(section, name, _)| (*section, *name));
+        let by_hand = by_hand.chain(GLOBALS.iter().map(|(name, ..)| ("routing", *name)));
+        let by_hand = by_hand.chain(WORDS.iter().map(|(section, name, _)| (*section, *name)));
+        let by_hand = by_hand.chain(NUMBERS.iter().map(|(section, name, ..)| (*section, *name)));
+        for key in by_hand {
+            assert!(all.contains(&key), "{key:?} is no key");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What operators ask of the gate: pictures and tables, gathered from all cores.
+//!
+//! Invariant: each question is answered once, at the latest [`REPORT_LIMIT`] after it came, with what has come until then.
+
+use super::Control;
+use crate::gate::cluster::Cluster;
+use crate::gate::desk::Ask;
+use crate::gate::gather::{Asker, Gathered, TABLES_MAX};
+use crate::show::{self, Scene};
+use crate::status::{Picture, phase_name};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use weir_core::mail::Mail;
+use weir_core::show::{Detail, Show, Shown, What};
+use weir_core::stats::Report;
+
+pub type Pictured = oneshot::Sender<Arc<Picture>>;
+
+/// A table that is wanted, and by whom.
+pub struct Wanted {
+    show: Box<Show>,
+    by: By,
+}
+
+pub enum By {
+    /// A client of this core, under this token.
+    Core(usize, u64),
+    Desk(oneshot::Sender<Result<Shown, String>>),
+}
+
+impl Control {
+    pub(super) fn handle_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Picture(sender) => {
+                let cores = self.running.cores();
+                if let Some(token) = self.gather.handle_ask(sender, cores, Instant::now() + REPORT_LIMIT) {
+                    self.ask_cores(token, Detail::default());
+                }
+            }
+            Ask::Table(show, sender) => self.handle_show(show, By::Desk(sender)),
+        }
+    }
+
+    pub(super) fn handle_show(&mut self, show: Box<Show>, by: By) {
+        let wanted = Wanted { show, by };
+        if matches!(wanted.show.what, What::Topology | What::Variables | What::Backends) {
+            // What control knows by itself, whatever the cores do.
+            return self.answer(Gathered { reports: Vec::new(), asker: Asker::Table(wanted) });
+        }
+        let (cores, detail) = (self.running.cores(), wanted.show.detail());
+        match self.gather.handle_table(wanted, cores, Instant::now() + REPORT_LIMIT) {
+            Ok(token) => self.ask_cores(token, detail),
+            Err(wanted) => {
+                let why = format!("{TABLES_MAX} SHOW WEIR are under way already: repeat it in a moment");
+                self.reply(wanted.by, Err(why));
+            }
+        }
+    }
+
+    fn ask_cores(&self, token: u64, detail: Detail) {
+        (0..self.running.cores()).for_each(|core| self.running.post(core, Mail::Report { token, detail }));
+    }
+
+    pub(super) fn answer(&mut self, gathered: Gathered<Pictured, Wanted>) {
+        match gathered.asker {
+            Asker::Pictures(asks) => {
+                let picture = Arc::new(self.picture(gathered.reports));
+                for ask in asks {
+                    // Who asked may have left.
+                    let _ = ask.send(picture.clone());
+                }
+            }
+            Asker::Table(Wanted { show, by }) => {
+                if show.what == What::Events {
+                    self.events.handle_refused(gathered.reports.iter().map(|r| r.counters.logins_refused).sum());
+                }
+                let picture = self.picture(gathered.reports);
+                let mut now = self.config.clone();
+                now.settings = self.topology.settings().clone();
+                let tablets =
+                    (0..picture.backends.len()).map(|at| self.topology.place(at).and_then(|(tablet, _)| tablet));
+                let scene = Scene { picture: &picture, events: &self.events, config: &now, tablets: tablets.collect() };
+                self.reply(by, show::answer(&show, &scene));
+            }
+        }
+    }
+
+    fn reply(&self, by: By, answer: Result<Shown, String>) {
+        match by {
+            By::Core(core, token) => self.running.post(core, Mail::Shown { token, answer }),
+            // Who asked may have left.
+            By::Desk(sender) => drop(sender.send(answer)),
+        }
+    }
+
+    fn picture(&self, reports: Vec<Report>) -> Picture {
+        let views = self.topology.views().into_iter().enumerate();
+        Picture {
+            uptime_ms: self.began.elapsed().as_millis() as u64,
+            ready: self.is_ready(),
+            draining: self.is_draining(),
+            generation: self.topology.generation(),
+            listen: self.listen.clone(),
+            cores: self.running.cores(),
+            backends: views.map(|(at, view)| (view, self.topology.note(at).to_string())).collect(),
+            read_write_splitting: self.topology.settings().read_write_splitting,
+            replica_lag_ms_max: self.config.settings.replica_lag_ms_max,
+            cluster: self.cluster.as_ref().map(Cluster::picture),
+            tag: self.kills.tag(),
+            own: self.files.counters(self.running.inbox().statements_dropped()),
+            reports,
+        }
+    }
+
+    /// What the controllers' last word says, for the events.
+    pub(super) fn note_epoch(&mut self) {
+        let Some(record) = self.cluster.as_ref().and_then(|cluster| cluster.picture().record) else { return };
+        let primary = record.primary().unwrap_or("nobody");
+        let text = format!(
+            "epoch {}: {}, primary {primary} ({}: {})",
+            record.epoch.number(),
+            phase_name(&record.phase),
+            record.changed_by,
+            record.reason
+        );
+        self.events.handle_epoch(record.epoch.number(), &record.cluster, text);
+    }
+}
+
+/// How long an answer waits for reports; a core that is busier than that is named as silent.
+const REPORT_LIMIT: Duration = Duration::from_millis(500);
