@@ -17,6 +17,7 @@ pub mod frames;
 pub mod handshake;
 pub mod request;
 pub mod trust;
+pub mod wire;
 
 pub mod reply;
 pub mod value;

@@ -43,6 +43,7 @@ pub struct Config {
     /// Metrics, health and status over HTTP; None: nowhere.
     pub admin_listen: Option<SocketAddr>,
     pub grpc_listen: Option<SocketAddr>,
+    pub admin_sql: AdminSql,
     /// Nobody asked for these two addresses: if another gate has them, this one goes without.
     pub admin_is_optional: bool,
     /// CPU numbers, one core each.
@@ -64,6 +65,24 @@ pub struct Config {
     /// The file of table permissions; None: MySQL's grants alone count.
     pub permissions: Option<PathBuf>,
     pub query_log: QueryLogConfig,
+}
+
+/// The admin port.
+#[derive(Clone, Debug)]
+pub struct AdminSql {
+    /// None: there is none.
+    pub listen: Option<SocketAddr>,
+    /// Of this gate alone.
+    pub user: String,
+    pub password: Secret,
+}
+
+impl AdminSql {
+    const USER: &str = "weir";
+
+    fn off() -> AdminSql {
+        AdminSql { listen: None, user: AdminSql::USER.to_string(), password: Secret::empty() }
+    }
 }
 
 /// How connections to backends are encrypted.
@@ -186,6 +205,7 @@ impl Config {
             listen: vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], address::MYSQL_PORT)))],
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT))),
             grpc_listen: Some(SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT + 1))),
+            admin_sql: AdminSql::off(),
             admin_is_optional: true,
             cores,
             tls: Tls::Ephemeral,

@@ -21,7 +21,8 @@ pub mod kills;
 pub mod roster;
 pub mod witness;
 
-use crate::config::{Config, address};
+use crate::admin::{self, Door};
+use crate::config::{AdminSql, Config, address};
 use crate::grpc::access::Loopback;
 use crate::grpc::tls::{ClientTls, ServerTls};
 use crate::monitor::{Sight, Topology};
@@ -96,6 +97,8 @@ pub struct Addresses {
     pub clients: Vec<ListenAddress>,
     pub admin: Option<SocketAddr>,
     pub grpc: Option<SocketAddr>,
+    /// The admin port.
+    pub admin_sql: Option<SocketAddr>,
 }
 
 /// Runs on this thread until a signal ends it: the first SIGTERM or SIGINT drains, the second ends at once.
@@ -148,6 +151,10 @@ impl GateHandle {
         })
     }
 
+    pub fn admin_sql_address(&self) -> Option<SocketAddr> {
+        self.addresses.admin_sql
+    }
+
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.addresses.admin
     }
@@ -198,6 +205,7 @@ async fn serve(
         backend_tls::make(config.backend_tls, config.backend_tls_ca.as_deref()).map_err(GateError::Keys)?;
     let keys = keys::make(&config.tls, towards_backends).map_err(GateError::Keys)?;
     let admin = bind(config.admin_listen, "admin_listen (HTTP)", config.admin_is_optional).await?;
+    let admin_sql = bind(config.admin_sql.listen, "admin_sql_listen", false).await?;
     let grpc = bind(config.grpc_listen, "grpc_listen", config.admin_is_optional).await?;
     let began = Instant::now();
     let mut tasks = JoinSet::new();
@@ -217,9 +225,19 @@ async fn serve(
     first_look(&config, &mut seen, &mut sights, (&mut crew, &mut cluster), began).await?;
 
     let (desk, asks, peers) = Desk::new();
-    let mut addresses = Addresses { clients: Vec::new(), admin: local(admin.as_ref()), grpc: local(grpc.as_ref()) };
+    let mut addresses = Addresses {
+        clients: Vec::new(),
+        admin: local(admin.as_ref()),
+        grpc: local(grpc.as_ref()),
+        admin_sql: local(admin_sql.as_ref()),
+    };
     if let Some(listener) = admin {
         tasks.spawn(http::serve(listener, desk.clone()));
+    }
+    if let Some(listener) = admin_sql {
+        let AdminSql { user, password, .. } = &config.admin_sql;
+        let door = Door::new(user, password, topology.keys().tls.clone(), desk.clone());
+        tasks.spawn(admin::serve(listener, Arc::new(door)));
     }
     if let Some(listener) = grpc {
         let tls = server_tls.as_ref();

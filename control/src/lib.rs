@@ -12,6 +12,7 @@ pub mod controller;
 pub mod store;
 
 pub mod acl;
+pub mod admin;
 pub mod querylog;
 pub mod show;
 pub mod utc;

@@ -140,6 +140,12 @@ pub const LATENCIES: [(&str, &str, Pick); 3] = [
 ];
 
 impl Picture {
+    /// Of the server that takes writes, if one is up.
+    pub fn primary_name(&self) -> Option<&str> {
+        let takes_writes = |view: &BackendView| view.role == Role::Primary && view.health == Health::Up;
+        self.backends.iter().find(|(view, _)| takes_writes(view)).map(|(view, _)| view.name.as_str())
+    }
+
     pub fn status(&self) -> GateStatus {
         let shares = self.read_shares_permille();
         let mut counters = Counters::default();

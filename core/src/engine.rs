@@ -17,6 +17,7 @@ use crate::link::{Errand, Link};
 use crate::mail::{ControlMail, CoreId, Mail};
 use crate::querylog::Sampler;
 use crate::session::account::{AccountId, Accounts};
+use crate::session::ids::Ids;
 use crate::session::pin_ledger::PinLedger;
 use crate::session::prepared::Texts;
 use crate::session::{Peer, Request, Session};
@@ -105,7 +106,7 @@ pub struct Engine {
     pub(crate) core: CoreId,
     pub(crate) cores: u16,
     pub(crate) tag: u8,
-    pub(crate) ids_given: u32,
+    pub(crate) ids: Ids,
     pub(crate) random: u64,
     /// Shared with other threads; counted here once, so that a hold on it is a plain increment.
     #[allow(clippy::redundant_allocation)]
@@ -194,7 +195,7 @@ impl Engine {
             core: options.core,
             cores: options.cores.max(1),
             tag: options.tag,
-            ids_given: 0,
+            ids: Ids::new(options.core, options.cores, options.seed),
             random: options.seed ^ 0x9e37_79b9_7f4a_7c15,
             blocks: Blocks::new(options.blocks, options.block_bytes),
             codecs: Codecs::default(),

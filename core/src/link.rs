@@ -39,6 +39,17 @@ use weir_net::flavour::Flavour;
 use weir_net::scan::ReplyScan;
 use weir_pool::SlotId;
 
+/// Whose trackers it has on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracking {
+    #[default]
+    Gates,
+    /// Its session's own.
+    Sessions,
+    /// The same, but that of GTIDs is the gate's: the server refuses to change it inside a transaction.
+    SessionsButGtids,
+}
+
 pub struct Link {
     pub wire: Key<Wire>,
     pub slot: SlotId,
@@ -86,8 +97,7 @@ pub struct Link {
     pub named: named::OnLink,
     /// What its login has agreed on.
     pub compression: Option<Agreed>,
-    /// It has its session's own trackers, not the gate's.
-    pub bare: bool,
+    pub tracking: Tracking,
     /// Something holds on it that not even a reset removes: it is closed instead of shared.
     pub spoiled: bool,
     /// Its session was told that the transaction on it is lost: it ends with the reply that said so.
@@ -155,4 +165,11 @@ pub struct Prepared {
     pub used_at: Instant,
     /// The parameter types bound last on this connection.
     pub types: Option<Rc<[u8]>>,
+}
+
+impl Link {
+    /// It has its session's own trackers, not the gate's.
+    pub fn is_bare(&self) -> bool {
+        self.tracking != Tracking::Gates
+    }
 }

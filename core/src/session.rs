@@ -22,6 +22,7 @@ pub mod explain;
 pub mod farewell;
 pub mod global;
 pub mod greet;
+pub(crate) mod ids;
 pub(crate) mod insert_id;
 pub mod kill;
 pub mod listing;

@@ -25,6 +25,8 @@ use weir_tests::real::reply::{self, Kind};
 use weir_tests::real::suite::{self, Mode};
 use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 
+#[path = "mysql/admin_port.rs"]
+mod admin_port;
 #[path = "mysql/operators.rs"]
 mod operators;
 

@@ -3,17 +3,16 @@
 //! Invariant: after an error, a time-out or a dropped call the connection is of no use; the owner drops it.
 
 use super::error::ClientError;
-use super::frames::{Inbound, Packet};
+use super::frames::Inbound;
 use super::handshake::{Handshake, Session, Step};
 use super::options::{Options, Target};
 use super::reply::{Reply, ReplyReader, Turn};
 use super::request;
+use super::wire::{Socket, Wire};
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use weir_net::error::Malformed;
-use weir_net::packet;
 use weir_net::scan::ReplyKind;
 use weir_net::tls::Tls;
 
@@ -30,16 +29,6 @@ pub enum More {
     Wanted,
     Enough,
 }
-
-struct Wire {
-    socket: Box<dyn Socket>,
-    tls: Option<Box<Tls>>,
-    /// Bytes that the server may still say to what it was asked.
-    allowance: usize,
-}
-
-trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
 impl AsyncClient {
     pub async fn connect(options: &Options) -> Result<AsyncClient, ClientError> {
@@ -72,8 +61,8 @@ impl AsyncClient {
         within(Some(timeout), async {
             self.inbound.expect_seq(0);
             self.wire.allowance = bytes_max;
-            send(&mut self.wire, &mut self.inbound, command).await?;
-            while take(&read_packet(&mut self.wire, &mut self.inbound).await?.payload)? == More::Wanted {}
+            self.wire.say(&mut self.inbound, command).await?;
+            while take(&self.wire.packet(&mut self.inbound).await?.payload)? == More::Wanted {}
             Ok(())
         })
         .await
@@ -83,12 +72,12 @@ impl AsyncClient {
         let capabilities = self.session.capabilities;
         self.inbound.expect_seq(0);
         self.wire.allowance = REPLY_BYTES_MAX;
-        send(&mut self.wire, &mut self.inbound, &request::query(capabilities, sql.as_bytes(), &[])).await?;
+        self.wire.say(&mut self.inbound, &request::query(capabilities, sql.as_bytes(), &[])).await?;
         let mut reader = ReplyReader::new(ReplyKind::Query, capabilities, &[]);
         let mut packets_left = REPLY_PACKETS_MAX;
         while !reader.is_done() {
             packets_left = packets_left.checked_sub(1).ok_or(Malformed("a reply of too many packets"))?;
-            let packet = read_packet(&mut self.wire, &mut self.inbound).await?;
+            let packet = self.wire.packet(&mut self.inbound).await?;
             if let Turn::Infile(_) = reader.handle(&packet.payload)? {
                 return Err(ClientError::Unsupported("a file".to_string()));
             }
@@ -122,17 +111,19 @@ async fn connect(options: &Options) -> Result<AsyncClient, ClientError> {
             Box::new(stream)
         }
     };
-    let mut wire = Wire { socket, tls: None, allowance: REPLY_BYTES_MAX };
+    let mut wire = Wire::new(socket, REPLY_BYTES_MAX);
     let mut inbound = Inbound::default();
     let mut handshake = Handshake::new(options);
     let session = loop {
-        let packet = read_packet(&mut wire, &mut inbound).await?;
+        let packet = wire.packet(&mut inbound).await?;
         match handshake.handle(&packet.payload)? {
-            Step::Send(payload) => send(&mut wire, &mut inbound, &payload).await?,
+            Step::Send(payload) => wire.say(&mut inbound, &payload).await?,
             Step::StartTls(payload) => {
-                send(&mut wire, &mut inbound, &payload).await?;
-                wire.start_tls(options).await?;
-                send(&mut wire, &mut inbound, &handshake.login()?).await?;
+                wire.say(&mut inbound, &payload).await?;
+                let (config, name) = options.tls_config();
+                let tls = Tls::client(config, name).map_err(|error| ClientError::Tls(error.to_string()))?;
+                wire.start_tls(tls).await?;
+                wire.say(&mut inbound, &handshake.login()?).await?;
             }
             Step::Wait => {}
             Step::Done(session) => break session,
@@ -140,84 +131,6 @@ async fn connect(options: &Options) -> Result<AsyncClient, ClientError> {
     };
     Ok(AsyncClient { wire, inbound, session, timeout: options.timeout })
 }
-
-async fn send(wire: &mut Wire, inbound: &mut Inbound, payload: &[u8]) -> Result<(), ClientError> {
-    let mut bytes = Vec::with_capacity(payload.len() + packet::HEADER_BYTES);
-    let next = packet::put(&mut bytes, inbound.seq(), payload);
-    inbound.expect_seq(next);
-    wire.send(&bytes).await
-}
-
-async fn read_packet(wire: &mut Wire, inbound: &mut Inbound) -> Result<Packet, ClientError> {
-    loop {
-        if let Some(packet) = inbound.take()? {
-            return Ok(packet);
-        }
-        wire.receive(inbound).await?;
-    }
-}
-
-impl Wire {
-    async fn start_tls(&mut self, options: &Options) -> Result<(), ClientError> {
-        let (config, name) = options.tls_config();
-        let mut tls = Tls::client(config, name).map_err(|error| ClientError::Tls(error.to_string()))?;
-        while tls.is_handshaking() {
-            flush(&mut *self.socket, &mut tls).await?;
-            if tls.is_handshaking() {
-                feed(&mut *self.socket, &mut tls).await?;
-            }
-        }
-        self.tls = Some(Box::new(tls));
-        Ok(())
-    }
-
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        match &mut self.tls {
-            None => self.socket.write_all(bytes).await?,
-            Some(tls) => {
-                tls.write_plain(bytes);
-                flush(&mut *self.socket, tls).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn receive(&mut self, inbound: &mut Inbound) -> Result<(), ClientError> {
-        let mut buffer = [0; READ_BYTES];
-        let n = match &mut self.tls {
-            None => match self.socket.read(&mut buffer).await? {
-                0 => return Err(ClientError::Closed),
-                n => n,
-            },
-            Some(tls) => loop {
-                match tls.read_plain(&mut buffer) {
-                    0 => feed(&mut *self.socket, tls).await?,
-                    n => break n,
-                }
-            },
-        };
-        self.allowance = self.allowance.checked_sub(n).ok_or(Malformed("a reply above the limit"))?;
-        inbound.feed(&buffer[..n]);
-        Ok(())
-    }
-}
-
-async fn flush(socket: &mut dyn Socket, tls: &mut Tls) -> Result<(), ClientError> {
-    let mut cipher = Vec::new();
-    tls.take_cipher(&mut cipher);
-    Ok(socket.write_all(&cipher).await?)
-}
-
-async fn feed(socket: &mut dyn Socket, tls: &mut Tls) -> Result<(), ClientError> {
-    let mut cipher = [0; READ_BYTES];
-    let n = socket.read(&mut cipher).await?;
-    if n == 0 {
-        return Err(ClientError::Closed);
-    }
-    tls.feed(&cipher[..n]).map_err(|error| ClientError::Tls(error.to_string()))
-}
-
-const READ_BYTES: usize = 16 << 10;
 
 /// Bytes of one reply, or of a login. What the control thread asks for has some kilobytes, the most torn GTID set that is
 /// read two megabytes; a server that talks without end must not fill the memory of a gate.

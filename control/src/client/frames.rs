@@ -50,6 +50,13 @@ impl Inbound {
         }
     }
 
+    /// What has come behind the last packet that was taken, which is of another protocol (TLS).
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.bytes.split_off(self.taken);
+        (self.bytes, self.taken) = (Vec::new(), 0);
+        rest
+    }
+
     /// The next packet of either side carries this number.
     pub fn seq(&self) -> u8 {
         self.seq

@@ -99,6 +99,8 @@ impl Walk<'_> {
         match (section, key) {
             ("gate", "listen") => self.typed.listen = self.texts(key, value),
             ("gate", "admin_listen") => self.typed.admin_listen = self.text(key, value),
+            ("gate", "admin_sql_listen") => self.typed.admin_sql_listen = self.text(key, value),
+            ("gate", "admin_sql_password_file") => self.typed.admin_sql_password_file = self.path(key, value),
             ("gate", "grpc_listen") => self.typed.grpc_listen = self.text(key, value),
             ("gate", "compression") => self.typed.compression = self.texts(key, value),
             ("gate", "proxy_protocol") => self.typed.proxy_protocol = self.text(key, value),

@@ -98,6 +98,21 @@ pub const KEYS: &[Key] = &[
         "admin_listen",
         "Metrics, health and status over HTTP (/metrics, /healthz, /readyz, /status); \"off\" for none."
     ),
+    own!(
+        "gate",
+        "admin_sql_listen",
+        "The admin port, \"host:port\": SHOW WEIR, EXPLAIN ROUTE, KILL and SET GLOBAL with any MySQL client, whatever the backends do. Or \"off\"."
+    ),
+    Key {
+        section: "gate",
+        name: "admin_sql_user",
+        doc: "Who logs in there: an account of this gate alone, not of MySQL.",
+        kind: Kind::Name {
+            read: |config| &config.admin_sql.user,
+            write: |config, user| config.admin_sql.user = user.to_string(),
+        },
+    },
+    own!("gate", "admin_sql_password_file", "A file whose first line is its password. Needed with admin_sql_listen."),
     own!("gate", "grpc_listen", "The same over gRPC, for 'weir ctl'; by default the next port after admin_listen."),
     own!(
         "gate",

@@ -26,6 +26,7 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     judge.compression(&typed);
     judge.proxy_protocol(&typed);
     judge.admin(&typed);
+    judge.admin_sql(&typed);
     judge.cores(&typed, &allowed);
     judge.tls(&typed);
     judge.backend_tls(&typed);
@@ -42,6 +43,8 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
         false => Err(judge.mistakes),
     }
 }
+
+mod admin;
 
 struct Judge {
     config: Config,
@@ -158,26 +161,6 @@ impl Judge {
                 self.mistakes.add(&place, format!("proxy_protocol cannot be '{other}'; {help}"));
             }
         }
-    }
-
-    fn admin(&mut self, typed: &Typed) {
-        self.config.admin_is_optional = typed.admin_listen.is_none() && typed.grpc_listen.is_none();
-        if let Some(Given { value, place }) = &typed.admin_listen {
-            let Some(address) = self.own(place, value) else { return };
-            self.config.admin_listen = address;
-            self.config.grpc_listen = address.and_then(port_after);
-        }
-        if let Some(Given { value, place }) = &typed.grpc_listen {
-            let Some(address) = self.own(place, value) else { return };
-            self.config.grpc_listen = address;
-        }
-    }
-
-    /// An address of this machine, or nowhere.
-    fn own(&mut self, place: &Place, value: &str) -> Option<Option<SocketAddr>> {
-        let address = self.mistakes.keep(place, address::admin(value))?;
-        self.mistakes.keep(place, address.map_or(Ok(()), outside::own_address))?;
-        Some(address)
     }
 
     fn cores(&mut self, typed: &Typed, allowed: &[usize]) {
@@ -470,15 +453,6 @@ impl Judge {
             self.mistakes.add(&place_of(&typed.grpc_listen), text);
         }
     }
-}
-
-/// gRPC's address when only HTTP's is given. Port 0 stays 0: any free one.
-fn port_after(address: SocketAddr) -> Option<SocketAddr> {
-    let port = match address.port() {
-        0 => 0,
-        port => port.checked_add(1)?,
-    };
-    Some(SocketAddr::new(address.ip(), port))
 }
 
 /// A backend's number has 16 bits, and every core has a pool for each: far more than anyone has.

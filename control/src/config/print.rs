@@ -84,6 +84,7 @@ fn show_own(name: &str, config: &Config) -> String {
             format!("[{}]", all.join(", "))
         }
         "admin_listen" => admin(config.admin_listen),
+        "admin_sql_listen" => admin(config.admin_sql.listen),
         "grpc_listen" => admin(config.grpc_listen),
         "cores" => text(&cores::show(&config.cores)),
         "tls" => (config.tls != Tls::Off).to_string(),
@@ -101,7 +102,7 @@ fn show_own(name: &str, config: &Config) -> String {
         "backend_tls_ca" => path(config.backend_tls_ca.as_ref()),
         "user" => text(&config.monitor.user),
         // The same text in the default, so that it always stands in a comment.
-        "password" | "password_file" => text(""),
+        "password" | "password_file" | "admin_sql_password_file" => text(""),
         "level" => text(&config.log.filter),
         _ => unreachable!("every key of its own has a line here: {name}"),
     }

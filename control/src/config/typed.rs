@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct Typed {
     pub listen: Option<Vec<Given<String>>>,
     pub admin_listen: Option<Given<String>>,
+    pub admin_sql_listen: Option<Given<String>>,
+    pub admin_sql_password_file: Option<Given<PathBuf>>,
     pub grpc_listen: Option<Given<String>>,
     pub cores: Option<Given<TypedCores>>,
     pub compression: Option<Vec<Given<String>>>,

@@ -45,6 +45,9 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Between two rounds over all controllers, when none was of use; grows from the first to the second.
 pub const PAUSE_MIN: Duration = Duration::from_millis(50);
 pub const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The same for who wants a lease and never had one: a primary whose tablet has just been started is fenced after a quarter of a
+/// lease. Who had one asks at least every tenth of it.
+pub const FIRST_LEASE_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Redirections to a leader that one call follows: two happen when the leader moves meanwhile.
 pub const REDIRECTS_MAX: usize = 3;
 /// Kills of clients that one gate has under way at other gates: a program that ends its slow statements has few; a gate that

@@ -192,7 +192,7 @@ mod tests {
     use std::time::Duration;
 
     fn kill(connection_id: u32) -> Kill {
-        Kill { connection_id, query_only: true, asker: Box::from(&b"app"[..]) }
+        Kill { connection_id, query_only: true, asker: Some(Box::from(&b"app"[..])) }
     }
 
     fn join(relay: &mut Relay, now: Instant, life: u64, tags: &[u8]) -> (Seat, u8) {

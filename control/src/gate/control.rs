@@ -218,7 +218,10 @@ impl Control {
                         cluster.handle_suspect(name, reach);
                     }
                 }
-                ControlMail::SetGlobal { token, user, values } => self.set_global(core, token, &user, &values),
+                ControlMail::SetGlobal { token, user, values } => {
+                    self.set_global(&String::from_utf8_lossy(&user), &values);
+                    self.running.post(core, Mail::GlobalSet { token });
+                }
                 ControlMail::Show { token, show } => self.handle_show(show, By::Core(core, token)),
                 ControlMail::Lost(lost) => self.inquiries.handle_lost(core, lost, &self.topology),
                 ControlMail::Kill { token, kill } => {
@@ -249,15 +252,13 @@ impl Control {
     }
 
     /// For all cores, until the gate restarts.
-    fn set_global(&mut self, core: usize, token: u64, user: &[u8], values: &[(Box<str>, String)]) {
+    fn set_global(&mut self, user: &str, values: &[(Box<str>, String)]) {
         for (name, value) in values {
-            let user = String::from_utf8_lossy(user);
             self.events.note("setting_changed", name, format!("{user} has set it to {value}"));
             tracing::info!(event = "setting_changed", %user, name = &**name, value, "{user} has set {name} to {value}");
         }
         self.topology.set_variables(values);
         self.publish();
-        self.running.post(core, Mail::GlobalSet { token });
     }
 
     fn handle_sight(&mut self, sight: Sight) {

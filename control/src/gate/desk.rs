@@ -9,11 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use weir_core::mail::{Kill, KillOutcome};
 use weir_core::show::{Show, Shown as Table, What};
+use weir_core::snapshot::Settings;
 
 /// What is asked for, and where the answer goes.
 pub enum Ask {
     Picture(oneshot::Sender<Arc<Picture>>),
     Table(Box<Show>, oneshot::Sender<Result<Table, String>>),
+    Set(Set, oneshot::Sender<()>),
+    Settings(oneshot::Sender<Settings>),
+}
+
+/// `SET GLOBAL` of the gate's variables, checked.
+#[derive(Debug)]
+pub struct Set {
+    /// Who does, for the events.
+    pub user: String,
+    /// Name and value.
+    pub values: Vec<(Box<str>, String)>,
 }
 
 #[derive(Clone)]
@@ -45,7 +57,20 @@ impl Desk {
         answer.unwrap_or_else(|| Err("the gate is ending".to_string()))
     }
 
-    /// Ends a client of this gate for another gate. None: the gate is ending.
+    /// As they are now. None: the gate is ending.
+    pub async fn settings(&self) -> Option<Settings> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks.send(Ask::Settings(sender)).await.ok()?;
+        receiver.await.ok()
+    }
+
+    /// False: the gate is ending. The cores have the settings before anything that is asked for after this.
+    pub async fn set(&self, set: Set) -> bool {
+        let (sender, receiver) = oneshot::channel();
+        self.asks.send(Ask::Set(set, sender)).await.is_ok() && receiver.await.is_ok()
+    }
+
+    /// Ends a client of this gate for another gate, or for the admin port. None: the gate is ending.
     pub async fn kill(&self, kill: Kill) -> Option<KillOutcome> {
         let (sender, receiver) = oneshot::channel();
         self.kills.send((kill, sender)).await.ok()?;

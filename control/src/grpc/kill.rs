@@ -5,13 +5,14 @@ use weir_core::mail::{Kill, KillOutcome};
 
 pub fn order(token: u64, kill: Kill) -> proto::KillOrder {
     let Kill { connection_id, query_only, asker } = kill;
-    proto::KillOrder { token, connection_id, query_only, asker: asker.into() }
+    let operator = asker.is_none();
+    proto::KillOrder { token, connection_id, query_only, asker: asker.unwrap_or_default().into(), operator }
 }
 
 /// Its token and what is wanted.
 pub fn from_order(order: proto::KillOrder) -> (u64, Kill) {
-    let proto::KillOrder { token, connection_id, query_only, asker } = order;
-    (token, Kill { connection_id, query_only, asker: asker.into() })
+    let proto::KillOrder { token, connection_id, query_only, asker, operator } = order;
+    (token, Kill { connection_id, query_only, asker: (!operator).then(|| asker.into()) })
 }
 
 pub fn answer(token: u64, outcome: KillOutcome) -> proto::KillAnswer {
@@ -46,8 +47,10 @@ mod tests {
 
     #[test]
     fn what_is_asked_and_answered_survives_the_wire() {
-        let kill = Kill { connection_id: u32::MAX, query_only: true, asker: Box::from(&b"\xffapp"[..]) };
-        assert_eq!(from_order(order(7, kill.clone())), (7, kill));
+        for asker in [Some(Box::from(&b"\xffapp"[..])), Some(Box::default()), None] {
+            let kill = Kill { connection_id: u32::MAX, query_only: true, asker };
+            assert_eq!(from_order(order(7, kill.clone())), (7, kill));
+        }
         let all = [
             KillOutcome::Done,
             KillOutcome::NoSuchThread,

@@ -60,6 +60,11 @@ pub struct Event {
 }
 
 impl Topology {
+    /// What clients are greeted with.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     pub fn new(config: &Config, keys: Keys) -> Topology {
         Topology {
             generation: 0,

@@ -6,7 +6,7 @@
 use super::{Action, Engine};
 use crate::limits::{DIAL_PAUSE_MS, SWEEP_MS};
 use crate::link::expect::Purpose;
-use crate::link::{Link, LinkPhase};
+use crate::link::{Link, LinkPhase, Tracking};
 use crate::mail::{ControlMail, CoreId, Level, Mail, Sign};
 use crate::session::account::AccountId;
 use crate::session::user_variables::OnLink;
@@ -156,7 +156,7 @@ impl Engine {
             goes_on: false,
             owes_gtid: false,
             charset: 0,
-            bare: false,
+            tracking: Tracking::Gates,
             spoiled: false,
             void: false,
             deadline: Default::default(),

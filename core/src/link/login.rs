@@ -9,7 +9,7 @@
 use crate::engine::{DialFault, Engine, Waiter};
 use crate::limits::LOGIN_PACKET_BYTES_MAX;
 use crate::link::expect::{Expect, Purpose};
-use crate::link::{Lessee, Link, LinkPhase, LoginCause};
+use crate::link::{Lessee, Link, LinkPhase, LoginCause, Tracking};
 use crate::mail::Sign;
 use crate::session::account::AccountId;
 use crate::session::greet::take_packet;
@@ -206,7 +206,7 @@ impl Engine {
         l.state = StateId(0);
         l.user_variables = OnLink::default();
         l.named = Default::default();
-        l.bare = false;
+        l.tracking = Tracking::Gates;
         l.statements.clear();
         l.undisturbed = false;
         let wire = l.wire;

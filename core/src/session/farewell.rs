@@ -21,6 +21,7 @@ impl Engine {
 
     pub(crate) fn end_session(&mut self, session: Key<Session>, parting: Parting) {
         let Some(mut gone) = self.sessions.remove(session) else { return };
+        self.ids.end(gone.id);
         self.buffer.remove(session);
         match std::mem::replace(&mut gone.phase, Phase::Farewell) {
             Phase::Waiting(mut request, wait) => {

@@ -129,6 +129,11 @@ impl Settings {
     }
 }
 
+/// Whether `SET GLOBAL` may set it; the rest is a session's own.
+pub fn is_global(name: &str) -> bool {
+    name != TOKEN
+}
+
 const TOKEN: &str = "read_after_write_gtid";
 
 #[cfg(test)]

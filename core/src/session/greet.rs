@@ -32,10 +32,11 @@ impl Engine {
             *byte = self.random() as u8;
         }
         let nonce = weir_net::auth::nonce_from_random(nonce);
-        let id = self.connection_id();
+        let id = self.ids.next(self.tag);
         let mut fresh = new_session(wire, id, peer, nonce);
         fresh.facts.server_version = self.server_version();
         let session = self.sessions.insert(fresh);
+        self.ids.begin(id, session);
         self.wires[wire].owner = Owner::Client(session);
         self.counters.clients_open += 1;
         let limit = self.snapshot.settings.clients_max / u32::from(self.cores).max(1);
@@ -91,15 +92,6 @@ impl Engine {
     /// What the gate can, without what its backends cannot (S49).
     fn offered(&self) -> Capabilities {
         crate::engine::OFFERED.minus(flavour::lacks(&self.snapshot.face.version))
-    }
-
-    /// Connection ids: the gate's tag, then a count in which each core has its own residue (S30).
-    fn connection_id(&mut self) -> u32 {
-        let cores = u32::from(self.cores);
-        let room = (1u32 << 24) / cores;
-        self.ids_given = (self.ids_given + 1) % room;
-        let count = self.ids_given.max(1) * cores + u32::from(self.core.0);
-        (u32::from(self.tag) << 24) | (count & 0xff_ffff)
     }
 
     pub(crate) fn arm_session(&mut self, session: Key<Session>, at: crate::time::Instant) {

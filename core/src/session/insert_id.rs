@@ -15,6 +15,7 @@ use crate::session::{Phase, Session};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_net::scan::ReplyKind;
+use weir_planner::Kind;
 
 /// Where this session's `LAST_INSERT_ID()` is known (S20).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,6 +197,24 @@ impl Engine {
         }
     }
 
+    /// A statement that fails may have given a number to a row before it did; an ERR does not tell it.
+    pub(crate) fn may_have_numbered(&mut self, session: Key<Session>, link: Key<Link>, code: u16) {
+        let s = &mut self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return };
+        if request.command == Command::StmtPrepare {
+            return;
+        }
+        const KINDS: [Kind; 5] = [Kind::Insert, Kind::Replace, Kind::Load, Kind::Call, Kind::Multi];
+        let Some(kind) = request.plan.as_ref().map(|plan| plan.kind).filter(|kind| KINDS.contains(kind)) else {
+            return;
+        };
+        let is_before_rows = BEFORE_ROWS.contains(&code) && !matches!(kind, Kind::Call | Kind::Multi);
+        if !is_before_rows {
+            s.insert_id = s.insert_id.told(link, s.insert_id.known(), Heard::Nothing);
+            self.links[link].numbered = true;
+        }
+    }
+
     /// A session whose command asks for the number waits with it while another connection is asked.
     fn wake_waiting_for_id(&mut self, session: Key<Session>) {
         if self.sessions.get(session).is_some_and(|s| matches!(s.phase, Phase::Aligning(_)) && s.lease.is_some()) {
@@ -203,3 +222,6 @@ impl Engine {
         }
     }
 }
+
+/// What a single statement fails with before it has looked at a row: syntax, names, rights, a server that takes no writes.
+const BEFORE_ROWS: [u16; 12] = [1044, 1046, 1049, 1054, 1064, 1110, 1136, 1142, 1143, 1146, 1290, 1836];

@@ -42,7 +42,7 @@ impl Engine {
         if connection_id == self.sessions[session].id {
             return self.kill_itself(session, request, query_only);
         }
-        let asker = Box::from(&*self.accounts.get(self.sessions[session].account).user);
+        let asker = Some(Box::from(&*self.accounts.get(self.sessions[session].account).user));
         let kill = Kill { connection_id, query_only, asker };
         // An older tag of this gate is looked for here like the one of now.
         let core = (connection_id & 0xff_ffff) % u32::from(self.cores);
@@ -98,10 +98,10 @@ impl Engine {
     /// Kills a session of this core, if the asker's account is the same. Another account's would need the server's
     /// `CONNECTION_ADMIN`, which the gate cannot judge: refused as the server refuses it.
     fn kill_here(&mut self, kill: &Kill) -> KillOutcome {
-        let found = self.sessions.iter().find(|(_, s)| s.id == kill.connection_id).map(|(key, s)| (key, s.account));
-        let Some((victim, account)) = found else { return KillOutcome::NoSuchThread };
+        let Some(victim) = self.ids.find(kill.connection_id) else { return KillOutcome::NoSuchThread };
+        let account = self.sessions[victim].account;
         let Some(owner) = self.accounts.find(account) else { return KillOutcome::NoSuchThread };
-        if *owner.user != *kill.asker {
+        if kill.asker.as_ref().is_some_and(|asker| *owner.user != **asker) {
             return KillOutcome::NotOwner;
         }
         if let (Some(link), true) = (self.sessions[victim].lease, kill.query_only) {

@@ -131,7 +131,9 @@ impl NamedStatements {
         if !plan.effects.intersects(USES) || self.is_unclear {
             return None;
         }
-        let name = plan.named.as_ref().map(|named| &named.name);
+        // A procedure may use any of them, also one that is called by name.
+        let is_any = plan.effects.intersects(Effects::CALL | Effects::UNKNOWN);
+        let name = plan.named.as_ref().filter(|_| !is_any).map(|named| &named.name);
         let means_nothing = |(there, _): &&(Box<str>, u64)| {
             name.is_none_or(|name| name == there) && !self.known.contains_key(there) && !self.strangers.contains(there)
         };
@@ -387,6 +389,11 @@ mod tests {
         assert_eq!(lack(&named, &there, "EXECUTE s"), "nothing");
         assert_eq!(lack(&named, &there, "EXECUTE other"), "without other");
         assert_eq!(lack(&named, &there, "CALL p()"), "without other");
+        let (caller, _) = after(&[("PREPARE c FROM 'CALL p()'", false)]);
+        let (call, _) = caller.executed(&plan("EXECUTE c")).unwrap();
+        there.note("c", caller.known["c"].text.id);
+        there.forget("s");
+        assert!(matches!(caller.lack(&there, &call), Some(Lack::Gone(name)) if &*name == "other"));
         there.note("s", 77);
         assert_eq!(lack(&named, &there, "DEALLOCATE PREPARE s"), "PREPARE `s` FROM 'SELECT ''a'''");
     }

@@ -160,7 +160,7 @@ impl Engine {
         let before = self.links[link].state;
         for track in Tracks::new(ok.track).flatten() {
             self.absorb_track(session, link, &track);
-            if shows && (self.links[link].bare || self.sessions[session].trackers.shows(&track)) {
+            if shows && self.shows_track(session, link, &track) {
                 put_track(&mut shown, &track);
             }
         }
@@ -347,28 +347,8 @@ impl Engine {
             return Verdict::Changed;
         }
         self.may_have_begun(session, link, code);
-        self.may_have_numbered(session, link);
+        self.may_have_numbered(session, link, code);
         Verdict::AsItIs
-    }
-
-    /// A statement that fails may have given a number to a row before it did; an ERR does not tell it.
-    fn may_have_numbered(&mut self, session: Key<Session>, link: Key<Link>) {
-        let s = &mut self.sessions[session];
-        let Phase::Relaying(request) = &s.phase else { return };
-        if request.command == Command::StmtPrepare {
-            return;
-        }
-        const KINDS: [weir_planner::Kind; 5] = [
-            weir_planner::Kind::Insert,
-            weir_planner::Kind::Replace,
-            weir_planner::Kind::Load,
-            weir_planner::Kind::Call,
-            weir_planner::Kind::Multi,
-        ];
-        if request.plan.as_ref().is_some_and(|plan| KINDS.contains(&plan.kind)) {
-            s.insert_id = s.insert_id.told(link, s.insert_id.known(), Heard::Nothing);
-            self.links[link].numbered = true;
-        }
     }
 
     /// Without autocommit a statement that fails may have begun a transaction all the same (a lock that it waited for in vain), and

@@ -56,7 +56,7 @@ impl Engine {
         request.kept.clear(&mut self.blocks);
         self.log_relayed(session, link, &request);
         self.digest_relayed(session, link, &request);
-        if request.may_commit() && (request.outcome.error.is_some() || self.links[link].bare) {
+        if request.may_commit() && (request.outcome.error.is_some() || self.links[link].is_bare()) {
             // A part of it may have been committed; nobody would have been told.
             self.links[link].trail.doubt();
         }
@@ -109,7 +109,7 @@ impl Engine {
 
     /// Questions of the gate's own behind a command; false when there is none.
     fn asks_afterwards(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
-        if self.links[link].bare {
+        if self.links[link].is_bare() {
             self.take_trackers_back(session, link);
             return true;
         }

@@ -169,7 +169,7 @@ impl Engine {
         match s.previous.place {
             _ if self.must_ask_writable(session, request, link) => Next::AskWritable,
             _ if lacks_user_variables => Next::UserVariables,
-            _ if self.wants_own_trackers(request) && !l.bare => Next::Trackers,
+            _ if self.wants_own_trackers(request) && !l.is_bare() => Next::Trackers,
             Place::On { .. } => Next::Send,
             _ if asks.intersects(ABOUT_PREVIOUS) => s.previous.way(asks, l.flavour).map_or(Next::Send, Next::Lead),
             _ => Next::Send,

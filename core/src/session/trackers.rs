@@ -10,8 +10,8 @@
 //! What the `SELECT` says is believed: the server's trackers were not the gate's while the statement ran.
 
 use crate::engine::Engine;
-use crate::link::Link;
 use crate::link::expect::Purpose;
+use crate::link::{Link, Tracking};
 use crate::session::pins::Reasons;
 use crate::session::{Phase, Request, Session};
 use crate::slots::Key;
@@ -190,11 +190,23 @@ impl Engine {
             && request.plan.as_ref().is_some_and(|p| p.asks.contains(Asks::TRACKERS))
     }
 
+    /// Whether this news goes to the client.
+    pub(crate) fn shows_track(&self, session: Key<Session>, link: Key<Link>, track: &Track<'_>) -> bool {
+        match (self.links[link].tracking, track) {
+            (Tracking::Sessions, _) => true,
+            (Tracking::SessionsButGtids, track) if !matches!(track, Track::Gtids(_)) => true,
+            _ => self.sessions[session].trackers.shows(track),
+        }
+    }
+
     pub(crate) fn give_trackers(&mut self, session: Key<Session>, link: Key<Link>) {
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
         let text = self.sessions[session].trackers.text(in_transaction, self.links[link].flavour);
         self.inject(link, ReplyKind::Query, Purpose::Trackers, Command::Query, &text);
-        self.links[link].bare = true;
+        self.links[link].tracking = match in_transaction {
+            true => Tracking::SessionsButGtids,
+            false => Tracking::Sessions,
+        };
     }
 
     /// After a statement that ran with the client's own trackers: asks what it has changed, then the gate's again.
@@ -229,7 +241,7 @@ impl Engine {
         let all = self.sessions[session].trackers.variables == Names::All;
         let text = setup_text(in_transaction, all, self.links[link].flavour);
         self.inject(link, ReplyKind::Query, Purpose::Trackers, Command::Query, &text);
-        self.links[link].bare = false;
+        self.links[link].tracking = Tracking::Gates;
     }
 
     /// The client's trackers and the variables that its statement assigned.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a lease counts from before it was asked for, by the clock of the tablet.
 
-use super::world::{Node, World};
+use super::world::{Node, World, name};
 use std::time::Duration;
 use weir_control::controller::client::Lease;
 use weir_control::controller::record::Record;
@@ -16,6 +16,7 @@ impl World {
         let asked = tablet.clock.shows(self.now);
         self.send(Node::Tablet(at), Node::Controller(to), move |w| {
             let answer = w.give_tablet_lease(to, at, id);
+            w.log(|| format!("{} asks controller {to}: {:?}", name(at), answer.as_ref().map(|(id, ..)| id)));
             w.send(Node::Controller(to), Node::Tablet(at), move |w| {
                 if w.tablets[at].life != life || w.tablets[at].call != call {
                     return;
@@ -55,7 +56,11 @@ impl World {
             None => tablet.pause,
         };
         tablet.asks = leader.unwrap_or(tablet.asks ^ 1);
-        tablet.pause = (tablet.pause * 2).min(2_000);
+        let most = match tablet.lease.until {
+            Some(_) => (u64::from(self.plan.lease_ms) / 10).clamp(50, 2_000),
+            None => 500,
+        };
+        tablet.pause = (tablet.pause * 2).min(most);
         self.soon(at, pause, move |w| w.ask_lease(at));
     }
 }

@@ -1,10 +1,12 @@
 //! A run: a plan from its beginning to the time when all must be well again.
 
 use super::clock::Ms;
+use super::fault::faults;
 use super::oracle::Counts;
 use super::plan::Plan;
 use super::server::Channel;
 use super::world::{World, index, name};
+use crate::sim::random::Random;
 use weir_control::controller::record::{MemberState, Phase};
 use weir_control::monitor::facts::Receiver;
 use weir_control::tablet::word::Word;
@@ -15,23 +17,32 @@ pub fn run(plan: &Plan) -> Result<Counts, String> {
     world.begin();
     world.operate();
     world.run_until(plan.until);
-    let mut trouble = String::new();
-    while world.now < plan.until + WELL_WITHIN && world.oracle.failure.is_none() {
-        world.run_until(world.now + 500);
-        match world.unwell() {
-            None => break,
-            Some(why) => trouble = why,
-        }
-    }
-    if let Some(why) = world.unwell() {
-        let _ = trouble;
-        world.oracle.fail(format!("not well {WELL_WITHIN} ms after the last fault: {why}"));
-    }
+    world.get_well();
     world.rest_well();
-    match world.oracle.failure.take() {
-        None => Ok(world.oracle.counts),
-        Some(why) => Err(why),
+    world.outcome()
+}
+
+/// One world that lives for so long: faults for some time, then it must get well and rest, then other faults. It ends at the first
+/// thing that an oracle finds, with the time of it.
+pub fn run_long(plan: &Plan, lasts: Ms) -> Result<Counts, String> {
+    let mut world = World::new(Plan { faults: Vec::new(), is_calm: false, ..plan.clone() });
+    world.begin();
+    world.operate();
+    let mut random = Random::new(plan.seed ^ 0x10_06);
+    while world.now < lasts && world.oracle.failure.is_none() {
+        let (begins, span) = (world.now, random.between(10_000, 20_000));
+        for mut planned in faults(&mut random, plan.members, false, span) {
+            planned.at += begins;
+            world.plan_fault(planned);
+        }
+        world.run_until(begins + span);
+        world.get_well();
+        world.rest_well();
+        world.oracle.is_quiet = false;
+        world.purge_binlogs();
     }
+    let now = world.now;
+    world.outcome().map_err(|why| format!("after {} s: {why}", now / 1_000))
 }
 
 /// The same, with all that is needed to see it again.
@@ -43,6 +54,26 @@ pub fn check(plan: &Plan) -> Result<Counts, String> {
 }
 
 impl World {
+    fn get_well(&mut self) {
+        let began = self.now;
+        while self.now < began + WELL_WITHIN && self.oracle.failure.is_none() {
+            self.run_until(self.now + 500);
+            if self.unwell().is_none() {
+                break;
+            }
+        }
+        if let Some(why) = self.unwell() {
+            self.oracle.fail(format!("not well {WELL_WITHIN} ms after the last fault: {why}"));
+        }
+    }
+
+    fn outcome(mut self) -> Result<Counts, String> {
+        match self.oracle.failure.take() {
+            None => Ok(self.oracle.counts),
+            Some(why) => Err(why),
+        }
+    }
+
     /// Nothing happens any more, and nothing is missing.
     fn rest_well(&mut self) {
         if self.oracle.failure.is_some() {

@@ -297,6 +297,7 @@ impl World {
             let is_lost = linked != life || (is_mute && now >= silent_since + NET_TIMEOUT);
             if is_lost || !channel.io {
                 (channel.link, channel.silent_since, channel.retry_at) = (None, None, now);
+                return;
             }
             assert!(channel.cursor <= length, "a binlog is shorter than it was");
             return;
@@ -428,6 +429,25 @@ impl World {
     pub fn says_disk_full(&self, at: usize) -> bool {
         let server = &self.servers[at];
         server.disk_full > 0 && !server.hung.is_empty() && self.now >= server.full_since + 2_000
+    }
+
+    /// What every server has executed leaves the binlogs, for long runs.
+    pub fn purge_binlogs(&mut self) {
+        let shared = |gtid: &Gtid| self.servers.iter().all(|server| server.executed.contains(&gtid.set()));
+        let kept: Vec<Vec<bool>> =
+            self.servers.iter().map(|server| server.binlog.iter().map(|gtid| !shared(gtid)).collect()).collect();
+        for server in &mut self.servers {
+            if let Some(channel) = &mut server.channel {
+                channel.cursor = kept[channel.source][..channel.cursor.min(kept[channel.source].len())]
+                    .iter()
+                    .filter(|kept| **kept)
+                    .count();
+            }
+        }
+        for (server, kept) in self.servers.iter_mut().zip(kept) {
+            let mut kept = kept.into_iter();
+            server.binlog.retain(|_| kept.next().unwrap_or(true));
+        }
     }
 
     pub fn semi_sync_clients(&self, of: usize) -> u32 {

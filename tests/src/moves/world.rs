@@ -4,6 +4,7 @@
 
 use super::chair::Chair;
 use super::clock::{Clock, Ms, PPM_MAX};
+use super::fault::Planned;
 use super::gate::{Direct, Gate};
 use super::oracle::Oracle;
 use super::plan::{Mutation, Plan};
@@ -94,10 +95,14 @@ impl World {
         (0..2).for_each(|at| self.start_gate(at));
         self.start_directs();
         for planned in self.plan.faults.clone() {
-            let end = planned.clone();
-            self.at(planned.at, move |w| w.begin_fault(&planned));
-            self.at(end.at + end.lasts, move |w| w.end_fault(&end));
+            self.plan_fault(planned);
         }
+    }
+
+    pub fn plan_fault(&mut self, planned: Planned) {
+        let end = planned.clone();
+        self.at(planned.at, move |w| w.begin_fault(&planned));
+        self.at(end.at + end.lasts, move |w| w.end_fault(&end));
     }
 
     /// Until then, or until an oracle has found something.

@@ -71,6 +71,11 @@ impl Gate {
         self.address.port()
     }
 
+    /// Of the admin port, if there is one.
+    pub fn admin_sql_port(&self) -> Option<u16> {
+        self.handle.admin_sql_address().map(|address| address.port())
+    }
+
     /// No new clients; open transactions may end. What a SIGTERM does.
     pub fn drain(&self) {
         self.handle.drain();

@@ -39,6 +39,7 @@ pub async fn register(
     lease: watch::Sender<Lease>,
 ) {
     let (mut held, mut pause) = (None, limits::PAUSE_MIN);
+    let mut pause_max = limits::FIRST_LEASE_PAUSE_MAX;
     loop {
         let now = registration.borrow_and_update().clone();
         let began = Instant::now();
@@ -54,6 +55,7 @@ pub async fn register(
                 // A third of them may be late before anything is lost. A call takes no longer than that either.
                 controllers.set_call_limit((lasts / 3).min(limits::CALL_LIMIT));
                 pause = limits::PAUSE_MIN;
+                pause_max = (lasts / 10).clamp(limits::PAUSE_MIN, limits::PAUSE_MAX);
                 jitter(lasts / 3)
             }
             Err(why) => {
@@ -63,7 +65,7 @@ pub async fn register(
                         lease.why = why;
                     }
                 });
-                pause = (pause * 2).min(limits::PAUSE_MAX);
+                pause = (pause * 2).min(pause_max);
                 jitter(pause)
             }
         };

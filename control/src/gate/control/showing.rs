@@ -4,7 +4,7 @@
 
 use super::Control;
 use crate::gate::cluster::Cluster;
-use crate::gate::desk::Ask;
+use crate::gate::desk::{Ask, Set};
 use crate::gate::gather::{Asker, Gathered, TABLES_MAX};
 use crate::show::{self, Scene};
 use crate::status::{Picture, phase_name};
@@ -40,6 +40,12 @@ impl Control {
                 }
             }
             Ask::Table(show, sender) => self.handle_show(show, By::Desk(sender)),
+            Ask::Set(Set { user, values }, sender) => {
+                self.set_global(&user, &values);
+                // Who asked may have left.
+                let _ = sender.send(());
+            }
+            Ask::Settings(sender) => drop(sender.send(self.topology.settings().clone())),
         }
     }
 

@@ -17,7 +17,7 @@ fn attended() -> Stage {
 }
 
 fn kill(connection_id: u32) -> Kill {
-    Kill { connection_id, query_only: false, asker: Box::from(&b"app"[..]) }
+    Kill { connection_id, query_only: false, asker: Some(Box::from(&b"app"[..])) }
 }
 
 fn outcome(letters: Letters) -> (usize, u64, KillOutcome) {
