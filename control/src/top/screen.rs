@@ -102,12 +102,6 @@ impl View<'_> {
         };
         let counter = |name: &str| status.counters.get(name).copied().unwrap_or(0);
         let per = |names: &[&str]| rate(since.per_second(names));
-        let time = |name, quantile| {
-            since.quantile_ns(name, quantile).map_or("-".to_string(), |ns| match ns {
-                0 => "<1 us".to_string(),
-                ns => short_time(ns),
-            })
-        };
         let mut lines = vec![
             line(
                 Style::Title,
@@ -147,21 +141,7 @@ impl View<'_> {
                     counter("logins_refused"),
                 ),
             ),
-            line(
-                Style::Plain,
-                format!(
-                    "p50, p99, p99.9: backend {}, {}, {}; wait {}, {}, {}; gate {}, {}, {}",
-                    time("backend", 0.5),
-                    time("backend", 0.99),
-                    time("backend", 0.999),
-                    time("wait", 0.5),
-                    time("wait", 0.99),
-                    time("wait", 0.999),
-                    time("gate", 0.5),
-                    time("gate", 0.99),
-                    time("gate", 0.999),
-                ),
-            ),
+            line(Style::Plain, percentiles(since)),
         ];
         lines.extend(self.troubles().into_iter().map(|text| line(Style::Trouble, text)));
         lines
@@ -263,6 +243,16 @@ impl View<'_> {
         let heads = [">TIME", ">COUNT", ">ERRORS", ">REPLICAS", ">P50", ">P99", "SCHEMA", "STATEMENT"];
         table(&heads, rows.collect())
     }
+}
+
+fn percentiles(since: &Since<'_>) -> String {
+    let time = |name, quantile| match since.quantile_ns(name, quantile) {
+        None => "-".to_string(),
+        Some(0) => "<1 us".to_string(),
+        Some(ns) => short_time(ns),
+    };
+    let of = |name| format!("{name} {}", [0.5, 0.99, 0.999].map(|quantile| time(name, quantile)).join(", "));
+    format!("p50, p99, p99.9: {}", ["backend", "wait", "gate"].map(of).join("; "))
 }
 
 /// The lines that a terminal of this size has room for, the last one for the keys.

@@ -23,7 +23,7 @@ fn each(text: &str, words: &str) -> Vec<String> {
 fn promtool(args: &[&str]) -> (bool, String) {
     let mut command = Command::new("promtool");
     command.args(args).current_dir(file().parent().expect("a folder"));
-    let output = run(command, Duration::from_secs(60));
+    let output = run(command, Duration::from_secs(120));
     (output.status.success(), output.stdout + &output.stderr)
 }
 

@@ -73,7 +73,8 @@ const between = (a, b) => {
 
 // The pools of all cores, by backend.
 const sums = (status) => {
-  const all = new Map(status.backends.map((b) => [b.name, { quota: 0, open: 0, idle: 0, leased: 0, waiting: 0, commands: 0 }]));
+  const none = { quota: 0, open: 0, idle: 0, leased: 0, waiting: 0, commands: 0 };
+  const all = new Map(status.backends.map((b) => [b.name, { ...none }]));
   for (const pool of status.pools) {
     const sum = all.get(pool.backend);
     if (sum) for (const key of Object.keys(sum)) sum[key] += pool[key];
@@ -106,11 +107,16 @@ const drawHead = (now) => {
   put("state", word);
   const c = now.cluster;
   put("cluster", c ? (c.phase ? `${c.name}: ${c.phase}, epoch ${c.epoch}` : "no word from controllers yet") : "");
-  put("facts", `version ${now.version} · up ${span(now.uptime_ms)} · ${now.cores} ${now.cores === 1 ? "core" : "cores"}`);
+  const cores = now.cores === 1 ? "1 core" : `${now.cores} cores`;
+  put("facts", `version ${now.version} · up ${span(now.uptime_ms)} · ${cores}`);
   put("heard", paused ? "paused" : "as of " + new Date().toTimeString().slice(0, 8));
   const troubles = [];
-  if (now.cores_silent.length) troubles.push(`no answer in time from core ${now.cores_silent.join(", ")}: its numbers are missing`);
-  if (!now.backends.some((b) => b.role === "primary" && b.health === "up")) troubles.push("no primary: writes wait, then fail");
+  if (now.cores_silent.length) {
+    troubles.push(`no answer in time from core ${now.cores_silent.join(", ")}: its numbers are missing`);
+  }
+  if (!now.backends.some((b) => b.role === "primary" && b.health === "up")) {
+    troubles.push("no primary: writes wait, then fail");
+  }
   if (c && c.why) troubles.push("no controller answers, the last word holds: " + c.why);
   say(troubles.join("; "));
 };
@@ -129,12 +135,14 @@ const drawTiles = (now, lately) => {
   const reads = c.commands_replica + c.commands_primary;
   put("tiles",
     tile("commands", "Statements/s", rate(per(["commands"])), count(c.commands) + " in all", c.commands),
-    tile("clients", "Clients", count(c.clients_open), now.clients_max ? "of " + count(now.clients_max) : "", c.clients_open),
+    tile("clients", "Clients", count(c.clients_open), now.clients_max ? "of " + count(now.clients_max) : "",
+      c.clients_open),
     tile("p50", "Backend, median", time(lately.quantile("backend", .5)), `last ${WINDOW_S} s`),
     tile("p99", "Backend, 99 %", time(lately.quantile("backend", .99)), `last ${WINDOW_S} s`),
     tile("replicas", "On replicas", reads ? Math.round(c.commands_replica * 100 / reads) + " %" : "–",
       count(c.commands_replica) + " statements", c.commands_replica),
-    tile("waiting", "Waiting now", count(c.waiting), count(c.waits) + " waits in all", c.waiting, c.waiting ? "warn" : ""),
+    tile("waiting", "Waiting now", count(c.waiting), count(c.waits) + " waits in all", c.waiting,
+      c.waiting ? "warn" : ""),
     tile("pinned", "Pinned sessions", count(c.sessions_pinned), "", c.sessions_pinned),
     tile("errors", "Own errors/s", rate(per(ERRORS)), count(sum(ERRORS, (name) => c[name])) + " in all",
       sum(ERRORS, (name) => c[name]), per(ERRORS) > 0 ? "bad" : ""));
@@ -145,15 +153,17 @@ const drawTopology = (now, lately) => {
   all.sort((a, b) => (b.role === "primary") - (a.role === "primary"));
   const shown = all.slice(0, SHOWN.backends), pools = sums(now), high = 76, width = 560;
   const height = Math.max(high, shown.length * high) + 4, middle = height / 2;
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "the gate and its backends",
-    style: { maxHeight: height * 1.25 + "px" } });
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
+    "aria-label": "the gate and its backends", style: { maxHeight: height * 1.25 + "px" } });
   const rates = shown.map((b) => lately.seconds ? lately.commands(b.name) : 0), most = Math.max(1, ...rates);
   shown.forEach((b, at) => {
     const y = at * high + high / 2 + 2, up = b.health === "up", primary = b.role === "primary";
-    const tone = !up ? "var(--bad)" : primary ? "var(--blue)" : b.role === "replica" ? "var(--aqua)" : "var(--warn-mark)";
+    const tone = !up ? "var(--bad)" : primary ? "var(--blue)"
+      : b.role === "replica" ? "var(--aqua)" : "var(--warn-mark)";
     const pool = pools.get(b.name);
     const lag = b.role !== "replica" ? "" : b.lag_ms === null ? "lag unknown" : `lag ${b.lag_ms} ms`;
-    const state = [b.role, up ? "" : b.health, lag, b.read_share_permille ? `${b.read_share_permille / 10} % of reads` : ""];
+    const share = b.read_share_permille ? `${b.read_share_permille / 10} % of reads` : "";
+    const state = [b.role, up ? "" : b.health, lag, share];
     picture.append(
       svg("path", { d: `M118 ${middle} C190 ${middle} 170 ${y} 250 ${y}`, fill: "none", stroke: tone,
         "stroke-width": up ? 1.5 + 4.5 * rates[at] / most : 1.5, "stroke-dasharray": up ? null : "3 4", opacity: .75 }),
@@ -181,7 +191,8 @@ const drawTopology = (now, lately) => {
 const plot = (id, series, log) => {
   const width = Math.max(320, $(id).clientWidth || 560), height = 132, left = 46, bottom = 16, top = 6;
   const end = points[points.length - 1].at, begin = points[0].at, length = Math.max(1, end - begin);
-  const known = points.flatMap((point) => series.map(([, , key]) => point[key])).filter((v) => v !== null && (!log || v > 0));
+  const known = points.flatMap((point) => series.map(([, , key]) => point[key]))
+    .filter((value) => value !== null && (!log || value > 0));
   const x = (point) => left + (point.at - begin) / length * (width - left - 6);
   const { low, high, ticks } = log ? decades(known) : steps(known);
   const part = log ? (v) => Math.log(v / low) / Math.log(high / low) : (v) => v / high;
@@ -223,7 +234,8 @@ const plot = (id, series, log) => {
 };
 
 const decades = (known) => {
-  const low = 10 ** Math.floor(Math.log10(Math.min(1e5, ...known))), high = 10 ** Math.ceil(Math.log10(Math.max(1e6, ...known)));
+  const low = 10 ** Math.floor(Math.log10(Math.min(1e5, ...known)));
+  const high = 10 ** Math.ceil(Math.log10(Math.max(1e6, ...known)));
   const ticks = [];
   for (let tick = low; tick <= high; tick *= 10) ticks.push(tick);
   return { low, high, ticks };
@@ -260,7 +272,8 @@ const drawTables = (now, lately) => {
     ["Role", "", (b) => b.role === "unknown" ? toned("unknown", "warn") : b.role],
     ["Wanted", "", (b) => b.wanted || "–"],
     ["Health", "", (b) => toned(b.health, b.health === "up" ? "good" : "bad")],
-    ["Lag", "n", (b) => b.role !== "replica" ? "–" : b.lag_ms === null ? toned("unknown", "warn") : `${count(b.lag_ms)} ms`],
+    ["Lag", "n", (b) => b.role !== "replica" ? "–"
+      : b.lag_ms === null ? toned("unknown", "warn") : `${count(b.lag_ms)} ms`],
     ["Weight", "n", (b) => b.weight], ["Reads", "n", (b) => `${b.read_share_permille / 10} %`],
     ["Version", "stay", (b) => b.version], ["Note", "text", (b) => b.note],
   ], now.backends.slice(0, SHOWN.rows), "There is none."));
@@ -289,15 +302,18 @@ const drawTables = (now, lately) => {
     ["Connection", "n", (p) => p.connection_id], ["User", "text", (p) => p.user], ["Backend", "stay", (p) => p.backend],
     ["Reason", "text", (p) => p.reason], ["For", "n", (p) => span(p.age_ms)], ["Statement", "code", (p) => p.statement],
   ], now.pins.slice(0, SHOWN.pins), "No session keeps a connection for itself."));
-  if (now.pins.length > SHOWN.pins) $("pins").append(el("p", { class: "none" }, `and ${now.pins.length - SHOWN.pins} more: SHOW WEIR PINS`));
+  const more = now.pins.length - SHOWN.pins;
+  if (more > 0) $("pins").append(el("p", { class: "none" }, `and ${more} more: SHOW WEIR PINS`));
   const shown = [...digests].sort((a, b) => b.total_time_us - a.total_time_us).slice(0, SHOWN.digests);
   const us = (key) => (d) => time(d[key] * 1000);
   put("digests", table([
     ["Statement", "code", (d) => cut(d.digest_text, 400)], ["Schema", "stay", (d) => d.schema_name],
     ["Time in all", "n", us("total_time_us")], ["Count", "n", (d) => count(d.count)],
-    ["Errors", "n", (d) => d.errors ? toned(count(d.errors), "bad") : "0"], ["Rows sent", "n", (d) => count(d.rows_sent)],
+    ["Errors", "n", (d) => d.errors ? toned(count(d.errors), "bad") : "0"],
+    ["Rows sent", "n", (d) => count(d.rows_sent)],
     ["On replicas", "n", (d) => d.replica_percent + " %"],
-    ["Backend p50", "n", us("backend_p50_us")], ["p99", "n", us("backend_p99_us")], ["Wait p99", "n", us("wait_p99_us")],
+    ["Backend p50", "n", us("backend_p50_us")], ["p99", "n", us("backend_p99_us")],
+    ["Wait p99", "n", us("wait_p99_us")],
   ], shown, "Statements are not counted: set digests = true under [gate], and start again."));
 };
 
@@ -322,11 +338,13 @@ const drawEvents = () => {
   for (const event of [...newest].reverse()) {
     if (event.kind === "failover_began") lost = moment(event);
     if (event.kind === "failover_ended" && lost !== null) {
-      picture.append(svg("rect", { x: x(lost), y: 11, width: Math.max(3, x(moment(event)) - x(lost)), height: 14, fill: "var(--bad)",
-        opacity: .35 }, svg("title", {}, event.text)));
+      const long = Math.max(3, x(moment(event)) - x(lost));
+      picture.append(svg("rect", { x: x(lost), y: 11, width: long, height: 14, fill: "var(--bad)", opacity: .35 },
+        svg("title", {}, event.text)));
       lost = null;
     }
-    picture.append(svg("circle", { cx: x(moment(event)), cy: 18, r: 4, fill: `var(--${toneOf(event.kind)})`, stroke: "var(--card)" },
+    const fill = `var(--${toneOf(event.kind)})`;
+    picture.append(svg("circle", { cx: x(moment(event)), cy: 18, r: 4, fill, stroke: "var(--card)" },
       svg("title", {}, `${event.time} ${event.kind} ${event.subject}: ${event.text}`)));
   }
   put("timeline", picture);
