@@ -38,7 +38,7 @@ fn a_gate_starts_tells_about_itself_and_drains() {
     assert_eq!(status, "HTTP/1.1 200 OK");
     assert!(metrics.contains("role=\"primary\"} 1\n"), "{metrics}");
     assert!(get(admin, "/").1.starts_with("<!doctype html>"));
-    assert!(get(admin, "/events").1.contains("\"kind\": \"primary_found\""));
+    assert!(get(admin, "/events").1.contains("\"kind\": \"backend_news\""));
     assert!(metrics.contains("weir_cores_reporting 1\n"), "{metrics}");
     let json: serde_json::Value = serde_json::from_str(&get(admin, "/status").1).unwrap();
     assert_eq!(json["backends"][0]["role"], "primary");
