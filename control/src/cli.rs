@@ -1,7 +1,7 @@
 //! The command line: what was typed, and the exit code.
 //!
 //! Exit codes: 0, ended as asked; 1, could not start or failed on the way; 2, the command line or the configuration is
-//! wrong; 3, `ctl` reached nobody.
+//! wrong; 3, `ctl` or `top` reached nobody.
 
 mod ctl;
 pub mod pages;
@@ -10,12 +10,14 @@ use crate::config::controller::{self as controller_config, ControllerFlags};
 use crate::config::tablet::{self as tablet_config, TabletFlags};
 use crate::config::{self, GateFlags, print};
 use crate::demo::{self, DemoOptions};
+use crate::top::{self, TopError, TopOptions};
 use crate::{controller, gate, log, tablet};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use ctl::CtlFlags;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// A MySQL proxy: shares connections, splits reads and writes without stale reads.
 #[derive(Parser)]
@@ -35,6 +37,8 @@ enum Command {
     Controller(Box<ControllerFlags>),
     /// Ask a running gate or the controllers.
     Ctl(CtlFlags),
+    /// Show a gate's live figures in a terminal: statements, latencies, backends, pins, digests, events.
+    Top(TopFlags),
     /// Show it all on this machine: real servers, a gate before them, some traffic.
     Demo(DemoFlags),
     /// Print what a shell needs to complete commands and flags: weir completion bash > weir.bash
@@ -48,6 +52,24 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+#[derive(Args)]
+struct TopFlags {
+    /// The gate's admin_listen.
+    #[arg(long, value_name = "HOST:PORT", default_value_t = format!("127.0.0.1:{}", config::ADMIN_PORT))]
+    http: String,
+    /// Print one screen as plain text, after one interval, and end: for scripts.
+    #[arg(long)]
+    once: bool,
+    /// Seconds between two looks, from 0.1 to 3600.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    interval: Duration,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3_600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or("write seconds from 0.1 to 3600".to_string())
 }
 
 #[derive(Args)]
@@ -81,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Tablet(flags) => tablet_command(&flags),
         Command::Controller(flags) => controller_command(&flags),
         Command::Ctl(flags) => ctl::run(flags),
+        Command::Top(flags) => top_command(&flags),
         Command::Demo(flags) => demo_command(flags),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut command(), "weir", &mut std::io::stdout());
@@ -158,6 +181,15 @@ fn controller_command(flags: &ControllerFlags) -> ExitCode {
     }
 }
 
+fn top_command(flags: &TopFlags) -> ExitCode {
+    let options = TopOptions { http: flags.http.clone(), is_once: flags.once, interval: flags.interval };
+    match top::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(TopError::Unreachable(why)) => fail(UNREACHABLE, &why),
+        Err(TopError::Terminal(why)) => fail(FAILED, &why),
+    }
+}
+
 fn demo_command(flags: DemoFlags) -> ExitCode {
     let DemoFlags { mysqld, port, dir, keep, replicas, seconds, rate } = flags;
     let options = DemoOptions { mysqld, port, dir, keep, replicas, seconds, rate_max: rate, gate: None };
@@ -173,7 +205,7 @@ fn fail(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ended as asked; 1 could not start, or failed; 2 wrong command line or \
-                          configuration; 3 'ctl' reached nobody.";
+                          configuration; 3 'ctl' or 'top' reached nobody.";
 
 const FAILED: u8 = 1;
 /// As clap's own.

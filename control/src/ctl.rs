@@ -138,7 +138,7 @@ fn pins(status: &GateStatus) -> String {
 }
 
 /// Of a replica.
-fn short_lag(role: &str, lag_ms: Option<u64>) -> String {
+pub(crate) fn short_lag(role: &str, lag_ms: Option<u64>) -> String {
     match (role, lag_ms) {
         ("replica", Some(lag)) => format!("{lag} ms"),
         ("replica", None) => "unknown".to_string(),
@@ -146,7 +146,7 @@ fn short_lag(role: &str, lag_ms: Option<u64>) -> String {
     }
 }
 
-fn short_time(ns: u64) -> String {
+pub(crate) fn short_time(ns: u64) -> String {
     match ns {
         0..10_000 => format!("{:.1} us", ns as f64 / 1e3),
         10_000..1_000_000 => format!("{} us", ns / 1_000),
@@ -155,7 +155,7 @@ fn short_time(ns: u64) -> String {
     }
 }
 
-fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -93,6 +93,7 @@ impl From<GateStatus> for proto::StatusReply {
             cores_silent: status.cores_silent,
             cluster: status.cluster.map(Into::into),
             tag: status.tag,
+            clients_max: status.clients_max,
             backends: status.backends.into_iter().map(Into::into).collect(),
             pools: status.pools.into_iter().map(Into::into).collect(),
             counters: status.counters.into_iter().map(|(name, value)| proto::Counter { name, value }).collect(),
@@ -115,6 +116,7 @@ impl From<proto::StatusReply> for GateStatus {
             cores_silent: reply.cores_silent,
             cluster: reply.cluster.map(Into::into),
             tag: reply.tag,
+            clients_max: reply.clients_max,
             backends: reply.backends.into_iter().map(Into::into).collect(),
             pools: reply.pools.into_iter().map(Into::into).collect(),
             counters: reply.counters.into_iter().map(|counter| (counter.name, counter.value)).collect(),
@@ -144,7 +146,7 @@ twins!(BackendStatus, Backend: name, address, role, health, lag_ms, weight, vers
     read_share_permille, zone, wanted);
 twins!(ClusterStatus, ClusterWord: name, epoch, phase, primary, why);
 twins!(PoolStatus, Pool: core, backend, quota, open, idle, leased, waiting, commands);
-twins!(Latency, Latency: name, count, p50_ns, p99_ns, p999_ns, max_ns, sum_ns);
+twins!(Latency, Latency: name, count, p50_ns, p99_ns, p999_ns, max_ns, sum_ns, bounds_ns, counts);
 twins!(PinStatus, Pin: core, connection_id, user, backend, reason, statement, age_ms);
 
 /// Calls at once on one connection.

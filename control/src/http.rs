@@ -1,15 +1,20 @@
-//! A process over HTTP/1: `/metrics`, `/healthz`, `/readyz`, and of a gate `/status`. Read-only, without authentication: bind
-//! it where only operators are.
+//! A process over HTTP/1: `/metrics`, `/healthz`, `/readyz`, and of a gate a page with what it is made of. Read-only, without
+//! authentication: bind it where only operators are.
 //!
 //! Gate, tablet and controller are each a [`Shown`]; all else is the same for them.
 
+pub mod certificate;
 pub mod exposition;
 pub mod metrics;
+pub mod page;
+pub mod process;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,18 +33,26 @@ pub trait Shown: Clone + Send + Sync + 'static {
     /// None: the process is ending.
     fn metrics(&self) -> impl Future<Output = Option<String>> + Send;
 
-    /// JSON. None: the process is ending.
-    fn status(&self) -> impl Future<Output = Option<String>> + Send {
+    /// One of [`Shown::DOCUMENTS`]. None: the process is ending.
+    fn document(&self, _document: Document) -> impl Future<Output = Option<String>> + Send {
         std::future::ready(None)
     }
 
-    /// JSON. None: the process is ending.
-    fn digests(&self) -> impl Future<Output = Option<String>> + Send {
-        std::future::ready(None)
-    }
+    /// What it has beside metrics and health.
+    const DOCUMENTS: &'static [Document] = &[];
+}
 
-    /// It has a page for its status, and one for digests.
-    const HAS_STATUS: bool = false;
+/// What a gate tells beside metrics and health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// HTML for people, at `/` and `/ui`.
+    Page,
+    /// JSON: a [`crate::status::GateStatus`].
+    Status,
+    /// JSON: a list of objects with the columns of `SHOW WEIR DIGESTS`.
+    Digests,
+    /// JSON: a list of objects with the columns of `SHOW WEIR EVENTS`, oldest first.
+    Events,
 }
 
 /// None: nobody asked for the address, and another process has it.
@@ -97,26 +110,60 @@ async fn answer<S: Shown>(request: &Request<Incoming>, shown: &S) -> Response<Fu
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let page = |text: Option<String>, kind| match text {
+    let sent = |text: Option<String>, kind| match text {
         Some(text) => with_type(text, kind),
         None => plain(StatusCode::SERVICE_UNAVAILABLE, "the process is ending\n"),
     };
-    match request.uri().path() {
+    let path = request.uri().path();
+    match path {
         "/healthz" => plain(StatusCode::OK, "ok\n"),
         "/readyz" => match shown.check_ready() {
             Ok(()) => plain(StatusCode::OK, "ready\n"),
             Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
         },
-        "/metrics" => page(shown.metrics().await, exposition::CONTENT_TYPE),
-        "/status" if S::HAS_STATUS => page(shown.status().await, "application/json"),
-        "/digests" if S::HAS_STATUS => page(shown.digests().await, "application/json"),
-        "/" if S::HAS_STATUS => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n/status\n/digests\n"),
-        "/" => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n"),
-        _ if S::HAS_STATUS => {
-            plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz, /status and /digests\n")
-        }
-        _ => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"),
+        "/metrics" => sent(shown.metrics().await, exposition::CONTENT_TYPE),
+        _ => match S::DOCUMENTS.iter().find(|document| document.paths().contains(&path)) {
+            Some(Document::Page) => as_page(sent(shown.document(Document::Page).await, "text/html; charset=utf-8")),
+            Some(document) => as_data(sent(shown.document(*document).await, "application/json")),
+            None if path == "/" => plain(StatusCode::OK, "/metrics\n/healthz\n/readyz\n"),
+            None => plain(StatusCode::NOT_FOUND, known(S::DOCUMENTS)),
+        },
     }
+}
+
+impl Document {
+    fn paths(self) -> &'static [&'static str] {
+        match self {
+            Document::Page => &["/", "/ui"],
+            Document::Status => &["/status"],
+            Document::Digests => &["/digests"],
+            Document::Events => &["/events"],
+        }
+    }
+}
+
+fn known(documents: &[Document]) -> String {
+    let own = documents.iter().flat_map(|document| document.paths());
+    let all: Vec<&str> = ["/metrics", "/healthz", "/readyz"].iter().chain(own).copied().collect();
+    format!("there are {}\n", all.join(", "))
+}
+
+/// Nothing but the page's own script runs in it, it loads nothing but this process's data, and no other page may frame it.
+fn as_page(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(page::policy()) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    as_data(response)
+}
+
+/// What is true now, of the type that is said and no other.
+fn as_data(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 fn plain(status: StatusCode, text: impl Into<String>) -> Response<Full<Bytes>> {
@@ -138,3 +185,6 @@ const CONNECTIONS_MAX: usize = 64;
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

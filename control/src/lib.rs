@@ -23,6 +23,7 @@ pub mod ctl;
 pub mod grpc;
 pub mod http;
 pub mod status;
+pub mod top;
 
 pub mod demo;
 pub mod lab;

@@ -7,8 +7,9 @@ use crate::config::address;
 use crate::controller::record::{Phase, Record, Wanted};
 use crate::monitor::topology::role_name;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use weir_core::snapshot::{BackendView, Health, Role};
 use weir_core::stats::{Counters, Report, latency_histogram};
@@ -30,6 +31,12 @@ pub struct Picture {
     pub cluster: Option<ClusterPicture>,
     /// How connection ids of new clients begin.
     pub tag: u8,
+    /// As the settings are now.
+    pub clients_max: u32,
+    /// Somebody takes writes.
+    pub has_primary: bool,
+    /// Uses of certificates, and the file of each.
+    pub certificates: Vec<(&'static str, PathBuf)>,
     /// What the control thread counts itself: name, value, explanation.
     pub own: Vec<(&'static str, u64, &'static str)>,
     /// At most one per core.
@@ -45,7 +52,8 @@ pub struct ClusterPicture {
     pub why: String,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GateStatus {
     pub version: String,
     pub uptime_ms: u64,
@@ -58,6 +66,8 @@ pub struct GateStatus {
     pub cluster: Option<ClusterStatus>,
     /// How connection ids of new clients begin; 0: it does not say.
     pub tag: u32,
+    /// Client connections that are let in; 0: it does not say.
+    pub clients_max: u32,
     pub backends: Vec<BackendStatus>,
     pub pools: Vec<PoolStatus>,
     pub counters: BTreeMap<String, u64>,
@@ -66,7 +76,8 @@ pub struct GateStatus {
 }
 
 /// The controllers' last word.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClusterStatus {
     pub name: String,
     pub epoch: u64,
@@ -77,7 +88,8 @@ pub struct ClusterStatus {
     pub why: String,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BackendStatus {
     pub name: String,
     pub address: String,
@@ -96,7 +108,8 @@ pub struct BackendStatus {
     pub wanted: String,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PoolStatus {
     pub core: u32,
     pub backend: String,
@@ -108,7 +121,8 @@ pub struct PoolStatus {
     pub commands: u64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Latency {
     pub name: String,
     pub count: u64,
@@ -117,9 +131,15 @@ pub struct Latency {
     pub p999_ns: u64,
     pub max_ns: u64,
     pub sum_ns: u64,
+    /// Upper bounds of the steps in which something was counted, ascending, each 15 % above the
+    /// one before or more.
+    pub bounds_ns: Vec<u64>,
+    /// How much was counted in each of them since the start.
+    pub counts: Vec<u64>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PinStatus {
     pub core: u32,
     pub connection_id: u32,
@@ -161,6 +181,7 @@ impl Picture {
             cores_silent: self.silent(),
             cluster: self.cluster.as_ref().map(ClusterPicture::status),
             tag: u32::from(self.tag),
+            clients_max: self.clients_max,
             backends: self
                 .backends
                 .iter()
@@ -214,8 +235,11 @@ impl Picture {
             // The bounds are the same everywhere, so this cannot fail; if it did, a part would be missing.
             let _ = all.add(pick(report));
         }
+        let (bounds_ns, counts) = steps(&all);
         Latency {
             name: name.to_string(),
+            bounds_ns,
+            counts,
             count: all.len(),
             p50_ns: all.value_at_quantile(0.5),
             p99_ns: all.value_at_quantile(0.99),
@@ -263,6 +287,31 @@ pub fn wanted_name(record: &Record, member: &str) -> &'static str {
 pub fn sum_ns(histogram: &Histogram<u64>) -> u64 {
     if histogram.is_empty() { 0 } else { (histogram.mean() * histogram.len() as f64) as u64 }
 }
+
+/// The steps of a histogram in which something was counted: whoever keeps them can tell the percentiles of any time between two
+/// pictures, as exact as a step is wide.
+fn steps(histogram: &Histogram<u64>) -> (Vec<u64>, Vec<u64>) {
+    let (mut bounds, mut counts) = (Vec::<u64>::new(), Vec::<u64>::new());
+    let mut bound = STEPS_FROM_NS;
+    for step in histogram.iter_recorded() {
+        while bound < step.value_iterated_to() {
+            bound += bound * STEP_PERCENT / 100;
+        }
+        match counts.last_mut().filter(|_| bounds.last() == Some(&bound)) {
+            Some(count) => *count += step.count_since_last_iteration(),
+            None => {
+                bounds.push(bound);
+                counts.push(step.count_since_last_iteration());
+            }
+        }
+    }
+    (bounds, counts)
+}
+
+/// Width of a step of [`Latency::bounds_ns`]: some hundred steps for all times that there are.
+const STEP_PERCENT: u64 = 15;
+
+const STEPS_FROM_NS: u64 = 1_000;
 
 pub fn health_name(health: Health) -> &'static str {
     match health {
@@ -394,6 +443,9 @@ pub mod tests {
             replica_lag_ms_max: 10,
             cluster: None,
             tag: 7,
+            clients_max: 1_000,
+            has_primary: true,
+            certificates: Vec::new(),
             own: vec![("query_log_lines", 5, "Lines.")],
             reports: vec![report(0), report(2)],
         }
@@ -407,6 +459,8 @@ pub mod tests {
         assert_eq!((status.counters["commands"], status.pools.len(), status.pins.len()), (20, 2, 2));
         let backend = &status.latencies[1];
         assert_eq!((backend.name.as_str(), backend.count), ("backend", 2));
+        assert_eq!((backend.counts.as_slice(), backend.bounds_ns.len()), (&[2][..], 1));
+        assert!((1_000_000..1_150_000).contains(&backend.bounds_ns[0]), "{backend:?}");
         assert!((990_000..1_010_000).contains(&backend.p50_ns) && (1_980_000..2_020_000).contains(&backend.sum_ns));
     }
 

@@ -21,7 +21,11 @@ counters! {
     #[doc = "Client connections accepted."] clients_accepted,
     #[doc = "Client connections open now (gauge)."] clients_open,
     #[doc = "Client connections refused by a limit."] clients_refused,
-    #[doc = "Logins that a backend refused."] logins_refused,
+    #[doc = "Logins that a backend refused, or the gate for it: a wrong password, an unknown or locked account."] logins_refused,
+    #[doc = "Client connections refused while the gate drains."] clients_refused_draining,
+    #[doc = "Logins that did not come in time."] logins_timed_out,
+    #[doc = "Logins that broke the protocol or its rules: no MySQL client, a PROXY header missing or uncalled for."] logins_broken,
+    #[doc = "Logins that no backend could be asked about: none is up, or none had a connection in time."] logins_unserved,
     #[doc = "Commands received from clients."] commands,
     #[doc = "Commands sent to the primary."] commands_primary,
     #[doc = "Commands sent to a replica."] commands_replica,
@@ -35,6 +39,9 @@ counters! {
     #[doc = "Waits that ended in an error."] waits_failed,
     #[doc = "Sessions waiting for a connection now (gauge)."] waiting,
     #[doc = "Statements that waited for a primary, each as often as it did."] buffered,
+    #[doc = "Statements that were refused while there was no primary: they waited too long, or found no room."] buffer_failed,
+    #[doc = "Statements and logins waiting for a primary now (gauge)."] buffering,
+    #[doc = "Bytes of the statements that wait for a primary now (gauge)."] buffer_bytes,
     #[doc = "Statements sent again since the server refused them as read-only."] writes_resent,
     #[doc = "Commits and writes whose answer was lost, and that were found on the primary."] outcomes_found,
     #[doc = "Commits and writes whose answer was lost, and that the primary does not have."] outcomes_absent,
@@ -61,6 +68,7 @@ counters! {
     #[doc = "Bytes to clients."] bytes_to_clients,
     #[doc = "Protocol errors by clients."] client_errors,
     #[doc = "Protocol errors by backends."] backend_errors,
+    #[doc = "Errors with which backends answered clients' commands."] errors_answered,
 }
 
 /// Everything a core reports: counters, histograms (nanoseconds) and the state of its pools and sessions.

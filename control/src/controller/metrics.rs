@@ -138,7 +138,7 @@ fn put_moves(out: &mut String, moves: &Moves) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::controller::failover::events::{Event, Kind as EventKind, Parts};
     use crate::controller::failover::verdict::Cause;
@@ -146,11 +146,16 @@ mod tests {
     use crate::http::exposition::tests::parsed;
     use crate::store::Memory;
 
-    #[tokio::test]
-    async fn a_leader_shows_all_and_the_text_obeys_the_format() {
+    /// With a sample of each family.
+    pub async fn full() -> String {
+        told(|_| {}).await
+    }
+
+    /// Of one that leads, and what happened; `first` sees it before that.
+    async fn told(first: impl Fn(&Window)) -> String {
         let controller = Head::new(Arc::new(Memory::new()), "main", 5_000);
         let window = Window::new(controller.clone());
-        assert!(window.check_ready().unwrap_err().contains("no topology yet"));
+        first(&window);
         parsed(&window.metrics().await.unwrap());
         tokio::spawn(controller.clone().run());
         while leases(&controller, Instant::now()).is_none() {
@@ -168,7 +173,12 @@ mod tests {
         tell(EventKind::Lost(2), None);
         tell(EventKind::Opened, Some(Parts { detect_ms: 510, fence_ms: 4, choose_ms: 70, open_ms: 9 }));
         assert_eq!(window.check_ready(), Ok(()));
-        let text = window.metrics().await.unwrap();
+        window.metrics().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_leader_shows_all_and_the_text_obeys_the_format() {
+        let text = told(|window| assert!(window.check_ready().unwrap_err().contains("no topology yet"))).await;
         let samples = parsed(&text).samples;
         for (sample, value) in [
             ("weir_ready", 1.0),

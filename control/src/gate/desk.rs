@@ -2,7 +2,7 @@
 //! know nothing else of the control thread.
 
 use super::kills::Order;
-use crate::http::{Shown, metrics};
+use crate::http::{Document, Shown, metrics, page};
 use crate::status::Picture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,7 +88,7 @@ impl Desk {
 }
 
 impl Shown for Desk {
-    const HAS_STATUS: bool = true;
+    const DOCUMENTS: &'static [Document] = &[Document::Page, Document::Status, Document::Digests, Document::Events];
 
     fn check_ready(&self) -> Result<(), String> {
         match self.is_ready() {
@@ -101,26 +101,32 @@ impl Shown for Desk {
         self.picture().await.map(|picture| metrics::render(&picture))
     }
 
-    /// A list of objects, one a digest, with the columns of `SHOW WEIR DIGESTS`.
-    async fn digests(&self) -> Option<String> {
-        let table = self.table(Show::of(What::Digests)).await.ok()?;
-        let object = |row: &Vec<String>| {
-            let cell = |(name, text): (&&'static str, &String)| {
-                let is_name = matches!(*name, "digest" | "schema_name" | "digest_text");
-                let number = text.parse::<u64>().ok().filter(|_| !is_name);
-                (name.to_string(), number.map_or_else(|| text.clone().into(), serde_json::Value::from))
-            };
-            serde_json::Value::Object(table.columns.iter().zip(row).map(cell).collect())
-        };
-        let all: Vec<_> = table.rows.iter().map(object).collect();
-        serde_json::to_string_pretty(&all).ok().map(|text| text + "\n")
-    }
-
-    async fn status(&self) -> Option<String> {
-        let status = self.picture().await?.status();
-        serde_json::to_string_pretty(&status).ok().map(|text| text + "\n")
+    async fn document(&self, document: Document) -> Option<String> {
+        match document {
+            Document::Page => Some(page::render(&self.picture().await?.status())),
+            Document::Status => json(&self.picture().await?.status()),
+            Document::Digests => json(&objects(self.table(Show::of(What::Digests)).await.ok()?)),
+            Document::Events => json(&objects(self.table(Show::of(What::Events)).await.ok()?)),
+        }
     }
 }
+
+fn json(value: &impl serde::Serialize) -> Option<String> {
+    serde_json::to_string_pretty(value).ok().map(|text| text + "\n")
+}
+
+/// A table's rows, each an object by the columns' names; what is a number in a column of numbers is one.
+fn objects(table: Table) -> Vec<serde_json::Value> {
+    let cell = |(name, text): (&&'static str, &String)| {
+        let number = text.parse::<u64>().ok().filter(|_| !TEXTS.contains(name));
+        (name.to_string(), number.map_or_else(|| text.clone().into(), serde_json::Value::from))
+    };
+    let object = |row: &Vec<String>| serde_json::Value::Object(table.columns.iter().zip(row).map(cell).collect());
+    table.rows.iter().map(object).collect()
+}
+
+/// Columns whose cells are texts, also where one looks like a number.
+const TEXTS: [&str; 6] = ["digest", "schema_name", "digest_text", "kind", "subject", "text"];
 
 /// Questions that wait; pictures are answered together.
 const ASKS_MAX: usize = 64;

@@ -26,6 +26,10 @@ pub struct Events {
     refused_told: u64,
     /// The epoch that was told last.
     epoch_told: u64,
+    /// Failovers that have ended, and the time that there was no primary in them.
+    failovers: u64,
+    absent_ms: u64,
+    changes: u64,
 }
 
 impl Events {
@@ -57,12 +61,16 @@ impl Events {
             (None, Some(next)) => match self.lost.take() {
                 Some((since, before)) => {
                     let pause_ms = now.duration_since(since).as_millis();
+                    self.failovers += 1;
+                    self.absent_ms = self.absent_ms.saturating_add(pause_ms as u64);
+                    self.changes += u64::from(before != next);
                     let text = format!("{next} is primary after {before}; for {pause_ms} ms there was none");
                     self.note("failover_ended", next, text);
                 }
                 None => self.note("primary_found", next, "is primary"),
             },
             (Some(before), Some(next)) if before != next => {
+                self.changes += 1;
                 self.note(
                     "primary_changed",
                     next,
@@ -72,6 +80,15 @@ impl Events {
             _ => {}
         }
         self.primary = primary.map(ToString::to_string);
+    }
+
+    /// Name, value and explanation, as `Counters::each` has them.
+    pub fn counters(&self) -> [(&'static str, u64, &'static str); 3] {
+        [
+            ("failovers", self.failovers, "Times that there was no primary for a while, and one again."),
+            ("primary_changes", self.changes, "Times that another backend became the primary."),
+            ("primary_absent_ms", self.absent_ms, "Time without a primary, in failovers that have ended."),
+        ]
     }
 
     /// What the controllers say, once for each epoch.
@@ -127,6 +144,7 @@ mod tests {
         assert_eq!(kinds(&events), ["primary_found", "failover_began", "failover_ended", "primary_changed"]);
         let ended = events.each().nth(2).unwrap();
         assert_eq!((&*ended.subject, &*ended.text), ("b", "b is primary after a; for 250 ms there was none"));
+        assert_eq!(events.counters().map(|(_, value, _)| value), [1, 2, 250]);
     }
 
     #[test]

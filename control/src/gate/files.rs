@@ -58,12 +58,17 @@ impl Files {
         let log = self.query_log.as_ref();
         let dropped = log.map_or(0, QueryLog::dropped).saturating_add(unheard);
         let wrong = self.permissions.as_ref().map_or(0, Permissions::wrong);
-        vec![
-            ("query_log_lines", log.map_or(0, QueryLog::written), "Lines of the query log that were written."),
-            ("query_log_dropped", dropped, "Statements that the query log wanted and lost: no room, or no disk."),
-            ("permissions_wrong", wrong, "Files of table permissions that were not taken, since they have mistakes."),
-        ]
+        counted(log.map_or(0, QueryLog::written), dropped, wrong)
     }
+}
+
+/// Name, value and explanation.
+pub fn counted(lines: u64, dropped: u64, wrong: u64) -> Vec<(&'static str, u64, &'static str)> {
+    vec![
+        ("query_log_lines", lines, "Lines of the query log that were written."),
+        ("query_log_dropped", dropped, "Statements that the query log wanted and lost: no room, or no disk."),
+        ("permissions_wrong", wrong, "Files of table permissions that were not taken, since they have mistakes."),
+    ]
 }
 
 /// What the cores are to tell; nothing without a file.

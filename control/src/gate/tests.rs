@@ -36,7 +36,9 @@ fn a_gate_starts_tells_about_itself_and_drains() {
     assert_eq!(get(admin, "/digests").1, "[]\n");
     let (status, metrics) = get(admin, "/metrics");
     assert_eq!(status, "HTTP/1.1 200 OK");
-    assert!(metrics.contains("role=\"primary\",version=\"9.7.4\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("role=\"primary\"} 1\n"), "{metrics}");
+    assert!(get(admin, "/").1.starts_with("<!doctype html>"));
+    assert!(get(admin, "/events").1.contains("\"kind\": \"backend_news\""));
     assert!(metrics.contains("weir_cores_reporting 1\n"), "{metrics}");
     let json: serde_json::Value = serde_json::from_str(&get(admin, "/status").1).unwrap();
     assert_eq!(json["backends"][0]["role"], "primary");

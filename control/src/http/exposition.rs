@@ -9,11 +9,13 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What all our processes say of themselves.
 pub fn put_process(out: &mut String, uptime_ms: u64, is_ready: bool) {
-    head(out, "weir_info", "gauge", "What runs here; always 1.");
-    line(out, "weir_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    head(out, "weir_build_info", "gauge", "What runs here; always 1.");
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("arch", std::env::consts::ARCH)];
+    line(out, "weir_build_info", &labels, 1);
     head(out, "weir_uptime_seconds", "gauge", "Since the start of the process.");
     line(out, "weir_uptime_seconds", &[], format_args!("{:.3}", uptime_ms as f64 / 1e3));
     put(out, "weir_ready", "gauge", "As /readyz says.", u64::from(is_ready));
+    super::process::put_all(out);
 }
 
 /// A family with one sample.

@@ -100,11 +100,22 @@ fn put_deeds(out: &mut String, tally: &Tally) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::http::exposition::tests::parsed;
     use crate::monitor::Sight;
     use crate::monitor::facts::tests::facts;
+
+    /// With a sample of each family.
+    pub async fn full() -> String {
+        let hub = Hub::new(Word::new("db1", None));
+        let until = Some(Instant::now() + Duration::from_secs(5));
+        let lease = Some(watch::channel(Lease { until, why: String::new() }).1);
+        let tally = Arc::new(Tally::default());
+        tally.handle_deed("fence", End::Done, Duration::from_millis(40));
+        hub.handle_sight(Sight::Look { backend: 0, outcome: Ok(Box::new(facts())) });
+        Window { hub, tally, lease, began: Instant::now() }.metrics().await.unwrap()
+    }
 
     #[tokio::test]
     async fn the_text_obeys_the_format_and_says_what_is_so() {

@@ -35,6 +35,7 @@ impl Engine {
         let mut counters = self.counters.clone();
         counters.plans_cached = self.plans.hits();
         counters.plans_made = self.plans.misses();
+        (counters.buffering, counters.buffer_bytes) = (self.buffer.len() as u64, self.buffer.bytes() as u64);
         counters.waiting = (self.waiters.len() + self.buffer.len()) as u64;
         counters.connections_open = self.links.len() as u64;
         counters.connections_leased = self.links.iter().filter(|(_, l)| l.lessee.is_some()).count() as u64;

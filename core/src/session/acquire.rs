@@ -184,6 +184,7 @@ impl Engine {
         let why = match *wait {
             Wait::Primary | Wait::Stream | Wait::Index(_) => {
                 self.buffer.remove(session);
+                self.counters.buffer_failed += 1;
                 Refusal::NoPrimary { waited_ms }
             }
             Wait::Line(ticket) => {

@@ -174,6 +174,7 @@ impl Engine {
                 }
                 Err(why) => {
                     let waited_ms = self.now.since_ms(since);
+                    self.counters.buffer_failed += 1;
                     self.refuse_request(session, &Refusal::Unbuffered { why, waited_ms });
                 }
             },

@@ -10,8 +10,28 @@ use crate::slots::Key;
 impl Engine {
     /// Says why and ends the session once that has been sent.
     pub(crate) fn part_with(&mut self, session: Key<Session>, seq: u8, why: &Refusal) {
+        if matches!(self.sessions[session].phase, Phase::Greet(_) | Phase::Verify(_)) {
+            self.count_refused_login(why);
+        }
         self.say_packet(session, seq, &why.payload());
         self.end_session(session, Parting::AfterSending);
+    }
+
+    /// Those that a limit or a password keeps out are counted where that is decided.
+    fn count_refused_login(&mut self, why: &Refusal) {
+        let counters = &mut self.counters;
+        match why {
+            Refusal::TooManyClients { .. } | Refusal::AccessDenied { .. } => {}
+            Refusal::Draining => counters.clients_refused_draining += 1,
+            Refusal::HandshakeTimeout => counters.logins_timed_out += 1,
+            Refusal::BadHandshake(_)
+            | Refusal::MalformedCommand(_)
+            | Refusal::OutOfOrder
+            | Refusal::AuthUnsupported(_)
+            | Refusal::Uncompress
+            | Refusal::WrongCompression(_) => counters.logins_broken += 1,
+            _ => counters.logins_unserved += 1,
+        }
     }
 
     /// The client is gone, or said `COM_QUIT`.

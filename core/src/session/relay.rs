@@ -319,6 +319,7 @@ impl Engine {
     }
 
     fn judge_err(&mut self, session: Key<Session>, link: Key<Link>, packet: &mut Vec<u8>) -> Verdict {
+        self.counters.errors_answered += 1;
         let error = ErrPacket::decode(&packet[HEADER_BYTES..]).ok();
         let code = error.as_ref().map_or(0, |e| e.code);
         let refused = error.is_some_and(|e| is_read_only(e.code, e.message));

@@ -76,6 +76,11 @@ impl Gate {
         self.handle.admin_sql_address().map(|address| address.port())
     }
 
+    /// Where it shows its page and its metrics.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.handle.admin_address()
+    }
+
     /// No new clients; open transactions may end. What a SIGTERM does.
     pub fn drain(&self) {
         self.handle.drain();

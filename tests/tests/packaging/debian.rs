@@ -52,6 +52,8 @@ fn the_package_is_complete_and_the_same_each_time() {
         ("-rw-r--r-- root/root", "./usr/share/fish/vendor_completions.d/weir.fish"),
         ("-rw-r--r-- root/root", "./usr/share/doc/weir/copyright"),
         ("-rw-r--r-- root/root", "./usr/share/doc/weir/reference.md.gz"),
+        ("-rw-r--r-- root/root", "./usr/share/weir/prometheus/weir.rules.yml"),
+        ("-rw-r--r-- root/root", "./usr/share/weir/grafana/weir.json"),
     ] {
         let is_it = |line: &str| line.starts_with(mode) && line.ends_with(&format!(" {path}"));
         assert!(listed.lines().any(is_it), "{mode} {path} is not in\n{listed}");

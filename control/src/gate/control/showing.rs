@@ -3,11 +3,14 @@
 //! Invariant: each question is answered once, at the latest [`REPORT_LIMIT`] after it came, with what has come until then.
 
 use super::Control;
+use crate::config::{Config, Tls};
 use crate::gate::cluster::Cluster;
 use crate::gate::desk::{Ask, Set};
 use crate::gate::gather::{Asker, Gathered, TABLES_MAX};
+use crate::gate::keys;
 use crate::show::{self, Scene};
 use crate::status::{Picture, phase_name};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -36,7 +39,7 @@ impl Control {
             Ask::Picture(sender) => {
                 let cores = self.running.cores();
                 if let Some(token) = self.gather.handle_ask(sender, cores, Instant::now() + REPORT_LIMIT) {
-                    self.ask_cores(token, Detail::default());
+                    self.ask_cores(token, Detail { pins: true, ..Detail::default() });
                 }
             }
             Ask::Table(show, sender) => self.handle_show(show, By::Desk(sender)),
@@ -102,6 +105,8 @@ impl Control {
     }
 
     fn picture(&self, reports: Vec<Report>) -> Picture {
+        let mut own = self.files.counters(self.running.inbox().statements_dropped());
+        own.extend(self.events.counters());
         let views = self.topology.views().into_iter().enumerate();
         Picture {
             uptime_ms: self.began.elapsed().as_millis() as u64,
@@ -115,7 +120,10 @@ impl Control {
             replica_lag_ms_max: self.config.settings.replica_lag_ms_max,
             cluster: self.cluster.as_ref().map(Cluster::picture),
             tag: self.kills.tag(),
-            own: self.files.counters(self.running.inbox().statements_dropped()),
+            clients_max: self.topology.settings().clients_max,
+            has_primary: self.topology.open_primary().is_some(),
+            certificates: certificates(&self.config),
+            own,
             reports,
         }
     }
@@ -133,6 +141,19 @@ impl Control {
         );
         self.events.handle_epoch(record.epoch.number(), &record.cluster, text);
     }
+}
+
+/// Uses, and the file that is named for each.
+fn certificates(config: &Config) -> Vec<(&'static str, PathBuf)> {
+    let clients = match &config.tls {
+        Tls::Files { cert, .. } => Some(cert.clone()),
+        Tls::Folder(folder) => Some(folder.join(keys::CERT)),
+        Tls::Off | Tls::Ephemeral => None,
+    };
+    [("clients", clients), ("grpc", config.grpc_tls.cert.clone())]
+        .into_iter()
+        .filter_map(|(what, file)| Some((what, file?)))
+        .collect()
 }
 
 /// How long an answer waits for reports; a core that is busier than that is named as silent.
