@@ -8,6 +8,7 @@
 //! Invariant: a [`Config`] is right: addresses are resolved, numbers are in range, nothing contradicts itself.
 //! Flags are stronger than the environment, the environment is stronger than the file.
 
+pub mod accounts;
 pub mod address;
 pub mod controller;
 pub mod cores;

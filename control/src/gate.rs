@@ -51,6 +51,7 @@ use weir_core::board::Board;
 use weir_core::drive::{self, BatchMode, DriveOptions, ListenAddress, OnPanic, Running, Seat, StartError};
 use weir_core::engine::{Engine, EngineOptions};
 use weir_core::snapshot::Snapshot;
+use weir_core::tally::Tally;
 
 /// Why a gate can't start; each is one sentence (or a short list) that says what to do.
 #[derive(Debug)]
@@ -314,10 +315,11 @@ async fn first_look(
 
 fn start_cores(config: &Config, snapshot: &Snapshot, (board, tag): (&Arc<Board>, u8)) -> Result<Running, StartError> {
     let snapshot = Arc::new(snapshot.clone());
-    let board = board.clone();
+    let (board, tally) = (board.clone(), Arc::<Tally>::default());
     let make = move |seat: Seat| {
         let options = EngineOptions {
             board: board.clone(),
+            tally: tally.clone(),
             core: seat.core,
             cores: seat.cores,
             blocks: seat.blocks,

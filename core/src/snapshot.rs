@@ -3,8 +3,12 @@
 //! Invariant: `backends[i].id == BackendId(i)`, and a backend's index never changes while the gate runs
 //! (a removed one stays with `Health::Gone`), so that cores may keep indices.
 
+use crate::allowance::Allowances;
 use crate::permissions::Permissions;
 use crate::querylog::QueryLogSettings;
+use crate::session::overtime::TimeLimits;
+use crate::tally::failures::LoginSettings;
+use crate::tally::rates::ConnectSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,6 +142,14 @@ pub struct Settings {
     pub clients_max: u32,
     /// From accept to the end of authentication.
     pub handshake_ms_max: u64,
+    /// What accounts may use.
+    pub allowances: Arc<Allowances>,
+    /// How long statements and transactions may take.
+    pub times: TimeLimits,
+    /// Logins after failed ones.
+    pub logins: LoginSettings,
+    /// How many may connect in a second.
+    pub connects: ConnectSettings,
     /// From where a PROXY header is wanted (S46); none: from nowhere.
     pub proxy_networks: Networks,
     /// Between clients and the gate (S46).
@@ -195,6 +207,10 @@ impl Default for Settings {
             wait_ms_max: 10_000,
             clients_max: 100_000,
             handshake_ms_max: 10_000,
+            allowances: Arc::default(),
+            times: TimeLimits::default(),
+            logins: LoginSettings::default(),
+            connects: ConnectSettings::default(),
             proxy_networks: Networks::default(),
             compression: Allowed::ALL,
             backend_compression: None,

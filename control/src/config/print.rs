@@ -3,7 +3,7 @@
 //! What differs from the default stands as it is, the default itself in a comment. Passwords are never shown.
 
 use crate::config::keys::{KEYS, Key, Kind, SECTIONS};
-use crate::config::{Config, Tls, address, cores};
+use crate::config::{Config, Tls, accounts, address, cores};
 use std::fmt::Write;
 use weir_core::snapshot::Role;
 
@@ -14,6 +14,10 @@ pub fn print(config: &Config) -> String {
     for section in SECTIONS {
         if section == "backends" {
             put_backends(&mut out, config);
+            continue;
+        }
+        if section == "accounts" {
+            accounts::put(&mut out, config);
             continue;
         }
         let _ = write!(out, "\n[{section}]\n");

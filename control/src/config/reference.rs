@@ -6,7 +6,7 @@
 //! gives each border to the reader.
 
 use super::keys::{KEYS, Key, Kind};
-use super::{Config, controller, print, tablet};
+use super::{Config, accounts, controller, print, tablet};
 
 /// One key of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,7 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
     let Key { section, name, doc, kind } = key;
     let default = match (*section, *name) {
         ("gate", "cores") => "all that the process may use".to_string(),
+        ("accounts", name) => accounts::described(name).map(|(default, _)| default).unwrap_or_default(),
         ("backends", name) => BACKEND_DEFAULTS.iter().find(|(key, _)| *key == name).map_or("", |(_, v)| v).to_string(),
         _ => print::show(key, usual),
     };
@@ -48,7 +49,10 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
         Kind::Switch { .. } => ("true or false", String::new()),
         Kind::Word { words, .. } => ("word", listed(words)),
         Kind::Name { .. } => ("text", String::new()),
-        Kind::Own => (kind_of(name, &default), own_range(section, name)),
+        Kind::Own => match accounts::described(name).filter(|_| *section == "accounts") {
+            Some((_, range)) => ("whole number", range),
+            None => (kind_of(name, &default), own_range(section, name)),
+        },
     };
     setting("gate", section, name, (kind, range), default, doc)
 }
@@ -224,6 +228,9 @@ mod tests {
         let Setting { program, section, name, .. } = setting;
         match *program {
             "gate" if *section == "backends" => format!("[[backends]]\naddress = \"127.0.0.1:1\"\n{name} = {value}\n"),
+            "gate" if *section == "accounts" => {
+                format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[[accounts]]\nuser = \"app\"\n{name} = {value}\n")
+            }
             "gate" => format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[{section}]\n{name} = {value}\n"),
             "tablet" => format!("[tablet]\ncontrollers = \"c:1\"\n{name} = {value}\n"),
             _ => format!("[controller]\n{name} = {value}\n"),

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a session that waits has exactly one ticket, and the ticket's waiter is that session.
 
+use crate::allowance::WEIGHT_USUAL;
 use crate::engine::{Engine, Waiter};
 use crate::link::{Lessee, Link, LinkPhase};
 use crate::session::pins::Reasons;
@@ -55,6 +56,7 @@ impl Engine {
             schema: if schemaless { 0 } else { s.schema.0 },
             fingerprint: s.state.0,
             prefer: s.last_link,
+            weight: s.seat.as_ref().map_or(WEIGHT_USUAL, |seat| seat.weight()),
         };
         let grant = self.pool.acquire(self.now.0, backend.0, &want);
         match grant {
@@ -125,7 +127,7 @@ impl Engine {
         let l = &mut self.links[link];
         l.lessee = None;
         l.last_session = None;
-        let busy = !l.expects.is_empty() || !matches!(l.phase, LinkPhase::Leased);
+        let busy = !l.expects.is_empty() || !matches!(l.phase, LinkPhase::Leased) || l.hunt.is_some();
         if busy {
             // A statement may be running for nobody: cut the connection, and have its thread killed (S50).
             let (backend, thread_id) = (l.backend, l.thread_id);
@@ -161,7 +163,7 @@ impl Engine {
     pub(crate) fn to_pool(&mut self, link: Key<Link>) {
         let l = &mut self.links[link];
         assert!(l.expects.is_empty() && l.lessee.is_none(), "a link rests before it is shared");
-        if l.spoiled {
+        if l.spoiled || l.slot == SlotId::NOWHERE {
             return self.retire(link);
         }
         l.phase = LinkPhase::Idle;
@@ -182,6 +184,7 @@ impl Engine {
         let waited_ms = self.now.since_ms(request.since);
         self.counters.waits_failed += 1;
         let why = match *wait {
+            Wait::Turn => self.turn_timed_out(session, waited_ms),
             Wait::Primary | Wait::Stream | Wait::Index(_) => {
                 self.buffer.remove(session);
                 Refusal::NoPrimary { waited_ms }

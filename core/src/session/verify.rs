@@ -60,6 +60,10 @@ impl Engine {
         let s = &mut self.sessions[session];
         let Phase::Verify(verify) = std::mem::replace(&mut s.phase, Phase::Ready) else { return };
         let (account, compression) = (s.account, s.compression);
+        self.login_succeeded(session);
+        if let Err(why) = self.take_seat(session) {
+            return self.part_with(session, verify.seq, &why);
+        }
         if self.accounts.prove(self.now, account) {
             self.spread_credential(account);
         }
@@ -98,6 +102,8 @@ impl Engine {
         self.counters.logins_refused += 1;
         if !ErrPacket::decode(err).is_ok_and(|e| BESIDE_THE_PASSWORD.contains(&e.code)) {
             self.accounts.refute(account);
+            let user = self.accounts.get(account).user.clone();
+            self.login_failed(session, &user);
         }
         self.say_packet(session, seq, err);
         self.end_session(session, Parting::AfterSending);
