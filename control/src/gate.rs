@@ -25,7 +25,7 @@ use crate::config::{Config, address};
 use crate::grpc::access::Loopback;
 use crate::grpc::tls::{ClientTls, ServerTls};
 use crate::monitor::{Sight, Topology};
-use crate::{client, grpc, http};
+use crate::{audit, client, grpc, http};
 use cluster::Cluster;
 use control::{Control, Inputs, Order};
 use crew::Crew;
@@ -202,8 +202,10 @@ async fn serve(
     let grpc = bind(config.grpc_listen, "grpc_listen", config.admin_is_optional).await?;
     let began = Instant::now();
     let mut tasks = JoinSet::new();
-    let files = Files::open(&config, &mut tasks).map_err(GateError::Files)?;
+    let tally = Arc::<Tally>::default();
+    let files = Files::open(&config, tally.clone(), &mut tasks).map_err(GateError::Files)?;
     config.settings.query_log = files::wanted(&config);
+    config.settings.audit = audit::wanted(&config.audit_log);
     let mut topology = Topology::new(&config, keys);
     topology.permit(files.held());
     let (server_tls, client_tls) = grpc_tls(&config).map_err(GateError::Keys)?;
@@ -231,7 +233,7 @@ async fn serve(
     topology.news();
     let board = Arc::<Board>::default();
     let tag = kills.settle_tag().await;
-    let running = start_cores(&config, &topology.snapshot(), (&board, tag)).map_err(GateError::Start)?;
+    let running = start_cores(&config, &topology.snapshot(), (&board, &tally, tag)).map_err(GateError::Start)?;
     addresses.clients = running.addresses().to_vec();
     started(&addresses);
     if let Some(cluster) = &mut cluster {
@@ -313,9 +315,13 @@ async fn first_look(
     }
 }
 
-fn start_cores(config: &Config, snapshot: &Snapshot, (board, tag): (&Arc<Board>, u8)) -> Result<Running, StartError> {
+fn start_cores(
+    config: &Config,
+    snapshot: &Snapshot,
+    (board, tally, tag): (&Arc<Board>, &Arc<Tally>, u8),
+) -> Result<Running, StartError> {
     let snapshot = Arc::new(snapshot.clone());
-    let (board, tally) = (board.clone(), Arc::<Tally>::default());
+    let (board, tally) = (board.clone(), tally.clone());
     let make = move |seat: Seat| {
         let options = EngineOptions {
             board: board.clone(),

@@ -12,6 +12,7 @@ pub mod controller;
 pub mod store;
 
 pub mod acl;
+pub mod audit;
 pub mod querylog;
 pub mod show;
 pub mod utc;

@@ -3,7 +3,9 @@
 //! Reading order: `engine` says what goes in and out, `session` follows one client, `link` one backend connection.
 #![cfg_attr(not(feature = "uring"), deny(unsafe_op_in_unsafe_fn))]
 
+pub mod admission;
 pub mod allowance;
+pub mod audit;
 pub mod block;
 pub mod board;
 pub mod digest;

@@ -1,5 +1,6 @@
 //! What cores say to each other and to the control thread: values, never shared memory.
 
+use crate::audit::AuditEvent;
 use crate::querylog::QueryEvent;
 use crate::session::Session;
 use crate::show::{Detail, Show, Shown};
@@ -150,6 +151,8 @@ pub enum ControlMail {
         token: u64,
         outcome: KillOutcome,
     },
+    /// Something that the audit log wants.
+    Audit(Box<AuditEvent>),
     /// A statement that the query log wants.
     Statement(Box<QueryEvent>),
     /// All sessions have ended after a drain.

@@ -14,7 +14,9 @@
 
 pub mod account;
 pub mod acquire;
+pub mod admitted;
 pub mod align;
+pub mod audited;
 pub mod claim;
 pub mod command;
 pub mod decide;
@@ -176,6 +178,8 @@ pub struct Session {
     pub transaction_unsure: bool,
     /// What the next command is told, since it was lost while the client rested.
     pub lost: Option<refuse::Refusal>,
+    /// Its password was right once.
+    pub has_logged_in: bool,
     /// The gate is draining: ends with the transaction.
     pub leaving: bool,
 }
@@ -307,6 +311,15 @@ pub enum VerifyCause {
     ChangeUser,
 }
 
+impl VerifyCause {
+    pub fn word(self) -> &'static str {
+        match self {
+            VerifyCause::Login => "login",
+            VerifyCause::ChangeUser => "change of user",
+        }
+    }
+}
+
 /// What a waiting session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -342,6 +355,8 @@ pub struct Request {
     /// The client's statement id, for the commands on prepared statements.
     pub statement: Option<u32>,
     pub since: Instant,
+    /// When it came into the line for a connection that it stands in, or stood in last.
+    pub lined_at: Instant,
     pub sent_at: Instant,
     /// For a connection; 0: one was there at once.
     pub waited_ns: u64,
@@ -382,6 +397,7 @@ impl Request {
             plan: None,
             statement: None,
             since: now,
+            lined_at: now,
             sent_at: now,
             waited_ns: 0,
             resends: 0,

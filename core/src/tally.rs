@@ -18,6 +18,7 @@ use failures::Failures;
 use rates::Rates;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use usage::Usage;
 
@@ -26,6 +27,7 @@ pub struct Tally {
     failures: Mutex<Failures>,
     rates: Mutex<Rates>,
     usage: Mutex<BTreeMap<Box<[u8]>, Arc<Usage>>>,
+    audit_stuck: AtomicBool,
 }
 
 impl Tally {
@@ -35,6 +37,15 @@ impl Tally {
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The audit log cannot be written now; said by its writer.
+    pub fn is_audit_stuck(&self) -> bool {
+        self.audit_stuck.load(Ordering::Relaxed)
+    }
+
+    pub fn set_audit_stuck(&self, is_stuck: bool) {
+        self.audit_stuck.store(is_stuck, Ordering::Relaxed);
     }
 
     /// Of this user. Those that nobody has any more are forgotten, when there are many.

@@ -49,8 +49,8 @@ pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// In the order in which they are printed. `backends` and `accounts` are lists of tables.
-pub const SECTIONS: [&str; 9] =
-    ["gate", "backends", "monitor", "pool", "routing", "limits", "accounts", "log", "query_log"];
+pub const SECTIONS: [&str; 10] =
+    ["gate", "backends", "monitor", "pool", "routing", "limits", "accounts", "log", "query_log", "audit_log"];
 
 /// Sections that are lists of tables.
 pub const LISTS: [&str; 2] = ["backends", "accounts"];
@@ -332,6 +332,17 @@ pub const KEYS: &[Key] = &[
     number!("limits", "transaction_idle_ms_max", 0, MS_MAX, settings.times.transaction_idle_ms_max: u64, "The same where nothing is asked within an open transaction for longer; 0: no limit."),
     number!("limits", "connects_per_s_max", 0, 1_000_000, settings.connects.per_s_max: u32, "Client connections in a second, for the whole gate; more get error 1040; 0: no limit."),
     number!("limits", "connects_per_address_per_s_max", 0, 1_000_000, settings.connects.per_address_per_s_max: u32, "The same from one address (IPv6: one /64 network); not for Unix sockets."),
+    Key {
+        section: "limits",
+        name: "admission",
+        doc: "\"latency\": while all wait for connections for too long, a part of what comes is refused (3168), lowest weights first.",
+        kind: Kind::Word {
+            words: &["off", "latency"],
+            read: |config| if config.settings.admission.is_on { "latency" } else { "off" },
+            write: |config, word| config.settings.admission.is_on = word == "latency",
+        },
+    },
+    number!("limits", "admission_target_ms", 1, HOUR_MS, settings.admission.target_ms: u64, "How long the shortest wait may be meanwhile."),
     number!("limits", "login_failures_max", 0, 1_000_000, settings.logins.failures_max: u32, "After so many failed logins in a row, of an address or of an account, the next ones are put off; 0: never."),
     number!("limits", "login_delay_ms_min", 0, HOUR_MS, settings.logins.delay_ms_min: u64, "The first such delay; each further failure doubles it."),
     number!("limits", "login_delay_ms_max", 0, HOUR_MS, settings.logins.delay_ms_max: u64, "The longest one. Keep it below the connect timeout of clients."),
@@ -392,4 +403,22 @@ pub const KEYS: &[Key] = &[
     },
     number!("query_log", "bytes_max", 64 << 10, 1 << 40, query_log.bytes_max: u64, "The file is rotated before it grows beyond this."),
     number!("query_log", "files_kept", 0, 1_000, query_log.files_kept: u32, "Rotated files that are kept: file.1, file.2, …"),
+    own!(
+        "audit_log",
+        "file",
+        "A file for logins, kills, refusals and changes, one JSON line each; without it there is no audit log."
+    ),
+    own!("audit_log", "events", "What it is told of; by default all."),
+    Key {
+        section: "audit_log",
+        name: "on_full",
+        doc: "While its disk is full, or it is behind: \"drop\" counts what is lost, \"refuse\" lets nobody log in, too.",
+        kind: Kind::Word {
+            words: &["drop", "refuse"],
+            read: |config| if config.audit_log.refuses { "refuse" } else { "drop" },
+            write: |config, word| config.audit_log.refuses = word == "refuse",
+        },
+    },
+    number!("audit_log", "bytes_max", 64 << 10, 1 << 40, audit_log.bytes_max: u64, "The file is rotated before it grows beyond this."),
+    number!("audit_log", "files_kept", 0, 1_000, audit_log.files_kept: u32, "Rotated files that are kept: file.1, file.2, …"),
 ];

@@ -2,6 +2,7 @@
 
 use crate::config::accounts;
 use crate::config::address;
+use crate::config::audited;
 use crate::config::cores;
 use crate::config::keys::{Key, Kind};
 use crate::config::mistake::{Given, Mistakes, Place, suggestion};
@@ -38,6 +39,7 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     judge.files(&typed);
     judge.backends(&typed.backends);
     judge.config.settings.allowances = accounts::judge(&typed.accounts, &mut judge.mistakes);
+    audited::judge(&typed, &mut judge.config.audit_log, &mut judge.mistakes);
     judge.across(&typed);
     match judge.mistakes.is_empty() {
         true => Ok(judge.config),

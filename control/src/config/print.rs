@@ -64,6 +64,10 @@ pub fn show(key: &Key, config: &Config) -> String {
         Kind::Switch { read, .. } => read(config).to_string(),
         Kind::Word { read, .. } => text(read(config)),
         Kind::Name { read, .. } => text(read(config)),
+        Kind::Own if key.section == "audit_log" => match key.name {
+            "file" => path(config.audit_log.file.as_ref()),
+            _ => texts(config.audit_log.events.each().map(|kind| kind.word())),
+        },
         Kind::Own => show_own(key.name, config),
     }
 }
@@ -78,10 +82,7 @@ fn show_own(name: &str, config: &Config) -> String {
             let all: Vec<String> = config.listen.iter().map(|one| text(&address::show_listen(one))).collect();
             format!("[{}]", all.join(", "))
         }
-        "compression" => {
-            let all: Vec<String> = config.settings.compression.names().map(text).collect();
-            format!("[{}]", all.join(", "))
-        }
+        "compression" => texts(config.settings.compression.names()),
         "proxy_protocol" => text(if config.settings.proxy_networks.is_empty() { "off" } else { "required" }),
         "proxy_protocol_networks" => {
             let all: Vec<String> = config.settings.proxy_networks.texts().map(|one| text(&one)).collect();
@@ -109,6 +110,10 @@ fn show_own(name: &str, config: &Config) -> String {
         "level" => text(&config.log.filter),
         _ => unreachable!("every key of its own has a line here: {name}"),
     }
+}
+
+fn texts(all: impl Iterator<Item = &'static str>) -> String {
+    format!("[{}]", all.map(text).collect::<Vec<_>>().join(", "))
 }
 
 fn path(path: Option<&std::path::PathBuf>) -> String {

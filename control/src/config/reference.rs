@@ -7,6 +7,7 @@
 
 use super::keys::{KEYS, Key, Kind};
 use super::{Config, accounts, controller, print, tablet};
+use weir_core::audit::AuditKind;
 
 /// One key of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +126,7 @@ fn own_range(section: &str, name: &str) -> String {
         ("backends", "role") => listed(&["primary", "replica"]),
         ("gate", "proxy_protocol") => listed(&["off", "required"]),
         ("gate", "compression") => listed(&["zlib", "zstd", "uncompressed"]),
+        ("audit_log", "events") => listed(&AuditKind::ALL.map(AuditKind::word)),
         ("gate", "controllers") => "16 addresses at most".to_string(),
         _ => String::new(),
     }
@@ -187,7 +189,8 @@ const GLOBALS: [(&str, &str, &str); 6] = [
 ];
 
 /// What else holds without a restart, and by what.
-const CHANGES: [(&str, &str, &str); 6] = [
+const CHANGES: [(&str, &str, &str); 7] = [
+    ("audit_log", "file", "SIGHUP opens it anew"),
     ("gate", "permissions", "the file's text: at once"),
     ("query_log", "file", "SIGHUP opens it anew"),
     ("tablet", "permissions", "the file's text: at once"),

@@ -78,7 +78,9 @@ impl Engine {
             }
         }
         let of = |settings: &Settings| (settings.times, settings.allowances.clone());
-        if of(&before.settings) != of(&snapshot.settings) {
+        // At the start there are none yet.
+        let has_weights = !self.restraint.admission.weights.is_empty();
+        if !has_weights || of(&before.settings) != of(&snapshot.settings) {
             self.adopt_allowances();
         }
         self.adopt_mandate(&before.mandate);

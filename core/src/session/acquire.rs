@@ -14,11 +14,15 @@ use weir_pool::{Fit, Grant, SlotId, Want};
 
 impl Engine {
     /// Asks the pool for a connection to `backend` for this command.
-    pub(crate) fn acquire_for(&mut self, session: Key<Session>, backend: BackendId, request: Box<Request>) {
+    pub(crate) fn acquire_for(&mut self, session: Key<Session>, backend: BackendId, mut request: Box<Request>) {
         let schemaless = request.schemaless.is_some();
         match self.ask_pool(session, backend, schemaless) {
-            Grant::Lease { slot, fit } => self.lease_for(session, slot, fit, request),
+            Grant::Lease { slot, fit } => {
+                request.lined_at = self.now;
+                self.lease_for(session, slot, fit, request)
+            }
             Grant::Wait(ticket) => {
+                request.lined_at = self.now;
                 // From the moment that the command came, however often it changed lines since.
                 let deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
                 self.sessions[session].phase = Phase::Waiting(request, Wait::Line(ticket));
@@ -92,6 +96,9 @@ impl Engine {
     /// The command goes on with the connection that the pool has given.
     pub(crate) fn lease_for(&mut self, session: Key<Session>, slot: SlotId, fit: Fit, mut request: Box<Request>) {
         self.lease(session, slot, fit);
+        if self.snapshot.settings.admission.is_on {
+            self.note_wait(self.now.since_ns(request.lined_at));
+        }
         match self.now.since_ns(request.since) {
             0 => self.waits_none += 1,
             waited => {

@@ -7,6 +7,7 @@
 //! ```
 //! Invariant: a claim that is held has no account's connection, no place in a line and no timer but its session's.
 
+use crate::audit::AuditKind;
 use crate::engine::Engine;
 use crate::mail::Level;
 use crate::session::refuse::Refusal;
@@ -70,6 +71,7 @@ impl Engine {
             }
             Admission::Refused { ms } => {
                 self.counters.logins_put_off_refused += 1;
+                self.audit(session, AuditKind::LoginFailed, Some(1129), cause.word());
                 self.part_with(session, seq, &Refusal::HostHeld { host: peer.host(), ms });
             }
         }

@@ -135,6 +135,11 @@ impl Engine {
                 None => return,
             },
         };
+        if self.snapshot.settings.admission.is_on
+            && let Some(why) = self.not_admitted(session, &request)
+        {
+            return self.refuse(session, request, &why);
+        }
         self.leave_ending_primary(session, &request);
         if let Some(link) = self.sessions[session].lease {
             let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);

@@ -61,6 +61,7 @@ impl Engine {
         if let Some(link) = gone.lease.take() {
             self.abandon_lease(link, &gone);
         }
+        self.audit_logout(&gone);
         if !gone.pins.is_empty() {
             self.counters.sessions_pinned -= 1;
         }

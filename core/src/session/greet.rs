@@ -260,6 +260,7 @@ impl Engine {
                 };
                 self.log(Level::Info, "login refused before a backend was asked", format!("{why:?}"));
                 self.login_failed(session, &login.user);
+                self.audit_unclaimed(session, &login.user);
                 self.part_with(session, seq, &refusal);
             }
         }
@@ -356,6 +357,7 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         target: None,
         last_link: None,
         seat: None,
+        has_logged_in: false,
         times: Default::default(),
         transaction_since: Instant::NEVER,
         insert_id: Default::default(),

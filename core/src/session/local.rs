@@ -289,6 +289,7 @@ impl Engine {
             }
             Ask::ClaimNative { .. } | Ask::Refuse(_) => {
                 self.login_failed(session, &user);
+                self.audit_unclaimed(session, &user);
                 let user = String::from_utf8_lossy(&user).into_owned();
                 let peer = self.sessions[session].peer;
                 self.part_with(session, seq, &Refusal::AccessDenied { user, peer, with_password: true });

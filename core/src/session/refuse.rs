@@ -23,6 +23,12 @@ pub enum Refusal {
         host: String,
         ms: u64,
     },
+    /// Everybody waits for a connection for longer than this.
+    Overloaded {
+        target_ms: u64,
+    },
+    /// Nobody comes in while it cannot be written down.
+    AuditStuck,
     AccountConnections {
         user: String,
         limit: u32,
@@ -164,6 +170,19 @@ impl Refusal {
                     "Host '{host}' is blocked because of many failed logins: as many as may wait do so already \
                      (login_failures_max); try again in {ms} ms"
                 ),
+            ),
+            R::Overloaded { target_ms } => (
+                3168,
+                b"HY000",
+                format!(
+                    "Server isn't available: overloaded, all wait for connections for more than {target_ms} ms (admission); \
+                     nothing was sent, so it is safe to retry later"
+                ),
+            ),
+            R::AuditStuck => (
+                3168,
+                b"HY000",
+                "Server isn't available: the gate's audit log cannot be written (on_full), so nobody may log in; try again".into(),
             ),
             R::AccountConnections { user, limit } => (
                 1226,
@@ -370,6 +389,8 @@ mod tests {
             Refusal::TooManyClients { limit: 1 },
             Refusal::TooFast { setting: "connects_per_s_max", limit: 1 },
             Refusal::HostHeld { host: text(), ms: 5 },
+            Refusal::Overloaded { target_ms: 5 },
+            Refusal::AuditStuck,
             Refusal::AccountConnections { user: text(), limit: 5 },
             Refusal::AccountRunning { user: text(), limit: 5, waiting_max: 6, waited_ms: None },
             Refusal::AccountRunning { user: text(), limit: 5, waiting_max: 6, waited_ms: Some(7) },

@@ -90,6 +90,7 @@ impl Engine {
 
     /// Other limits hold: who is here keeps its connection.
     pub(crate) fn adopt_allowances(&mut self) {
+        self.adopt_weights();
         let settings = self.snapshot.settings.clone();
         for session in self.sessions.keys() {
             let Some(s) = self.sessions.get_mut(session) else { continue };

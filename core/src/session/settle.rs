@@ -56,6 +56,7 @@ impl Engine {
         request.kept.clear(&mut self.blocks);
         self.log_relayed(session, link, &request);
         self.digest_relayed(session, link, &request);
+        self.audit_relayed(session, &request);
         if request.may_commit() && (request.outcome.error.is_some() || self.links[link].bare) {
             // A part of it may have been committed; nobody would have been told.
             self.links[link].trail.doubt();

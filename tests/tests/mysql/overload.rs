@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_control::config::Config;
+use weir_core::admission::AdmissionSettings;
 use weir_core::allowance::{Allowance, Allowances};
 use weir_core::session::overtime::TimeLimits;
 use weir_core::tally::failures::LoginSettings;
@@ -312,4 +313,141 @@ fn a_transaction_goes_on_while_its_accounts_turns_are_taken() {
     });
     let rows = ask(&mut holder, "SELECT n FROM weir_overload.turns WHERE id = 1 FOR SHARE").unwrap().rows();
     assert_eq!(first_cell(&rows), "11");
+}
+
+/// A small account beside one that floods the pool: it takes turns with it, and does not wait behind all of it.
+#[test]
+fn a_small_account_is_served_beside_a_flood() {
+    const FLOOD: usize = 40;
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let mut admin = place.admin().unwrap();
+    admin.sql("DROP USER IF EXISTS small").unwrap();
+    admin.sql("CREATE USER small IDENTIFIED BY 'small'").unwrap();
+    admin.ensure_replicated().unwrap();
+    let options = GateOptions { connections_per_backend: 2, cores_max: 1, socket: None };
+    let gate = Gate::start_with(place, options, |config| config.settings.read_write_splitting = false).unwrap();
+    let mut small = place.account();
+    (small.user, small.password) = ("small".to_owned(), "small".to_owned());
+    let mut small = login(&gate, &small).0.unwrap();
+    let mut flood: Vec<Wire> = (0..FLOOD).map(|_| login(&gate, &place.account()).0.unwrap()).collect();
+    let until = Instant::now() + ms(4_000);
+    let (mut waits, served) = thread::scope(|scope| {
+        let work = |wire: &mut Wire| {
+            let mut served = 0;
+            while Instant::now() < until {
+                ask(wire, "DO SLEEP(0.02)").unwrap();
+                served += 1;
+            }
+            served
+        };
+        let flood: Vec<_> = flood.iter_mut().map(|wire| scope.spawn(move || work(wire))).collect();
+        thread::sleep(ms(300));
+        let mut waits = Vec::new();
+        while Instant::now() < until {
+            let began = Instant::now();
+            ask(&mut small, "DO SLEEP(0.02)").unwrap();
+            waits.push(began.elapsed());
+        }
+        (waits, flood.into_iter().map(|one| one.join().unwrap()).sum::<usize>())
+    });
+    waits.sort_unstable();
+    let p99 = waits[waits.len() * 99 / 100];
+    // In order of arrival it would have waited for half of the flood: FLOOD / 2 times 20 ms and more.
+    let alone = ms(4_000) * FLOOD as u32 / served as u32;
+    eprintln!(
+        "small: {} served, median {:?}, p99 {p99:?}; one of the flood: {alone:?}",
+        waits.len(),
+        waits[waits.len() / 2]
+    );
+    assert!(p99 < alone / 2, "{p99:?} beside {alone:?}");
+    assert!(served > waits.len(), "the flood goes on, too");
+}
+
+/// While all wait for too long, some of what comes is refused at once; nobody in a transaction is.
+#[test]
+fn a_line_that_stands_refuses_some_of_what_comes() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let options = GateOptions { connections_per_backend: 2, cores_max: 1, socket: None };
+    let gate = Gate::start_with(place, options, |config| {
+        config.settings.read_write_splitting = false;
+        config.settings.admission = AdmissionSettings { is_on: true, target_ms: 40 };
+    })
+    .unwrap();
+    let mut holder = login(&gate, &place.account()).0.unwrap();
+    ask(&mut holder, "BEGIN").unwrap();
+    let mut wires: Vec<Wire> = (0..24).map(|_| login(&gate, &place.account()).0.unwrap()).collect();
+    let until = Instant::now() + ms(3_000);
+    let (served, refused) = thread::scope(|scope| {
+        let work = |wire: &mut Wire| {
+            let (mut served, mut refused) = (0, 0);
+            while Instant::now() < until {
+                match ask(wire, "DO SLEEP(0.02)") {
+                    Ok(_) => served += 1,
+                    Err(why) => {
+                        assert!(why.contains("3168") && why.contains("(admission)"), "{why}");
+                        refused += 1;
+                        thread::sleep(ms(20));
+                    }
+                }
+            }
+            (served, refused)
+        };
+        let all: Vec<_> = wires.iter_mut().map(|wire| scope.spawn(move || work(wire))).collect();
+        while Instant::now() < until {
+            ask(&mut holder, "DO 1").unwrap();
+            thread::sleep(ms(5));
+        }
+        all.into_iter().map(|one| one.join().unwrap()).fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
+    });
+    assert!(served > 50 && refused > 20, "{served} served, {refused} refused");
+    ask(&mut holder, "COMMIT").unwrap();
+    thread::sleep(ms(1_500));
+    (0..20).for_each(|_| drop(ask(&mut wires[0], "DO 1").unwrap()));
+}
+
+/// Who came, failed, changed something, was killed and went stands in the audit log, and no statement does.
+#[test]
+fn the_audit_log_has_a_line_for_each() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let folder = std::env::temp_dir().join(format!("weir-audit-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("audit.log");
+    let gate = start(place, 8, |config| {
+        config.audit_log.file = Some(path.clone());
+        config.settings.admin_users = "nobody".to_owned();
+    });
+    let mut wrong = place.account();
+    wrong.password = "guess".to_owned();
+    assert!(login(&gate, &wrong).0.is_err());
+    let mut wire = login(&gate, &place.account()).0.unwrap();
+    let victim = login(&gate, &place.account()).0.unwrap();
+    ask(&mut wire, "CREATE DATABASE IF NOT EXISTS weir_overload").unwrap();
+    ask(&mut wire, "DROP TABLE weir_overload.secret_table").unwrap_err();
+    ask(&mut wire, "SELECT 'secret'").unwrap();
+    ask(&mut wire, &format!("KILL {}", victim.connection_id)).unwrap();
+    ask(&mut wire, "SET GLOBAL read_write_splitting_ratio = 40").unwrap_err();
+    let id = wire.connection_id;
+    drop(wire);
+    let read = || -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let began = Instant::now();
+    while !read().iter().any(|line| line["event"] == "logout" && line["connection_id"] == id) {
+        assert!(began.elapsed() < ms(10_000), "{:?}", read());
+    }
+    let lines = read();
+    let of = |event: &str| -> Vec<&serde_json::Value> { lines.iter().filter(|line| line["event"] == event).collect() };
+    assert_eq!((of("login").len(), of("login_failed").len(), of("logout").len()), (2, 1, 2), "{lines:?}");
+    assert_eq!((&of("login_failed")[0]["error"], &of("login_failed")[0]["user"]), (&1045.into(), &"app".into()));
+    assert!(of("login")[0]["client"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(of("ddl").iter().map(|line| line["outcome"].as_str().unwrap()).collect::<Vec<_>>(), ["ok", "error"]);
+    assert_eq!(of("kill")[0]["detail"], format!("connection {}", victim.connection_id));
+    assert_eq!(of("denied")[0]["error"], 1227);
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("secret"));
+    drop(gate);
+    std::fs::remove_dir_all(folder).unwrap();
 }
