@@ -8,7 +8,9 @@
 //! Invariant: a [`Config`] is right: addresses are resolved, numbers are in range, nothing contradicts itself.
 //! Flags are stronger than the environment, the environment is stronger than the file.
 
+pub mod accounts;
 pub mod address;
+mod audited;
 pub mod controller;
 pub mod cores;
 pub mod file;
@@ -32,6 +34,7 @@ use crate::controller::record::Wanted;
 use crate::grpc::tls::TlsFiles;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use weir_core::audit::{AuditKind, AuditKinds};
 use weir_core::drive::ListenAddress;
 use weir_core::snapshot::{Address, Role, Settings};
 use weir_net::secret::Secret;
@@ -65,6 +68,7 @@ pub struct Config {
     /// The file of table permissions; None: MySQL's grants alone count.
     pub permissions: Option<PathBuf>,
     pub query_log: QueryLogConfig,
+    pub audit_log: AuditLogConfig,
 }
 
 /// The admin port.
@@ -192,6 +196,25 @@ pub struct QueryLogConfig {
     pub files_kept: u32,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditLogConfig {
+    /// None: off.
+    pub file: Option<PathBuf>,
+    pub events: AuditKinds,
+    /// No login while it cannot be written.
+    pub refuses: bool,
+    pub bytes_max: u64,
+    pub files_kept: u32,
+}
+
+impl Default for AuditLogConfig {
+    fn default() -> AuditLogConfig {
+        let mut events = AuditKinds::default();
+        AuditKind::ALL.into_iter().for_each(|kind| events.add(kind));
+        AuditLogConfig { file: None, events, refuses: false, bytes_max: 100 << 20, files_kept: 20 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
@@ -233,6 +256,7 @@ impl Config {
                 start_ms_max: 10_000,
                 discover: false,
             },
+            audit_log: AuditLogConfig::default(),
             settings: Settings::default(),
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
         }

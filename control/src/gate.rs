@@ -26,7 +26,7 @@ use crate::config::{AdminSql, Config, address};
 use crate::grpc::access::Loopback;
 use crate::grpc::tls::{ClientTls, ServerTls};
 use crate::monitor::{Sight, Topology};
-use crate::{client, grpc, http};
+use crate::{audit, client, grpc, http};
 use cluster::Cluster;
 use control::{Control, Inputs, Order};
 use crew::Crew;
@@ -52,6 +52,7 @@ use weir_core::board::Board;
 use weir_core::drive::{self, BatchMode, DriveOptions, ListenAddress, OnPanic, Running, Seat, StartError};
 use weir_core::engine::{Engine, EngineOptions};
 use weir_core::snapshot::Snapshot;
+use weir_core::tally::Tally;
 
 /// Why a gate can't start; each is one sentence (or a short list) that says what to do.
 #[derive(Debug)]
@@ -209,8 +210,10 @@ async fn serve(
     let grpc = bind(config.grpc_listen, "grpc_listen", config.admin_is_optional).await?;
     let began = Instant::now();
     let mut tasks = JoinSet::new();
-    let files = Files::open(&config, &mut tasks).map_err(GateError::Files)?;
+    let tally = Arc::<Tally>::default();
+    let files = Files::open(&config, tally.clone(), &mut tasks).map_err(GateError::Files)?;
     config.settings.query_log = files::wanted(&config);
+    config.settings.audit = audit::wanted(&config.audit_log);
     let mut topology = Topology::new(&config, keys);
     topology.permit(files.held());
     let (server_tls, client_tls) = grpc_tls(&config).map_err(GateError::Keys)?;
@@ -248,7 +251,7 @@ async fn serve(
     topology.news();
     let board = Arc::<Board>::default();
     let tag = kills.settle_tag().await;
-    let running = start_cores(&config, &topology.snapshot(), (&board, tag)).map_err(GateError::Start)?;
+    let running = start_cores(&config, &topology.snapshot(), (&board, &tally, tag)).map_err(GateError::Start)?;
     addresses.clients = running.addresses().to_vec();
     started(&addresses);
     if let Some(cluster) = &mut cluster {
@@ -330,12 +333,17 @@ async fn first_look(
     }
 }
 
-fn start_cores(config: &Config, snapshot: &Snapshot, (board, tag): (&Arc<Board>, u8)) -> Result<Running, StartError> {
+fn start_cores(
+    config: &Config,
+    snapshot: &Snapshot,
+    (board, tally, tag): (&Arc<Board>, &Arc<Tally>, u8),
+) -> Result<Running, StartError> {
     let snapshot = Arc::new(snapshot.clone());
-    let board = board.clone();
+    let (board, tally) = (board.clone(), tally.clone());
     let make = move |seat: Seat| {
         let options = EngineOptions {
             board: board.clone(),
+            tally: tally.clone(),
             core: seat.core,
             cores: seat.cores,
             blocks: seat.blocks,

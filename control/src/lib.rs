@@ -13,6 +13,7 @@ pub mod store;
 
 pub mod acl;
 pub mod admin;
+pub mod audit;
 pub mod querylog;
 pub mod show;
 pub mod utc;

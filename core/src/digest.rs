@@ -87,6 +87,10 @@ impl Digests {
         number
     }
 
+    pub fn text(&self, number: u32) -> Option<&str> {
+        self.texts.get((number as usize).checked_sub(1)?).map(|text| &**text)
+    }
+
     pub fn count(&mut self, now: Instant, number: u32, schema: SchemaId, ended: &Ended) {
         let is_full = self.tallies.len() >= DIGESTS_MAX;
         let tally = match self.tallies.get_mut(&(number, schema)) {

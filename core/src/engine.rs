@@ -25,6 +25,7 @@ use crate::slots::{Key, Slots};
 use crate::snapshot::{Address, BackendId, Snapshot};
 use crate::state::States;
 use crate::stats::{Counters, latency_histogram};
+use crate::tally::Tally;
 use crate::time::Instant;
 use crate::timers::{Deadline, Owner as TimerOwner, Timers};
 use crate::traffic::Traffic;
@@ -46,9 +47,11 @@ mod layers;
 pub(crate) mod moves;
 mod post;
 mod report;
+mod restraint;
 mod turn;
 
 pub use classes::{Class, OFFERED};
+use restraint::Restraint;
 
 pub struct EngineOptions {
     pub core: CoreId,
@@ -63,6 +66,8 @@ pub struct EngineOptions {
     pub snapshot: Arc<Snapshot>,
     /// One for all cores of the gate.
     pub board: Arc<Board>,
+    /// One for all cores of the gate.
+    pub tally: Arc<Tally>,
 }
 
 /// How a wire ended at its peer.
@@ -131,6 +136,7 @@ pub struct Engine {
     pub(crate) streamers: VecDeque<Key<Session>>,
     pub(crate) indexes: FxHashMap<BackendId, index::Index>,
     pub(crate) board: Arc<Board>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) glance: Glance,
     /// By backend.
     pub(crate) traffic: Vec<Traffic>,
@@ -153,6 +159,7 @@ pub struct Engine {
     pub(crate) actions: VecDeque<Action>,
     /// Wires with bytes queued in this turn.
     pub(crate) touched: Vec<Key<Wire>>,
+    pub(crate) restraint: Restraint,
     /// Sessions to go on with in this turn.
     pub(crate) runnable: VecDeque<Key<Session>>,
     pub(crate) sampler: Sampler,
@@ -211,6 +218,7 @@ impl Engine {
             streamers: VecDeque::new(),
             indexes: FxHashMap::default(),
             board: options.board,
+            tally: options.tally,
             glance: Glance::default(),
             traffic: Vec::new(),
             plans: PlanCache::new(crate::limits::PLANS_MAX, crate::limits::PLANS_BYTES_MAX),
@@ -228,6 +236,7 @@ impl Engine {
             unresolved_next: 0,
             actions: VecDeque::new(),
             touched: Vec::new(),
+            restraint: Restraint::default(),
             runnable: VecDeque::new(),
             sampler: Sampler::default(),
             timers: Timers::default(),
@@ -334,6 +343,7 @@ impl Engine {
             Mail::Report { token, detail } => self.report(token, detail),
             Mail::QuotaWanted { from, backend } => self.quota_wanted(from, backend),
             Mail::QuotaGranted { backend, count } => self.pool.grant(backend.0, count),
+            Mail::Turn { session, number, usage } => self.turn_given(session, number, &usage),
             Mail::Credential { user, password } => self.credential(&user, password),
             Mail::Kill { from, token, kill } => self.kill_for(from, token, &kill),
             Mail::Killed { token, outcome } => self.killed(token, outcome),

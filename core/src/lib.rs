@@ -3,6 +3,9 @@
 //! Reading order: `engine` says what goes in and out, `session` follows one client, `link` one backend connection.
 #![cfg_attr(not(feature = "uring"), deny(unsafe_op_in_unsafe_fn))]
 
+pub mod admission;
+pub mod allowance;
+pub mod audit;
 pub mod block;
 pub mod board;
 pub mod digest;
@@ -19,6 +22,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod state;
 pub mod stats;
+pub mod tally;
 pub mod time;
 pub mod timers;
 pub mod traffic;

@@ -60,6 +60,23 @@ pub const FAREWELL_MS: u64 = 5_000;
 /// primary (shared by all that wait), since what the last one showed cannot be known from outside.
 pub const SAME_REPLICA_MS: u64 = 1_000;
 
+/// Rows of failed logins that a gate remembers (accounts, addresses, and both together: some 100 bytes each), and how long after the last
+/// failure a row ends by itself, in ms. MySQL's `connection_control` remembers them until a restart.
+pub const LOGIN_ENTRIES_MAX: usize = 16_384;
+pub const LOGIN_FAILURES_KEPT_MS: u64 = 900_000;
+
+/// Bytes of a user's name by which failed logins are told apart: MySQL's own have 32 letters of 4 bytes at most.
+pub const LOGIN_NAME_BYTES_MAX: usize = 128;
+
+/// Logins of one address that are put off at a time; more are refused at once, or delays would only want more connections.
+pub const LOGINS_HELD_PER_ADDRESS_MAX: u32 = 16;
+
+/// Addresses whose rate of connections is known, in the gate (some 50 bytes each).
+pub const RATE_ADDRESSES_MAX: usize = 16_384;
+
+/// Between two tries to have a statement ended that has run for too long, in ms: the connection for the kill may have failed.
+pub const HUNT_AGAIN_MS: u64 = 1_000;
+
 /// Pause before a housekeeping sweep of idle clients and connections, in ms.
 pub const SWEEP_MS: u64 = 1_000;
 

@@ -21,6 +21,7 @@ use crate::link::trail::Trail;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
 use crate::session::named;
+use crate::session::overtime::Hunt;
 use crate::session::user_variables::OnLink;
 use crate::session::{ClassId, Session};
 use crate::slots::Key;
@@ -102,6 +103,8 @@ pub struct Link {
     pub spoiled: bool,
     /// Its session was told that the transaction on it is lost: it ends with the reply that said so.
     pub void: bool,
+    /// A kill is meant for the statement that runs here.
+    pub hunt: Option<Hunt>,
     pub deadline: Deadline,
     /// What its thread has committed.
     pub trail: Trail,
@@ -156,6 +159,8 @@ pub struct Errand {
     pub query_only: bool,
     /// On whose behalf: nobody may kill more than the server lets this account kill.
     pub account: AccountId,
+    /// Nothing is to be killed once the statement on this connection has ended.
+    pub victim: Option<Key<Link>>,
 }
 
 /// A statement prepared on this connection.

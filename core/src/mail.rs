@@ -1,9 +1,13 @@
 //! What cores say to each other and to the control thread: values, never shared memory.
 
+use crate::audit::AuditEvent;
 use crate::querylog::QueryEvent;
+use crate::session::Session;
 use crate::show::{Detail, Show, Shown};
+use crate::slots::Key;
 use crate::snapshot::{BackendId, Snapshot};
 use crate::stats::Report;
+use crate::tally::usage::Usage;
 use std::sync::Arc;
 use weir_net::gtid::GtidSet;
 use weir_net::secret::Secret;
@@ -25,6 +29,8 @@ pub enum Mail {
     QuotaWanted { from: CoreId, backend: BackendId },
     /// From another core: this many connections of the budget are now yours.
     QuotaGranted { backend: BackendId, count: u32 },
+    /// From another core: a session's turn to run a statement has come (`session/seat.rs`).
+    Turn { session: Key<Session>, number: u64, usage: Arc<Usage> },
     /// From another core: a password that a backend has just accepted (None: refused, forget it).
     Credential { user: Box<[u8]>, password: Option<Secret> },
     /// From another core, or from control for another gate's client. Is answered at once, to whom it is from.
@@ -145,6 +151,8 @@ pub enum ControlMail {
         token: u64,
         outcome: KillOutcome,
     },
+    /// Something that the audit log wants.
+    Audit(Box<AuditEvent>),
     /// A statement that the query log wants.
     Statement(Box<QueryEvent>),
     /// All sessions have ended after a drain.

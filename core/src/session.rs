@@ -14,12 +14,16 @@
 
 pub mod account;
 pub mod acquire;
+pub mod admitted;
 pub mod align;
+pub mod audited;
+pub mod claim;
 pub mod command;
 pub mod decide;
 pub mod digested;
 pub mod explain;
 pub mod farewell;
+pub mod freshness;
 pub mod global;
 pub mod greet;
 pub(crate) mod ids;
@@ -29,6 +33,7 @@ pub mod listing;
 pub mod local;
 pub mod logged;
 pub mod named;
+pub mod overtime;
 pub mod permit;
 pub mod pin_ledger;
 pub mod pins;
@@ -39,6 +44,7 @@ pub mod refuse;
 pub mod relay;
 pub mod replica;
 pub mod roles;
+pub mod seat;
 pub mod settle;
 pub mod show;
 pub mod statements;
@@ -51,12 +57,13 @@ pub mod user_variables;
 pub mod verify;
 pub mod wishes;
 
-use crate::board::lost;
 use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
+use crate::session::freshness::Freshness;
 use crate::session::global::Wanted;
 use crate::session::insert_id::InsertId;
+use crate::session::overtime::TimeLimits;
 use crate::session::pins::{Held, Pins, Reasons};
 use crate::session::prepared::Statement;
 use crate::session::previous::Previous;
@@ -66,6 +73,7 @@ use crate::session::wishes::Wishes;
 use crate::slots::Key;
 use crate::snapshot::BackendId;
 use crate::state::{SchemaId, StateId};
+use crate::tally::Origin;
 use crate::time::Instant;
 use crate::timers::Deadline;
 use crate::wire::Wire;
@@ -88,6 +96,13 @@ pub enum Peer {
 }
 
 impl Peer {
+    pub fn origin(&self) -> Origin {
+        Origin::of(match self {
+            Peer::Tcp(address) => Some(address.ip()),
+            Peer::Unix => None,
+        })
+    }
+
     /// As a server that looks up no names tells it.
     pub fn host(&self) -> String {
         match self {
@@ -152,12 +167,20 @@ pub struct Session {
     /// The connection used last: it may be aligned already.
     pub last_link: Option<weir_pool::SlotId>,
     pub deadline: Deadline,
+    /// What its account may use; None: no limit is set for it.
+    pub seat: Option<Box<seat::Seat>>,
+    /// How long its statements and transactions may take.
+    pub times: TimeLimits,
+    /// Since when its transaction is open; never: there is none, or it has not rested since it began.
+    pub transaction_since: Instant,
     /// When it last had nothing in hand.
     pub rested_at: Instant,
     /// That its status says "in a transaction" is a guess, after an error without autocommit.
     pub transaction_unsure: bool,
     /// What the next command is told, since it was lost while the client rested.
     pub lost: Option<refuse::Refusal>,
+    /// Its password was right once.
+    pub has_logged_in: bool,
     /// The gate is draining: ends with the transaction.
     pub leaving: bool,
 }
@@ -202,54 +225,6 @@ impl Session {
 /// Which class of backend connection a session needs: what cannot be changed on an open one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClassId(pub u32);
-
-/// What this session must see when it reads (S60 to S63).
-#[derive(Debug, Default)]
-pub struct Freshness {
-    pub needs: GtidSet,
-    /// What the replica that it read from last had, or what the primary said: it is not to see less.
-    pub seen: Option<Arc<GtidSet>>,
-    /// The replica that it read from last, and since when it reads there. It may have shown more than was known of it.
-    pub reads_on: Option<(BackendId, Instant)>,
-    /// It has read on the primary since: what that had executed is to be asked before a replica may serve.
-    pub saw_primary: bool,
-    /// A write without a GTID went by: only the primary is known to have it, until a later GTID covers it (S62).
-    pub primary_only: bool,
-}
-
-impl Freshness {
-    pub fn is_met_by(&self, executed: &Arc<GtidSet>) -> bool {
-        let saw_it = self.seen.as_ref().is_none_or(|seen| Arc::ptr_eq(seen, executed) || executed.contains(seen));
-        saw_it && (self.needs.is_empty() || executed.contains(&self.needs))
-    }
-
-    /// Gives up what a new primary, whose uuid is `own`, does not have and did not write: it can never arrive (S64).
-    /// Returns it.
-    pub fn forget_lost(&mut self, executed: &GtidSet, own: [u8; 16]) -> GtidSet {
-        let mut all = lost(&self.needs, executed, own);
-        self.needs.subtract(&all);
-        if let Some(seen) = &self.seen {
-            let lost = lost(seen, executed, own);
-            if !lost.is_empty() {
-                let mut left = (**seen).clone();
-                left.subtract(&lost);
-                self.seen = Some(Arc::new(left));
-                all.merge(&lost);
-            }
-        }
-        all
-    }
-
-    /// A read goes to this replica, which has this much at least.
-    pub fn saw(&mut self, now: Instant, replica: BackendId, executed: &Arc<GtidSet>) {
-        if self.reads_on.is_none_or(|(on, _)| on != replica) {
-            self.reads_on = Some((replica, now));
-        }
-        if !self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, executed)) {
-            self.seen = Some(executed.clone());
-        }
-    }
-}
 
 /// Whether the open transaction (or statement) may have changed data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -308,6 +283,8 @@ pub enum Greet {
     Proxy,
     Login,
     TlsHandshake,
+    /// Its claim is put off, since too many before it were wrong.
+    Held(claim::Claim),
     Proof {
         login: Box<Login>,
         auth: Box<ServerAuth>,
@@ -335,10 +312,21 @@ pub enum VerifyCause {
     ChangeUser,
 }
 
+impl VerifyCause {
+    pub fn word(self) -> &'static str {
+        match self {
+            VerifyCause::Login => "login",
+            VerifyCause::ChangeUser => "change of user",
+        }
+    }
+}
+
 /// What a waiting session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     Line(Ticket),
+    /// Fewer statements of its account are to run.
+    Turn,
     /// No primary is known (S74).
     Primary,
     /// A replica that has executed enough (S63).
@@ -368,6 +356,8 @@ pub struct Request {
     /// The client's statement id, for the commands on prepared statements.
     pub statement: Option<u32>,
     pub since: Instant,
+    /// When it came into the line for a connection that it stands in, or stood in last.
+    pub lined_at: Instant,
     pub sent_at: Instant,
     /// For a connection; 0: one was there at once.
     pub waited_ns: u64,
@@ -408,6 +398,7 @@ impl Request {
             plan: None,
             statement: None,
             since: now,
+            lined_at: now,
             sent_at: now,
             waited_ns: 0,
             resends: 0,

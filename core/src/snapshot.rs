@@ -3,8 +3,14 @@
 //! Invariant: `backends[i].id == BackendId(i)`, and a backend's index never changes while the gate runs
 //! (a removed one stays with `Health::Gone`), so that cores may keep indices.
 
+use crate::admission::AdmissionSettings;
+use crate::allowance::Allowances;
+use crate::audit::AuditSettings;
 use crate::permissions::Permissions;
 use crate::querylog::QueryLogSettings;
+use crate::session::overtime::TimeLimits;
+use crate::tally::failures::LoginSettings;
+use crate::tally::rates::ConnectSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,6 +144,16 @@ pub struct Settings {
     pub clients_max: u32,
     /// From accept to the end of authentication.
     pub handshake_ms_max: u64,
+    /// What comes new is refused while lines stand.
+    pub admission: AdmissionSettings,
+    /// What accounts may use.
+    pub allowances: Arc<Allowances>,
+    /// How long statements and transactions may take.
+    pub times: TimeLimits,
+    /// Logins after failed ones.
+    pub logins: LoginSettings,
+    /// How many may connect in a second.
+    pub connects: ConnectSettings,
     /// From where a PROXY header is wanted (S46); none: from nowhere.
     pub proxy_networks: Networks,
     /// Between clients and the gate (S46).
@@ -176,6 +192,7 @@ pub struct Settings {
     /// Waiting time of reads for a replica to reach what the session needs; then the primary answers.
     pub read_after_write_ms_max: u64,
     pub query_log: QueryLogSettings,
+    pub audit: AuditSettings,
     /// Statements are counted by their normal forms.
     pub digests: bool,
     /// Users that may set the gate's variables for all: names, with commas between.
@@ -195,6 +212,11 @@ impl Default for Settings {
             wait_ms_max: 10_000,
             clients_max: 100_000,
             handshake_ms_max: 10_000,
+            admission: AdmissionSettings::default(),
+            allowances: Arc::default(),
+            times: TimeLimits::default(),
+            logins: LoginSettings::default(),
+            connects: ConnectSettings::default(),
             proxy_networks: Networks::default(),
             compression: Allowed::ALL,
             backend_compression: None,
@@ -217,6 +239,7 @@ impl Default for Settings {
             buffer_failover_ms_max: 20_000,
             read_after_write_ms_max: 20,
             query_log: QueryLogSettings::default(),
+            audit: AuditSettings::default(),
             digests: false,
             admin_users: String::new(),
             scatter: false,

@@ -12,6 +12,7 @@
 use crate::line::Lane;
 use crate::list::List;
 use crate::slot::SlotState;
+use crate::turns::Turns;
 
 #[derive(Debug)]
 pub(crate) struct Backend {
@@ -29,6 +30,8 @@ pub(crate) struct Backend {
     pub closing: u32,
     pub waiting: u32,
     pub lanes: Vec<Lane>,
+    /// Of the accounts that wait, in whatever lane.
+    pub turns: Turns,
     /// Idle slots whose idle time is not over, most recently used first.
     pub fresh: List,
     /// Idle slots whose idle time is over, kept because their account has no more than the warm ones.
@@ -57,6 +60,7 @@ impl Backend {
             closing: 0,
             waiting: 0,
             lanes: Vec::new(),
+            turns: Turns::default(),
             fresh: List::EMPTY,
             settled: List::EMPTY,
         }

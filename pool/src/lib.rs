@@ -17,6 +17,7 @@ mod marks;
 mod pool;
 mod shelf;
 mod slot;
+mod turns;
 
 pub use choice::{Candidate, Measure, soft_choice, two_choices, weighted_random};
 pub use limits::Limits;

@@ -1,12 +1,15 @@
-//! The waiting lines: sessions that wait for a connection, first come, first served.
+//! The waiting lines: sessions that wait for a connection. Accounts take turns (`turns.rs`); of one account first come, first served.
 //!
 //! A backend's line has a lane per capability class, because a connection of one class is of no use to a session of
-//! another. Lanes that have neither waiters nor connections don't exist.
+//! another, and a lane has a list per account. Lanes that have neither waiters nor connections don't exist, nor do empty lists.
 //!
-//! Invariant: a ticket is in exactly one lane from `join` to `leave`; a lane is in order of arrival.
+//! Invariant: a ticket is in exactly one lane from `join` to `leave`; a list is in order of arrival, a lane's `order` in that of turns.
 
 use crate::list::{Linked, Links, List};
 use crate::pool::Want;
+use crate::turns::Place;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 
 /// One session's place in a waiting line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,7 +26,10 @@ pub struct LineFull {
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub class: u32,
-    pub waiting: List,
+    pub lists: FxHashMap<u32, List>,
+    /// The accounts of `lists`.
+    pub order: BTreeSet<Place>,
+    pub waiting: u32,
     /// Connections being opened.
     pub opening: u32,
     /// Connections in any state but `Closing`.
@@ -32,16 +38,35 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub fn new(class: u32) -> Lane {
-        Lane { class, waiting: List::EMPTY, opening: 0, live: 0 }
+        Lane { class, lists: FxHashMap::default(), order: BTreeSet::new(), waiting: 0, opening: 0, live: 0 }
     }
 
     /// Waiters for whom no connection is being opened.
     pub fn uncovered(&self) -> u32 {
-        self.waiting.len().saturating_sub(self.opening)
+        self.waiting.saturating_sub(self.opening)
     }
 
     pub fn is_unused(&self) -> bool {
-        self.waiting.is_empty() && self.live == 0
+        self.waiting == 0 && self.live == 0
+    }
+
+    /// Who is served next if any connection will do.
+    pub fn first(&self) -> Option<u32> {
+        self.heads().next()
+    }
+
+    /// The first of each account, in the order of turns.
+    pub fn heads(&self) -> impl Iterator<Item = u32> {
+        self.order.iter().filter_map(|place| self.lists[&place.account].first())
+    }
+
+    /// An account's turn has moved.
+    pub fn moved(&mut self, before: Place, after: Option<Place>) {
+        if self.order.remove(&before)
+            && let Some(after) = after.filter(|after| self.lists.contains_key(&after.account))
+        {
+            self.order.insert(after);
+        }
     }
 }
 
@@ -79,7 +104,12 @@ impl Waiters {
         self.table.len() - self.free.len()
     }
 
-    pub fn join(&mut self, now: u64, backend: u16, want: Want, lane: &mut Lane) -> Ticket {
+    /// The number of the next one to come.
+    pub fn next_arrival(&self) -> u64 {
+        self.arrivals + 1
+    }
+
+    pub fn join(&mut self, now: u64, backend: u16, want: Want, (lane, place): (&mut Lane, Place)) -> Ticket {
         let index = self.free.pop().unwrap_or(self.table.len() as u32);
         let generation = self.table.get(index as usize).map_or(0, |waiter| waiter.generation);
         self.arrivals += 1;
@@ -89,12 +119,20 @@ impl Waiters {
             Some(entry) => *entry = waiter,
             None => self.table.push(waiter),
         }
-        lane.waiting.push_back(&mut self.table, 0, index);
+        lane.lists.entry(want.account).or_insert(List::EMPTY).push_back(&mut self.table, 0, index);
+        lane.order.insert(place);
+        lane.waiting += 1;
         self.ticket(index)
     }
 
     pub fn leave(&mut self, index: u32, lane: &mut Lane) {
-        lane.waiting.remove(&mut self.table, 0, index);
+        let account = self.table[index as usize].want.account;
+        let list = lane.lists.get_mut(&account).expect("who waits is on the list of its account");
+        list.remove(&mut self.table, 0, index);
+        if list.is_empty() {
+            lane.lists.remove(&account);
+        }
+        lane.waiting -= 1;
         let waiter = &mut self.table[index as usize];
         assert!(std::mem::replace(&mut waiter.present, false), "a ticket ends once");
         waiter.generation = waiter.generation.wrapping_add(1);
@@ -112,12 +150,34 @@ impl Waiters {
         (waiter.present && u64::from(waiter.generation) == ticket.0 >> 32).then_some(index)
     }
 
+    /// Everybody in a lane, account by account.
     pub fn in_lane(&self, lane: &Lane) -> impl Iterator<Item = u32> {
-        lane.waiting.iter(&self.table, 0)
+        lane.lists.values().flat_map(|list| list.iter(&self.table, 0))
     }
 
+    /// When those of a list came.
+    pub fn arrivals(&self, list: &List) -> impl Iterator<Item = u64> {
+        list.iter(&self.table, 0).map(|index| self.table[index as usize].arrival)
+    }
+
+    /// Who is at this position when each account that waits is served once in a round. Costs as many steps.
     pub fn nth(&self, lane: &Lane, position: u32) -> Option<u32> {
-        lane.waiting.nth(&self.table, 0, position)
+        if position >= lane.waiting {
+            return None;
+        }
+        if let (1, Some(list)) = (lane.lists.len(), lane.lists.values().next()) {
+            return list.nth(&self.table, 0, position);
+        }
+        let mut left = position;
+        for round in 0..lane.waiting {
+            for list in lane.order.iter().map(|place| &lane.lists[&place.account]).filter(|list| list.len() > round) {
+                match left.checked_sub(1) {
+                    Some(fewer) => left = fewer,
+                    None => return list.nth(&self.table, 0, round),
+                }
+            }
+        }
+        None
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Want {
     pub fingerprint: u32,
     /// The slot that this session used last.
     pub prefer: Option<SlotId>,
+    /// The account's turns in line, relative to others'; at least 1.
+    pub weight: u32,
 }
 
 /// How far a leased connection is from what is wanted.
@@ -63,6 +65,13 @@ pub enum Grant {
     /// The ticket comes back from `poll_ready`, or ends with `cancel` or `fail_line`.
     Wait(Ticket),
     Refused(LineFull),
+}
+
+/// How a wait ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    Served,
+    Unserved,
 }
 
 #[derive(Debug)]
@@ -130,7 +139,8 @@ impl Pool {
         }
         let at = &mut self.backends[usize::from(backend)];
         at.waiting += 1;
-        let ticket = self.waiters.join(now_ns, backend, *want, at.lane_mut(want.class));
+        let place = at.turns.join(want.account, want.weight, self.waiters.next_arrival());
+        let ticket = self.waiters.join(now_ns, backend, *want, (at.lane_mut(want.class), place));
         self.touch(backend);
         Grant::Wait(ticket)
     }
@@ -182,7 +192,7 @@ impl Pool {
     pub fn cancel(&mut self, ticket: Ticket) -> bool {
         match self.waiters.find(ticket) {
             Some(index) => {
-                self.leave(index);
+                self.leave(index, Leaving::Unserved);
                 true
             }
             None => false,
@@ -194,7 +204,7 @@ impl Pool {
         let lanes = &self.backends[usize::from(backend)].lanes;
         let mut failed: Vec<u32> = lanes.iter().flat_map(|lane| self.waiters.in_lane(lane)).collect();
         failed.sort_by_key(|index| self.waiters[*index].arrival);
-        failed.into_iter().map(|index| self.leave(index)).collect()
+        failed.into_iter().map(|index| self.leave(index, Leaving::Unserved)).collect()
     }
 
     /// The backend whose line a ticket stands in.
@@ -308,12 +318,14 @@ impl Pool {
     }
 
     /// Takes a waiter out of its line.
-    fn leave(&mut self, index: u32) -> Ticket {
+    fn leave(&mut self, index: u32, leaving: Leaving) -> Ticket {
         let ticket = self.waiters.ticket(index);
-        let (backend, class) = (self.waiters[index].backend, self.waiters[index].want.class);
+        let (backend, Want { class, account, .. }) = (self.waiters[index].backend, self.waiters[index].want);
         let at = &mut self.backends[usize::from(backend)];
         at.waiting -= 1;
         self.waiters.leave(index, at.lane_mut(class));
+        let (before, after) = at.turns.leave(account, leaving == Leaving::Served);
+        at.lanes.iter_mut().for_each(|lane| lane.moved(before, after));
         at.drop_unused_lane(class);
         self.touch(backend);
         ticket

@@ -19,6 +19,11 @@ pub struct SlotId {
     pub generation: u32,
 }
 
+impl SlotId {
+    /// Of a connection that no pool has.
+    pub const NOWHERE: SlotId = SlotId { index: u32::MAX, generation: u32::MAX };
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SlotState {
     /// The caller dials and logs in.

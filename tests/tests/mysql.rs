@@ -29,6 +29,8 @@ use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 mod admin_port;
 #[path = "mysql/operators.rs"]
 mod operators;
+#[path = "mysql/overload.rs"]
+mod overload;
 
 /// The oracle agrees with itself: what would differ here is a mistake in the corpus or the comparer, not the gate's.
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing in a page is written twice; `docs/man` holds them as they are made here, and a test compares.
 
+use crate::config::keys::heading;
 use crate::config::reference::{Setting, settings};
 use clap_mangen::Man;
 use std::fmt::Write;
@@ -63,8 +64,7 @@ fn of_settings() -> String {
     for setting in settings() {
         if setting.section != section {
             section = setting.section;
-            let brackets = if section == "backends" { "[[backends]]" } else { &format!("[{section}]") };
-            let _ = writeln!(out, ".SH \"{} ({})\"", brackets, setting.program);
+            let _ = writeln!(out, ".SH \"{} ({})\"", heading(section), setting.program);
         }
         put_setting(&mut out, &setting);
     }

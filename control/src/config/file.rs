@@ -2,7 +2,8 @@
 //!
 //! The tree is walked by hand, because deserializing would stop at the first mistake.
 
-use crate::config::keys::{self, Key, Kind, SECTIONS};
+use crate::config::accounts::{self, TypedAccount};
+use crate::config::keys::{self, Key, Kind, LISTS, SECTIONS};
 use crate::config::mistake::{Given, Lines, Mistakes, Place, suggestion};
 use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
 use std::ops::Range;
@@ -47,11 +48,13 @@ type Value<'i> = Spanned<DeValue<'i>>;
 impl Walk<'_> {
     fn section(&mut self, section: &Name<'_>, value: &Value<'_>) {
         let name = section.get_ref().as_ref();
-        if name == "backends" {
-            return self.backends(value);
+        match name {
+            "backends" => return self.backends(value),
+            "accounts" => return self.accounts(value),
+            _ => {}
         }
         let Some(name) = SECTIONS.iter().find(|known| **known == name) else {
-            let home = SECTIONS.iter().find(|section| **section != "backends" && keys::find(section, name).is_some());
+            let home = SECTIONS.iter().find(|section| !LISTS.contains(section) && keys::find(section, name).is_some());
             let text = match home {
                 Some(home) => format!("'{name}' belongs into [{home}]: put that line above it"),
                 None => format!("there is no section '{name}'; {}", suggestion(name, SECTIONS)),
@@ -118,6 +121,8 @@ impl Walk<'_> {
             ("gate", "controllers_cache") => self.typed.controllers_cache = self.path(key, value),
             ("gate", "permissions") => self.typed.permissions = self.path(key, value),
             ("pool", "backend_tls_ca") => self.typed.backend_tls_ca = self.path(key, value),
+            ("audit_log", "file") => self.typed.audit_log = self.path(key, value),
+            ("audit_log", "events") => self.typed.audit_events = self.texts(key, value),
             ("query_log", "file") => self.typed.query_log = self.path(key, value),
             ("gate", "grpc_tls_cert") => self.typed.grpc_tls_cert = self.path(key, value),
             ("gate", "grpc_tls_key") => self.typed.grpc_tls_key = self.path(key, value),
@@ -162,6 +167,36 @@ impl Walk<'_> {
             }
         }
         self.typed.backends.push(backend);
+    }
+
+    fn accounts(&mut self, value: &Value<'_>) {
+        let Some(list) = value.get_ref().as_array() else {
+            let text = "'accounts' is a list: write [[accounts]] above each user's keys";
+            return self.wrong(value.span(), text.to_string());
+        };
+        for item in list.iter() {
+            match item.get_ref().as_table() {
+                Some(table) => self.account(item.span(), table),
+                None => self.wrong(item.span(), "an account is a table: write { user = \"name\" }".to_string()),
+            }
+        }
+    }
+
+    fn account(&mut self, span: Range<usize>, table: &DeTable<'_>) {
+        let mut account = TypedAccount { place: self.lines.place(span), user: None, numbers: Vec::new() };
+        for (key, value) in table {
+            match (key.get_ref().as_ref(), accounts::number(key.get_ref())) {
+                ("user", _) => account.user = self.text("user", value),
+                (_, Some(known)) => match value.get_ref().as_integer().and_then(unsigned) {
+                    Some(number) => {
+                        account.numbers.push((known.name, Given::new(number, self.lines.place(value.span()))));
+                    }
+                    None => self.wrong_type(known.name, "a whole number from 0 up", value.span(), value.get_ref()),
+                },
+                (_, None) => self.unknown("accounts", key),
+            }
+        }
+        self.typed.accounts.push(account);
     }
 
     fn text(&mut self, name: &str, value: &Value<'_>) -> Option<Given<String>> {

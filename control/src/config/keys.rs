@@ -48,8 +48,17 @@ pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
 }
 
-/// In the order in which they are printed. `backends` is a list of tables.
-pub const SECTIONS: [&str; 8] = ["gate", "backends", "monitor", "pool", "routing", "limits", "log", "query_log"];
+/// In the order in which they are printed. `backends` and `accounts` are lists of tables.
+pub const SECTIONS: [&str; 10] =
+    ["gate", "backends", "monitor", "pool", "routing", "limits", "accounts", "log", "query_log", "audit_log"];
+
+/// Sections that are lists of tables.
+pub const LISTS: [&str; 2] = ["backends", "accounts"];
+
+/// As it stands above a section's keys.
+pub fn heading(section: &str) -> String {
+    if LISTS.contains(&section) { format!("[[{section}]]") } else { format!("[{section}]") }
+}
 
 macro_rules! number {
     ($section:literal, $name:literal, $min:expr, $max:expr, $($field:ident).+ : $int:ty, $doc:literal) => {
@@ -333,7 +342,47 @@ pub const KEYS: &[Key] = &[
     number!("limits", "clients_max", 1, 10_000_000, settings.clients_max: u32, "Client connections, for the whole gate."),
     number!("limits", "handshake_ms_max", 100, HOUR_MS, settings.handshake_ms_max: u64, "From accept to the end of the login."),
     number!("limits", "client_idle_ms_max", 0, MS_MAX, settings.client_idle_ms_max: u64, "A client that says nothing for this long is closed; 0: never."),
+    number!("limits", "statement_ms_max", 0, MS_MAX, settings.times.statement_ms_max: u64, "A statement that runs for longer is ended (KILL QUERY) and gets error 3024; 0: no limit."),
+    number!("limits", "transaction_ms_max", 0, MS_MAX, settings.times.transaction_ms_max: u64, "A transaction that is open for longer is rolled back, and its client told (1213); 0: no limit."),
+    number!("limits", "transaction_idle_ms_max", 0, MS_MAX, settings.times.transaction_idle_ms_max: u64, "The same where nothing is asked within an open transaction for longer; 0: no limit."),
+    number!("limits", "connects_per_s_max", 0, 1_000_000, settings.connects.per_s_max: u32, "Client connections in a second, for the whole gate; more get error 1040; 0: no limit."),
+    number!("limits", "connects_per_address_per_s_max", 0, 1_000_000, settings.connects.per_address_per_s_max: u32, "The same from one address (IPv6: one /64 network); not for Unix sockets."),
+    Key {
+        section: "limits",
+        name: "admission",
+        doc: "\"latency\": while all wait for connections for too long, a part of what comes is refused (3168), lowest weights first.",
+        kind: Kind::Word {
+            words: &["off", "latency"],
+            read: |config| if config.settings.admission.is_on { "latency" } else { "off" },
+            write: |config, word| config.settings.admission.is_on = word == "latency",
+        },
+    },
+    number!("limits", "admission_target_ms", 1, HOUR_MS, settings.admission.target_ms: u64, "How long the shortest wait may be meanwhile."),
+    number!("limits", "login_failures_max", 0, 1_000_000, settings.logins.failures_max: u32, "After so many failed logins in a row, of an address or of an account, the next ones are put off; 0: never."),
+    number!("limits", "login_delay_ms_min", 0, HOUR_MS, settings.logins.delay_ms_min: u64, "The first such delay; each further failure doubles it."),
+    number!("limits", "login_delay_ms_max", 0, HOUR_MS, settings.logins.delay_ms_max: u64, "The longest one. Keep it below the connect timeout of clients."),
     number!("limits", "drain_ms_max", 0, HOUR_MS, settings.drain_ms_max: u64, "At the end: how long open transactions may go on."),
+    own!("accounts", "user", "Whose row it is, whatever password and address; \"*\": of each user that has none."),
+    own!(
+        "accounts",
+        "connections_max",
+        "Clients of it at a time, for the whole gate; more get error 1226. 0: no limit."
+    ),
+    own!(
+        "accounts",
+        "running_max",
+        "Statements of it that run at a time, for the whole gate; more wait in line. 0: no limit."
+    ),
+    own!("accounts", "waiting_max", "Statements that may wait so; more get error 1226. 0: none waits."),
+    own!("accounts", "wait_ms_max", "How long one may wait so before it gets error 1226."),
+    own!(
+        "accounts",
+        "weight",
+        "Its turns where sessions wait for connections, relative to other accounts waiting there."
+    ),
+    own!("accounts", "statement_ms_max", "As in [limits], for this user; 0: no limit."),
+    own!("accounts", "transaction_ms_max", "As in [limits], for this user; 0: no limit."),
+    own!("accounts", "transaction_idle_ms_max", "As in [limits], for this user; 0: no limit."),
     own!(
         "log",
         "level",
@@ -369,4 +418,22 @@ pub const KEYS: &[Key] = &[
     },
     number!("query_log", "bytes_max", 64 << 10, 1 << 40, query_log.bytes_max: u64, "The file is rotated before it grows beyond this."),
     number!("query_log", "files_kept", 0, 1_000, query_log.files_kept: u32, "Rotated files that are kept: file.1, file.2, …"),
+    own!(
+        "audit_log",
+        "file",
+        "A file for logins, kills, refusals and changes, one JSON line each; without it there is no audit log."
+    ),
+    own!("audit_log", "events", "What it is told of; by default all."),
+    Key {
+        section: "audit_log",
+        name: "on_full",
+        doc: "While its disk is full, or it is behind: \"drop\" counts what is lost, \"refuse\" lets nobody log in, too.",
+        kind: Kind::Word {
+            words: &["drop", "refuse"],
+            read: |config| if config.audit_log.refuses { "refuse" } else { "drop" },
+            write: |config, word| config.audit_log.refuses = word == "refuse",
+        },
+    },
+    number!("audit_log", "bytes_max", 64 << 10, 1 << 40, audit_log.bytes_max: u64, "The file is rotated before it grows beyond this."),
+    number!("audit_log", "files_kept", 0, 1_000, audit_log.files_kept: u32, "Rotated files that are kept: file.1, file.2, …"),
 ];

@@ -1,6 +1,8 @@
 //! From what was typed to what it means, with every cross-check.
 
+use crate::config::accounts;
 use crate::config::address;
+use crate::config::audited;
 use crate::config::cores;
 use crate::config::keys::{Key, Kind};
 use crate::config::mistake::{Given, Mistakes, Place, suggestion};
@@ -37,6 +39,8 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     judge.grpc_tls(&typed);
     judge.files(&typed);
     judge.backends(&typed.backends);
+    judge.config.settings.allowances = accounts::judge(&typed.accounts, &mut judge.mistakes);
+    audited::judge(&typed, &mut judge.config.audit_log, &mut judge.mistakes);
     judge.across(&typed);
     match judge.mistakes.is_empty() {
         true => Ok(judge.config),

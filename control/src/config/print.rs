@@ -3,7 +3,7 @@
 //! What differs from the default stands as it is, the default itself in a comment. Passwords are never shown.
 
 use crate::config::keys::{KEYS, Key, Kind, SECTIONS};
-use crate::config::{Config, Tls, address, cores};
+use crate::config::{Config, Tls, accounts, address, cores};
 use std::fmt::Write;
 use weir_core::snapshot::Role;
 
@@ -14,6 +14,10 @@ pub fn print(config: &Config) -> String {
     for section in SECTIONS {
         if section == "backends" {
             put_backends(&mut out, config);
+            continue;
+        }
+        if section == "accounts" {
+            accounts::put(&mut out, config);
             continue;
         }
         let _ = write!(out, "\n[{section}]\n");
@@ -60,6 +64,10 @@ pub fn show(key: &Key, config: &Config) -> String {
         Kind::Switch { read, .. } => read(config).to_string(),
         Kind::Word { read, .. } => text(read(config)),
         Kind::Name { read, .. } => text(read(config)),
+        Kind::Own if key.section == "audit_log" => match key.name {
+            "file" => path(config.audit_log.file.as_ref()),
+            _ => texts(config.audit_log.events.each().map(|kind| kind.word())),
+        },
         Kind::Own => show_own(key.name, config),
     }
 }
@@ -74,10 +82,7 @@ fn show_own(name: &str, config: &Config) -> String {
             let all: Vec<String> = config.listen.iter().map(|one| text(&address::show_listen(one))).collect();
             format!("[{}]", all.join(", "))
         }
-        "compression" => {
-            let all: Vec<String> = config.settings.compression.names().map(text).collect();
-            format!("[{}]", all.join(", "))
-        }
+        "compression" => texts(config.settings.compression.names()),
         "proxy_protocol" => text(if config.settings.proxy_networks.is_empty() { "off" } else { "required" }),
         "proxy_protocol_networks" => {
             let all: Vec<String> = config.settings.proxy_networks.texts().map(|one| text(&one)).collect();
@@ -106,6 +111,10 @@ fn show_own(name: &str, config: &Config) -> String {
         "level" => text(&config.log.filter),
         _ => unreachable!("every key of its own has a line here: {name}"),
     }
+}
+
+fn texts(all: impl Iterator<Item = &'static str>) -> String {
+    format!("[{}]", all.map(text).collect::<Vec<_>>().join(", "))
 }
 
 fn path(path: Option<&std::path::PathBuf>) -> String {

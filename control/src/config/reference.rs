@@ -6,7 +6,8 @@
 //! gives each border to the reader.
 
 use super::keys::{KEYS, Key, Kind};
-use super::{Config, controller, print, tablet};
+use super::{Config, accounts, controller, print, tablet};
+use weir_core::audit::AuditKind;
 
 /// One key of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,7 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
     let Key { section, name, doc, kind } = key;
     let default = match (*section, *name) {
         ("gate", "cores") => "all that the process may use".to_string(),
+        ("accounts", name) => accounts::described(name).map(|(default, _)| default).unwrap_or_default(),
         ("backends", name) => BACKEND_DEFAULTS.iter().find(|(key, _)| *key == name).map_or("", |(_, v)| v).to_string(),
         _ => print::show(key, usual),
     };
@@ -48,7 +50,10 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
         Kind::Switch { .. } => ("true or false", String::new()),
         Kind::Word { words, .. } => ("word", listed(words)),
         Kind::Name { .. } => ("text", String::new()),
-        Kind::Own => (kind_of(name, &default), own_range(section, name)),
+        Kind::Own => match accounts::described(name).filter(|_| *section == "accounts") {
+            Some((_, range)) => ("whole number", range),
+            None => (kind_of(name, &default), own_range(section, name)),
+        },
     };
     setting("gate", section, name, (kind, range), default, doc)
 }
@@ -121,6 +126,7 @@ fn own_range(section: &str, name: &str) -> String {
         ("backends", "role") => listed(&["primary", "replica"]),
         ("gate", "proxy_protocol") => listed(&["off", "required"]),
         ("gate", "compression") => listed(&["zlib", "zstd", "uncompressed"]),
+        ("audit_log", "events") => listed(&AuditKind::ALL.map(AuditKind::word)),
         ("gate", "controllers") => "16 addresses at most".to_string(),
         _ => String::new(),
     }
@@ -183,7 +189,8 @@ const GLOBALS: [(&str, &str, &str); 6] = [
 ];
 
 /// What else holds without a restart, and by what.
-const CHANGES: [(&str, &str, &str); 6] = [
+const CHANGES: [(&str, &str, &str); 7] = [
+    ("audit_log", "file", "SIGHUP opens it anew"),
     ("gate", "permissions", "the file's text: at once"),
     ("query_log", "file", "SIGHUP opens it anew"),
     ("tablet", "permissions", "the file's text: at once"),
@@ -224,6 +231,9 @@ mod tests {
         let Setting { program, section, name, .. } = setting;
         match *program {
             "gate" if *section == "backends" => format!("[[backends]]\naddress = \"127.0.0.1:1\"\n{name} = {value}\n"),
+            "gate" if *section == "accounts" => {
+                format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[[accounts]]\nuser = \"app\"\n{name} = {value}\n")
+            }
             "gate" => format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[{section}]\n{name} = {value}\n"),
             "tablet" => format!("[tablet]\ncontrollers = \"c:1\"\n{name} = {value}\n"),
             _ => format!("[controller]\n{name} = {value}\n"),

@@ -1,5 +1,6 @@
 //! What was typed, wherever: every value optional and with its place. It may be wrong in every way that types allow.
 
+use crate::config::accounts::TypedAccount;
 use crate::config::keys::{self, Key};
 use crate::config::mistake::{Given, Place};
 use std::path::PathBuf;
@@ -21,11 +22,14 @@ pub struct Typed {
     pub tls_dir: Option<Given<PathBuf>>,
     pub backend_tls_ca: Option<Given<PathBuf>>,
     pub backends: Vec<TypedBackend>,
+    pub accounts: Vec<TypedAccount>,
     pub controllers: Option<Given<String>>,
     pub controllers_cache: Option<Given<PathBuf>>,
     pub peers: Option<Given<String>>,
     pub permissions: Option<Given<PathBuf>>,
     pub query_log: Option<Given<PathBuf>>,
+    pub audit_log: Option<Given<PathBuf>>,
+    pub audit_events: Option<Vec<Given<String>>>,
     pub grpc_tls_cert: Option<Given<PathBuf>>,
     pub grpc_tls_key: Option<Given<PathBuf>>,
     pub grpc_tls_ca: Option<Given<PathBuf>>,

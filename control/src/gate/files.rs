@@ -1,27 +1,34 @@
-//! The gate's files: the table permissions that it watches and the query log that it writes. Either may be off.
+//! The gate's files: the table permissions that it watches, the query log and the audit log that it writes. Each may be off.
 
 use crate::acl::Permissions;
-use crate::config::Config;
+use crate::audit::AuditLog;
+use crate::config::{Config, address};
 use crate::querylog::line::Literals;
 use crate::querylog::{QueryLog, QueryLogOptions};
+use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::task::JoinSet;
+use weir_core::audit::AuditEvent;
 use weir_core::querylog::{QueryEvent, QueryLogSettings};
+use weir_core::tally::Tally;
 
 pub struct Files {
     permissions: Option<Permissions>,
     query_log: Option<QueryLog>,
+    audit_log: Option<AuditLog>,
 }
 
 impl Files {
     /// An error says which file is wrong and what to do.
-    pub fn open(config: &Config, tasks: &mut JoinSet<()>) -> Result<Files, String> {
+    pub fn open(config: &Config, tally: Arc<Tally>, tasks: &mut JoinSet<()>) -> Result<Files, String> {
         let permissions = config.permissions.as_deref().map(|path| Permissions::open(Some(path))).transpose()?;
         if let Some(permissions) = &permissions {
             tasks.spawn(permissions.clone().watch());
         }
         let query_log = options(config).map(QueryLog::start).transpose()?;
-        Ok(Files { permissions, query_log })
+        let gate = config.listen.first().map(address::show_listen).unwrap_or_default();
+        let audit_log = AuditLog::start(&config.audit_log, gate, tally)?;
+        Ok(Files { permissions, query_log, audit_log })
     }
 
     /// What the cores are to obey; None: permissions are off.
@@ -37,13 +44,22 @@ impl Files {
         }
     }
 
-    /// `SIGHUP`: the permissions are read now, and the log's file is opened anew.
+    /// `SIGHUP`: the permissions are read now, and the logs' files are opened anew.
     pub fn reload(&self) {
         if let Some(permissions) = &self.permissions {
             permissions.reload();
         }
         if let Some(log) = &self.query_log {
             log.reopen();
+        }
+        if let Some(log) = &self.audit_log {
+            log.reopen();
+        }
+    }
+
+    pub fn audit(&self, event: &AuditEvent) {
+        if let Some(log) = &self.audit_log {
+            log.note(SystemTime::now(), event);
         }
     }
 
@@ -58,15 +74,18 @@ impl Files {
         let log = self.query_log.as_ref();
         let dropped = log.map_or(0, QueryLog::dropped).saturating_add(unheard);
         let wrong = self.permissions.as_ref().map_or(0, Permissions::wrong);
-        counted(log.map_or(0, QueryLog::written), dropped, wrong)
+        let audit = self.audit_log.as_ref().map_or((0, 0), |log| (log.written(), log.lost()));
+        counted((log.map_or(0, QueryLog::written), dropped), audit, wrong)
     }
 }
 
-/// Name, value and explanation.
-pub fn counted(lines: u64, dropped: u64, wrong: u64) -> Vec<(&'static str, u64, &'static str)> {
+/// Name, value and explanation. Of each log: lines written, lines lost.
+pub fn counted(query_log: (u64, u64), audit_log: (u64, u64), wrong: u64) -> Vec<(&'static str, u64, &'static str)> {
     vec![
-        ("query_log_lines", lines, "Lines of the query log that were written."),
-        ("query_log_dropped", dropped, "Statements that the query log wanted and lost: no room, or no disk."),
+        ("query_log_lines", query_log.0, "Lines of the query log that were written."),
+        ("query_log_dropped", query_log.1, "Statements that the query log wanted and lost: no room, or no disk."),
+        ("audit_log_lines", audit_log.0, "Lines of the audit log that were written."),
+        ("audit_log_lost", audit_log.1, "Events that the audit log lost: no room, or no disk."),
         ("permissions_wrong", wrong, "Files of table permissions that were not taken, since they have mistakes."),
     ]
 }

@@ -264,7 +264,7 @@ pub mod tests {
         crate::gate::keys::make(&crate::config::Tls::Folder(folder.clone()), None).unwrap();
         picture.certificates = vec![("clients", folder.join(crate::gate::keys::CERT))];
         picture.own.clear();
-        picture.own.extend(crate::gate::files::counted(0, 0, 0));
+        picture.own.extend(crate::gate::files::counted((0, 0), (0, 0), 0));
         picture.own.extend(crate::gate::events::Events::default().counters());
         let text = render(&picture);
         std::fs::remove_dir_all(folder).unwrap();

@@ -77,6 +77,12 @@ impl Engine {
                 self.decide_anew(session);
             }
         }
+        let of = |settings: &Settings| (settings.times, settings.allowances.clone());
+        // At the start there are none yet.
+        let has_weights = !self.restraint.admission.weights.is_empty();
+        if !has_weights || of(&before.settings) != of(&snapshot.settings) {
+            self.adopt_allowances();
+        }
         self.adopt_mandate(&before.mandate);
         self.release_buffer();
         if self.sweep.at == crate::time::Instant::NEVER {
@@ -118,7 +124,8 @@ impl Engine {
         moved
     }
 
-    fn dial(&mut self, slot: SlotId, backend: BackendId, want: &Want) {
+    /// `SlotId::NOWHERE`: the pool knows nothing of it.
+    pub(crate) fn dial(&mut self, slot: SlotId, backend: BackendId, want: &Want) -> Key<Link> {
         let address = self.snapshot.backend(backend).address.clone();
         let wire = self.wires.insert(crate::wire::Wire::new(crate::wire::Owner::Nobody));
         let account = AccountId(want.account);
@@ -159,14 +166,17 @@ impl Engine {
             tracking: Tracking::Gates,
             spoiled: false,
             void: false,
+            hunt: None,
             deadline: Default::default(),
             trail: Default::default(),
             forwarded: 0,
             captured: Vec::new(),
         });
         self.wires[wire].owner = crate::wire::Owner::Backend(link);
-        self.wires[wire].slot = Some(slot);
-        self.slot_links.put(slot.index, link);
+        if slot != SlotId::NOWHERE {
+            self.wires[wire].slot = Some(slot);
+            self.slot_links.put(slot.index, link);
+        }
         self.counters.dials += 1;
         let limit = self.now.plus_ms(self.snapshot.settings.dial_ms_max);
         self.arm_link(link, limit);
@@ -178,6 +188,7 @@ impl Engine {
             }
             None => self.actions.push_back(Action::Dial { wire: wire.into(), address }),
         }
+        link
     }
 
     pub(crate) fn dial_after_pause(&mut self, link: Key<Link>) {

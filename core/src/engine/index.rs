@@ -10,6 +10,7 @@
 //! for each. When it cannot be asked, the reads go to the primary. A primary that says that it is read-only is none: it may be
 //! fenced already, and show commits that nobody acknowledged and its heir lacks; the reads wait for the heir.
 
+use crate::allowance::WEIGHT_USUAL;
 use crate::engine::{Engine, Waiter};
 use crate::link::expect::Purpose;
 use crate::link::{Lessee, Link, LinkPhase};
@@ -66,8 +67,14 @@ impl Engine {
         let s = &self.sessions[*first];
         // Any account may ask; the first one's own connection is as good as another's.
         let (account, class) = (s.account, s.class);
-        let want =
-            Want { account: account.0, class: class.0, schema: s.schema.0, fingerprint: s.state.0, prefer: None };
+        let want = Want {
+            account: account.0,
+            class: class.0,
+            schema: s.schema.0,
+            fingerprint: s.state.0,
+            prefer: None,
+            weight: WEIGHT_USUAL,
+        };
         if self.snapshot.backend(of).health != Health::Up {
             return self.index_failed(of);
         }

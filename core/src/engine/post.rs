@@ -1,12 +1,13 @@
 //! What does not follow from a client's bytes: connections that are lost or cleaned, kills on servers, the drain, deadlines.
 
 use super::{Action, Engine, Waiter};
+use crate::allowance::WEIGHT_USUAL;
 use crate::link::expect::Purpose;
 use crate::link::{Errand, Lessee, Link, LinkPhase};
 use crate::mail::{ControlMail, Sign};
 use crate::session::account::AccountId;
 use crate::session::refuse::Refusal;
-use crate::session::{ClassId, Phase, Session};
+use crate::session::{ClassId, Greet, Phase, Session};
 use crate::slots::Key;
 use crate::snapshot::BackendId;
 use crate::state::SchemaId;
@@ -95,8 +96,9 @@ impl Engine {
         account: AccountId,
         class: ClassId,
     ) {
-        let errand = Errand { backend, thread_id, query_only, account };
-        let want = Want { account: account.0, class: class.0, schema: 0, fingerprint: 0, prefer: None };
+        let errand = Errand { backend, thread_id, query_only, account, victim: None };
+        let want =
+            Want { account: account.0, class: class.0, schema: 0, fingerprint: 0, prefer: None, weight: WEIGHT_USUAL };
         if self.accounts.find(account).is_none_or(|a| !a.proven) {
             return;
         }
@@ -133,6 +135,9 @@ impl Engine {
     }
 
     pub(crate) fn send_kill(&mut self, link: Key<Link>, errand: Errand) {
+        if errand.victim.is_some_and(|victim| !self.hunt_leaves(victim)) {
+            return self.kill_sent(link);
+        }
         let what = if errand.query_only { "QUERY" } else { "CONNECTION" };
         let text = format!("KILL {what} {}", errand.thread_id);
         self.links[link].last_session = None;
@@ -142,8 +147,15 @@ impl Engine {
     }
 
     pub(crate) fn kill_sent(&mut self, link: Key<Link>) {
-        self.links[link].lessee = None;
+        let lessee = self.links[link].lessee.take();
         self.arm_link(link, crate::time::Instant::NEVER);
+        if let Some(Lessee::Kill(Errand { backend, victim: Some(victim), .. })) = lessee {
+            self.hunt_over(victim);
+            if let Some(next) = self.next_hunt(backend) {
+                self.links[link].lessee = Some(Lessee::Kill(next));
+                return self.prepare_kill(link, next);
+            }
+        }
         self.to_pool(link);
     }
 
@@ -176,14 +188,19 @@ impl Engine {
             return;
         }
         let leaving = s.leaving && self.draining;
+        if !leaving && self.overtime_due(session) {
+            return;
+        }
+        let s = &self.sessions[session];
         match &s.phase {
             Phase::Verify(verify) => {
                 let seq = verify.seq;
                 self.part_with(session, seq, &Refusal::HandshakeTimeout);
             }
-            Phase::Greet(crate::session::Greet::Proxy) => {
+            Phase::Greet(Greet::Proxy) => {
                 self.proxy_header_refused(session, "it did not come in time (handshake_ms_max)");
             }
+            Phase::Greet(Greet::Held(_)) => self.claim_due(session),
             Phase::Greet(_) => self.part_with(session, 1, &Refusal::HandshakeTimeout),
             Phase::Waiting(..) => self.wait_timed_out(session),
             Phase::Unresolved(..) => self.outcome_timed_out(session),

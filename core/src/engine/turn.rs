@@ -27,7 +27,7 @@ impl Engine {
                 self.handed_over(ticket, slot, fit);
                 continue;
             }
-            if self.open_and_evict() || self.end_questions() {
+            if self.give_a_turn() || self.open_and_evict() || self.end_questions() {
                 continue;
             }
             if let Some(wire) = self.unpacking.pop() {

@@ -294,6 +294,11 @@ impl Engine {
                 self.send_kill(link, errand);
             }
             (LoginCause::Change, None) => self.to_pool(link),
+            (LoginCause::Open, Some(Lessee::Kill(errand))) => {
+                l.phase = LinkPhase::Leased;
+                (l.opened_at, l.rested_at) = (self.now, self.now);
+                self.prepare_kill(link, errand);
+            }
             (LoginCause::Open, _) => {
                 l.phase = LinkPhase::Idle;
                 (l.opened_at, l.rested_at) = (self.now, self.now);

@@ -409,3 +409,11 @@ impl Engine {
         }
     }
 }
+
+/// Another payload behind the packet's header.
+pub(crate) fn replace_error(packet: &mut Vec<u8>, payload: &[u8]) -> Verdict {
+    packet.truncate(HEADER_BYTES);
+    packet[..3].copy_from_slice(&(payload.len() as u32).to_le_bytes()[..3]);
+    packet.extend_from_slice(payload);
+    Verdict::Changed
+}

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a session that waits has exactly one ticket, and the ticket's waiter is that session.
 
+use crate::allowance::WEIGHT_USUAL;
 use crate::engine::{Engine, Waiter};
 use crate::link::{Lessee, Link, LinkPhase};
 use crate::session::pins::Reasons;
@@ -13,11 +14,15 @@ use weir_pool::{Fit, Grant, SlotId, Want};
 
 impl Engine {
     /// Asks the pool for a connection to `backend` for this command.
-    pub(crate) fn acquire_for(&mut self, session: Key<Session>, backend: BackendId, request: Box<Request>) {
+    pub(crate) fn acquire_for(&mut self, session: Key<Session>, backend: BackendId, mut request: Box<Request>) {
         let schemaless = request.schemaless.is_some();
         match self.ask_pool(session, backend, schemaless) {
-            Grant::Lease { slot, fit } => self.lease_for(session, slot, fit, request),
+            Grant::Lease { slot, fit } => {
+                request.lined_at = self.now;
+                self.lease_for(session, slot, fit, request)
+            }
             Grant::Wait(ticket) => {
+                request.lined_at = self.now;
                 // From the moment that the command came, however often it changed lines since.
                 let deadline = request.since.plus_ms(self.snapshot.settings.wait_ms_max);
                 self.sessions[session].phase = Phase::Waiting(request, Wait::Line(ticket));
@@ -55,6 +60,7 @@ impl Engine {
             schema: if schemaless { 0 } else { s.schema.0 },
             fingerprint: s.state.0,
             prefer: s.last_link,
+            weight: s.seat.as_ref().map_or(WEIGHT_USUAL, |seat| seat.weight()),
         };
         let grant = self.pool.acquire(self.now.0, backend.0, &want);
         match grant {
@@ -90,6 +96,9 @@ impl Engine {
     /// The command goes on with the connection that the pool has given.
     pub(crate) fn lease_for(&mut self, session: Key<Session>, slot: SlotId, fit: Fit, mut request: Box<Request>) {
         self.lease(session, slot, fit);
+        if self.snapshot.settings.admission.is_on {
+            self.note_wait(self.now.since_ns(request.lined_at));
+        }
         match self.now.since_ns(request.since) {
             0 => self.waits_none += 1,
             waited => {
@@ -125,7 +134,7 @@ impl Engine {
         let l = &mut self.links[link];
         l.lessee = None;
         l.last_session = None;
-        let busy = !l.expects.is_empty() || !matches!(l.phase, LinkPhase::Leased);
+        let busy = !l.expects.is_empty() || !matches!(l.phase, LinkPhase::Leased) || l.hunt.is_some();
         if busy {
             // A statement may be running for nobody: cut the connection, and have its thread killed (S50).
             let (backend, thread_id) = (l.backend, l.thread_id);
@@ -161,7 +170,7 @@ impl Engine {
     pub(crate) fn to_pool(&mut self, link: Key<Link>) {
         let l = &mut self.links[link];
         assert!(l.expects.is_empty() && l.lessee.is_none(), "a link rests before it is shared");
-        if l.spoiled {
+        if l.spoiled || l.slot == SlotId::NOWHERE {
             return self.retire(link);
         }
         l.phase = LinkPhase::Idle;
@@ -182,6 +191,7 @@ impl Engine {
         let waited_ms = self.now.since_ms(request.since);
         self.counters.waits_failed += 1;
         let why = match *wait {
+            Wait::Turn => self.turn_timed_out(session, waited_ms),
             Wait::Primary | Wait::Stream | Wait::Index(_) => {
                 self.buffer.remove(session);
                 self.counters.buffer_failed += 1;

@@ -211,6 +211,7 @@ impl Engine {
             l.scan.mark_columns_end(eof_wanted);
         }
         self.sessions[session].phase = Phase::Relaying(request);
+        self.arm_overtime(session, link);
         self.stream_more(session);
     }
 

@@ -336,6 +336,10 @@ impl Engine {
         let Some(s) = self.sessions.get_mut(session) else { return };
         s.phase = Phase::Ready;
         s.rested_at = self.now;
+        if s.seat.is_some() {
+            self.end_turn(session);
+        }
+        let s = &self.sessions[session];
         if s.leaving && s.lease.is_none() {
             return self.part_with(session, 0, &Refusal::Draining);
         }
@@ -344,6 +348,7 @@ impl Engine {
         }
         let idle = self.snapshot.settings.client_idle_ms_max;
         let at = if idle == 0 { crate::time::Instant::NEVER } else { self.now.plus_ms(idle) };
+        let at = at.min(self.transaction_ends_at(session));
         self.arm_session(session, at);
         if !self.sessions[session].inbound.is_empty() {
             self.seal_before_next(self.sessions[session].wire);

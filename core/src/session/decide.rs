@@ -128,6 +128,18 @@ impl Engine {
         if let Err(why) = self.make_room_for_questions(session, &request) {
             return self.refuse(session, request, &why);
         }
+        let request = match self.sessions[session].seat.is_some() {
+            false => request,
+            true => match self.take_turn(session, request) {
+                Some(request) => request,
+                None => return,
+            },
+        };
+        if self.snapshot.settings.admission.is_on
+            && let Some(why) = self.not_admitted(session, &request)
+        {
+            return self.refuse(session, request, &why);
+        }
         self.leave_ending_primary(session, &request);
         if let Some(link) = self.sessions[session].lease {
             let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);

@@ -4,7 +4,7 @@
 
 use crate::engine::Engine;
 use crate::session::refuse::Refusal;
-use crate::session::{Phase, Session, Wait};
+use crate::session::{Greet, Phase, Session, Wait};
 use crate::slots::Key;
 
 impl Engine {
@@ -72,12 +72,17 @@ impl Engine {
                 request.kept.clear(&mut self.blocks);
                 self.log_cut_off(&gone, &request);
             }
+            Phase::Greet(Greet::Held(_)) => self.tally.failures().released(gone.peer.origin()),
             Phase::Greet(_) | Phase::Ready | Phase::Asking | Phase::Farewell => {}
         }
         gone.inbound.clear(&mut self.blocks);
+        if let Some(seat) = gone.seat.take() {
+            self.seat_left(session, &seat);
+        }
         if let Some(link) = gone.lease.take() {
             self.abandon_lease(link, &gone);
         }
+        self.audit_logout(&gone);
         if !gone.pins.is_empty() {
             self.counters.sessions_pinned -= 1;
         }

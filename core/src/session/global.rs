@@ -7,6 +7,7 @@
 //! Invariant: all of a statement's values are checked before anything is set. Sessions that have set a variable themselves keep their
 //! value, the others follow at once (in MySQL only new ones do: there a session copies all values when it begins).
 
+use crate::audit::AuditKind;
 use crate::engine::{Action, Engine};
 use crate::mail::ControlMail;
 use crate::session::refuse::Refusal;
@@ -28,7 +29,12 @@ pub struct Wanted {
 impl Engine {
     pub(crate) fn set_gate(&mut self, session: Key<Session>, request: Box<Request>, values: &[GateSet]) {
         match self.wanted(session, values) {
-            Err(why) => self.refuse(session, request, &why),
+            Err(why) => {
+                if matches!(why, Refusal::NotAdmin { .. }) {
+                    self.audit(session, AuditKind::Denied, Some(why.words().0), "SET GLOBAL");
+                }
+                self.refuse(session, request, &why)
+            }
             Ok(wanted) if wanted.global.is_empty() => self.gate_is_set(session, request, wanted),
             Ok(wanted) => self.ask_control(session, request, wanted),
         }
@@ -63,6 +69,9 @@ impl Engine {
         let token = self.settings_next;
         let user = Box::from(&*self.accounts.get(self.sessions[session].account).user);
         let values = std::mem::take(&mut wanted.global);
+        for (name, value) in &values {
+            self.audit(session, AuditKind::Admin, None, &format!("{name} = {value}"));
+        }
         self.actions.push_back(Action::Tell(ControlMail::SetGlobal { token, user, values }));
         self.setters.insert(token, session);
         self.sessions[session].phase = Phase::Setting(request, Box::new(wanted));

@@ -8,9 +8,11 @@
 use crate::engine::{Action, Engine};
 use crate::limits::LOGIN_PACKET_BYTES_MAX;
 use crate::mail::{ControlMail, Level};
+use crate::session::claim::Claim;
 use crate::session::refuse::Refusal;
 use crate::session::{Freshness, Greet, Peer, Phase, Session, VerifyCause};
 use crate::slots::Key;
+use crate::time::Instant;
 use crate::timers::Owner as TimerOwner;
 use crate::wire::{Owner, Wire};
 use std::rc::Rc;
@@ -34,6 +36,7 @@ impl Engine {
         let nonce = weir_net::auth::nonce_from_random(nonce);
         let id = self.ids.next(self.tag);
         let mut fresh = new_session(wire, id, peer, nonce);
+        fresh.times = self.snapshot.settings.times;
         fresh.facts.server_version = self.server_version();
         let session = self.sessions.insert(fresh);
         self.ids.begin(id, session);
@@ -49,6 +52,8 @@ impl Engine {
         }
         if self.is_proxied(peer) {
             self.sessions[session].phase = Phase::Greet(Greet::Proxy);
+        } else if let Err(why) = self.comes_too_fast(peer) {
+            return self.part_with(session, 0, &why);
         } else {
             self.say_greeting(session);
         }
@@ -94,7 +99,7 @@ impl Engine {
         crate::engine::OFFERED.minus(flavour::lacks(&self.snapshot.face.version))
     }
 
-    pub(crate) fn arm_session(&mut self, session: Key<Session>, at: crate::time::Instant) {
+    pub(crate) fn arm_session(&mut self, session: Key<Session>, at: Instant) {
         let owner = TimerOwner::Session { index: session.index, generation: session.generation };
         if let Some(s) = self.sessions.get_mut(session) {
             self.timers.set(&mut s.deadline, at, owner);
@@ -109,8 +114,11 @@ impl Engine {
 
     /// Goes on with the handshake as far as bytes reach.
     pub(crate) fn run_greet(&mut self, session: Key<Session>) {
-        if matches!(self.sessions[session].phase, Phase::Greet(Greet::Proxy)) {
-            return self.run_proxy_header(session);
+        match self.sessions[session].phase {
+            Phase::Greet(Greet::Proxy) => return self.run_proxy_header(session),
+            // What it says meanwhile waits for the verdict.
+            Phase::Greet(Greet::Held(_)) => return,
+            _ => {}
         }
         if self.tls_request_due(session) {
             return;
@@ -133,7 +141,7 @@ impl Engine {
         };
         match greet {
             Greet::Login | Greet::TlsHandshake => self.login_came(session, seq, &payload),
-            Greet::Proxy => unreachable!("a header is no packet: it is read above"),
+            Greet::Proxy | Greet::Held(_) => unreachable!("it reads no packet: see above"),
             Greet::NewUser { user, auth } => self.new_user_proof(session, seq, user, auth, &payload),
             Greet::Proof { login, mut auth } => {
                 let ask = auth.handle(&payload);
@@ -230,7 +238,7 @@ impl Engine {
                 let account = self.accounts.claim(self.now, &login.user, password);
                 self.accounts.hold(account);
                 self.sessions[session].account = account;
-                self.verify(session, seq, fast, VerifyCause::Login);
+                self.claim(session, Claim { seq, fast, cause: VerifyCause::Login });
             }
             Ask::ClaimNative { .. } => {
                 self.part_with(session, seq, &Refusal::BadHandshake("a native proof without a known hash"))
@@ -243,6 +251,8 @@ impl Engine {
                     with_password: !login.auth.is_empty(),
                 };
                 self.log(Level::Info, "login refused before a backend was asked", format!("{why:?}"));
+                self.login_failed(session, &login.user);
+                self.audit_unclaimed(session, &login.user);
                 self.part_with(session, seq, &refusal);
             }
         }
@@ -338,6 +348,10 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         wrote: Default::default(),
         target: None,
         last_link: None,
+        seat: None,
+        has_logged_in: false,
+        times: Default::default(),
+        transaction_since: Instant::NEVER,
         insert_id: Default::default(),
         trackers: Default::default(),
         previous: Default::default(),

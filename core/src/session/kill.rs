@@ -9,6 +9,7 @@
 //! Invariant: it is answered only by the outcome, and OK only when it was done. An id is looked for as a whole, so that one of a
 //! client that is gone hits nobody. Control answers within a limit of time, whatever became of the other gates.
 
+use crate::audit::AuditKind;
 use crate::engine::{Action, Engine};
 use crate::link::Lessee;
 use crate::mail::{Asker, ControlMail, CoreId, Kill, KillOutcome, Mail};
@@ -121,6 +122,7 @@ impl Engine {
 
     fn kill_judged(&mut self, session: Key<Session>, request: Box<Request>, killing: Killing, outcome: KillOutcome) {
         let id = u64::from(killing.kill.connection_id);
+        self.audit_kill(session, &killing, &outcome);
         match outcome {
             KillOutcome::Done => self.answer_statement(session, request),
             KillOutcome::NoSuchThread if killing.asked == Asked::Core => {
@@ -133,6 +135,20 @@ impl Engine {
                 self.refuse(session, request, &Refusal::KillUnanswered { id, why: why.into() });
             }
         }
+    }
+
+    /// Once it is known what came of it, here or at another gate. What goes on to a server is that one's to tell.
+    fn audit_kill(&mut self, session: Key<Session>, killing: &Killing, outcome: &KillOutcome) {
+        let error = match outcome {
+            KillOutcome::Done => None,
+            KillOutcome::NoSuchThread if killing.asked == Asked::Core => return,
+            KillOutcome::NotOfAGate => return,
+            KillOutcome::NoSuchThread => Some(1094),
+            KillOutcome::NotOwner => Some(1095),
+            KillOutcome::Unknown(_) => Some(1105),
+        };
+        let what = if killing.kill.query_only { "query" } else { "connection" };
+        self.audit(session, AuditKind::Kill, error, &format!("{what} {}", killing.kill.connection_id));
     }
 
     fn kill_elsewhere(&mut self, session: Key<Session>, request: Box<Request>, kill: Kill) {

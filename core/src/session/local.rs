@@ -4,6 +4,7 @@
 
 use crate::engine::Engine;
 use crate::link::LinkPhase;
+use crate::session::claim::Claim;
 use crate::session::insert_id::InsertId;
 use crate::session::previous::Place;
 use crate::session::refuse::Refusal;
@@ -284,9 +285,11 @@ impl Engine {
                 self.accounts.hold(account);
                 let old = std::mem::replace(&mut self.sessions[session].account, account);
                 self.accounts.let_go(old);
-                self.verify(session, seq, fast, VerifyCause::ChangeUser);
+                self.claim(session, Claim { seq, fast, cause: VerifyCause::ChangeUser });
             }
             Ask::ClaimNative { .. } | Ask::Refuse(_) => {
+                self.login_failed(session, &user);
+                self.audit_unclaimed(session, &user);
                 let user = String::from_utf8_lossy(&user).into_owned();
                 let peer = self.sessions[session].peer;
                 self.part_with(session, seq, &Refusal::AccessDenied { user, peer, with_password: true });

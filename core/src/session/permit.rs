@@ -11,6 +11,7 @@
 //! Cost: off, one branch. On, a compare for a plan whose last verdict was for the same account, schema and rules; else a
 //! lookup per table; a text is read once for each plan that the cache holds.
 
+use crate::audit::AuditKind;
 use crate::engine::Engine;
 use crate::permissions::{Permissions, Table};
 use crate::session::refuse::Refusal;
@@ -101,6 +102,9 @@ impl Engine {
             }
         };
         self.counters.commands_denied += u64::from(why.is_some());
+        if let Some((code, _, message)) = why.as_ref().map(Refusal::words) {
+            self.audit(session, AuditKind::Denied, Some(code), &message);
+        }
         why
     }
 }

@@ -45,7 +45,10 @@ impl Engine {
         if !s.inbound.is_empty() {
             self.runnable.push_back(session);
         }
-        self.say_greeting(session);
+        match self.comes_too_fast(self.sessions[session].peer) {
+            Ok(()) => self.say_greeting(session),
+            Err(why) => self.part_with(session, 0, &why),
+        }
     }
 
     pub(crate) fn proxy_header_refused(&mut self, session: Key<Session>, why: &'static str) {

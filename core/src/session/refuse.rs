@@ -13,6 +13,40 @@ pub enum Refusal {
     TooManyClients {
         limit: u32,
     },
+    /// Of connections in a second.
+    TooFast {
+        setting: &'static str,
+        limit: u32,
+    },
+    /// As many of its logins as may be put off are so already.
+    HostHeld {
+        host: String,
+        ms: u64,
+    },
+    /// Everybody waits for a connection for longer than this.
+    Overloaded {
+        target_ms: u64,
+    },
+    /// Nobody comes in while it cannot be written down.
+    AuditStuck,
+    AccountConnections {
+        user: String,
+        limit: u32,
+    },
+    /// None: it may not even wait.
+    AccountRunning {
+        user: String,
+        limit: u32,
+        waiting_max: u32,
+        waited_ms: Option<u64>,
+    },
+    StatementTimeout {
+        ms: u64,
+    },
+    TransactionTimeout {
+        ms: u64,
+        setting: &'static str,
+    },
     Draining,
     HandshakeTimeout,
     BadHandshake(&'static str),
@@ -124,6 +158,56 @@ impl Refusal {
             R::TooManyClients { limit } => {
                 (1040, b"08004", format!("Too many connections: the gate's limit is {limit} clients (clients_max)"))
             }
+            R::TooFast { setting, limit } => (
+                1040,
+                b"08004",
+                format!("Too many connections: more than {limit} came within a second ({setting}); connect again later"),
+            ),
+            R::HostHeld { host, ms } => (
+                1129,
+                b"HY000",
+                format!(
+                    "Host '{host}' is blocked because of many failed logins: as many as may wait do so already \
+                     (login_failures_max); try again in {ms} ms"
+                ),
+            ),
+            R::Overloaded { target_ms } => (
+                3168,
+                b"HY000",
+                format!(
+                    "Server isn't available: overloaded, all wait for connections for more than {target_ms} ms (admission); \
+                     nothing was sent, so it is safe to retry later"
+                ),
+            ),
+            R::AuditStuck => (
+                3168,
+                b"HY000",
+                "Server isn't available: the gate's audit log cannot be written (on_full), so nobody may log in; try again".into(),
+            ),
+            R::AccountConnections { user, limit } => (
+                1226,
+                b"42000",
+                format!("User '{user}' has exceeded the 'connections_max' resource (current value: {limit}): close connections"),
+            ),
+            R::AccountRunning { user, limit, waiting_max, waited_ms } => {
+                let why = match waited_ms {
+                    Some(ms) => format!("waited {ms} ms (wait_ms_max)"),
+                    None => format!("{waiting_max} others wait already (waiting_max)"),
+                };
+                let what = "nothing was sent, so it is safe to retry";
+                let exceeded = format!("User '{user}' has exceeded the 'running_max' resource (current value: {limit})");
+                (1226, b"42000", format!("{exceeded}: {why}; {what}"))
+            }
+            R::StatementTimeout { ms } => (
+                3024,
+                b"HY000",
+                format!("Query execution was interrupted, maximum statement execution time exceeded: {ms} ms (statement_ms_max)"),
+            ),
+            R::TransactionTimeout { ms, setting } => (
+                1213,
+                b"40001",
+                format!("The transaction was rolled back: it took more than {ms} ms ({setting}); restart the transaction"),
+            ),
             R::Draining => (1053, b"08S01", "Server shutdown in progress: this gate is draining, connect again".into()),
             R::HandshakeTimeout => (1159, b"08S01", "Got timeout reading communication packets: login took too long".into()),
             R::BadHandshake(what) => (1043, b"08S01", format!("Bad handshake: {what}")),
@@ -303,6 +387,15 @@ mod tests {
         let text = || "db1:3306".to_string();
         let all = [
             Refusal::TooManyClients { limit: 1 },
+            Refusal::TooFast { setting: "connects_per_s_max", limit: 1 },
+            Refusal::HostHeld { host: text(), ms: 5 },
+            Refusal::Overloaded { target_ms: 5 },
+            Refusal::AuditStuck,
+            Refusal::AccountConnections { user: text(), limit: 5 },
+            Refusal::AccountRunning { user: text(), limit: 5, waiting_max: 6, waited_ms: None },
+            Refusal::AccountRunning { user: text(), limit: 5, waiting_max: 6, waited_ms: Some(7) },
+            Refusal::StatementTimeout { ms: 5 },
+            Refusal::TransactionTimeout { ms: 5, setting: "transaction_ms_max" },
             Refusal::Draining,
             Refusal::HandshakeTimeout,
             Refusal::BadHandshake("x"),

@@ -5,6 +5,7 @@
 
 use crate::board::keep_whole;
 use crate::engine::Engine;
+use crate::link::reply::replace_error;
 use crate::link::{Lessee, Link};
 use crate::session::insert_id::{Heard, InsertId};
 use crate::session::pins::{Reasons, first_words};
@@ -330,10 +331,7 @@ impl Engine {
         if let (1046, Some(gone)) = (code, &request.schemaless) {
             // "No database selected": the session has one, which does not exist.
             request.outcome.error = Some(1049);
-            packet.truncate(HEADER_BYTES);
-            packet[..3].copy_from_slice(&(gone.len() as u32).to_le_bytes()[..3]);
-            packet.extend_from_slice(gone);
-            return Verdict::Changed;
+            return replace_error(packet, gone);
         }
         let unanswered = request.progress == Progress::Sent && request.body == Body::Whole;
         if unanswered && self.may_send_again(session, link, code, refused) {
@@ -341,14 +339,13 @@ impl Engine {
         }
         if refused && self.transaction_is_void(session, link) {
             let backend = self.snapshot.backend(self.links[link].backend).name.clone();
-            let why = Refusal::TransactionLost { backend }.payload();
-            packet.truncate(HEADER_BYTES);
-            packet[..3].copy_from_slice(&(why.len() as u32).to_le_bytes()[..3]);
-            packet.extend_from_slice(&why);
-            return Verdict::Changed;
+            return replace_error(packet, &Refusal::TransactionLost { backend }.payload());
         }
         self.may_have_begun(session, link, code);
         self.may_have_numbered(session, link, code);
+        if let Some(why) = self.hunt_told(link, code) {
+            return replace_error(packet, &why.payload());
+        }
         Verdict::AsItIs
     }
 

@@ -56,10 +56,12 @@ impl Engine {
         request.kept.clear(&mut self.blocks);
         self.log_relayed(session, link, &request);
         self.digest_relayed(session, link, &request);
+        self.audit_relayed(session, &request);
         if request.may_commit() && (request.outcome.error.is_some() || self.links[link].is_bare()) {
             // A part of it may have been committed; nobody would have been told.
             self.links[link].trail.doubt();
         }
+        self.note_transaction_end(session, &request);
         let cut_off = request.body != Body::Whole;
         let released = self.releases(session, &request);
         self.sessions[session].phase = Phase::Relaying(request);
@@ -100,6 +102,9 @@ impl Engine {
     }
 
     fn keep_or_give_back(&mut self, session: Key<Session>, link: Key<Link>) {
+        if self.links[link].hunt.is_some() && self.waits_for_hunt(session, link) {
+            return;
+        }
         let in_transaction = self.links[link].status.contains(Status::IN_TRANS);
         if !in_transaction && self.sessions[session].pins.is_empty() {
             self.give_back(session);

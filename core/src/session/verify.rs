@@ -3,6 +3,7 @@
 //! There is no user list to keep in step: each login is confirmed by a fresh login or a change of user on a connection
 //! of the pool, so a changed or locked account counts at once. It costs one round trip of the gate, not of the client.
 
+use crate::audit::AuditKind;
 use crate::engine::Engine;
 use crate::link::Link;
 use crate::mail::{CoreId, Mail};
@@ -60,6 +61,13 @@ impl Engine {
         let s = &mut self.sessions[session];
         let Phase::Verify(verify) = std::mem::replace(&mut s.phase, Phase::Ready) else { return };
         let (account, compression) = (s.account, s.compression);
+        self.login_succeeded(session);
+        if let Err(why) = self.may_be_audited().and_then(|()| self.take_seat(session)) {
+            self.audit(session, AuditKind::LoginFailed, Some(why.words().0), "");
+            return self.part_with(session, verify.seq, &why);
+        }
+        self.sessions[session].has_logged_in = true;
+        self.audit(session, AuditKind::Login, None, verify.cause.word());
         if self.accounts.prove(self.now, account) {
             self.spread_credential(account);
         }
@@ -96,8 +104,13 @@ impl Engine {
             _ => return,
         };
         self.counters.logins_refused += 1;
+        let code = ErrPacket::decode(err).map_or(0, |e| e.code);
+        let cause = verify_cause(&self.sessions[session].phase);
+        self.audit(session, AuditKind::LoginFailed, Some(code), cause);
         if !ErrPacket::decode(err).is_ok_and(|e| BESIDE_THE_PASSWORD.contains(&e.code)) {
             self.accounts.refute(account);
+            let user = self.accounts.get(account).user.clone();
+            self.login_failed(session, &user);
         }
         self.say_packet(session, seq, err);
         self.end_session(session, Parting::AfterSending);
@@ -120,6 +133,10 @@ impl Engine {
             self.accounts.prove(self.now, account);
         }
     }
+}
+
+fn verify_cause(phase: &Phase) -> &'static str {
+    if let Phase::Verify(verify) = phase { verify.cause.word() } else { "" }
 }
 
 /// What a backend says of a schema, or of too many connections: nothing of the password, which it has taken before.

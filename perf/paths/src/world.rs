@@ -59,6 +59,7 @@ impl World {
             tag: 7,
             snapshot: snapshot(),
             board: Default::default(),
+            tally: Default::default(),
         };
         let now = Instant(1_000_000);
         let mut engine = Engine::new(now, options);

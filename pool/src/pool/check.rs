@@ -59,16 +59,30 @@ impl Pool {
 
     fn check_lanes(&self, backend: u16) {
         let at = &self.backends[usize::from(backend)];
-        assert_eq!(at.waiting, at.lanes.iter().map(|lane| lane.waiting.len()).sum::<u32>());
+        assert_eq!(at.waiting, at.lanes.iter().map(|lane| lane.waiting).sum::<u32>());
         assert_eq!(at.live(), at.lanes.iter().map(|lane| lane.live).sum::<u32>());
         assert_eq!(at.opening, at.lanes.iter().map(|lane| lane.opening).sum::<u32>());
-        for Lane { class, waiting, live, opening } in &at.lanes {
-            assert!(*live > 0 || !waiting.is_empty(), "an unused lane is gone");
+        for lane in &at.lanes {
+            let Lane { class, waiting, live, opening, lists, order } = lane;
+            assert!(*live > 0 || *waiting > 0, "an unused lane is gone");
             assert!(opening <= live);
-            let lane = at.lane(*class).expect("the lane at hand");
-            let arrivals: Vec<u64> = self.waiters.in_lane(lane).map(|index| self.waiters[index].arrival).collect();
-            assert_eq!(arrivals.len() as u32, waiting.len());
-            assert!(arrivals.is_sorted(), "first come, first served");
+            assert_eq!(lane.class, at.lane(*class).expect("the lane at hand").class);
+            assert_eq!(self.waiters.in_lane(lane).count() as u32, *waiting);
+            assert_eq!(order.len(), lists.len(), "each account that waits has a turn");
+            for (account, list) in lists {
+                let place = at.turns.place(*account).expect("an account that waits");
+                assert!(order.contains(&place), "its turn is the same in all lanes");
+                let arrivals: Vec<u64> = self.waiters.arrivals(list).collect();
+                assert!(!arrivals.is_empty() && arrivals.is_sorted(), "first come, first served");
+            }
+            let all: Vec<Option<u32>> = (0..*waiting).map(|at| self.waiters.nth(lane, at)).collect();
+            assert!(all.iter().all(Option::is_some) && self.waiters.nth(lane, *waiting).is_none());
+        }
+        for lane in &at.lanes {
+            for account in lane.lists.keys() {
+                let waiting: u32 = at.lanes.iter().filter_map(|lane| lane.lists.get(account)).map(|l| l.len()).sum();
+                assert_eq!(at.turns.waiting(*account), waiting, "everybody who waits has a turn to come");
+            }
         }
     }
 

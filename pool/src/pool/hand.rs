@@ -1,16 +1,17 @@
 //! Who gets which connection: a newcomer at once, a waiter in line, and for whom a new one is dialed.
 //!
-//! Invariant: a connection goes to the first in line who may have it. A waiter may have an idle connection of its own
+//! Invariant: a connection goes to the first in line who may have it, in the order of accounts' turns. A waiter may have an idle connection of its own
 //! class that is of its own account, or that its account can spare: it has more than `warm_min` idle, or the backend
 //! has more waiters than dials and room. Classes overtake each other, since no waiter can use another class's
 //! connection, but only as far as `overtakes` lets them.
 
-use super::{Fit, Pool, Want};
+use super::{Fit, Leaving, Pool, Want};
 use crate::backend::Demand;
 use crate::limits::SPARE_SCAN_MAX;
 use crate::line::{Lane, Ticket};
 use crate::shelf::{ACCOUNT, CLASS, Description, EXACT, SCHEMA};
 use crate::slot::{SlotId, SlotState};
+use crate::turns::Place;
 
 /// Whether an account must give away the connections that are kept warm for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl Pool {
         while let Some(backend) = self.to_hand.first() {
             if let Some((waiter, slot, fit)) = self.next_hand_over(backend) {
                 self.change(now_ns, slot, Some(SlotState::Leased));
-                return Some((self.leave(waiter), self.slots[slot].id, fit));
+                return Some((self.leave(waiter, Leaving::Served), self.slots[slot].id, fit));
             }
             self.to_hand.clear(backend);
         }
@@ -60,10 +61,10 @@ impl Pool {
             return None;
         }
         if at.waiting > 0 {
-            if self.overtakes(backend, want.class, now, u64::MAX) {
+            if self.overtakes(backend, want.class, now, None) {
                 return None;
             }
-            if at.lane(want.class).is_some_and(|lane| !lane.waiting.is_empty()) {
+            if at.lane(want.class).is_some_and(|lane| lane.waiting > 0) {
                 return self.own(backend, want).filter(|(index, _)| self.is_free_of_claims(*index));
             }
         }
@@ -78,12 +79,12 @@ impl Pool {
         if at.is_stopped(Demand::Present) {
             return false;
         }
-        let Some(lane) = at.lane(slot.what.class).filter(|lane| !lane.waiting.is_empty()) else {
+        let Some(lane) = at.lane(slot.what.class).filter(|lane| lane.waiting > 0) else {
             return true;
         };
         let spare = self.shelves.list(slot.shelves[ACCOUNT]).len() as usize > self.limits.warm_min;
         let given = self.warm(at.shortage(), lane) == Warm::Given;
-        !spare && !given && self.waiters.in_lane(lane).all(|w| self.waiters[w].want.account != slot.what.account)
+        !spare && !given && !lane.lists.contains_key(&slot.what.account)
     }
 
     /// The next waiter to be served, with what, and how well it fits.
@@ -98,14 +99,14 @@ impl Pool {
             .filter_map(|lane| self.hand_over_in(backend, lane, self.warm(shortage, lane)))
             .filter(|(index, ..)| {
                 let waiter = &self.waiters[*index];
-                !self.overtakes(backend, waiter.want.class, waiter.since, waiter.arrival)
+                !self.overtakes(backend, waiter.want.class, waiter.since, Some(self.rank(backend, *index)))
             })
-            .min_by_key(|(index, ..)| self.waiters[*index].arrival)
+            .min_by_key(|(index, ..)| self.rank(backend, *index))
     }
 
     /// The first in a lane who may have an idle slot of its class.
     fn hand_over_in(&self, backend: u16, lane: &Lane, warm: Warm) -> Option<(u32, u32, Fit)> {
-        let head = lane.waiting.first()?;
+        let head = lane.first()?;
         self.shelves.find(&class_of(backend, lane.class), CLASS)?;
         if let Some((slot, fit)) = self.own(backend, &self.waiters[head].want) {
             return Some((head, slot, fit));
@@ -113,28 +114,34 @@ impl Pool {
         if let Some((slot, fit)) = self.anothers(backend, lane.class, warm) {
             return Some((head, slot, fit));
         }
-        // What is left is kept warm for its own accounts: their sessions may come from further back.
-        self.waiters.in_lane(lane).skip(1).find_map(|waiter| {
+        // What is left is kept warm for its own accounts: their turn may come later.
+        lane.heads().skip(1).find_map(|waiter| {
             let (slot, fit) = self.own(backend, &self.waiters[waiter].want)?;
             Some((waiter, slot, fit))
         })
     }
 
-    /// True when a slot of `class` must not go to who came at `since`, because somebody before them waits for another
+    /// The order in which waiters are served, as far as connections of their class and account come back.
+    fn rank(&self, backend: u16, waiter: u32) -> (Option<Place>, u64) {
+        let waiter = &self.waiters[waiter];
+        (self.backends[usize::from(backend)].turns.place(waiter.want.account), waiter.arrival)
+    }
+
+    /// True when a slot of `class` must not go to who came at `since` and has this rank (None: who comes now), because somebody before them waits for another
     /// class's connection in vain: that class has none at all, or has been overtaken for too long. Such a slot is closed,
     /// and that is all until the room it leaves is used: one at a time, or the classes would take turns at closing.
-    fn overtakes(&self, backend: u16, class: u32, since: u64, arrival: u64) -> bool {
+    fn overtakes(&self, backend: u16, class: u32, since: u64, rank: Option<(Option<Place>, u64)>) -> bool {
         let at = &self.backends[usize::from(backend)];
         if at.lanes.len() < 2 || at.room(Demand::Present) > 0 {
             return false;
         }
         at.lanes.iter().filter(|lane| lane.class != class && lane.opening == 0).any(|lane| {
-            let Some(first) = lane.waiting.first().map(|index| &self.waiters[index]) else {
-                return false;
-            };
+            let Some(index) = lane.first() else { return false };
+            let first = &self.waiters[index];
             let served = self.shelves.find(&class_of(backend, lane.class), CLASS).is_some();
             let for_long = first.since.saturating_add(self.limits.overtaken_ns_max) <= since;
-            !served && first.arrival < arrival && (lane.live == 0 || for_long)
+            let is_before = rank.is_none_or(|rank| self.rank(backend, index) < rank);
+            !served && is_before && (lane.live == 0 || for_long)
         })
     }
 
@@ -150,7 +157,7 @@ impl Pool {
             return None;
         }
         let uncovered = at.lanes.iter().filter_map(|lane| self.waiters.nth(lane, lane.opening));
-        uncovered.map(|index| &self.waiters[index]).min_by_key(|waiter| waiter.arrival).map(|waiter| waiter.want)
+        uncovered.min_by_key(|index| self.rank(backend, *index)).map(|index| self.waiters[index].want)
     }
 
     fn warm(&self, shortage: u32, lane: &Lane) -> Warm {

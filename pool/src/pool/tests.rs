@@ -1,6 +1,7 @@
 //! The pool case by case; `model` and `cores` play it at random.
 
 mod cores;
+mod fair;
 mod model;
 
 use super::*;
@@ -21,7 +22,7 @@ pub(super) fn limits() -> Limits {
 }
 
 pub(super) fn want(account: u32, class: u32) -> Want {
-    Want { account, class, schema: 0, fingerprint: 0, prefer: None }
+    Want { account, class, schema: 0, fingerprint: 0, prefer: None, weight: 100 }
 }
 
 fn pool(quota: u32) -> Pool {
@@ -86,7 +87,7 @@ fn evicted(pool: &mut Pool, now: u64) -> Vec<SlotId> {
 
 #[test]
 fn the_best_idle_connection_is_leased() {
-    let like = |schema, fingerprint| Want { account: 1, class: 0, schema, fingerprint, prefer: None };
+    let like = |schema, fingerprint| Want { account: 1, class: 0, schema, fingerprint, prefer: None, weight: 100 };
     let have = [like(5, 7), like(5, 8), like(6, 7), like(5, 7)];
     let get = |want: Want| {
         let mut pool = pool(8);
@@ -109,7 +110,7 @@ fn the_best_idle_connection_is_leased() {
 
 #[test]
 fn scattered_leases_take_what_was_used_longest_ago_and_never_the_last_one() {
-    let like = |fingerprint| Want { account: 1, class: 0, schema: 5, fingerprint, prefer: None };
+    let like = |fingerprint| Want { account: 1, class: 0, schema: 5, fingerprint, prefer: None, weight: 100 };
     let mut pool = pool(3);
     let slots = idle_slots(&mut pool, 0, &[like(7), like(8), like(7)]);
     pool.set_limits(Limits { scatter: true, ..limits() });
@@ -176,7 +177,7 @@ fn an_account_keeps_its_warm_connection_from_those_before_its_session_in_line() 
 #[test]
 fn first_come_first_served() {
     let mut pool = pool(1);
-    let slot = dialed(&mut pool, 0, &want(1, 0));
+    let slot = dialed(&mut pool, 0, &want(9, 0));
     let tickets: Vec<Ticket> = (0..5).map(|account| wait(&mut pool, 1, &want(account, 0))).collect();
     assert_eq!(pool.poll_dial(), None, "the quota is used");
     assert!(pool.cancel(tickets[2]));
@@ -199,7 +200,8 @@ fn first_come_first_served() {
 /// The ticket of whoever joined last.
 fn wait_ticket(pool: &Pool) -> Ticket {
     let lane = &pool.backends[0].lanes[0];
-    pool.waiters.ticket(lane.waiting.last().unwrap())
+    let last = pool.waiters.in_lane(lane).max_by_key(|index| pool.waiters[*index].arrival);
+    pool.waiters.ticket(last.unwrap())
 }
 
 #[test]

@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use weir_core::allowance::{Allowance, Allowances};
+use weir_core::audit::{AuditKind, AuditKinds, AuditSettings};
 use weir_core::mail::{ControlMail, Finding, Lost, Mail};
 use weir_core::permissions::Permissions;
 use weir_core::querylog::QueryLogSettings;
@@ -66,6 +68,8 @@ impl Control {
             statements_per_connection_max: *random.pick(&[2, 512]),
             query_log: QueryLogSettings { sample: plan.budget % 3, slow_ms: 5_000, shows_literals: true },
             digests: plan.budget.is_multiple_of(2),
+            allowances: turns(plan.seed).into(),
+            audit: AuditSettings { events: audited(plan.budget), refuses: false },
             // Each lease on another connection. Seeds of a million and less are known from before.
             scatter: plan.seed > 1_000_000 && plan.seed.is_multiple_of(3),
             ..Settings::default()
@@ -176,6 +180,12 @@ impl Control {
                 scene.tell(|| format!("core {core} suspects {backend:?}: {why}"));
                 true
             }
+            ControlMail::Audit(event) => {
+                if usize::from(event.core) != core || event.user.is_empty() {
+                    scene.oracle.violate(format!("core {core} tells of {event:?}"));
+                }
+                false
+            }
             ControlMail::Statement(event) => {
                 if usize::from(event.core) != core || event.statement.is_empty() {
                     scene.oracle.violate(format!("core {core} logs {event:?}"));
@@ -284,4 +294,23 @@ fn find(scene: &Scene, lost: &Lost, by: (usize, u32)) -> Finding {
         }
     }
     if found.is_empty() { Finding::Absent } else { Finding::Committed(found) }
+}
+
+/// All kinds in some runs, none in others.
+fn audited(budget: u32) -> AuditKinds {
+    let mut kinds = AuditKinds::default();
+    AuditKind::ALL.into_iter().filter(|_| budget % 3 == 1).for_each(|kind| kinds.add(kind));
+    kinds
+}
+
+/// In some runs few statements of an account run at a time; the others wait until they do.
+fn turns(seed: u64) -> Allowances {
+    let row = Allowance {
+        running_max: 1 + (seed / 4 % 3) as u32,
+        waiting_max: 1_000_000,
+        wait_ms_max: Some(3_600_000),
+        ..Allowance::default()
+    };
+    let others = (seed % 4 == 3).then(|| Arc::new(row));
+    Allowances { others, ..Allowances::default() }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_core::board::Board;
 use weir_core::engine::{DialFault, EngineOptions};
 use weir_core::mail::{CoreId, Mail};
+use weir_core::tally::Tally;
 
 use crate::sim::agenda::{Event, MS, US};
 use crate::sim::cable::{Owner, Sock};
@@ -32,7 +33,7 @@ impl Gate {
         let mut random = Random::new(plan.seed ^ 0x9a7e);
         let mut control = Control::new(plan, &mut random);
         let snapshot = control.look(scene, servers);
-        let board = Arc::<Board>::default();
+        let (board, tally) = (Arc::<Board>::default(), Arc::<Tally>::default());
         let core = |id: u16| {
             let board = if scene.errs(Mutation::SplitBoard) { Arc::default() } else { board.clone() };
             let options = EngineOptions {
@@ -44,6 +45,7 @@ impl Gate {
                 tag: 7,
                 snapshot: snapshot.clone(),
                 board,
+                tally: tally.clone(),
             };
             Core::new(usize::from(id), options, plan.lent_max)
         };

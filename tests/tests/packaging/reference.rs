@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use weir_control::cli::pages;
+use weir_control::config::keys::heading;
 use weir_control::config::reference::{Setting, settings};
 
 #[test]
@@ -102,7 +103,7 @@ fn reference() -> String {
     for setting in settings() {
         if setting.section != section {
             section = setting.section;
-            let brackets = if section == "backends" { "[[backends]]".to_string() } else { format!("[{section}]") };
+            let brackets = heading(section);
             let program = setting.program;
             let _ = write!(
                 out,

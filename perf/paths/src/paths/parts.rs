@@ -110,7 +110,7 @@ struct Lease {
 pub fn acquire_release() -> Box<dyn Path> {
     let mut pool = Pool::new(1, Limits::default());
     pool.set_quota(0, 10);
-    let want = Want { account: 1, class: 1, schema: 1, fingerprint: 1, prefer: None };
+    let want = Want { account: 1, class: 1, schema: 1, fingerprint: 1, prefer: None, weight: 100 };
     let now = 1_000;
     let mut opened: Vec<SlotId> = Vec::new();
     while opened.len() < 10 {

@@ -1,4 +1,4 @@
-//! The pool against a naive model, at random: no slot is leased twice, nobody is overtaken, the quota holds, nobody
+//! The pool against a naive model, at random: no slot is leased twice, nobody is overtaken within an account, the quota holds, nobody
 //! waits beside a connection that would do, every ticket ends.
 
 use super::*;
@@ -176,6 +176,7 @@ impl Model {
             schema: self.random.below(2) as u32,
             fingerprint: self.random.below(2) as u32,
             prefer: prefer.filter(|_| self.random.below(3) == 0),
+            weight: [100, 25, 400][self.random.below(3) as usize],
         };
         let at = usize::from(backend);
         let alone = self.line.iter().all(|(_, other, _)| *other != backend);
@@ -207,6 +208,14 @@ impl Model {
         self.slots.get_mut(&slot).unwrap().seen = Seen::Leased;
         for (ticket, at, other) in &self.line[..position] {
             if *at != backend || other.class != want.class {
+                continue;
+            }
+            assert!(
+                other.account != want.account || position == self.line.len(),
+                "{ticket:?} of its account came before"
+            );
+            // Among those who wait, accounts take turns; a newcomer is behind all of them.
+            if position < self.line.len() {
                 continue;
             }
             assert_ne!(other.account, known.is.account, "{ticket:?} of that account came before");

@@ -3,11 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use weir_core::admission::AdmissionSettings;
+use weir_core::allowance::{Allowance, Allowances};
+use weir_core::audit::{AuditKind, AuditKinds, AuditSettings};
 use weir_core::permissions::Permissions;
 use weir_core::querylog::QueryLogSettings;
+use weir_core::session::overtime::TimeLimits;
 use weir_core::snapshot::{
     Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Role, Settings, Snapshot,
 };
+use weir_core::tally::failures::LoginSettings;
+use weir_core::tally::rates::ConnectSettings;
 use weir_net::gtid::{GtidSet, Sid};
 
 use crate::draw::Draw;
@@ -29,6 +35,30 @@ pub struct Outside {
     /// From 9.0 on some commands are gone, and logins take another round.
     version_number: u32,
     settings: Arc<Settings>,
+    /// Connections beyond the budget: those for kills of statements that took too long.
+    pub beyond: u32,
+}
+
+/// Everything against overload and guessing, with limits that are soon reached.
+fn limited() -> Settings {
+    let row = Allowance {
+        connections_max: 4,
+        running_max: 1,
+        waiting_max: 1,
+        wait_ms_max: Some(200),
+        ..Allowance::default()
+    };
+    let mut events = AuditKinds::default();
+    AuditKind::ALL.into_iter().for_each(|kind| events.add(kind));
+    Settings {
+        times: TimeLimits { statement_ms_max: 300, transaction_ms_max: 700, transaction_idle_ms_max: 400 },
+        logins: LoginSettings { failures_max: 1, delay_ms_min: 50, delay_ms_max: 400 },
+        connects: ConnectSettings { per_s_max: 6, per_address_per_s_max: 4 },
+        allowances: Arc::new(Allowances { others: Some(Arc::new(row)), ..Allowances::default() }),
+        admission: AdmissionSettings { is_on: true, target_ms: 20 },
+        audit: AuditSettings { events, refuses: true },
+        ..Settings::default()
+    }
 }
 
 impl Outside {
@@ -52,7 +82,7 @@ impl Outside {
             drain_ms_max: 1_000,
             query_log: QueryLogSettings { sample: 2, slow_ms: 400, shows_literals: true },
             digests: flags & 8 == 8,
-            ..Settings::default()
+            ..if flags & 24 == 24 { limited() } else { Settings::default() }
         };
         Outside {
             generation: 0,
@@ -61,6 +91,7 @@ impl Outside {
             replicated: 3,
             version_number: if flags & 32 == 32 { 80_400 } else { 90_704 },
             settings: Arc::new(settings),
+            beyond: u32::from(flags & 24 == 24),
         }
     }
 
