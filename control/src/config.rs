@@ -20,6 +20,7 @@ pub mod mistake;
 pub mod outside;
 pub mod print;
 pub mod reference;
+pub mod reload;
 pub mod section;
 pub mod steward;
 pub mod tablet;
@@ -64,6 +65,8 @@ pub struct Config {
     /// The file of table permissions; None: MySQL's grants alone count.
     pub permissions: Option<PathBuf>,
     pub query_log: QueryLogConfig,
+    /// After an upgrade: how long sessions of the former process go on before they are drained; 0: for ever.
+    pub upgrade_drain_ms_max: u64,
 }
 
 /// How connections to backends are encrypted.
@@ -214,6 +217,7 @@ impl Config {
                 discover: false,
             },
             settings: Settings::default(),
+            upgrade_drain_ms_max: 3_600_000,
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
         }
     }
@@ -250,6 +254,18 @@ impl BackendConfig {
     pub fn behind(tablet: &str) -> BackendConfig {
         let nowhere = Address::Tcp(SocketAddr::from(([0, 0, 0, 0], 0)));
         BackendConfig { name: tablet.to_string(), tablet: Some(tablet.to_string()), ..BackendConfig::at(&nowhere) }
+    }
+}
+
+/// Where a gate's configuration comes from, to be read again: the flags and the environment of its start, and the file as it is now.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub flags: GateFlags,
+}
+
+impl Source {
+    pub fn read(&self) -> Result<Config, Mistakes> {
+        load(&self.flags, &|name| std::env::var(name).ok())
     }
 }
 

@@ -2,7 +2,10 @@
 
 pub mod cli;
 pub mod config;
+pub mod expiry;
 pub mod log;
+pub mod notify;
+pub mod renewal;
 
 pub mod gate;
 pub mod monitor;

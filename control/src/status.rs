@@ -5,6 +5,7 @@
 
 use crate::config::address;
 use crate::controller::record::{Phase, Record, Wanted};
+use crate::expiry::Expiry;
 use crate::monitor::topology::role_name;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -32,6 +33,8 @@ pub struct Picture {
     pub tag: u8,
     /// What the control thread counts itself: name, value, explanation.
     pub own: Vec<(&'static str, u64, &'static str)>,
+    /// When certificates end.
+    pub certificates: Vec<Expiry>,
     /// At most one per core.
     pub reports: Vec<Report>,
 }
@@ -389,6 +392,7 @@ pub mod tests {
             cluster: None,
             tag: 7,
             own: vec![("query_log_lines", 5, "Lines.")],
+            certificates: vec![Expiry { used_for: "clients", file: "c.pem".to_string(), not_after: 2_214_172_800 }],
             reports: vec![report(0), report(2)],
         }
     }

@@ -23,8 +23,8 @@ pub enum Mail {
     Report { token: u64, detail: Detail },
     /// From another core: sessions wait there for a connection to this backend.
     QuotaWanted { from: CoreId, backend: BackendId },
-    /// From another core: this many connections of the budget are now yours.
-    QuotaGranted { backend: BackendId, count: u32 },
+    /// From another core: this many connections of the budget are now yours. `budget`: its version.
+    QuotaGranted { backend: BackendId, count: u32, budget: u32 },
     /// From another core: a password that a backend has just accepted (None: refused, forget it).
     Credential { user: Box<[u8]>, password: Option<Secret> },
     /// From another core, or from control for another gate's client. Is answered at once, to whom it is from.

@@ -127,6 +127,8 @@ pub use weir_planner::Consistency;
 pub struct Settings {
     /// Connections per backend for the whole gate: the sum over cores never exceeds it.
     pub connections_per_backend_max: u32,
+    /// Grows whenever that budget shrinks: then it is shared out anew, and share of a former one, which may still be in the mail, is void.
+    pub budget_version: u32,
     /// Idle connections each core keeps per backend and account whatever their idle time.
     pub connections_warm_min: u32,
     pub connection_idle_ms_max: u64,
@@ -188,6 +190,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             connections_per_backend_max: 200,
+            budget_version: 0,
             connections_warm_min: 1,
             connection_idle_ms_max: 60_000,
             connection_age_ms_max: 3_600_000,

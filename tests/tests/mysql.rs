@@ -28,6 +28,9 @@ use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 #[path = "mysql/operators.rs"]
 mod operators;
 
+#[path = "mysql/reload.rs"]
+mod reload;
+
 /// The oracle agrees with itself: what would differ here is a mistake in the corpus or the comparer, not the gate's.
 #[test]
 fn sessions_are_equal_on_mysql_itself() {

@@ -319,6 +319,7 @@ pub const KEYS: &[Key] = &[
     number!("limits", "handshake_ms_max", 100, HOUR_MS, settings.handshake_ms_max: u64, "From accept to the end of the login."),
     number!("limits", "client_idle_ms_max", 0, MS_MAX, settings.client_idle_ms_max: u64, "A client that says nothing for this long is closed; 0: never."),
     number!("limits", "drain_ms_max", 0, HOUR_MS, settings.drain_ms_max: u64, "At the end: how long open transactions may go on."),
+    number!("limits", "upgrade_drain_ms_max", 0, MS_MAX, upgrade_drain_ms_max: u64, "After an upgrade: how long the former process's sessions go on there before they are drained; 0: for ever."),
     own!(
         "log",
         "level",

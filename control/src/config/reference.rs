@@ -6,7 +6,7 @@
 //! gives each border to the reader.
 
 use super::keys::{KEYS, Key, Kind};
-use super::{Config, controller, print, tablet};
+use super::{Config, controller, print, reload, tablet};
 
 /// One key of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,10 +137,14 @@ pub fn words(section: &str, name: &str) -> Option<&'static [&'static str]> {
 
 fn changes(section: &str, name: &str) -> String {
     if let Some((_, variable, value)) = GLOBALS.iter().find(|(key, ..)| section == "routing" && *key == name) {
-        return format!("SET [GLOBAL] {variable}{value}");
+        return format!("reload; SET [GLOBAL] {variable}{value}");
     }
-    let known = CHANGES.iter().find(|(of, key, _)| (*of, *key) == (section, name));
-    known.map_or("at the start", |(_, _, how)| how).to_string()
+    let known = CHANGES.iter().find(|(of, key, _)| (*of, *key) == (section, name)).map(|(_, _, how)| *how);
+    let usual = match matches!(section, "tablet" | "controller") || reload::is_fixed(section, name) {
+        true => "at the start",
+        false => "reload",
+    };
+    known.unwrap_or(usual).to_string()
 }
 
 const PATH_ENDS: [&str; 8] = ["_file", "_cert", "_key", "_ca", "_dir", "_cache", "file", "permissions"];
@@ -183,9 +187,19 @@ const GLOBALS: [(&str, &str, &str); 6] = [
 ];
 
 /// What else holds without a restart, and by what.
-const CHANGES: [(&str, &str, &str); 6] = [
-    ("gate", "permissions", "the file's text: at once"),
-    ("query_log", "file", "SIGHUP opens it anew"),
+const CHANGES: [(&str, &str, &str); 16] = [
+    ("gate", "permissions", "reload; the file's text: at once"),
+    ("gate", "tls_cert", "reload; the file: at once"),
+    ("gate", "tls_key", "reload; the file: at once"),
+    ("gate", "tls_dir", "reload; the files: at once"),
+    ("gate", "grpc_tls_cert", "the file: at once; another: reload; on and off: at the start"),
+    ("gate", "grpc_tls_key", "the file: at once; another: reload; on and off: at the start"),
+    ("gate", "grpc_tls_ca", "the file: at once; another: reload; on and off: at the start"),
+    ("pool", "backend_tls_ca", "reload; the file: at once"),
+    ("query_log", "file", "reload, which opens it anew"),
+    ("backends", "address", "reload, without controllers"),
+    ("backends", "tablet", "reload, without controllers"),
+    ("backends", "name", "reload, without controllers"),
     ("tablet", "permissions", "the file's text: at once"),
     ("tablet", "zone", "weir ctl set NAME --zone"),
     ("tablet", "weight", "weir ctl set NAME --weight"),

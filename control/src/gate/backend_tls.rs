@@ -35,7 +35,8 @@ pub fn make(mode: BackendTlsMode, ca: Option<&Path>) -> Result<Option<BackendTls
     Ok(Some(BackendTls { config, is_required: mode != BackendTlsMode::Preferred }))
 }
 
-fn trusting(ca: &Path) -> Result<Arc<WebPkiServerVerifier>, String> {
+/// Trusts certificates that these authorities (PEM) have signed.
+pub fn trusting(ca: &Path) -> Result<Arc<WebPkiServerVerifier>, String> {
     let bad = |error: &dyn std::fmt::Display| {
         format!("backend_tls_ca {} is no usable PEM file of authorities ({error})", ca.display())
     };

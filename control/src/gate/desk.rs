@@ -1,6 +1,7 @@
 //! The desk: where HTTP, gRPC and the admin port ask for a picture or a table of the gate, and other gates for its clients' end. They
 //! know nothing else of the control thread.
 
+use super::control::{Reloaded, Upgraded};
 use super::kills::Order;
 use crate::http::{Shown, metrics};
 use crate::status::Picture;
@@ -14,6 +15,8 @@ use weir_core::show::{Show, Shown as Table, What};
 pub enum Ask {
     Picture(oneshot::Sender<Arc<Picture>>),
     Table(Box<Show>, oneshot::Sender<Result<Table, String>>),
+    Reload(oneshot::Sender<Reloaded>),
+    Upgrade(oneshot::Sender<Upgraded>),
 }
 
 #[derive(Clone)]
@@ -43,6 +46,20 @@ impl Desk {
         let is_asked = self.asks.send(Ask::Table(Box::new(show), sender)).await.is_ok();
         let answer = if is_asked { receiver.await.ok() } else { None };
         answer.unwrap_or_else(|| Err("the gate is ending".to_string()))
+    }
+
+    /// Reads the configuration again. None: the gate is ending.
+    pub async fn reload(&self) -> Option<Reloaded> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks.send(Ask::Reload(sender)).await.ok()?;
+        receiver.await.ok()
+    }
+
+    /// Has another process take over. None: the gate is ending.
+    pub async fn upgrade(&self) -> Option<Upgraded> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks.send(Ask::Upgrade(sender)).await.ok()?;
+        receiver.await.ok()
     }
 
     /// Ends a client of this gate for another gate. None: the gate is ending.

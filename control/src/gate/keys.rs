@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_core::snapshot::{BackendTls, Keys};
 use weir_net::auth::RsaKey;
@@ -26,18 +26,32 @@ pub type KeyError = String;
 pub fn make(tls: &Tls, backend_tls: Option<BackendTls>) -> Result<Keys, KeyError> {
     let rsa = RsaKey::generate()
         .map_err(|_| "no RSA key can be generated: the system's source of randomness fails".to_string())?;
-    let tls = match tls {
-        Tls::Off => None,
-        Tls::Ephemeral => Some(ephemeral()?),
-        Tls::Files { cert, key } => Some(from_files(cert, key)?),
+    Ok(Keys { tls: towards_clients(tls)?, backend_tls, rsa: Arc::new(rsa) })
+}
+
+/// None: clients get no TLS.
+pub fn towards_clients(tls: &Tls) -> Result<Option<Arc<ServerConfig>>, KeyError> {
+    let config = match tls {
+        Tls::Off => return Ok(None),
+        Tls::Ephemeral => ephemeral()?,
+        Tls::Files { cert, key } => from_files(cert, key)?,
         Tls::Folder(folder) => {
             if !folder.join(CERT).exists() && !folder.join(KEY).exists() {
                 fill(folder)?;
             }
-            Some(from_files(&folder.join(CERT), &folder.join(KEY))?)
+            from_files(&folder.join(CERT), &folder.join(KEY))?
         }
     };
-    Ok(Keys { tls, backend_tls, rsa: Arc::new(rsa) })
+    Ok(Some(config))
+}
+
+/// The files that [`towards_clients`] reads: certificates first, then the key.
+pub fn files(tls: &Tls) -> Vec<PathBuf> {
+    match tls {
+        Tls::Off | Tls::Ephemeral => Vec::new(),
+        Tls::Files { cert, key } => vec![cert.clone(), key.clone()],
+        Tls::Folder(folder) => vec![folder.join(CERT), folder.join(KEY)],
+    }
 }
 
 /// What [`make`] would stumble over, without making anything.

@@ -3,7 +3,7 @@
 //! Per core: every counter of the engine, as `weir_…_total` or, where its documentation says gauge, `weir_…`. Per core and
 //! backend: the pools. Per backend: what the monitor knows. Histograms are summaries in seconds, per core.
 
-use super::exposition::{head, line, put_process};
+use super::exposition::{head, line, put_certificates, put_process};
 use crate::monitor::topology::role_name;
 use crate::status::{LATENCIES, Picture, sum_ns};
 use weir_core::snapshot::Health;
@@ -14,6 +14,7 @@ pub fn render(picture: &Picture) -> String {
     put_gate(&mut out, picture);
     put_counters(&mut out, picture);
     put_own(&mut out, picture);
+    put_certificates(&mut out, &picture.certificates);
     put_backends(&mut out, picture);
     put_pools(&mut out, picture);
     put_latencies(&mut out, picture);
@@ -145,6 +146,7 @@ mod tests {
             "weir_pool_idle{core=\"2\",backend=\"b0\"} 1",
             "weir_backend_seconds_count{core=\"0\"} 1",
             "weir_cores_reporting 2",
+            "weir_certificate_expiry_timestamp_seconds{used_for=\"clients\",file=\"c.pem\"} 2214172800",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");
         }

@@ -40,6 +40,9 @@ impl Control {
                 }
             }
             Ask::Table(show, sender) => self.handle_show(show, By::Desk(sender)),
+            // Who asked may have left.
+            Ask::Reload(sender) => drop(sender.send(self.reload())),
+            Ask::Upgrade(sender) => self.start_upgrade(Some(sender)),
         }
     }
 
@@ -110,6 +113,7 @@ impl Control {
             cluster: self.cluster.as_ref().map(Cluster::picture),
             tag: self.kills.tag(),
             own: self.files.counters(self.running.inbox().statements_dropped()),
+            certificates: self.certificates.ends().to_vec(),
             reports,
         }
     }
