@@ -143,7 +143,8 @@ fn tablet_command(flags: &TabletFlags) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log::start(&config.log);
-    match tablet::run(config) {
+    let (again, environment) = (flags.clone(), |name: &str| std::env::var(name).ok());
+    match tablet::run(config, move || tablet_config::load(&again, &environment)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }
@@ -163,7 +164,8 @@ fn controller_command(flags: &ControllerFlags) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log::start(&config.log);
-    match controller::run(config) {
+    let (again, environment) = (flags.clone(), |name: &str| std::env::var(name).ok());
+    match controller::run(config, move || controller_config::load(&again, &environment)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }

@@ -49,6 +49,7 @@ pub struct Config {
     /// CPU numbers, one core each.
     pub cores: Vec<usize>,
     pub tls: Tls,
+    pub client_tls: ClientTlsPolicy,
     pub backend_tls: BackendTlsMode,
     pub backend_tls_ca: Option<PathBuf>,
     pub memory: Memory,
@@ -110,6 +111,31 @@ pub enum Tls {
         cert: PathBuf,
         key: PathBuf,
     },
+}
+
+/// What clients' TLS must be like, where there is TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTlsPolicy {
+    /// The authorities (PEM) that sign clients' certificates.
+    pub ca: Option<PathBuf>,
+    pub auth: ClientAuth,
+    pub version_min: TlsVersion,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    #[default]
+    Off,
+    Optional,
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    #[default]
+    V1_2,
+    V1_3,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,6 +218,7 @@ impl Config {
             admin_is_optional: true,
             cores,
             tls: Tls::Ephemeral,
+            client_tls: ClientTlsPolicy::default(),
             backend_tls: BackendTlsMode::Off,
             backend_tls_ca: None,
             memory: Memory { blocks_per_core: 4096, block_bytes: 16 << 10, backlog: 4096 },

@@ -37,7 +37,7 @@ impl Expiry {
             ..=0 => {
                 Some(format!("{file} ({used_for}) expired {} h ago: replace it, it is read at once", -left / 3_600))
             }
-            ..WARN_S => {
+            1..WARN_S => {
                 Some(format!("{file} ({used_for}) expires in {} h: replace it, it is read at once", left / 3_600))
             }
             _ => None,

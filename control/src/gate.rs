@@ -23,7 +23,7 @@ pub mod roster;
 pub mod upgrade;
 pub mod witness;
 
-use crate::config::{Config, Source, address};
+use crate::config::{Config, Source, Tls, address};
 use crate::grpc::access::Loopback;
 use crate::grpc::server::Renewable;
 use crate::grpc::tls::ServerTls;
@@ -215,7 +215,8 @@ async fn serve(
 ) -> Result<(), GateError> {
     let towards_backends =
         backend_tls::make(config.backend_tls, config.backend_tls_ca.as_deref()).map_err(GateError::Keys)?;
-    let keys = keys::make(&config.tls, towards_backends).map_err(GateError::Keys)?;
+    let mut keys = keys::make(&Tls::Off, towards_backends).map_err(GateError::Keys)?;
+    keys.tls = keys::towards_clients(&config.tls, &config.client_tls).map_err(GateError::Keys)?;
     let (admin, grpc) = bind_own(&config, &mut origin.legacy).await?;
     let began = Instant::now();
     let mut tasks = JoinSet::new();

@@ -1,5 +1,6 @@
 //! The processes: command line, configuration, the gate's control thread, the demo, metrics.
 
+pub mod again;
 pub mod cli;
 pub mod config;
 pub mod expiry;

@@ -38,6 +38,7 @@ pub mod refuse;
 pub mod relay;
 pub mod replica;
 pub mod roles;
+pub mod secure;
 pub mod settle;
 pub mod show;
 pub mod statements;

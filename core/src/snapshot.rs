@@ -5,6 +5,7 @@
 
 use crate::permissions::Permissions;
 use crate::querylog::QueryLogSettings;
+pub use crate::session::secure::{AccountRule, Require};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -180,6 +181,10 @@ pub struct Settings {
     pub query_log: QueryLogSettings,
     /// Statements are counted by their normal forms.
     pub digests: bool,
+    /// Logins by plain TCP are refused.
+    pub require_secure_transport: bool,
+    /// What clients of these users must show, all that stands there of one.
+    pub accounts: Arc<[AccountRule]>,
     /// Users that may set the gate's variables for all: names, with commas between.
     pub admin_users: String,
     /// Every lease takes the connection unused for the longest time. No operator wants that: tests alone set it.
@@ -221,6 +226,8 @@ impl Default for Settings {
             read_after_write_ms_max: 20,
             query_log: QueryLogSettings::default(),
             digests: false,
+            require_secure_transport: false,
+            accounts: Arc::from([]),
             admin_users: String::new(),
             scatter: false,
         }

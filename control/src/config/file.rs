@@ -4,7 +4,7 @@
 
 use crate::config::keys::{self, Key, Kind, SECTIONS};
 use crate::config::mistake::{Given, Lines, Mistakes, Place, suggestion};
-use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
+use crate::config::typed::{Plain, Typed, TypedAccount, TypedBackend, TypedCores};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -47,11 +47,13 @@ type Value<'i> = Spanned<DeValue<'i>>;
 impl Walk<'_> {
     fn section(&mut self, section: &Name<'_>, value: &Value<'_>) {
         let name = section.get_ref().as_ref();
-        if name == "backends" {
-            return self.backends(value);
+        match name {
+            "backends" => return self.backends(value),
+            "accounts" => return self.accounts(value),
+            _ => {}
         }
         let Some(name) = SECTIONS.iter().find(|known| **known == name) else {
-            let home = SECTIONS.iter().find(|section| **section != "backends" && keys::find(section, name).is_some());
+            let home = SECTIONS.iter().find(|section| !keys::is_list(section) && keys::find(section, name).is_some());
             let text = match home {
                 Some(home) => format!("'{name}' belongs into [{home}]: put that line above it"),
                 None => format!("there is no section '{name}'; {}", suggestion(name, SECTIONS)),
@@ -111,6 +113,7 @@ impl Walk<'_> {
             ("gate", "tls_cert") => self.typed.tls_cert = self.path(key, value),
             ("gate", "tls_key") => self.typed.tls_key = self.path(key, value),
             ("gate", "tls_dir") => self.typed.tls_dir = self.path(key, value),
+            ("gate", "tls_ca") => self.typed.tls_ca = self.path(key, value),
             ("gate", "controllers") => self.typed.controllers = self.text(key, value),
             ("gate", "peers") => self.typed.peers = self.text(key, value),
             ("gate", "controllers_cache") => self.typed.controllers_cache = self.path(key, value),
@@ -160,6 +163,31 @@ impl Walk<'_> {
             }
         }
         self.typed.backends.push(backend);
+    }
+
+    fn accounts(&mut self, value: &Value<'_>) {
+        let Some(list) = value.get_ref().as_array() else {
+            return self
+                .wrong(value.span(), "'accounts' is a list: write [[accounts]] above each user's keys".to_string());
+        };
+        for item in list.iter() {
+            let Some(table) = item.get_ref().as_table() else {
+                self.wrong(
+                    item.span(),
+                    "an account is a table: write { user = \"app\", require = \"ssl\" }".to_string(),
+                );
+                continue;
+            };
+            let mut account = TypedAccount { place: self.lines.place(item.span()), user: None, require: None };
+            for (key, value) in table {
+                match key.get_ref().as_ref() {
+                    "user" => account.user = self.text("user", value),
+                    "require" => account.require = self.texts("require", value),
+                    _ => self.unknown("accounts", key),
+                }
+            }
+            self.typed.accounts.push(account);
+        }
     }
 
     fn text(&mut self, name: &str, value: &Value<'_>) -> Option<Given<String>> {

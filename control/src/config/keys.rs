@@ -4,7 +4,7 @@
 //! Invariant: a key with a number, a switch or a word is read, checked and printed by its row alone. Those marked
 //! [`Kind::Own`] have code in `file`, `meaning` and `print`.
 
-use crate::config::{BackendTlsMode, Config, LogFormat};
+use crate::config::{BackendTlsMode, ClientAuth, Config, LogFormat, TlsVersion};
 use weir_core::snapshot::{Balance, Consistency};
 use weir_net::compress::Agreed;
 
@@ -48,8 +48,14 @@ pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
 }
 
-/// In the order in which they are printed. `backends` is a list of tables.
-pub const SECTIONS: [&str; 8] = ["gate", "backends", "monitor", "pool", "routing", "limits", "log", "query_log"];
+/// Sections that are lists of tables.
+pub fn is_list(section: &str) -> bool {
+    matches!(section, "accounts" | "backends")
+}
+
+/// In the order in which they are printed.
+pub const SECTIONS: [&str; 9] =
+    ["gate", "accounts", "backends", "monitor", "pool", "routing", "limits", "log", "query_log"];
 
 macro_rules! number {
     ($section:literal, $name:literal, $min:expr, $max:expr, $($field:ident).+ : $int:ty, $doc:literal) => {
@@ -127,6 +133,48 @@ pub const KEYS: &[Key] = &[
         "tls_dir",
         "A folder for ca.pem, server-cert.pem and server-key.pem, which are made there at the first start."
     ),
+    own!("gate", "tls_ca", "The authorities that sign clients' certificates (PEM), for tls_client_auth."),
+    Key {
+        section: "gate",
+        name: "tls_client_auth",
+        doc: "Whether clients that use TLS show a certificate of tls_ca: \"off\", \"optional\" (a wrong one is refused), \"required\".",
+        kind: Kind::Word {
+            words: &["off", "optional", "required"],
+            read: |config| match config.client_tls.auth {
+                ClientAuth::Off => "off",
+                ClientAuth::Optional => "optional",
+                ClientAuth::Required => "required",
+            },
+            write: |config, word| {
+                config.client_tls.auth = match word {
+                    "optional" => ClientAuth::Optional,
+                    "required" => ClientAuth::Required,
+                    _ => ClientAuth::Off,
+                }
+            },
+        },
+    },
+    Key {
+        section: "gate",
+        name: "tls_min_version",
+        doc: "The oldest version of TLS that clients may use: \"1.2\" or \"1.3\".",
+        kind: Kind::Word {
+            words: &["1.2", "1.3"],
+            read: |config| match config.client_tls.version_min {
+                TlsVersion::V1_2 => "1.2",
+                TlsVersion::V1_3 => "1.3",
+            },
+            write: |config, word| {
+                config.client_tls.version_min = if word == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
+            },
+        },
+    },
+    switch!(
+        "gate",
+        "require_secure_transport",
+        settings.require_secure_transport,
+        "As MySQL's: logins by plain TCP are refused (3159); TLS and Unix sockets are fine."
+    ),
     own!(
         "gate",
         "controllers",
@@ -172,6 +220,12 @@ pub const KEYS: &[Key] = &[
     number!("gate", "blocks_per_core", 64, 1 << 20, memory.blocks_per_core: usize, "Blocks of memory for bytes under way, per core."),
     number!("gate", "block_bytes", 4 << 10, 1 << 20, memory.block_bytes: usize, "Bytes of each."),
     number!("gate", "backlog", 1, 1 << 16, memory.backlog: i32, "Connections that may wait to be accepted, per core. The kernel cuts it to net.core.somaxconn."),
+    own!("accounts", "user", "The user's name, whatever host it comes from. Several entries of one all hold."),
+    own!(
+        "accounts",
+        "require",
+        "As MySQL's REQUIRE: \"ssl\", \"x509\", \"subject:/C=SE/CN=app\", \"issuer:/CN=ca\", or a list of them. Who does not show it gets 1045."
+    ),
     own!("backends", "address", "\"host:port\" or \"unix:/path\"."),
     own!("backends", "name", "What messages and metrics call it; by default its address."),
     own!("backends", "weight", "Its share of reads relative to the other replicas; 0 takes it out of reads."),

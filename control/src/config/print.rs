@@ -2,18 +2,22 @@
 //!
 //! What differs from the default stands as it is, the default itself in a comment. Passwords are never shown.
 
-use crate::config::keys::{KEYS, Key, Kind, SECTIONS};
+use crate::config::keys::{self, KEYS, Key, Kind, SECTIONS};
 use crate::config::{Config, Tls, address, cores};
 use std::fmt::Write;
-use weir_core::snapshot::Role;
+use weir_core::snapshot::{Require, Role};
 
 pub fn print(config: &Config) -> String {
     let usual = Config::defaults(cores::usual(&cores::allowed()));
     let mut out =
         String::from("# The configuration of this gate. Lines that begin with '#' and a key show defaults.\n");
     for section in SECTIONS {
-        if section == "backends" {
-            put_backends(&mut out, config);
+        match section {
+            "backends" => put_backends(&mut out, config),
+            "accounts" => put_accounts(&mut out, config),
+            _ => {}
+        }
+        if keys::is_list(section) {
             continue;
         }
         let _ = write!(out, "\n[{section}]\n");
@@ -24,6 +28,26 @@ pub fn print(config: &Config) -> String {
         }
     }
     out
+}
+
+fn put_accounts(out: &mut String, config: &Config) {
+    for account in config.settings.accounts.iter() {
+        let user = text(&String::from_utf8_lossy(&account.user));
+        let _ = write!(out, "\n[[accounts]]\nuser = {user}\nrequire = {}\n", show_require(&account.require));
+    }
+}
+
+/// As it would be typed.
+pub fn show_require(require: &Require) -> String {
+    let words: Vec<String> = match require {
+        Require::Ssl => vec!["ssl".to_string()],
+        Require::X509 => vec!["x509".to_string()],
+        Require::Names { subject, issuer } => {
+            let named = |what: &str, name: &Option<String>| name.as_ref().map(|name| format!("{what}:{name}"));
+            [named("subject", subject), named("issuer", issuer)].into_iter().flatten().collect()
+        }
+    };
+    format!("[{}]", words.iter().map(|word| text(word)).collect::<Vec<_>>().join(", "))
 }
 
 fn put_backends(out: &mut String, config: &Config) {
@@ -90,6 +114,7 @@ fn show_own(name: &str, config: &Config) -> String {
         "tls_cert" => file(|tls| if let Tls::Files { cert, .. } = tls { Some(cert) } else { None }),
         "tls_key" => file(|tls| if let Tls::Files { key, .. } = tls { Some(key) } else { None }),
         "tls_dir" => file(|tls| if let Tls::Folder(folder) = tls { Some(folder) } else { None }),
+        "tls_ca" => path(config.client_tls.ca.as_ref()),
         "controllers" => text(&config.controllers.as_ref().map(|all| all.addresses.join(",")).unwrap_or_default()),
         "controllers_cache" => path(config.controllers.as_ref().and_then(|all| all.cache.as_ref())),
         "peers" => text(&config.peers.join(",")),

@@ -40,6 +40,7 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
     let Key { section, name, doc, kind } = key;
     let default = match (*section, *name) {
         ("gate", "cores") => "all that the process may use".to_string(),
+        ("accounts", _) => String::new(),
         ("backends", name) => BACKEND_DEFAULTS.iter().find(|(key, _)| *key == name).map_or("", |(_, v)| v).to_string(),
         _ => print::show(key, usual),
     };
@@ -119,6 +120,7 @@ fn own_range(section: &str, name: &str) -> String {
     match (section, name) {
         ("backends", "weight") => between(0, 10_000),
         ("backends", "role") => listed(&["primary", "replica"]),
+        ("accounts", "require") => "ssl, x509, subject:…, issuer:…; 1,024 accounts at most".to_string(),
         ("gate", "proxy_protocol") => listed(&["off", "required"]),
         ("gate", "compression") => listed(&["zlib", "zstd", "uncompressed"]),
         ("gate", "controllers") => "16 addresses at most".to_string(),
@@ -186,12 +188,16 @@ const GLOBALS: [(&str, &str, &str); 6] = [
     ("split_read_only_transactions", "enable_read_write_splitting_for_read_only_txn", ""),
 ];
 
+/// Of certificates of tablets and controllers.
+const AGENT_TLS: &str = "the file: at once; another: SIGHUP; on and off: at the start";
+
 /// What else holds without a restart, and by what.
-const CHANGES: [(&str, &str, &str); 16] = [
+const CHANGES: [(&str, &str, &str); 25] = [
     ("gate", "permissions", "reload; the file's text: at once"),
     ("gate", "tls_cert", "reload; the file: at once"),
     ("gate", "tls_key", "reload; the file: at once"),
     ("gate", "tls_dir", "reload; the files: at once"),
+    ("gate", "tls_ca", "reload; the file: at once"),
     ("gate", "grpc_tls_cert", "the file: at once; another: reload; on and off: at the start"),
     ("gate", "grpc_tls_key", "the file: at once; another: reload; on and off: at the start"),
     ("gate", "grpc_tls_ca", "the file: at once; another: reload; on and off: at the start"),
@@ -201,6 +207,14 @@ const CHANGES: [(&str, &str, &str); 16] = [
     ("backends", "tablet", "reload, without controllers"),
     ("backends", "name", "reload, without controllers"),
     ("tablet", "permissions", "the file's text: at once"),
+    ("tablet", "tls_cert", AGENT_TLS),
+    ("tablet", "tls_key", AGENT_TLS),
+    ("tablet", "tls_ca", AGENT_TLS),
+    ("tablet", "log", "SIGHUP"),
+    ("controller", "tls_cert", AGENT_TLS),
+    ("controller", "tls_key", AGENT_TLS),
+    ("controller", "tls_ca", AGENT_TLS),
+    ("controller", "log", "SIGHUP"),
     ("tablet", "zone", "weir ctl set NAME --zone"),
     ("tablet", "weight", "weir ctl set NAME --weight"),
     ("controller", "lease_ms", "of a new cluster only"),

@@ -3,7 +3,7 @@
 //! Invariant: [`Reload::config`] is what holds afterwards, whole: the read one, with what is [`FIXED`] as it was. What is told as
 //! changed or as kept is the difference of what is printed, so that nothing changes in silence. Passwords are never shown.
 
-use super::keys::KEYS;
+use super::keys::{self, KEYS};
 use super::{BackendConfig, Config, print};
 use weir_core::snapshot::Settings;
 
@@ -32,7 +32,7 @@ pub fn weigh(running: &Config, configured: &Settings, read: Config) -> Reload {
     keep_fixed(running, &mut next);
     let file = Config { settings: configured.clone(), ..running.clone() };
     let mut reload = Reload { config: next, backends: Vec::new(), changed: Vec::new(), kept: Vec::new() };
-    for key in KEYS.iter().filter(|key| key.section != "backends") {
+    for key in KEYS.iter().filter(|key| !keys::is_list(key.section)) {
         let [was, typed, wants, is] = [running, &file, &wanted, &reload.config].map(|config| print::show(key, config));
         let name = format!("[{}] {}", key.section, key.name);
         if wants != is {
@@ -45,6 +45,10 @@ pub fn weigh(running: &Config, configured: &Settings, read: Config) -> Reload {
     }
     if running.monitor.password != reload.config.monitor.password {
         reload.changed.push("[monitor] password: another one".to_string());
+    }
+    if running.settings.accounts != reload.config.settings.accounts {
+        let count = reload.config.settings.accounts.len();
+        reload.changed.push(format!("[[accounts]]: other rules, {count} now"));
     }
     weigh_backends(running, &wanted, &mut reload);
     reload

@@ -17,6 +17,8 @@ pub struct Typed {
     pub tls_cert: Option<Given<PathBuf>>,
     pub tls_key: Option<Given<PathBuf>>,
     pub tls_dir: Option<Given<PathBuf>>,
+    pub tls_ca: Option<Given<PathBuf>>,
+    pub accounts: Vec<TypedAccount>,
     pub backend_tls_ca: Option<Given<PathBuf>>,
     pub backends: Vec<TypedBackend>,
     pub controllers: Option<Given<String>>,
@@ -56,6 +58,12 @@ pub struct TypedBackend {
     pub zone: Option<Given<String>>,
     pub role: Option<Given<String>>,
     pub tablet: Option<Given<String>>,
+}
+
+pub struct TypedAccount {
+    pub place: Place,
+    pub user: Option<Given<String>>,
+    pub require: Option<Vec<Given<String>>>,
 }
 
 /// A value of one of the simple kinds.

@@ -4,7 +4,7 @@
 //! for the gate's life, since clients may keep its public half. Connections that stand keep what they began with.
 
 use super::{backend_tls, keys};
-use crate::config::{Config, Tls};
+use crate::config::Config;
 use crate::expiry::{self, Expiry};
 use crate::grpc::server::{self, Renewable};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
@@ -50,8 +50,9 @@ impl Certificates {
     /// Reads what `next` names. `keys`: those that hold, of which all stays that `next` does not change.
     pub fn prepare(&self, running: &Config, next: &Config, keys: &Keys) -> Result<Read, String> {
         let mut keys = keys.clone();
-        if next.tls != running.tls || matches!(next.tls, Tls::Files { .. } | Tls::Folder(_)) {
-            keys.tls = keys::towards_clients(&next.tls)?;
+        let is_same = next.tls == running.tls && next.client_tls == running.client_tls;
+        if !is_same || !keys::files(&next.tls, &next.client_tls).is_empty() {
+            keys.tls = keys::towards_clients(&next.tls, &next.client_tls)?;
         }
         if next.backend_tls != running.backend_tls || next.backend_tls_ca.is_some() {
             keys.backend_tls = backend_tls::make(next.backend_tls, next.backend_tls_ca.as_deref())?;
@@ -73,7 +74,7 @@ impl Certificates {
     pub fn look(&mut self, config: &Config, keys: &Keys) -> (Option<Keys>, Vec<String>) {
         let (mut next, mut told) = (None, Vec::new());
         if self.clients.is_due() {
-            let read = keys::towards_clients(&config.tls);
+            let read = keys::towards_clients(&config.tls, &config.client_tls);
             if let Some(tls) = take(&mut self.clients, "clients' TLS", read, &mut told) {
                 next.get_or_insert_with(|| keys.clone()).tls = tls;
             }
@@ -147,7 +148,7 @@ fn take<T>(renewal: &mut Renewal, what: &str, read: Result<T, String>, told: &mu
 fn files(config: &Config) -> [Vec<PathBuf>; 3] {
     let TlsFiles { cert, key, ca } = config.grpc_tls.clone();
     let backends = config.backend_tls_ca.iter().cloned().collect();
-    [keys::files(&config.tls), backends, [cert, key, ca].into_iter().flatten().collect()]
+    [keys::files(&config.tls, &config.client_tls), backends, [cert, key, ca].into_iter().flatten().collect()]
 }
 
 fn ends(config: &Config) -> Vec<Expiry> {

@@ -1,14 +1,14 @@
 //! The settings as a table: what each is now, what it is by default, how it is set, what it means.
 
 use super::row;
-use crate::config::keys::{KEYS, Key};
+use crate::config::keys::{self, KEYS, Key};
 use crate::config::{Config, cores, print, reference, reload};
 use weir_core::show::Shown;
 
 pub fn table(now: &Config) -> Shown {
     let usual = Config::defaults(cores::usual(&cores::allowed()));
     let show = |key: &Key, config: &Config| print::show(key, config).trim_matches('"').to_string();
-    let rows = KEYS.iter().filter(|key| key.section != "backends").map(|key| {
+    let rows = KEYS.iter().filter(|key| !keys::is_list(key.section)).map(|key| {
         let global = reference::global(key.section, key.name);
         let set_by = match global {
             Some(global) => format!("SET GLOBAL {global}"),

@@ -124,10 +124,10 @@ impl Door {
                     // SAFETY: no pointers.
                     unsafe { ring.push_silent(cancel) };
                 }
-                State::Idle => match (listener.socket.take(), queue) {
-                    (Some(socket), Queue::Emptied) => last.extend(last_clients(socket)),
-                    (Some(_) | None, _) => {}
-                },
+                State::Idle => {
+                    let socket = listener.socket.take();
+                    last.extend(socket.filter(|_| queue == Queue::Emptied).into_iter().flat_map(last_clients));
+                }
                 State::Cancelling => (),
             }
         }

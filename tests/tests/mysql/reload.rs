@@ -26,7 +26,7 @@ const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A gate, and those that took over from it. All are gone when it is dropped.
-struct Process {
+pub struct Process {
     child: Child,
     folder: PathBuf,
     ports: Vec<Port>,
@@ -54,7 +54,7 @@ fn signal(pid: u32, signal: &str) {
 }
 
 impl Process {
-    fn start(name: &str, more: &str, flags: &[&str]) -> Process {
+    pub fn start(name: &str, more: &str, flags: &[&str]) -> Process {
         let folder = std::env::temp_dir().join(format!("weir-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -75,7 +75,7 @@ impl Process {
     }
 
     /// Other settings from the next reload or upgrade on.
-    fn write(&self, more: &str) {
+    pub fn write(&self, more: &str) {
         write(&self.folder, &self.ports, more);
     }
 
@@ -91,7 +91,7 @@ impl Process {
         }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
@@ -99,15 +99,19 @@ impl Process {
         Options::tcp("127.0.0.1", self.ports[0].number()).user("app").password("app").timeout(Some(LIMIT))
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::connect(&self.options()).unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.ports[0].number()
     }
 
     fn grpc(&self) -> String {
         format!("127.0.0.1:{}", self.ports[2].number())
     }
 
-    fn reload(&self) -> Result<String, String> {
+    pub fn reload(&self) -> Result<String, String> {
         ctl::reload(&self.grpc(), &TlsFiles::default())
     }
 
@@ -352,4 +356,48 @@ fn an_upgrade_that_fails_changes_nothing() {
     gate.wait_for_end(pid);
     let why = Client::connect(&gate.options()).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(why.contains("refused"), "{why}");
+}
+
+/// Neither dies of SIGHUP: both read their file again, follow the log's level and say what waits.
+#[test]
+fn tablets_and_controllers_read_their_file_again() {
+    for (program, place_of_it) in [("tablet", "server = \"127.0.0.1:1\""), ("controller", "store = \"store.db\"")] {
+        let folder = std::env::temp_dir().join(format!("weir-again-{program}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let manager = UnixDatagram::bind(folder.join("manager")).unwrap();
+        manager.set_read_timeout(Some(LIMIT)).unwrap();
+        let file = folder.join("weir.toml");
+        let write = |more: &str| {
+            let text = format!(
+                "[{program}]\nlisten = \"127.0.0.1:0\"\nhttp_listen = \"127.0.0.1:0\"\n{place_of_it}\n{more}\n"
+            );
+            fs::write(&file, text).unwrap();
+        };
+        write("");
+        let mut command = Command::new(WEIR);
+        command.arg(program).arg("--config").arg(&file).env("NOTIFY_SOCKET", folder.join("manager"));
+        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(folder.join("log")).unwrap());
+        let child = Child::spawn(command).unwrap();
+        let hear = |word: &str| {
+            let mut bytes = [0; 256];
+            let len = manager.recv(&mut bytes).unwrap_or_else(|error| panic!("{word}: {error}\n{}", log()));
+            assert!(bytes[..len].starts_with(word.as_bytes()), "{}", String::from_utf8_lossy(&bytes[..len]));
+        };
+        hear("READY=1");
+        for (more, expected) in [
+            ("log = \"debug\"\nlog_format = \"json\"", "log: was \"info\", now \"debug\""),
+            ("log = \"weir=loud\"", "nothing changes: "),
+        ] {
+            write(more);
+            signal(child.pid(), "HUP");
+            hear("RELOADING=1");
+            hear("READY=1");
+            assert!(log().contains(expected), "{program}: {expected}\n{}", log());
+        }
+        assert!(log().contains("log_format: needs a restart; still \"text\""), "{}", log());
+        assert!(child.ended().is_none() && child.stop(LIMIT), "{}", log());
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
