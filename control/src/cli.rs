@@ -8,8 +8,9 @@ pub mod pages;
 
 use crate::config::controller::{self as controller_config, ControllerFlags};
 use crate::config::tablet::{self as tablet_config, TabletFlags};
-use crate::config::{self, GateFlags, print};
+use crate::config::{self, GateFlags, Source, print};
 use crate::demo::{self, DemoOptions};
+use crate::gate::upgrade::Legacy;
 use crate::top::{self, TopError, TopOptions};
 use crate::{controller, gate, log, tablet};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -122,9 +123,19 @@ pub fn command() -> clap::Command {
 }
 
 fn gate_command(flags: &GateFlags) -> ExitCode {
+    let asks_only = flags.check_config || flags.print_config;
+    let legacy = match Legacy::take().filter(|_| !asks_only).transpose() {
+        Ok(legacy) => legacy,
+        Err(why) => return fail(FAILED, &why),
+    };
     let config = match config::load(flags, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
-        Err(mistakes) => return fail(WRONG_USE, &mistakes),
+        Err(mistakes) => {
+            if let Some(legacy) = &legacy {
+                legacy.refuse(&mistakes.to_string());
+            }
+            return fail(WRONG_USE, &mistakes);
+        }
     };
     if flags.print_config {
         print!("{}", print::print(&config));
@@ -135,7 +146,7 @@ fn gate_command(flags: &GateFlags) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log::start(&config.log);
-    match gate::run(config) {
+    match gate::run(config, Source { flags: flags.clone() }, legacy) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }
@@ -155,7 +166,8 @@ fn tablet_command(flags: &TabletFlags) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log::start(&config.log);
-    match tablet::run(config) {
+    let (again, environment) = (flags.clone(), |name: &str| std::env::var(name).ok());
+    match tablet::run(config, move || tablet_config::load(&again, &environment)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }
@@ -175,7 +187,8 @@ fn controller_command(flags: &ControllerFlags) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log::start(&config.log);
-    match controller::run(config) {
+    let (again, environment) = (flags.clone(), |name: &str| std::env::var(name).ok());
+    match controller::run(config, move || controller_config::load(&again, &environment)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }

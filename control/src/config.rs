@@ -22,6 +22,7 @@ pub mod mistake;
 pub mod outside;
 pub mod print;
 pub mod reference;
+pub mod reload;
 pub mod section;
 pub mod steward;
 pub mod tablet;
@@ -52,6 +53,7 @@ pub struct Config {
     /// CPU numbers, one core each.
     pub cores: Vec<usize>,
     pub tls: Tls,
+    pub client_tls: ClientTlsPolicy,
     pub backend_tls: BackendTlsMode,
     pub backend_tls_ca: Option<PathBuf>,
     pub memory: Memory,
@@ -69,6 +71,8 @@ pub struct Config {
     pub permissions: Option<PathBuf>,
     pub query_log: QueryLogConfig,
     pub audit_log: AuditLogConfig,
+    /// After an upgrade: how long sessions of the former process go on before they are drained; 0: for ever.
+    pub upgrade_drain_ms_max: u64,
 }
 
 /// The admin port.
@@ -130,6 +134,31 @@ pub enum Tls {
         cert: PathBuf,
         key: PathBuf,
     },
+}
+
+/// What clients' TLS must be like, where there is TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTlsPolicy {
+    /// The authorities (PEM) that sign clients' certificates.
+    pub ca: Option<PathBuf>,
+    pub auth: ClientAuth,
+    pub version_min: TlsVersion,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    #[default]
+    Off,
+    Optional,
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    #[default]
+    V1_2,
+    V1_3,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,6 +261,7 @@ impl Config {
             admin_is_optional: true,
             cores,
             tls: Tls::Ephemeral,
+            client_tls: ClientTlsPolicy::default(),
             backend_tls: BackendTlsMode::Off,
             backend_tls_ca: None,
             memory: Memory { blocks_per_core: 4096, block_bytes: 16 << 10, backlog: 4096 },
@@ -258,6 +288,7 @@ impl Config {
             },
             audit_log: AuditLogConfig::default(),
             settings: Settings::default(),
+            upgrade_drain_ms_max: 3_600_000,
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },
         }
     }
@@ -294,6 +325,18 @@ impl BackendConfig {
     pub fn behind(tablet: &str) -> BackendConfig {
         let nowhere = Address::Tcp(SocketAddr::from(([0, 0, 0, 0], 0)));
         BackendConfig { name: tablet.to_string(), tablet: Some(tablet.to_string()), ..BackendConfig::at(&nowhere) }
+    }
+}
+
+/// Where a gate's configuration comes from, to be read again: the flags and the environment of its start, and the file as it is now.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub flags: GateFlags,
+}
+
+impl Source {
+    pub fn read(&self) -> Result<Config, Mistakes> {
+        load(&self.flags, &|name| std::env::var(name).ok())
     }
 }
 

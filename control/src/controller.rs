@@ -37,13 +37,17 @@ pub mod service;
 
 pub mod client;
 
+use crate::again::Again;
+use crate::config::Mistakes;
 use crate::config::controller::{ControllerConfig, StoreConfig};
-use crate::grpc::access::Loopback;
-use crate::grpc::server;
-use crate::grpc::tls::{ClientTls, ServerTls};
-use crate::http;
+use crate::grpc::proto::controller_server::ControllerServer;
+use crate::grpc::secured::Secured;
+use crate::grpc::server::Guarded;
+use crate::grpc::tls::ClientTls;
 use crate::store::{Embedded, Etcd, EtcdOptions, Store};
+use crate::{http, notify};
 use head::Head;
+use service::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -51,14 +55,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
 
-/// Runs on this thread until SIGTERM or SIGINT.
-pub fn run(config: ControllerConfig) -> Result<(), String> {
+/// Runs on this thread until SIGTERM or SIGINT. SIGHUP follows what `read` gives.
+pub fn run(
+    config: ControllerConfig,
+    read: impl Fn() -> Result<ControllerConfig, Mistakes> + 'static,
+) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the controller's thread cannot start: {error}"))?;
-    runtime.block_on(serve(config))
+    runtime.block_on(async { serve(config, Again::new(read)).await })
 }
 
-async fn serve(config: ControllerConfig) -> Result<(), String> {
+async fn serve(mut config: ControllerConfig, mut again: Option<Again<ControllerConfig>>) -> Result<(), String> {
     let cannot = |error| format!("listen: cannot listen on {} ({error}): choose another address", config.listen);
     let listener = TcpListener::bind(config.listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
@@ -76,29 +83,43 @@ async fn serve(config: ControllerConfig) -> Result<(), String> {
     let head = Head::new(store.clone(), &config.cluster, config.lease_ms);
     let mut tasks = JoinSet::new();
     tasks.spawn(head.clone().run());
-    let (shell, desk) = failover::Shell::new(head.clone(), config.failover.clone(), ClientTls::load(&config.tls)?);
+    let client = ClientTls::load(&config.tls)?;
+    let (shell, desk) = failover::Shell::new(head.clone(), config.failover.clone(), client.clone());
     tasks.spawn(shell.run());
-    if let Some(listener) = config.http.bind().await? {
-        tasks.spawn(http::serve(listener, metrics::Window::new(head.clone())));
+    let http = config.http.bind().await?;
+    let service = service::server(head.clone(), desk);
+    let run = move |server, incoming| serve_grpc(server, service.clone(), incoming);
+    let mut secured = Secured::start(listener, (&config.tls, client), limits::CALLS_MAX, "the controller", run)?;
+    if let Some(listener) = http {
+        tasks.spawn(http::serve(listener, metrics::Window::new(head, secured.ends())));
     }
-    let tls = ServerTls::load(&config.tls)?;
-    server::warn_about("the controller", address, tls.as_ref());
-    let server = server::builder(tls.as_ref(), Loopback::Trusted, limits::CALLS_MAX)?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     announce(address, &config);
-    tokio::select! {
-        outcome = server.serve_with_incoming(service::server(head, desk), incoming) => {
-            outcome.map_err(|error| format!("gRPC failed: {error}"))?;
+    let mut end = std::pin::pin!(ended());
+    loop {
+        tokio::select! {
+            () = secured.due() => secured.look(),
+            () = Again::asked(&mut again) => {
+                if let Some(again) = &again {
+                    again.reload(&mut config, &mut secured);
+                }
+            }
+            () = &mut end => break,
         }
-        () = ended() => {}
     }
     store.resign().await;
     tracing::info!(event = "controller_ended", "the controller has ended");
     Ok(())
 }
 
+async fn serve_grpc(server: Guarded, service: ControllerServer<Service>, incoming: TcpIncoming) {
+    if let Err(error) = server.serve_with_incoming(service, incoming).await {
+        tracing::error!(event = "grpc_failed", %error);
+    }
+}
+
 fn announce(address: SocketAddr, config: &ControllerConfig) {
     tracing::info!(event = "controller_started", %address, cluster = config.cluster, store = config.store.show());
+    notify::ready("serving");
 }
 
 async fn ended() {

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod failover;
 pub mod tablets;
 
+use crate::gate::control::Reloaded;
 use crate::grpc;
 use crate::grpc::tls::{ClientTls, TlsFiles};
 use crate::status::{BackendStatus, ClusterStatus, GateStatus, PoolStatus};
@@ -21,6 +22,29 @@ pub fn status_over(address: &str, tls: &TlsFiles) -> Result<GateStatus, String> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(grpc::ask(address, tls.as_ref()))
+}
+
+/// What came of it, for people. Err: nothing has changed, and why.
+pub fn reload(address: &str, tls: &TlsFiles) -> Result<String, String> {
+    let tls = ClientTls::load(tls)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let Reloaded { changed, kept, mistakes } = runtime.block_on(grpc::reload_at(address, tls.as_ref()))?;
+    if !mistakes.is_empty() {
+        return Err(format!("nothing has changed:\n{}", mistakes.join("\n")));
+    }
+    let none = "read again; no setting is another one";
+    let lines: Vec<&str> = changed.iter().chain(&kept).map(String::as_str).collect();
+    Ok(if lines.is_empty() { none.to_string() } else { lines.join("\n") })
+}
+
+/// Which process has taken over. Err: none, and why.
+pub fn upgrade(address: &str, tls: &TlsFiles) -> Result<String, String> {
+    let tls = ClientTls::load(tls)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let pid = runtime.block_on(grpc::upgrade_at(address, tls.as_ref()))?;
+    Ok(format!("process {pid} has taken over; sessions of the former one end there"))
 }
 
 pub fn json(status: &GateStatus) -> Result<String, String> {

@@ -7,7 +7,9 @@
 //! The order has a reason: clients are let in only when somebody can serve them, and a gate that can't start says why
 //! before it has taken a port.
 
+pub mod admin_port;
 pub mod backend_tls;
+pub mod certificates;
 pub mod cluster;
 pub mod control;
 pub mod crew;
@@ -19,16 +21,18 @@ pub mod inquiries;
 pub mod keys;
 pub mod kills;
 pub mod roster;
+pub mod upgrade;
 pub mod witness;
 
-use crate::admin::{self, Door};
-use crate::config::{AdminSql, Config, address};
+use crate::config::{Config, Source, Tls, address};
 use crate::grpc::access::Loopback;
-use crate::grpc::tls::{ClientTls, ServerTls};
+use crate::grpc::server::Renewable;
+use crate::grpc::tls::ServerTls;
 use crate::monitor::{Sight, Topology};
-use crate::{audit, client, grpc, http};
+use crate::{audit, client, grpc, http, notify};
+use certificates::Certificates;
 use cluster::Cluster;
-use control::{Control, Inputs, Order};
+use control::{Control, Inputs, Order, Succession};
 use crew::Crew;
 use desk::Desk;
 use events::Events;
@@ -45,11 +49,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
-use tonic::transport::server::TcpIncoming;
+use upgrade::{Legacy, Program};
 use weir_core::board::Board;
-use weir_core::drive::{self, BatchMode, DriveOptions, ListenAddress, OnPanic, Running, Seat, StartError};
+use weir_core::drive::{self, BatchMode, DriveOptions, Inherited, ListenAddress, OnPanic, Running, Seat, StartError};
 use weir_core::engine::{Engine, EngineOptions};
 use weir_core::snapshot::Snapshot;
 use weir_core::tally::Tally;
@@ -63,6 +67,8 @@ pub enum GateError {
     /// Every backend with its reason.
     NoBackend(Vec<(String, String)>),
     Start(StartError),
+    /// The gate that is to be followed, or how this process was started.
+    Legacy(String),
     /// The address of HTTP or gRPC.
     Admin {
         what: &'static str,
@@ -75,7 +81,7 @@ pub enum GateError {
 impl fmt::Display for GateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            GateError::Keys(text) | GateError::Files(text) => f.write_str(text),
+            GateError::Keys(text) | GateError::Files(text) | GateError::Legacy(text) => f.write_str(text),
             GateError::NoBackend(reasons) => {
                 f.write_str("no backend can be reached; correct what keeps each away:")?;
                 reasons.iter().try_for_each(|(name, why)| write!(f, "\n  {name}: {why}"))
@@ -102,12 +108,15 @@ pub struct Addresses {
     pub admin_sql: Option<SocketAddr>,
 }
 
-/// Runs on this thread until a signal ends it: the first SIGTERM or SIGINT drains, the second ends at once.
-pub fn run(config: Config) -> Result<(), GateError> {
+/// Runs on this thread until a signal ends it: the first SIGTERM or SIGINT drains, the second ends at once. SIGHUP reads `source`
+/// again, SIGUSR2 has another process take over. `legacy`: what the gate before this one has left.
+pub fn run(config: Config, source: Source, legacy: Option<Legacy>) -> Result<(), GateError> {
+    let program = Program::of_this_process().map_err(GateError::Machine)?;
+    let origin = Origin { source: Some(source), program: Some(program), legacy };
     runtime()?.block_on(async {
         let (orders, inbox) = mpsc::unbounded_channel();
         let signals = tokio::spawn(forward_signals(orders));
-        let outcome = serve(config, inbox, &mut |addresses| announce(addresses)).await;
+        let outcome = serve(config, origin, inbox, &mut |addresses| announce(addresses)).await;
         signals.abort();
         outcome
     })
@@ -119,7 +128,7 @@ pub fn start(config: Config) -> Result<GateHandle, GateError> {
     let (told, telling) = thread_channel::channel();
     let body = move || {
         let mut tell = |addresses: &Addresses| drop(told.send(addresses.clone()));
-        runtime()?.block_on(serve(config, inbox, &mut tell))
+        runtime()?.block_on(serve(config, Origin::default(), inbox, &mut tell))
     };
     let builder = std::thread::Builder::new().name("weir-control".to_string());
     let thread = builder.spawn(body).map_err(GateError::Machine)?;
@@ -172,7 +181,8 @@ impl GateHandle {
         let _ = self.orders.send(Order::Drain);
     }
 
-    /// Reads the permissions now and opens the query log anew. What a SIGHUP does.
+    /// Reads certificates and permissions now and opens the query log anew. What a SIGHUP does, but for the configuration, which
+    /// nobody typed.
     pub fn reload(&self) {
         let _ = self.orders.send(Order::Reload);
     }
@@ -197,32 +207,42 @@ impl Drop for GateHandle {
     }
 }
 
+/// Where a gate comes from. Nothing of it: it is a part of another process.
+#[derive(Default)]
+struct Origin {
+    source: Option<Source>,
+    program: Option<Program>,
+    legacy: Option<Legacy>,
+}
+
 async fn serve(
     mut config: Config,
+    mut origin: Origin,
     orders: mpsc::UnboundedReceiver<Order>,
     started: &mut dyn FnMut(&Addresses),
 ) -> Result<(), GateError> {
     let towards_backends =
         backend_tls::make(config.backend_tls, config.backend_tls_ca.as_deref()).map_err(GateError::Keys)?;
-    let keys = keys::make(&config.tls, towards_backends).map_err(GateError::Keys)?;
-    let admin = bind(config.admin_listen, "admin_listen (HTTP)", config.admin_is_optional).await?;
-    let admin_sql = bind(config.admin_sql.listen, "admin_sql_listen", false).await?;
-    let grpc = bind(config.grpc_listen, "grpc_listen", config.admin_is_optional).await?;
+    let mut keys = keys::make(&Tls::Off, towards_backends).map_err(GateError::Keys)?;
+    keys.tls = keys::towards_clients(&config.tls, &config.client_tls).map_err(GateError::Keys)?;
+    let (admin, grpc) = bind_own(&config, &mut origin.legacy).await?;
+    let admin_sql = admin_port::bind(&config, origin.legacy.is_some()).await?;
     let began = Instant::now();
     let mut tasks = JoinSet::new();
     let tally = Arc::<Tally>::default();
-    let files = Files::open(&config, tally.clone(), &mut tasks).map_err(GateError::Files)?;
+    let mut files = Files::open(&config, tally.clone()).map_err(GateError::Files)?;
     config.settings.query_log = files::wanted(&config);
     config.settings.audit = audit::wanted(&config.audit_log);
     let mut topology = Topology::new(&config, keys);
     topology.permit(files.held());
-    let (server_tls, client_tls) = grpc_tls(&config).map_err(GateError::Keys)?;
+    let (server_tls, client_tls) = certificates::grpc_tls(&config.grpc_tls).map_err(GateError::Keys)?;
+    grpc::server::builder(server_tls.as_ref(), Loopback::Trusted, grpc::CALLS_MAX).map_err(GateError::Keys)?;
     let (mut crew, mut sights) = Crew::start(&config, client_tls.clone());
     let inquiries = Inquiries::new(config.monitor.clone(), client_tls.clone());
-    // Ids without a tag are the servers' own: a KILL of one of those must not find a client of ours.
-    let (tag, life) = (random(b"tag")[0].max(1), u64::from_le_bytes(random(b"life")));
+    let life = u64::from_le_bytes(random(b"life"));
+    let tag = draw_tag(origin.legacy.as_ref().map_or(&[], |legacy| &legacy.tags));
     let mut kills = Kills::start(&config, client_tls.clone(), tag, life, &mut tasks);
-    let mut cluster = Cluster::start(&config, client_tls, &mut tasks).map_err(GateError::Keys)?;
+    let mut cluster = Cluster::start(&config, client_tls.clone(), &mut tasks).map_err(GateError::Keys)?;
     let mut events = Events::default();
     let mut seen = (&mut topology, &mut events);
     first_look(&config, &mut seen, &mut sights, (&mut crew, &mut cluster), began).await?;
@@ -234,42 +254,34 @@ async fn serve(
         grpc: local(grpc.as_ref()),
         admin_sql: local(admin_sql.as_ref()),
     };
-    if let Some(listener) = admin {
-        tasks.spawn(http::serve(listener, desk.clone()));
-    }
-    if let Some(listener) = admin_sql {
-        let AdminSql { user, password, .. } = &config.admin_sql;
-        let door = Door::new(user, password, topology.keys().tls.clone(), desk.clone());
-        tasks.spawn(admin::serve(listener, Arc::new(door)));
-    }
-    if let Some(listener) = grpc {
-        let tls = server_tls.as_ref();
-        config.grpc_listen.iter().for_each(|listen| grpc::server::warn_about("grpc_listen", *listen, tls));
-        let server = grpc::server::builder(tls, Loopback::Trusted, grpc::CALLS_MAX).map_err(GateError::Keys)?;
-        tasks.spawn(grpc::serve(server, TcpIncoming::from(listener).with_nodelay(Some(true)), desk.clone()));
-    }
+    let door = admin_port::door(&config, topology.keys(), desk.clone());
+    let admin_sql = admin_port::open(&config, admin_sql, door, &mut tasks);
     topology.news();
     let board = Arc::<Board>::default();
-    let tag = kills.settle_tag().await;
-    let running = start_cores(&config, &topology.snapshot(), (&board, &tally, tag)).map_err(GateError::Start)?;
+    let former = origin.legacy.as_ref().map(|legacy| legacy.tags.clone()).unwrap_or_default();
+    let tag = kills.settle_tag(&former).await;
+    let inherited = origin.legacy.as_mut().map(|legacy| std::mem::take(&mut legacy.clients)).unwrap_or_default();
+    let running =
+        start_cores(&config, &topology.snapshot(), inherited, (&board, &tally, tag)).map_err(GateError::Start)?;
     addresses.clients = running.addresses().to_vec();
+    if let Some(legacy) = origin.legacy {
+        follow(legacy, &mut tasks).await?;
+    }
+    // Not before: until then the former gate answers, who can.
+    let admin = admin.map(|listener| serve_http(listener, &desk, &mut tasks)).transpose()?;
+    let grpc = grpc.map(|listener| serve_grpc(listener, &config, server_tls.as_ref(), &desk)).transpose()?;
+    let certificates = Certificates::new(&config, grpc, client_tls);
     started(&addresses);
     if let Some(cluster) = &mut cluster {
         let clients = addresses.clients.first().map(address::show_listen).unwrap_or_default();
         let grpc = addresses.grpc.map(|grpc| grpc.to_string()).unwrap_or_default();
         cluster.announce(clients, grpc, desk.clone(), board, &mut tasks);
     }
-    let control =
-        Control::new(&config, running, topology, desk, (crew, cluster, inquiries, kills), (files, events), began);
+    let parts = (crew, cluster, inquiries, kills);
+    let succession = Succession::new(origin.program, admin, admin_sql, former);
+    let files = (files, certificates, succession, events);
+    let control = Control::new((&config, origin.source), running, topology, desk, parts, files, began);
     control.run(Inputs { sights, asks, kills: peers, orders }).await.map_err(GateError::Machine)
-}
-
-/// The same files as a server and as a client of tablets and controllers.
-fn grpc_tls(config: &Config) -> Result<(Option<ServerTls>, Option<ClientTls>), String> {
-    // Who verifies nobody speaks no TLS to others, and may still be asked by TLS.
-    let client = if config.grpc_tls.ca.is_some() { ClientTls::load(&config.grpc_tls)? } else { None };
-    let server = if config.grpc_tls.cert.is_some() { ServerTls::load(&config.grpc_tls)? } else { None };
-    Ok((server, client))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, GateError> {
@@ -333,9 +345,74 @@ async fn first_look(
     }
 }
 
+/// HTTP and gRPC, on the former gate's sockets where there are such.
+async fn bind_own(
+    config: &Config,
+    legacy: &mut Option<Legacy>,
+) -> Result<(Option<TcpListener>, Option<TcpListener>), GateError> {
+    let inherit = |listener: std::net::TcpListener| {
+        listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(GateError::Machine)
+    };
+    let admin = legacy.as_mut().and_then(|legacy| legacy.admin(config.admin_listen));
+    let admin = match admin {
+        Some(listener) => Some(inherit(listener)?),
+        None => bind(config.admin_listen, "admin_listen (HTTP)", config.admin_is_optional).await?,
+    };
+    let grpc = legacy.as_mut().and_then(|legacy| legacy.grpc(config.grpc_listen));
+    let grpc = match grpc {
+        Some(listener) => Some(inherit(listener)?),
+        None => bind(config.grpc_listen, "grpc_listen", config.admin_is_optional).await?,
+    };
+    Ok((admin, grpc))
+}
+
+/// The socket once more, for the next gate, and who accepts.
+fn serve_http(
+    listener: TcpListener,
+    desk: &Desk,
+    tasks: &mut JoinSet<()>,
+) -> Result<(std::net::TcpListener, AbortHandle), GateError> {
+    let own = listener.into_std().map_err(GateError::Machine)?;
+    let shared = own.try_clone().and_then(TcpListener::from_std).map_err(GateError::Machine)?;
+    Ok((own, tasks.spawn(http::serve(shared, desk.clone()))))
+}
+
+fn serve_grpc(
+    listener: TcpListener,
+    config: &Config,
+    tls: Option<&ServerTls>,
+    desk: &Desk,
+) -> Result<Renewable, GateError> {
+    config.grpc_listen.iter().for_each(|listen| grpc::server::warn_about("grpc_listen", *listen, tls));
+    let desk = desk.clone();
+    let run = move |server, incoming| grpc::serve(server, incoming, desk.clone());
+    Renewable::start(listener, tls, grpc::CALLS_MAX, run).map_err(GateError::Keys)
+}
+
+/// Says that this process serves, and hears when the former one has ended.
+async fn follow(legacy: Legacy, tasks: &mut JoinSet<()>) -> Result<(), GateError> {
+    let gone = |error| GateError::Legacy(format!("the gate that was to be followed is gone ({error})"));
+    let tail = legacy.succeed().await.map_err(gone)?;
+    tracing::info!(event = "taken_over", "this process has taken over; the former one finishes its sessions");
+    tasks.spawn(async move {
+        tail.ended().await;
+        tracing::info!(event = "former_ended", "the former process has ended");
+    });
+    Ok(())
+}
+
+/// How connection ids begin. Ids without a tag are the servers' own: a KILL of one of those must not find a client of ours. Those of former
+/// processes may still have clients.
+fn draw_tag(former: &[u8]) -> u8 {
+    let drawn = random(b"tag")[0];
+    let is_free = |tag: &u8| !former.contains(tag);
+    (0..u8::MAX).map(|step| drawn.wrapping_add(step).max(1)).find(is_free).unwrap_or(drawn.max(1))
+}
+
 fn start_cores(
     config: &Config,
     snapshot: &Snapshot,
+    inherited: Vec<Inherited>,
     (board, tally, tag): (&Arc<Board>, &Arc<Tally>, u8),
 ) -> Result<Running, StartError> {
     let snapshot = Arc::new(snapshot.clone());
@@ -357,6 +434,7 @@ fn start_cores(
     drive::start(DriveOptions {
         cores: config.cores.clone(),
         listen: config.listen.clone(),
+        inherited,
         blocks_per_core: config.memory.blocks_per_core,
         block_bytes: config.memory.block_bytes,
         backlog: config.memory.backlog,
@@ -384,11 +462,12 @@ fn announce(addresses: &Addresses) {
         grpc = show(addresses.grpc),
         "weir is open for clients"
     );
+    notify::ready("serving");
 }
 
 async fn forward_signals(orders: mpsc::UnboundedSender<Order>) {
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::user_defined2()];
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup), Ok(mut upgrade)] = kinds.map(signal) else {
         tracing::error!(event = "signals_failed", "signals can't be caught: SIGTERM will end the gate without a drain");
         return;
     };
@@ -398,6 +477,7 @@ async fn forward_signals(orders: mpsc::UnboundedSender<Order>) {
             _ = terminate.recv() => ends.next(),
             _ = interrupt.recv() => ends.next(),
             _ = hangup.recv() => Some(Order::Reload),
+            _ = upgrade.recv() => Some(Order::Upgrade),
         };
         match order {
             Some(order) if orders.send(order).is_ok() => {}

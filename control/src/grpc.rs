@@ -4,9 +4,11 @@
 
 pub mod access;
 pub mod kill;
+pub mod secured;
 pub mod server;
 pub mod tls;
 
+use crate::gate::control::Reloaded;
 use crate::gate::desk::Desk;
 use crate::status::{BackendStatus, ClusterStatus, GateStatus, Latency, PinStatus, PoolStatus};
 use proto::gate_server::{Gate, GateServer};
@@ -43,6 +45,22 @@ impl Gate for Service {
         tracing::info!(target: "weir_audit", event = "audit", action = "kill", %caller, id, query_only, outcome = ?outcome);
         Ok(Response::new(kill::answer(token, outcome)))
     }
+
+    async fn reload(&self, request: Request<proto::ReloadRequest>) -> Result<Response<proto::ReloadReply>, Status> {
+        let caller = access::Caller::of(request.extensions());
+        tracing::info!(target: "weir_audit", event = "audit", action = "reload", %caller);
+        let reloaded = self.desk.reload().await.ok_or_else(|| Status::unavailable("the gate is ending"))?;
+        let Reloaded { changed, kept, mistakes } = reloaded;
+        Ok(Response::new(proto::ReloadReply { changed, kept, mistakes }))
+    }
+
+    async fn upgrade(&self, request: Request<proto::UpgradeRequest>) -> Result<Response<proto::UpgradeReply>, Status> {
+        let caller = access::Caller::of(request.extensions());
+        tracing::info!(target: "weir_audit", event = "audit", action = "upgrade", %caller);
+        let upgraded = self.desk.upgrade().await.ok_or_else(|| Status::unavailable("the gate is ending"))?;
+        let pid = upgraded.map_err(Status::failed_precondition)?;
+        Ok(Response::new(proto::UpgradeReply { pid }))
+    }
 }
 
 /// Serves until its task is dropped.
@@ -63,6 +81,33 @@ pub async fn ask(address: &str, tls: Option<&ClientTls>) -> Result<GateStatus, S
         Ok(Ok(reply)) => Ok(reply.into_inner().into()),
         Ok(Err(status)) => Err(unreachable(&status.message())),
         Err(_) => Err(unreachable(&"it does not answer in time")),
+    }
+}
+
+/// Asks a gate at `host:port` to read its configuration again.
+pub async fn reload_at(address: &str, tls: Option<&ClientTls>) -> Result<Reloaded, String> {
+    let failed = |why: &dyn std::fmt::Display| format!("the gate at {address} was not reloaded ({why})");
+    let channel = connect(address, tls, ASK_LIMIT).await.map_err(|error| failed(&error))?;
+    let mut client = proto::gate_client::GateClient::new(channel);
+    match tokio::time::timeout(RELOAD_LIMIT, client.reload(proto::ReloadRequest {})).await {
+        Ok(Ok(reply)) => {
+            let proto::ReloadReply { changed, kept, mistakes } = reply.into_inner();
+            Ok(Reloaded { changed, kept, mistakes })
+        }
+        Ok(Err(status)) => Err(failed(&status.message())),
+        Err(_) => Err(failed(&"it does not answer in time: its log says what came of it")),
+    }
+}
+
+/// Has a gate at `host:port` be followed by another process; says which.
+pub async fn upgrade_at(address: &str, tls: Option<&ClientTls>) -> Result<u32, String> {
+    let failed = |why: &dyn std::fmt::Display| format!("no process took over from the gate at {address}: {why}");
+    let channel = connect(address, tls, ASK_LIMIT).await.map_err(|error| failed(&error))?;
+    let mut client = proto::gate_client::GateClient::new(channel);
+    match tokio::time::timeout(UPGRADE_LIMIT, client.upgrade(proto::UpgradeRequest {})).await {
+        Ok(Ok(reply)) => Ok(reply.into_inner().pid),
+        Ok(Err(status)) => Err(failed(&status.message())),
+        Err(_) => Err(failed(&"the gate does not answer in time: its log says what came of it")),
     }
 }
 
@@ -153,6 +198,12 @@ twins!(PinStatus, Pin: core, connection_id, user, backend, reason, statement, ag
 pub const CALLS_MAX: usize = 8;
 
 const ASK_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A start takes start_ms_max, an hour at most, and usually a second.
+const UPGRADE_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Names of backends are looked up meanwhile.
+const RELOAD_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

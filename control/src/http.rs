@@ -3,7 +3,6 @@
 //!
 //! Gate, tablet and controller are each a [`Shown`]; all else is the same for them.
 
-pub mod certificate;
 pub mod exposition;
 pub mod metrics;
 pub mod page;

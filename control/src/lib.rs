@@ -1,8 +1,12 @@
 //! The processes: command line, configuration, the gate's control thread, the demo, metrics.
 
+pub mod again;
 pub mod cli;
 pub mod config;
+pub mod expiry;
 pub mod log;
+pub mod notify;
+pub mod renewal;
 
 pub mod gate;
 pub mod monitor;

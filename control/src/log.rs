@@ -1,9 +1,12 @@
 //! The log: one line per event on standard error, as text or JSON.
 //!
-//! Invariant: no SQL text, no parameter and no password is ever logged.
+//! Invariant: no SQL text, no parameter and no password is ever logged. What is logged may change while the process runs, how
+//! it is written may not.
 
 use crate::config::{LogConfig, LogFormat};
+use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 
 /// Says what is wrong with a filter, if it is.
 pub fn check(filter: &str) -> Result<(), String> {
@@ -16,11 +19,35 @@ pub fn check(filter: &str) -> Result<(), String> {
 pub fn start(config: &LogConfig) {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let line = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let _ = match config.format {
-        LogFormat::Text => line.with_ansi(false).try_init(),
-        LogFormat::Json => line.json().flatten_event(true).try_init(),
-    };
+    match config.format {
+        LogFormat::Text => {
+            let line = line.with_ansi(false).with_filter_reloading();
+            let handle = line.reload_handle();
+            keep(handle, line.try_init().is_ok());
+        }
+        LogFormat::Json => {
+            let line = line.json().flatten_event(true).with_filter_reloading();
+            let handle = line.reload_handle();
+            keep(handle, line.try_init().is_ok());
+        }
+    }
 }
+
+/// From now on this is logged. A process that does not log by [`start`] is left alone.
+pub fn change(filter: &str) -> Result<(), String> {
+    check(filter)?;
+    CHANGE.get().map_or(Ok(()), |change| change(EnvFilter::new(filter)))
+}
+
+fn keep<S: 'static>(handle: Handle<EnvFilter, S>, is_ours: bool) {
+    if is_ours {
+        let change = move |filter| handle.reload(filter).map_err(|error| format!("the log level stays: {error}"));
+        // Only the first call has succeeded.
+        let _ = CHANGE.set(Box::new(change));
+    }
+}
+
+static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>> = OnceLock::new();
 
 #[cfg(test)]
 mod tests {
@@ -32,5 +59,6 @@ mod tests {
             assert_eq!(check(good), Ok(()));
         }
         assert!(check("weir=loud").unwrap_err().contains("use off, error"));
+        assert!(change("weir=loud").unwrap_err().contains("use off, error"));
     }
 }

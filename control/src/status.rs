@@ -5,11 +5,11 @@
 
 use crate::config::address;
 use crate::controller::record::{Phase, Record, Wanted};
+use crate::expiry::Expiry;
 use crate::monitor::topology::role_name;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use weir_core::snapshot::{BackendView, Health, Role};
 use weir_core::stats::{Counters, Report, latency_histogram};
@@ -35,10 +35,10 @@ pub struct Picture {
     pub clients_max: u32,
     /// Somebody takes writes.
     pub has_primary: bool,
-    /// Uses of certificates, and the file of each.
-    pub certificates: Vec<(&'static str, PathBuf)>,
     /// What the control thread counts itself: name, value, explanation.
     pub own: Vec<(&'static str, u64, &'static str)>,
+    /// When certificates end.
+    pub certificates: Vec<Expiry>,
     /// At most one per core.
     pub reports: Vec<Report>,
 }
@@ -445,8 +445,8 @@ pub mod tests {
             tag: 7,
             clients_max: 1_000,
             has_primary: true,
-            certificates: Vec::new(),
             own: vec![("query_log_lines", 5, "Lines.")],
+            certificates: vec![Expiry { used_for: "clients", file: "c.pem".to_string(), not_after: 2_214_172_800 }],
             reports: vec![report(0), report(2)],
         }
     }

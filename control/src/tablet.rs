@@ -30,15 +30,16 @@ pub mod service;
 pub mod follower;
 
 use crate::acl::Permissions;
+use crate::again::Again;
 use crate::client::Options;
+use crate::config::Mistakes;
 use crate::config::tablet::{Manage, StewardConfig, TabletConfig};
 use crate::controller::client::Lease;
 use crate::controller::record::Record;
-use crate::grpc::access::Loopback;
-use crate::grpc::server::{self, Guarded};
-use crate::grpc::tls::ServerTls;
-use crate::http;
+use crate::grpc::secured::Secured;
+use crate::grpc::server::Guarded;
 use crate::monitor::{Sight, Watcher, lookup};
+use crate::{http, notify};
 use admin::Admin;
 use hands::fence::LastResort;
 use hands::{Account, Hands};
@@ -61,8 +62,8 @@ use tonic::transport::server::TcpIncoming;
 use weir_core::snapshot::Address;
 use weir_net::secret::Secret;
 
-/// Runs on this thread until SIGTERM or SIGINT.
-pub fn run(config: TabletConfig) -> Result<(), String> {
+/// Runs on this thread until SIGTERM or SIGINT. SIGHUP follows what `read` gives.
+pub fn run(config: TabletConfig, read: impl Fn() -> Result<TabletConfig, Mistakes> + 'static) -> Result<(), String> {
     runtime()?.block_on(async {
         let end = async {
             let (Ok(mut terminate), Ok(mut interrupt)) =
@@ -75,7 +76,7 @@ pub fn run(config: TabletConfig) -> Result<(), String> {
                 _ = interrupt.recv() => {}
             }
         };
-        serve(config, None, end, &mut |_, _| {}).await
+        serve(config, (None, Again::new(read)), end, &mut |_, _| notify::ready("serving")).await
     })
 }
 
@@ -108,7 +109,7 @@ pub fn start_guided(config: TabletConfig, guide: Option<Guide>) -> Result<Tablet
             // Whoever held the tablet has dropped it.
             let _ = ended.await;
         };
-        runtime()?.block_on(serve(config, guide, end, &mut tell))
+        runtime()?.block_on(serve(config, (guide, None), end, &mut tell))
     };
     let thread = std::thread::Builder::new().name("weir-tablet".to_string()).spawn(body);
     let thread = thread.map_err(|error| format!("the tablet's thread cannot start: {error}"))?;
@@ -142,8 +143,8 @@ impl Drop for TabletHandle {
 }
 
 async fn serve(
-    config: TabletConfig,
-    guide: Option<Guide>,
+    mut config: TabletConfig,
+    (guide, mut again): (Option<Guide>, Option<Again<TabletConfig>>),
     end: impl Future<Output = ()>,
     started: &mut dyn FnMut(SocketAddr, &Hub),
 ) -> Result<(), String> {
@@ -161,25 +162,32 @@ async fn serve(
     if let Some(steward) = guide.and_then(|guide| steward(&config, &hub, &watcher, guide, &tally)) {
         tasks.spawn(steward.run());
     }
-    if let Some(listener) = config.http.bind().await? {
-        tasks.spawn(http::serve(listener, metrics::Window { hub: hub.clone(), tally, lease, began: Instant::now() }));
-    }
+    let http = config.http.bind().await?;
     tasks.spawn(watcher.run());
     tasks.spawn(permissions.clone().watch());
     let admin = Admin { options: options(&config, &config.admin_user, &config.admin_password, "weir-tablet-admin") };
     let accounts = accounts(&config, &admin);
-    let service = Service { hub: hub.clone(), admin, permissions, accounts };
-    let tls = ServerTls::load(&config.tls)?;
-    server::warn_about("the tablet", address, tls.as_ref());
-    let server = server::builder(tls.as_ref(), Loopback::Trusted, CALLS_MAX)?;
-    let mut server = std::pin::pin!(serve_grpc(server, service, listener));
+    let service = Service { hub: hub.clone(), admin, permissions: permissions.clone(), accounts };
+    let files = (&config.tls, registrar.as_ref().and_then(Registrar::tls));
+    let run = move |server, incoming| serve_grpc(server, service.clone(), incoming);
+    let mut secured = Secured::start(listener, files, CALLS_MAX, "the tablet", run)?;
+    if let Some(listener) = http {
+        let (hub, ends, began) = (hub.clone(), secured.ends(), Instant::now());
+        tasks.spawn(http::serve(listener, metrics::Window { hub, tally, lease, ends, began }));
+    }
     tracing::info!(event = "tablet_started", %address, server = crate::config::address::show(&config.server));
     started(address, &hub);
     let mut end = std::pin::pin!(end);
     loop {
         tokio::select! {
             () = &mut end => break,
-            outcome = &mut server => return outcome,
+            () = secured.due() => secured.look(),
+            () = Again::asked(&mut again) => {
+                permissions.reload();
+                if let Some(again) = &again {
+                    again.reload(&mut config, &mut secured);
+                }
+            }
             Some(sight) = sights.recv() => {
                 let is_look = matches!(sight, Sight::Look { .. });
                 hub.handle_sight(sight);
@@ -206,10 +214,10 @@ fn advance(registrar: &mut Registrar, hub: &Hub) {
     hub.handle_membership(now, registrar.advance(now));
 }
 
-async fn serve_grpc(server: Guarded, service: Service, listener: TcpListener) -> Result<(), String> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let outcome = server.serve_with_incoming(service::server(service), incoming).await;
-    outcome.map_err(|error| format!("gRPC failed: {error}"))
+async fn serve_grpc(server: Guarded, service: Service, incoming: TcpIncoming) {
+    if let Err(error) = server.serve_with_incoming(service::server(service), incoming).await {
+        tracing::error!(event = "grpc_failed", %error);
+    }
 }
 
 /// With what a look-up of transactions asks.

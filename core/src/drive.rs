@@ -34,7 +34,7 @@ mod world;
 pub use batch::BatchMode;
 pub use error::{Forbidden, StartError};
 pub use exchange::ControlInbox;
-pub use listen::ListenAddress;
+pub use listen::{Inherited, ListenAddress};
 pub use machine::available_cpus;
 pub use world::World;
 
@@ -54,6 +54,8 @@ pub struct DriveOptions<W> {
     /// CPU numbers; one executor is pinned to each.
     pub cores: Vec<usize>,
     pub listen: Vec<ListenAddress>,
+    /// Sockets of the gate before this one, used for the same addresses.
+    pub inherited: Vec<Inherited>,
     pub blocks_per_core: usize,
     pub block_bytes: usize,
     /// Connections that may wait to be accepted, per core; the kernel cuts it to `net.core.somaxconn`.
@@ -87,12 +89,13 @@ pub enum OnPanic {
 pub fn start<W: World + 'static>(options: DriveOptions<W>) -> Result<Running, StartError> {
     machine::check(&options.cores)?;
     let cores = options.cores.len();
-    let listeners = Listeners::bind(&options.listen, cores, options.backlog)?;
+    let listeners = Listeners::bind(&options.listen, cores, options.backlog, options.inherited)?;
     let exchange =
         Exchange::new(cores).map_err(|error| StartError::Machine { what: "eventfd", error }).map(Arc::new)?;
     let mut running = Running {
         exchange,
         addresses: listeners.addresses,
+        shared: listeners.shared,
         are_paths_removed: AtomicBool::new(false),
         threads: Vec::new(),
     };
@@ -195,6 +198,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 pub struct Running {
     exchange: Arc<Exchange>,
     addresses: Vec<ListenAddress>,
+    /// The listeners once more, for the next gate; a listener is closed when nobody has it any more.
+    shared: Vec<Inherited>,
     are_paths_removed: AtomicBool,
     threads: Vec<(usize, ExecutorJoinHandle<()>)>,
 }
@@ -227,9 +232,31 @@ impl Running {
         self.exchange.spread.count(core)
     }
 
-    /// Closes the listeners; who has connected stays.
-    pub fn stop_accepting(&self) {
+    /// The listeners, for another process: it may accept beside this one.
+    pub fn listeners(&self) -> &[Inherited] {
+        &self.shared
+    }
+
+    /// Another process has the listeners: ours stop accepting, who waits in their queues is the other's, and the files of Unix
+    /// listeners stay. Who has connected here stays here.
+    pub fn hand_over(&mut self) {
+        self.are_paths_removed.store(true, Ordering::Relaxed);
+        self.shared.clear();
+        self.exchange.enter_stage(Stage::HandedOver);
+    }
+
+    /// After [`Running::hand_over`]: nobody is accepted here any more, and all clients have gone.
+    pub fn is_deserted(&self) -> bool {
+        self.exchange.is_deserted()
+    }
+
+    /// Closes the listeners; who has connected stays. After [`Running::hand_over`] there is nothing to close.
+    pub fn stop_accepting(&mut self) {
+        if self.exchange.stage() == Stage::HandedOver {
+            return;
+        }
         self.remove_paths();
+        self.shared.clear();
         self.exchange.enter_stage(Stage::Closing);
     }
 
@@ -241,6 +268,7 @@ impl Running {
 
     /// Stops the cores and waits until they have ended.
     pub fn join(mut self) {
+        self.shared.clear();
         self.stop();
         for (_, thread) in std::mem::take(&mut self.threads) {
             // A core that fell has said why.

@@ -168,6 +168,8 @@ pub struct Engine {
     pub(crate) dial_pause: FxHashMap<BackendId, Instant>,
     /// Cores that asked for a share of a backend's budget when there was none to spare.
     pub(crate) quota_debts: VecDeque<(CoreId, BackendId)>,
+    /// Share of a budget that other cores know already and this one does not: backend, connections, version.
+    pub(crate) quota_early: Vec<(BackendId, u32, u32)>,
     /// Sessions that rest on a connection for nothing but questions, oldest first; stale entries are passed over.
     pub(crate) questioners: VecDeque<(Instant, Key<Session>)>,
     pub(crate) pin_ledger: PinLedger,
@@ -243,6 +245,7 @@ impl Engine {
             sweep: Deadline::default(),
             dial_pause: FxHashMap::default(),
             quota_debts: VecDeque::new(),
+            quota_early: Vec::new(),
             questioners: VecDeque::new(),
             pin_ledger: PinLedger::default(),
             partings: VecDeque::new(),
@@ -342,7 +345,7 @@ impl Engine {
             Mail::Drain { within_ms } => self.drain(within_ms),
             Mail::Report { token, detail } => self.report(token, detail),
             Mail::QuotaWanted { from, backend } => self.quota_wanted(from, backend),
-            Mail::QuotaGranted { backend, count } => self.pool.grant(backend.0, count),
+            Mail::QuotaGranted { backend, count, budget } => self.quota_granted(backend, count, budget),
             Mail::Turn { session, number, usage } => self.turn_given(session, number, &usage),
             Mail::Credential { user, password } => self.credential(&user, password),
             Mail::Kill { from, token, kill } => self.kill_for(from, token, &kill),

@@ -27,8 +27,8 @@ pub enum Mail {
     Report { token: u64, detail: Detail },
     /// From another core: sessions wait there for a connection to this backend.
     QuotaWanted { from: CoreId, backend: BackendId },
-    /// From another core: this many connections of the budget are now yours.
-    QuotaGranted { backend: BackendId, count: u32 },
+    /// From another core: this many connections of the budget are now yours. `budget`: its version.
+    QuotaGranted { backend: BackendId, count: u32, budget: u32 },
     /// From another core: a session's turn to run a statement has come (`session/seat.rs`).
     Turn { session: Key<Session>, number: u64, usage: Arc<Usage> },
     /// From another core: a password that a backend has just accepted (None: refused, forget it).

@@ -45,6 +45,7 @@ pub mod relay;
 pub mod replica;
 pub mod roles;
 pub mod seat;
+pub mod secure;
 pub mod settle;
 pub mod show;
 pub mod statements;

@@ -9,6 +9,7 @@ use crate::audit::AuditSettings;
 use crate::permissions::Permissions;
 use crate::querylog::QueryLogSettings;
 use crate::session::overtime::TimeLimits;
+pub use crate::session::secure::{AccountRule, Require};
 use crate::tally::failures::LoginSettings;
 use crate::tally::rates::ConnectSettings;
 use std::net::SocketAddr;
@@ -133,6 +134,8 @@ pub use weir_planner::Consistency;
 pub struct Settings {
     /// Connections per backend for the whole gate: the sum over cores never exceeds it.
     pub connections_per_backend_max: u32,
+    /// Grows whenever that budget shrinks: then it is shared out anew, and share of a former one, which may still be in the mail, is void.
+    pub budget_version: u32,
     /// Idle connections each core keeps per backend and account whatever their idle time.
     pub connections_warm_min: u32,
     pub connection_idle_ms_max: u64,
@@ -195,6 +198,10 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// Statements are counted by their normal forms.
     pub digests: bool,
+    /// Logins by plain TCP are refused.
+    pub require_secure_transport: bool,
+    /// What clients of these users must show, all that stands there of one.
+    pub accounts: Arc<[AccountRule]>,
     /// Users that may set the gate's variables for all: names, with commas between.
     pub admin_users: String,
     /// Every lease takes the connection unused for the longest time. No operator wants that: tests alone set it.
@@ -205,6 +212,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             connections_per_backend_max: 200,
+            budget_version: 0,
             connections_warm_min: 1,
             connection_idle_ms_max: 60_000,
             connection_age_ms_max: 3_600_000,
@@ -241,6 +249,8 @@ impl Default for Settings {
             query_log: QueryLogSettings::default(),
             audit: AuditSettings::default(),
             digests: false,
+            require_secure_transport: false,
+            accounts: Arc::from([]),
             admin_users: String::new(),
             scatter: false,
         }

@@ -105,6 +105,11 @@ impl Wire {
         self.layers.as_ref().is_some_and(|layers| layers.tls.is_some())
     }
 
+    /// Within TLS: the peer's certificate, in DER.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.layers.as_ref()?.tls.as_ref()?.peer_certificate()
+    }
+
     /// Within TLS: nothing more comes from there.
     pub fn has_peer_said_end(&self) -> bool {
         self.layers.as_ref().and_then(|layers| layers.tls.as_ref()).is_some_and(Tls::is_peer_closed)

@@ -40,6 +40,7 @@ pub mod login;
 pub mod auth;
 pub mod secret;
 
+pub mod certificate;
 pub mod tls;
 
 pub mod compress;

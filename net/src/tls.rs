@@ -101,6 +101,15 @@ impl Tls {
         Ok(tls)
     }
 
+    /// Of the peer, verified as the configuration says; None: it has shown none.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = match &self.end {
+            End::Server(server) => server.peer_certificates(),
+            End::Client(client) => client.peer_certificates(),
+        };
+        chain?.first().map(AsRef::as_ref)
+    }
+
     /// Takes what came from the wire, all of it. After an error it takes nothing more; after our own closing alert has
     /// left it drops what comes, because rustls asserts that no second alert becomes necessary, and MySQL has no half
     /// closed connections.

@@ -107,10 +107,16 @@ mod tests {
     #[test]
     fn accounts_take_turns_by_weight() {
         let mut turns = Turns::default();
-        (0..100).for_each(|arrival| drop(turns.join(1, 100, arrival)));
-        (100..103).for_each(|arrival| drop(turns.join(2, 100, arrival)));
+        for arrival in 0..100 {
+            turns.join(1, 100, arrival);
+        }
+        for arrival in 100..103 {
+            turns.join(2, 100, arrival);
+        }
         assert_eq!(serve(&mut turns, &[1, 2], 8), [1, 2, 1, 2, 1, 2, 1, 1]);
-        (200..300).for_each(|arrival| drop(turns.join(3, 300, arrival)));
+        for arrival in 200..300 {
+            turns.join(3, 300, arrival);
+        }
         let served = serve(&mut turns, &[1, 2, 3], 80);
         let of_heavy = served.iter().filter(|account| **account == 3).count();
         assert!((59..=61).contains(&of_heavy), "three of four: {of_heavy} of 80");
@@ -119,15 +125,21 @@ mod tests {
     #[test]
     fn a_pause_saves_no_turns_and_loses_none() {
         let mut turns = Turns::default();
-        (0..50).for_each(|arrival| drop(turns.join(1, 100, arrival)));
+        for arrival in 0..50 {
+            turns.join(1, 100, arrival);
+        }
         serve(&mut turns, &[1], 40);
         // It was not there: its turn comes now, and not forty times.
-        (50..60).for_each(|arrival| drop(turns.join(2, 100, arrival)));
+        for arrival in 50..60 {
+            turns.join(2, 100, arrival);
+        }
         let served = serve(&mut turns, &[1, 2], 10);
         assert_eq!(served.iter().filter(|account| **account == 2).count(), 5, "{served:?}");
         // One request at a time, again and again, is a share like another's.
         let mut turns = Turns::default();
-        (0..100).for_each(|arrival| drop(turns.join(1, 100, arrival)));
+        for arrival in 0..100 {
+            turns.join(1, 100, arrival);
+        }
         let mut of_two = 0;
         for arrival in 100..150 {
             if turns.waiting(2) == 0 {

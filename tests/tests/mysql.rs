@@ -32,6 +32,12 @@ mod operators;
 #[path = "mysql/overload.rs"]
 mod overload;
 
+#[path = "mysql/reload.rs"]
+mod reload;
+
+#[path = "mysql/secure.rs"]
+mod secure;
+
 /// The oracle agrees with itself: what would differ here is a mistake in the corpus or the comparer, not the gate's.
 #[test]
 fn sessions_are_equal_on_mysql_itself() {

@@ -41,6 +41,16 @@ impl Permissions {
         Ok(Permissions { path: path.map(Path::to_path_buf), state: Arc::new(Mutex::new(state)), news })
     }
 
+    /// In the place of others: cores remember what passed by the version, so each set of rules needs one of its own.
+    pub fn following(self, version: u64) -> Permissions {
+        self.lock().version = version + 1;
+        self
+    }
+
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// What cores are to obey.
     pub fn held(&self) -> weir_core::permissions::Permissions {
         let state = self.lock();

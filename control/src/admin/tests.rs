@@ -36,7 +36,7 @@ async fn port() -> Port {
                         let _ = sender.send(());
                     }
                     Ask::Settings(sender) => drop(sender.send(weir_core::snapshot::Settings::default())),
-                    Ask::Picture(_) => {}
+                    Ask::Picture(_) | Ask::Reload(_) | Ask::Upgrade(_) => {}
                 },
                 Some((kill, sender)) = kills.recv() => {
                     seen.push(format!("kill {} {:?}", kill.connection_id, kill.asker));

@@ -55,6 +55,18 @@ enum CtlCommand {
         #[arg(long, value_name = "HOST:PORT", default_value_t = format!("127.0.0.1:{}", config::ADMIN_PORT + 1))]
         addr: String,
     },
+    /// A gate reads its configuration and its certificates again, as by SIGHUP; says what changed and what waits for a restart.
+    Reload {
+        /// The gate's gRPC address.
+        #[arg(long, value_name = "HOST:PORT", default_value_t = format!("127.0.0.1:{}", config::ADMIN_PORT + 1))]
+        addr: String,
+    },
+    /// Another process, of the program that is now at the gate's path, takes over: no client is refused, and sessions go on where they are.
+    Upgrade {
+        /// The gate's gRPC address.
+        #[arg(long, value_name = "HOST:PORT", default_value_t = format!("127.0.0.1:{}", config::ADMIN_PORT + 1))]
+        addr: String,
+    },
     /// The cluster's record: epoch, primary, members.
     Topology(Whom),
     /// The tablets: their leases, what they say of their servers, and why one is not registered.
@@ -165,6 +177,8 @@ pub fn run(flags: CtlFlags) -> ExitCode {
     let shown = match command {
         CtlCommand::Status { addr } => ctl::status_over(&addr, &tls)
             .and_then(|status| if json { ctl::json(&status) } else { Ok(ctl::tables(&status)) }),
+        CtlCommand::Upgrade { addr } => return print(ctl::upgrade(&addr, &tls), FAILED),
+        CtlCommand::Reload { addr } => return print(ctl::reload(&addr, &tls), FAILED),
         CtlCommand::Set { member, whom, zone, weight, wanted, tag } => {
             let edit = Edit { zone, weight, wanted, tags: tag };
             if edit == Edit::default() {

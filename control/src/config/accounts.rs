@@ -4,7 +4,7 @@
 
 use super::keys::Key;
 use super::mistake::{Given, Mistakes, Place};
-use super::{Config, keys};
+use super::{Config, keys, print};
 use std::fmt::Write;
 use std::sync::Arc;
 use weir_core::allowance::{Allowance, Allowances};
@@ -13,6 +13,7 @@ use weir_core::allowance::{Allowance, Allowances};
 pub struct TypedAccount {
     pub place: Place,
     pub user: Option<Given<String>>,
+    pub require: Option<Vec<Given<String>>>,
     pub numbers: Vec<(&'static str, Given<u64>)>,
 }
 
@@ -69,10 +70,15 @@ pub fn judge(typed: &[TypedAccount], mistakes: &mut Mistakes) -> Arc<Allowances>
 pub fn put(out: &mut String, config: &Config) {
     let allowances = &config.settings.allowances;
     let named = allowances.by_user.iter().map(|(user, row)| (String::from_utf8_lossy(user).into_owned(), row));
+    let required = |user: &str| config.settings.accounts.iter().find(|rule| *rule.user == *user.as_bytes());
     for (user, row) in named.chain(allowances.others.iter().map(|row| ("*".to_string(), row))) {
         out.push_str("\n[[accounts]]\n");
         for Key { name, doc, .. } in keys::KEYS.iter().filter(|key| key.section == "accounts") {
             let (mark, value) = match number(name) {
+                None if *name == "require" => match required(&user) {
+                    Some(rule) => ("", print::show_require(&rule.require)),
+                    None => ("# ", "[]".to_string()),
+                },
                 None => ("", toml::Value::String(user.clone()).to_string()),
                 Some(number) => match (number.read)(row).map(|value| value.to_string()) {
                     Some(value) => (if value == number.default { "# " } else { "" }, value),

@@ -116,6 +116,7 @@ impl Walk<'_> {
             ("gate", "tls_cert") => self.typed.tls_cert = self.path(key, value),
             ("gate", "tls_key") => self.typed.tls_key = self.path(key, value),
             ("gate", "tls_dir") => self.typed.tls_dir = self.path(key, value),
+            ("gate", "tls_ca") => self.typed.tls_ca = self.path(key, value),
             ("gate", "controllers") => self.typed.controllers = self.text(key, value),
             ("gate", "peers") => self.typed.peers = self.text(key, value),
             ("gate", "controllers_cache") => self.typed.controllers_cache = self.path(key, value),
@@ -183,10 +184,12 @@ impl Walk<'_> {
     }
 
     fn account(&mut self, span: Range<usize>, table: &DeTable<'_>) {
-        let mut account = TypedAccount { place: self.lines.place(span), user: None, numbers: Vec::new() };
+        let mut account =
+            TypedAccount { place: self.lines.place(span), user: None, require: None, numbers: Vec::new() };
         for (key, value) in table {
             match (key.get_ref().as_ref(), accounts::number(key.get_ref())) {
                 ("user", _) => account.user = self.text("user", value),
+                ("require", _) => account.require = self.texts("require", value),
                 (_, Some(known)) => match value.get_ref().as_integer().and_then(unsigned) {
                     Some(number) => {
                         account.numbers.push((known.name, Given::new(number, self.lines.place(value.span()))));

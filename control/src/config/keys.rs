@@ -4,7 +4,7 @@
 //! Invariant: a key with a number, a switch or a word is read, checked and printed by its row alone. Those marked
 //! [`Kind::Own`] have code in `file`, `meaning` and `print`.
 
-use crate::config::{BackendTlsMode, Config, LogFormat};
+use crate::config::{BackendTlsMode, ClientAuth, Config, LogFormat, TlsVersion};
 use weir_core::snapshot::{Balance, Consistency};
 use weir_net::compress::Agreed;
 
@@ -150,6 +150,48 @@ pub const KEYS: &[Key] = &[
         "gate",
         "tls_dir",
         "A folder for ca.pem, server-cert.pem and server-key.pem, which are made there at the first start."
+    ),
+    own!("gate", "tls_ca", "The authorities that sign clients' certificates (PEM), for tls_client_auth."),
+    Key {
+        section: "gate",
+        name: "tls_client_auth",
+        doc: "Whether clients that use TLS show a certificate of tls_ca: \"off\", \"optional\" (a wrong one is refused), \"required\".",
+        kind: Kind::Word {
+            words: &["off", "optional", "required"],
+            read: |config| match config.client_tls.auth {
+                ClientAuth::Off => "off",
+                ClientAuth::Optional => "optional",
+                ClientAuth::Required => "required",
+            },
+            write: |config, word| {
+                config.client_tls.auth = match word {
+                    "optional" => ClientAuth::Optional,
+                    "required" => ClientAuth::Required,
+                    _ => ClientAuth::Off,
+                }
+            },
+        },
+    },
+    Key {
+        section: "gate",
+        name: "tls_min_version",
+        doc: "The oldest version of TLS that clients may use: \"1.2\" or \"1.3\".",
+        kind: Kind::Word {
+            words: &["1.2", "1.3"],
+            read: |config| match config.client_tls.version_min {
+                TlsVersion::V1_2 => "1.2",
+                TlsVersion::V1_3 => "1.3",
+            },
+            write: |config, word| {
+                config.client_tls.version_min = if word == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
+            },
+        },
+    },
+    switch!(
+        "gate",
+        "require_secure_transport",
+        settings.require_secure_transport,
+        "As MySQL's: logins by plain TCP are refused (3159); TLS and Unix sockets are fine."
     ),
     own!(
         "gate",
@@ -362,7 +404,13 @@ pub const KEYS: &[Key] = &[
     number!("limits", "login_delay_ms_min", 0, HOUR_MS, settings.logins.delay_ms_min: u64, "The first such delay; each further failure doubles it."),
     number!("limits", "login_delay_ms_max", 0, HOUR_MS, settings.logins.delay_ms_max: u64, "The longest one. Keep it below the connect timeout of clients."),
     number!("limits", "drain_ms_max", 0, HOUR_MS, settings.drain_ms_max: u64, "At the end: how long open transactions may go on."),
+    number!("limits", "upgrade_drain_ms_max", 0, MS_MAX, upgrade_drain_ms_max: u64, "After an upgrade: how long the former process's sessions go on there before they are drained; 0: for ever."),
     own!("accounts", "user", "Whose row it is, whatever password and address; \"*\": of each user that has none."),
+    own!(
+        "accounts",
+        "require",
+        "As MySQL's REQUIRE: \"ssl\", \"x509\", \"subject:/C=SE/CN=app\", \"issuer:/CN=ca\", or a list of them. Who does not show it gets 1045."
+    ),
     own!(
         "accounts",
         "connections_max",

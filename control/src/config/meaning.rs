@@ -20,6 +20,8 @@ use weir_net::compress::Allowed;
 use weir_net::proxy::Networks;
 use weir_net::secret::Secret;
 
+mod secure;
+
 pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     let allowed = cores::allowed();
     let mut judge = Judge { config: Config::defaults(cores::usual(&allowed)), mistakes };
@@ -31,6 +33,8 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     judge.admin_sql(&typed);
     judge.cores(&typed, &allowed);
     judge.tls(&typed);
+    judge.client_tls(&typed);
+    judge.accounts(&typed.accounts);
     judge.backend_tls(&typed);
     judge.monitor(&typed);
     judge.log(&typed);

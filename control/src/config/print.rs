@@ -2,22 +2,22 @@
 //!
 //! What differs from the default stands as it is, the default itself in a comment. Passwords are never shown.
 
-use crate::config::keys::{KEYS, Key, Kind, SECTIONS};
+use crate::config::keys::{KEYS, Key, Kind, LISTS, SECTIONS};
 use crate::config::{Config, Tls, accounts, address, cores};
 use std::fmt::Write;
-use weir_core::snapshot::Role;
+use weir_core::snapshot::{Require, Role};
 
 pub fn print(config: &Config) -> String {
     let usual = Config::defaults(cores::usual(&cores::allowed()));
     let mut out =
         String::from("# The configuration of this gate. Lines that begin with '#' and a key show defaults.\n");
     for section in SECTIONS {
-        if section == "backends" {
-            put_backends(&mut out, config);
-            continue;
+        match section {
+            "backends" => put_backends(&mut out, config),
+            "accounts" => accounts::put(&mut out, config),
+            _ => {}
         }
-        if section == "accounts" {
-            accounts::put(&mut out, config);
+        if LISTS.contains(&section) {
             continue;
         }
         let _ = write!(out, "\n[{section}]\n");
@@ -28,6 +28,19 @@ pub fn print(config: &Config) -> String {
         }
     }
     out
+}
+
+/// As it would be typed.
+pub fn show_require(require: &Require) -> String {
+    let words: Vec<String> = match require {
+        Require::Ssl => vec!["ssl".to_string()],
+        Require::X509 => vec!["x509".to_string()],
+        Require::Names { subject, issuer } => {
+            let named = |what: &str, name: &Option<String>| name.as_ref().map(|name| format!("{what}:{name}"));
+            [named("subject", subject), named("issuer", issuer)].into_iter().flatten().collect()
+        }
+    };
+    format!("[{}]", words.iter().map(|word| text(word)).collect::<Vec<_>>().join(", "))
 }
 
 fn put_backends(out: &mut String, config: &Config) {
@@ -96,6 +109,7 @@ fn show_own(name: &str, config: &Config) -> String {
         "tls_cert" => file(|tls| if let Tls::Files { cert, .. } = tls { Some(cert) } else { None }),
         "tls_key" => file(|tls| if let Tls::Files { key, .. } = tls { Some(key) } else { None }),
         "tls_dir" => file(|tls| if let Tls::Folder(folder) = tls { Some(folder) } else { None }),
+        "tls_ca" => path(config.client_tls.ca.as_ref()),
         "controllers" => text(&config.controllers.as_ref().map(|all| all.addresses.join(",")).unwrap_or_default()),
         "controllers_cache" => path(config.controllers.as_ref().and_then(|all| all.cache.as_ref())),
         "peers" => text(&config.peers.join(",")),

@@ -6,7 +6,7 @@
 //! gives each border to the reader.
 
 use super::keys::{KEYS, Key, Kind};
-use super::{Config, accounts, controller, print, tablet};
+use super::{Config, accounts, controller, print, reload, tablet};
 use weir_core::audit::AuditKind;
 
 /// One key of a configuration file.
@@ -41,6 +41,7 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
     let Key { section, name, doc, kind } = key;
     let default = match (*section, *name) {
         ("gate", "cores") => "all that the process may use".to_string(),
+        ("accounts", "require") => String::new(),
         ("accounts", name) => accounts::described(name).map(|(default, _)| default).unwrap_or_default(),
         ("backends", name) => BACKEND_DEFAULTS.iter().find(|(key, _)| *key == name).map_or("", |(_, v)| v).to_string(),
         _ => print::show(key, usual),
@@ -124,6 +125,7 @@ fn own_range(section: &str, name: &str) -> String {
     match (section, name) {
         ("backends", "weight") => between(0, 10_000),
         ("backends", "role") => listed(&["primary", "replica"]),
+        ("accounts", "require") => "ssl, x509, subject:…, issuer:…; 1,024 accounts at most".to_string(),
         ("gate", "proxy_protocol") => listed(&["off", "required"]),
         ("gate", "compression") => listed(&["zlib", "zstd", "uncompressed"]),
         ("audit_log", "events") => listed(&AuditKind::ALL.map(AuditKind::word)),
@@ -143,10 +145,14 @@ pub fn words(section: &str, name: &str) -> Option<&'static [&'static str]> {
 
 fn changes(section: &str, name: &str) -> String {
     if let Some((_, variable, value)) = GLOBALS.iter().find(|(key, ..)| section == "routing" && *key == name) {
-        return format!("SET [GLOBAL] {variable}{value}");
+        return format!("reload; SET [GLOBAL] {variable}{value}");
     }
-    let known = CHANGES.iter().find(|(of, key, _)| (*of, *key) == (section, name));
-    known.map_or("at the start", |(_, _, how)| how).to_string()
+    let known = CHANGES.iter().find(|(of, key, _)| (*of, *key) == (section, name)).map(|(_, _, how)| *how);
+    let usual = match matches!(section, "tablet" | "controller") || reload::is_fixed(section, name) {
+        true => "at the start",
+        false => "reload",
+    };
+    known.unwrap_or(usual).to_string()
 }
 
 const PATH_ENDS: [&str; 8] = ["_file", "_cert", "_key", "_ca", "_dir", "_cache", "file", "permissions"];
@@ -188,12 +194,34 @@ const GLOBALS: [(&str, &str, &str); 6] = [
     ("split_read_only_transactions", "enable_read_write_splitting_for_read_only_txn", ""),
 ];
 
+/// Of certificates of tablets and controllers.
+const AGENT_TLS: &str = "the file: at once; another: SIGHUP; on and off: at the start";
+
 /// What else holds without a restart, and by what.
-const CHANGES: [(&str, &str, &str); 7] = [
+const CHANGES: [(&str, &str, &str); 26] = [
     ("audit_log", "file", "SIGHUP opens it anew"),
-    ("gate", "permissions", "the file's text: at once"),
-    ("query_log", "file", "SIGHUP opens it anew"),
+    ("gate", "permissions", "reload; the file's text: at once"),
+    ("gate", "tls_cert", "reload; the file: at once"),
+    ("gate", "tls_key", "reload; the file: at once"),
+    ("gate", "tls_dir", "reload; the files: at once"),
+    ("gate", "tls_ca", "reload; the file: at once"),
+    ("gate", "grpc_tls_cert", "the file: at once; another: reload; on and off: at the start"),
+    ("gate", "grpc_tls_key", "the file: at once; another: reload; on and off: at the start"),
+    ("gate", "grpc_tls_ca", "the file: at once; another: reload; on and off: at the start"),
+    ("pool", "backend_tls_ca", "reload; the file: at once"),
+    ("query_log", "file", "reload, which opens it anew"),
+    ("backends", "address", "reload, without controllers"),
+    ("backends", "tablet", "reload, without controllers"),
+    ("backends", "name", "reload, without controllers"),
     ("tablet", "permissions", "the file's text: at once"),
+    ("tablet", "tls_cert", AGENT_TLS),
+    ("tablet", "tls_key", AGENT_TLS),
+    ("tablet", "tls_ca", AGENT_TLS),
+    ("tablet", "log", "SIGHUP"),
+    ("controller", "tls_cert", AGENT_TLS),
+    ("controller", "tls_key", AGENT_TLS),
+    ("controller", "tls_ca", AGENT_TLS),
+    ("controller", "log", "SIGHUP"),
     ("tablet", "zone", "weir ctl set NAME --zone"),
     ("tablet", "weight", "weir ctl set NAME --weight"),
     ("controller", "lease_ms", "of a new cluster only"),

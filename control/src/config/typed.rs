@@ -20,6 +20,7 @@ pub struct Typed {
     pub tls_cert: Option<Given<PathBuf>>,
     pub tls_key: Option<Given<PathBuf>>,
     pub tls_dir: Option<Given<PathBuf>>,
+    pub tls_ca: Option<Given<PathBuf>>,
     pub backend_tls_ca: Option<Given<PathBuf>>,
     pub backends: Vec<TypedBackend>,
     pub accounts: Vec<TypedAccount>,

@@ -4,8 +4,9 @@ use super::head::{Head, View};
 use super::leases::Kind;
 use super::record::{MemberState, Record};
 use super::tally::{Moves, Nature, PARTS};
+use crate::grpc::secured::Ends;
 use crate::http::Shown;
-use crate::http::exposition::{head, line, put, put_process, put_states, seconds};
+use crate::http::exposition::{head, line, put, put_certificates, put_process, put_states, seconds};
 use crate::status::phase_name;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct Window {
     head: Arc<Head>,
+    /// Of certificates.
+    ends: Ends,
     began: Instant,
 }
 
 impl Window {
-    pub fn new(head: Arc<Head>) -> Window {
-        Window { head, began: Instant::now() }
+    pub fn new(head: Arc<Head>, ends: Ends) -> Window {
+        Window { head, ends, began: Instant::now() }
     }
 }
 
@@ -36,7 +39,9 @@ impl Shown for Window {
     }
 
     async fn metrics(&self) -> Option<String> {
-        Some(render(&self.head, self.began, self.check_ready().is_ok()))
+        let mut out = render(&self.head, self.began, self.check_ready().is_ok());
+        put_certificates(&mut out, &self.ends.all());
+        Some(out)
     }
 }
 
@@ -154,7 +159,7 @@ pub mod tests {
     /// Of one that leads, and what happened; `first` sees it before that.
     async fn told(first: impl Fn(&Window)) -> String {
         let controller = Head::new(Arc::new(Memory::new()), "main", 5_000);
-        let window = Window::new(controller.clone());
+        let window = Window::new(controller.clone(), Ends::default());
         first(&window);
         parsed(&window.metrics().await.unwrap());
         tokio::spawn(controller.clone().run());

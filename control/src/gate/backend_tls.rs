@@ -35,9 +35,17 @@ pub fn make(mode: BackendTlsMode, ca: Option<&Path>) -> Result<Option<BackendTls
     Ok(Some(BackendTls { config, is_required: mode != BackendTlsMode::Preferred }))
 }
 
-fn trusting(ca: &Path) -> Result<Arc<WebPkiServerVerifier>, String> {
+/// Trusts certificates that these authorities (PEM) have signed.
+pub fn trusting(ca: &Path) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let bad = |error: &dyn std::fmt::Display| format!("backend_tls_ca {} cannot be used ({error})", ca.display());
+    let roots = roots("backend_tls_ca", ca)?;
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().map_err(|error| bad(&error))
+}
+
+/// The authorities in a PEM file, which the setting `name` names.
+pub fn roots(name: &str, ca: &Path) -> Result<RootCertStore, String> {
     let bad = |error: &dyn std::fmt::Display| {
-        format!("backend_tls_ca {} is no usable PEM file of authorities ({error})", ca.display())
+        format!("{name} {} is no usable PEM file of authorities ({error})", ca.display())
     };
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_file_iter(ca).map_err(|error| bad(&error))? {
@@ -46,7 +54,7 @@ fn trusting(ca: &Path) -> Result<Arc<WebPkiServerVerifier>, String> {
     if roots.is_empty() {
         return Err(bad(&"it holds no certificate"));
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().map_err(|error| bad(&error))
+    Ok(roots)
 }
 
 #[cfg(test)]

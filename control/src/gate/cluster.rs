@@ -33,6 +33,8 @@ pub struct Cluster {
     told: Told,
     news: watch::Receiver<Option<Arc<Record>>>,
     roster: Roster,
+    /// What the controllers know of the gate; None: clients are not served yet.
+    registration: Option<watch::Sender<Registration>>,
     /// Of the gate itself.
     lease: watch::Sender<Lease>,
     /// The epoch of the last handover for which nothing is open on the primary, and who is told of it.
@@ -58,6 +60,7 @@ impl Cluster {
             told,
             news,
             roster: Roster::default(),
+            registration: None,
             lease: watch::channel(Lease::default()).0,
             drained: watch::channel(0).0,
             drained_by: Vec::new(),
@@ -136,6 +139,16 @@ impl Cluster {
         ClusterPicture { record: self.told.record(), why: self.lease.borrow().why.clone() }
     }
 
+    /// The next process has our name. A switchover waits for what is open here as well, so that we are there under another one.
+    pub fn leave_name(&self, tag: u8) {
+        if let Some(registration) = &self.registration {
+            registration.send_modify(|registration| {
+                registration.name = format!("{} (leaving, {tag})", registration.name);
+                registration.grpc = String::new();
+            });
+        }
+    }
+
     /// Tells the controllers of this gate.
     pub fn announce(&mut self, clients: String, grpc: String, desk: Desk, board: Arc<Board>, tasks: &mut JoinSet<()>) {
         let witness = Witness::new(board);
@@ -157,6 +170,7 @@ impl Cluster {
             },
         };
         let (sender, receiver) = watch::channel(registration);
+        self.registration = Some(sender.clone());
         let controllers = Controllers::new(&self.controllers.addresses, self.tls.clone());
         tasks.spawn(register(controllers, receiver, self.told.clone(), self.lease.clone()));
         let (mut drained, mut changes) = (self.drained.subscribe(), witness.changes());

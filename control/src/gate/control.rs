@@ -3,6 +3,7 @@
 //!
 //! Invariant: it never waits for a core, so a core that hangs can't keep the others from the news.
 
+use super::certificates::Certificates;
 use super::cluster::Cluster;
 use super::crew::Crew;
 use super::desk::{Ask, Desk};
@@ -11,10 +12,11 @@ use super::files::Files;
 use super::gather::Gather;
 use super::inquiries::Inquiries;
 use super::kills::{Kills, Order as KillOrder};
-use crate::config::{BackendConfig, Config, address};
+use crate::config::{BackendConfig, Config, Source, address};
 use crate::controller::outlook::Reach;
 use crate::monitor::discover::Replica;
 use crate::monitor::{Sight, Topology};
+use crate::notify;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -23,15 +25,20 @@ use tokio::time::Instant;
 use weir_core::drive::{ControlInbox, Running};
 use weir_core::mail::{ControlMail, Level, Mail, Sign};
 
+mod reload;
 mod showing;
+mod succession;
 
+pub use reload::Reloaded;
 use showing::{By, Pictured, Wanted};
+pub use succession::{Succession, Upgraded};
 
 /// From signals, or from who holds the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     Drain,
     Reload,
+    Upgrade,
     Stop,
     StopUnlessDraining,
 }
@@ -53,12 +60,16 @@ pub struct Control {
     inquiries: Inquiries,
     kills: Kills,
     files: Files,
+    certificates: Certificates,
+    succession: Succession,
     /// What discovery could not use, so that it is told once.
     passed_over: Vec<String>,
     began: Instant,
     listen: Vec<String>,
     /// As it was read; what was set since is the topology's.
     config: Config,
+    /// None: it was not typed, and cannot be read again.
+    source: Option<Source>,
     events: Events,
     gather: Gather<Pictured, Wanted>,
     /// Since when a primary is sought.
@@ -68,6 +79,11 @@ pub struct Control {
 
 enum Life {
     Serving,
+    /// Another process has the sockets. Until then sessions go on; for ever without a limit.
+    Leaving {
+        until: Option<Instant>,
+        look_at: Instant,
+    },
     /// Cores that still have sessions, until then.
     Draining {
         left: Vec<bool>,
@@ -78,12 +94,12 @@ enum Life {
 
 impl Control {
     pub fn new(
-        config: &Config,
+        (config, source): (&Config, Option<Source>),
         running: Running,
         topology: Topology,
         desk: Desk,
         (crew, cluster, inquiries, kills): (Crew, Option<Cluster>, Inquiries, Kills),
-        (files, events): (Files, Events),
+        (files, certificates, succession, events): (Files, Certificates, Succession, Events),
         began: Instant,
     ) -> Control {
         desk.set_ready(topology.is_usable());
@@ -97,9 +113,12 @@ impl Control {
             inquiries,
             kills,
             files,
+            certificates,
+            succession,
             passed_over: Vec::new(),
             began,
             config: config.clone(),
+            source,
             events,
             gather: Gather::default(),
             sought: None,
@@ -147,6 +166,8 @@ impl Control {
                     self.topology.permit(self.files.held());
                     self.publish();
                 }
+                () = self.certificates.due() => self.renew_certificates(),
+                heard = self.succession.heard(), if matches!(self.life, Life::Serving) => self.handle_heir(heard),
                 Some(ask) = inputs.asks.recv() => self.handle_ask(ask),
                 // Who could give orders has gone: so do we.
                 order = inputs.orders.recv() => self.handle_order(order.unwrap_or(Order::Stop)),
@@ -162,6 +183,7 @@ impl Control {
     fn poll_timeout(&self) -> Instant {
         let drain = match &self.life {
             Life::Draining { until, .. } => Some(*until),
+            Life::Leaving { until, look_at } => Some(until.map_or(*look_at, |until| until.min(*look_at))),
             Life::Serving | Life::Over => None,
         };
         let idle = Instant::now() + IDLE;
@@ -178,6 +200,7 @@ impl Control {
         self.inquire(now);
         let mails = self.kills.handle_timeout(now);
         self.tell(mails);
+        self.look_who_is_left(now);
         if let Life::Draining { until, left } = &self.life
             && *until <= now
         {
@@ -346,17 +369,22 @@ impl Control {
 
     fn handle_order(&mut self, order: Order) {
         match (order, &self.life) {
-            (Order::Drain, Life::Serving) => self.drain(),
-            (Order::Reload, _) => {
-                self.events.note("reload", "gate", "permissions are read again, the query log is opened anew");
-                self.files.reload();
-            }
+            (Order::Drain, Life::Serving | Life::Leaving { .. }) => self.drain(),
+            (Order::Upgrade, _) => self.start_upgrade(None),
+            (Order::Reload, _) => drop(self.reload()),
             (Order::Drain, _) | (Order::StopUnlessDraining, Life::Draining { .. }) => {}
-            (Order::Stop | Order::StopUnlessDraining, _) => self.life = Life::Over,
+            (Order::Stop | Order::StopUnlessDraining, _) => {
+                self.disinherit();
+                self.life = Life::Over;
+            }
         }
     }
 
     fn drain(&mut self) {
+        self.disinherit();
+        if matches!(self.life, Life::Serving) {
+            notify::stopping();
+        }
         let drain_ms_max = self.config.settings.drain_ms_max;
         self.events.note(
             "drain_started",

@@ -1,6 +1,6 @@
 //! The crew: the tasks that watch backends, one each: an agent of our own, or the follower of a tablet's stream.
 //!
-//! Invariant: backend `n` is watched by task `n`, whose nudge has that index. Tasks end with the crew.
+//! Invariant: backend `n` is watched by task `n`, whose nudge has that index, until it is dismissed. Tasks end with the crew.
 
 use crate::client;
 use crate::config::{BackendConfig, Config, MonitorConfig};
@@ -10,7 +10,7 @@ use crate::tablet::follower::{Follower, SILENT};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 pub struct Crew {
@@ -19,8 +19,16 @@ pub struct Crew {
     tls: Option<ClientTls>,
     sender: mpsc::Sender<Sight>,
     nudges: Vec<Arc<Notify>>,
+    posts: Vec<Post>,
     source: watch::Sender<Option<[u8; 16]>>,
     tasks: JoinSet<()>,
+}
+
+/// Who is watched, and by what task.
+struct Post {
+    backend: BackendConfig,
+    task: AbortHandle,
+    is_dismissed: bool,
 }
 
 impl Crew {
@@ -29,21 +37,47 @@ impl Crew {
         let (sender, sights) = mpsc::channel(SIGHTS_MAX);
         let (source, _) = watch::channel(None);
         let monitor = config.monitor.clone();
-        let mut crew = Crew { monitor, tls, sender, nudges: Vec::new(), source, tasks: JoinSet::new() };
+        let (nudges, posts) = (Vec::new(), Vec::new());
+        let mut crew = Crew { monitor, tls, sender, nudges, posts, source, tasks: JoinSet::new() };
         config.backends.iter().for_each(|backend| crew.watch(backend));
         (crew, sights)
     }
 
     /// The next backend.
     pub fn watch(&mut self, backend: &BackendConfig) {
-        let (at, nudge) = (self.nudges.len(), Arc::new(Notify::new()));
-        self.nudges.push(nudge.clone());
+        self.nudges.push(Arc::new(Notify::new()));
+        let task = self.start_task(self.posts.len(), backend);
+        self.posts.push(Post { backend: backend.clone(), task, is_dismissed: false });
+    }
+
+    /// It is no backend any more; its index stays.
+    pub fn dismiss(&mut self, backend: usize) {
+        if let Some(post) = self.posts.get_mut(backend) {
+            post.task.abort();
+            post.is_dismissed = true;
+        }
+    }
+
+    /// From now on servers are looked at with this account and so often. Tablets tell as before.
+    pub fn adopt(&mut self, monitor: &MonitorConfig) {
+        self.monitor = monitor.clone();
+        for at in 0..self.posts.len() {
+            let Post { backend, task, is_dismissed } = &self.posts[at];
+            if *is_dismissed || backend.tablet.is_some() {
+                continue;
+            }
+            task.abort();
+            let backend = backend.clone();
+            self.posts[at].task = self.start_task(at, &backend);
+        }
+    }
+
+    fn start_task(&mut self, at: usize, backend: &BackendConfig) -> AbortHandle {
         let sights = self.sender.clone();
         if let Some(tablet) = &backend.tablet {
             let tls = self.tls.clone();
             let follower = Follower { backend: at, tablet: tablet.clone(), sights, silent: SILENT, tls };
-            self.tasks.spawn(follower.run());
-            return;
+            return self.tasks.spawn(follower.run());
         }
         let mut options = client::Options::address(&backend.address)
             .user(&self.monitor.user)
@@ -55,14 +89,14 @@ impl Crew {
             options,
             interval: Duration::from_millis(self.monitor.interval_ms),
             sights,
-            nudge,
+            nudge: self.nudges[at].clone(),
             last_nudge: None,
             source: self.source.subscribe(),
             discovers: self.monitor.discover,
             memory: Arc::default(),
             began: Instant::now(),
         };
-        self.tasks.spawn(watcher.run());
+        self.tasks.spawn(watcher.run())
     }
 
     /// Look at it at once.

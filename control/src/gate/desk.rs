@@ -1,6 +1,7 @@
 //! The desk: where HTTP, gRPC and the admin port ask for a picture or a table of the gate, and other gates for its clients' end. They
 //! know nothing else of the control thread.
 
+use super::control::{Reloaded, Upgraded};
 use super::kills::Order;
 use crate::http::{Document, Shown, metrics, page};
 use crate::status::Picture;
@@ -17,6 +18,8 @@ pub enum Ask {
     Table(Box<Show>, oneshot::Sender<Result<Table, String>>),
     Set(Set, oneshot::Sender<()>),
     Settings(oneshot::Sender<Settings>),
+    Reload(oneshot::Sender<Reloaded>),
+    Upgrade(oneshot::Sender<Upgraded>),
 }
 
 /// `SET GLOBAL` of the gate's variables, checked.
@@ -68,6 +71,20 @@ impl Desk {
     pub async fn set(&self, set: Set) -> bool {
         let (sender, receiver) = oneshot::channel();
         self.asks.send(Ask::Set(set, sender)).await.is_ok() && receiver.await.is_ok()
+    }
+
+    /// Reads the configuration again. None: the gate is ending.
+    pub async fn reload(&self) -> Option<Reloaded> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks.send(Ask::Reload(sender)).await.ok()?;
+        receiver.await.ok()
+    }
+
+    /// Has another process take over. None: the gate is ending.
+    pub async fn upgrade(&self) -> Option<Upgraded> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks.send(Ask::Upgrade(sender)).await.ok()?;
+        receiver.await.ok()
     }
 
     /// Ends a client of this gate for another gate, or for the admin port. None: the gate is ending.

@@ -1,10 +1,12 @@
-//! The gate's files: the table permissions that it watches, the query log and the audit log that it writes. Each may be off.
+//! The gate's files: the table permissions that it watches, the query log and the audit log that it writes. Each may be off; the first
+//! two may be replaced while the gate runs.
 
 use crate::acl::Permissions;
 use crate::audit::AuditLog;
-use crate::config::{Config, address};
+use crate::config::{Config, QueryLogConfig, address};
 use crate::querylog::line::Literals;
 use crate::querylog::{QueryLog, QueryLogOptions};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::task::JoinSet;
@@ -14,26 +16,87 @@ use weir_core::tally::Tally;
 
 pub struct Files {
     permissions: Option<Permissions>,
+    /// Of the last permissions that there were, and their files with mistakes.
+    version: u64,
+    wrong_before: u64,
     query_log: Option<QueryLog>,
     audit_log: Option<AuditLog>,
+    query_log_config: QueryLogConfig,
+    /// Lines of query logs that were replaced: written and lost.
+    lines_before: (u64, u64),
+    /// What looks at the permissions.
+    watch: JoinSet<()>,
+}
+
+/// What the next configuration names, opened already. The outer None: it stays as it is.
+pub struct Opened {
+    permissions: Option<Option<Permissions>>,
+    query_log: Option<Option<QueryLog>>,
+    query_log_config: QueryLogConfig,
 }
 
 impl Files {
     /// An error says which file is wrong and what to do.
-    pub fn open(config: &Config, tally: Arc<Tally>, tasks: &mut JoinSet<()>) -> Result<Files, String> {
-        let permissions = config.permissions.as_deref().map(|path| Permissions::open(Some(path))).transpose()?;
-        if let Some(permissions) = &permissions {
-            tasks.spawn(permissions.clone().watch());
-        }
-        let query_log = options(config).map(QueryLog::start).transpose()?;
+    pub fn open(config: &Config, tally: Arc<Tally>) -> Result<Files, String> {
         let gate = config.listen.first().map(address::show_listen).unwrap_or_default();
-        let audit_log = AuditLog::start(&config.audit_log, gate, tally)?;
-        Ok(Files { permissions, query_log, audit_log })
+        let mut files = Files {
+            permissions: None,
+            version: 0,
+            wrong_before: 0,
+            query_log: None,
+            audit_log: AuditLog::start(&config.audit_log, gate, tally)?,
+            query_log_config: Config::defaults(Vec::new()).query_log,
+            lines_before: (0, 0),
+            watch: JoinSet::new(),
+        };
+        let opened = files.prepare(config)?;
+        files.adopt(opened);
+        Ok(files)
+    }
+
+    /// Opens what `next` names, and changes nothing yet.
+    pub fn prepare(&self, next: &Config) -> Result<Opened, String> {
+        let path = next.permissions.as_deref();
+        let held = self.permissions.as_ref().and_then(Permissions::path);
+        let permissions = match path == held {
+            true => None,
+            false => Some(path.map(|path| self.open_permissions(path)).transpose()?),
+        };
+        let query_log = match next.query_log == self.query_log_config {
+            true => None,
+            false => Some(options(&next.query_log).map(QueryLog::start).transpose()?),
+        };
+        Ok(Opened { permissions, query_log, query_log_config: next.query_log.clone() })
+    }
+
+    fn open_permissions(&self, path: &Path) -> Result<Permissions, String> {
+        Ok(Permissions::open(Some(path))?.following(self.version))
+    }
+
+    pub fn adopt(&mut self, opened: Opened) {
+        if let Some(permissions) = opened.permissions {
+            self.wrong_before += self.permissions.as_ref().map_or(0, Permissions::wrong);
+            self.watch.abort_all();
+            if let Some(permissions) = &permissions {
+                self.watch.spawn(permissions.clone().watch());
+            }
+            self.permissions = permissions;
+        }
+        if let Some(query_log) = opened.query_log {
+            if let Some(old) = self.query_log.take() {
+                self.lines_before.0 += old.written();
+                self.lines_before.1 += old.dropped();
+            }
+            self.query_log = query_log;
+        }
+        self.query_log_config = opened.query_log_config;
     }
 
     /// What the cores are to obey; None: permissions are off.
-    pub fn held(&self) -> Option<weir_core::permissions::Permissions> {
-        self.permissions.as_ref().map(Permissions::held)
+    pub fn held(&mut self) -> Option<weir_core::permissions::Permissions> {
+        let held = self.permissions.as_ref().map(Permissions::held)?;
+        self.version = self.version.max(held.version);
+        Some(held)
     }
 
     /// Other permissions hold than at the last call.
@@ -44,7 +107,7 @@ impl Files {
         }
     }
 
-    /// `SIGHUP`: the permissions are read now, and the logs' files are opened anew.
+    /// The permissions are read now, and the logs' files are opened anew.
     pub fn reload(&self) {
         if let Some(permissions) = &self.permissions {
             permissions.reload();
@@ -72,10 +135,12 @@ impl Files {
     /// Name, value and explanation, as `Counters::each` has them. `unheard`: events that never came here.
     pub fn counters(&self, unheard: u64) -> Vec<(&'static str, u64, &'static str)> {
         let log = self.query_log.as_ref();
-        let dropped = log.map_or(0, QueryLog::dropped).saturating_add(unheard);
-        let wrong = self.permissions.as_ref().map_or(0, Permissions::wrong);
+        let (written, lost) = self.lines_before;
+        let written = written + log.map_or(0, QueryLog::written);
+        let dropped = (lost + log.map_or(0, QueryLog::dropped)).saturating_add(unheard);
+        let wrong = self.wrong_before + self.permissions.as_ref().map_or(0, Permissions::wrong);
         let audit = self.audit_log.as_ref().map_or((0, 0), |log| (log.written(), log.lost()));
-        counted((log.map_or(0, QueryLog::written), dropped), audit, wrong)
+        counted((written, dropped), audit, wrong)
     }
 }
 
@@ -99,8 +164,7 @@ pub fn wanted(config: &Config) -> QueryLogSettings {
     }
 }
 
-fn options(config: &Config) -> Option<QueryLogOptions> {
-    let log = &config.query_log;
+fn options(log: &QueryLogConfig) -> Option<QueryLogOptions> {
     Some(QueryLogOptions {
         path: log.file.clone()?,
         sample: log.sample,

@@ -56,6 +56,11 @@ impl Inquiries {
         Inquiries { monitor, tls, pending: Vec::new(), asked: JoinSet::new(), asked_of: None, why, again_at }
     }
 
+    /// Servers are asked with this account from now on.
+    pub fn adopt(&mut self, monitor: &MonitorConfig) {
+        self.monitor = monitor.clone();
+    }
+
     pub fn handle_lost(&mut self, core: usize, lost: Box<Lost>, topology: &Topology) {
         let since = Instant::now();
         let window = Duration::from_millis(topology.settings().buffer_window_ms);

@@ -4,18 +4,23 @@
 //! `server-key.pem`. Clients that are given that `ca.pem` can verify the gate. The authority's own key is thrown away:
 //! nobody can sign another certificate with it. The RSA pair is made at each start and never stored.
 
-use crate::config::{Tls, outside};
+use super::backend_tls;
+use crate::client::trust::provider;
+use crate::config::{ClientAuth, ClientTlsPolicy, Tls, TlsVersion, outside};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_core::snapshot::{BackendTls, Keys};
 use weir_net::auth::RsaKey;
@@ -23,39 +28,73 @@ use weir_net::auth::RsaKey;
 /// One sentence that says what to do.
 pub type KeyError = String;
 
+/// Without a policy for clients' TLS.
 pub fn make(tls: &Tls, backend_tls: Option<BackendTls>) -> Result<Keys, KeyError> {
     let rsa = RsaKey::generate()
         .map_err(|_| "no RSA key can be generated: the system's source of randomness fails".to_string())?;
-    let tls = match tls {
-        Tls::Off => None,
-        Tls::Ephemeral => Some(ephemeral()?),
-        Tls::Files { cert, key } => Some(from_files(cert, key)?),
+    Ok(Keys { tls: towards_clients(tls, &ClientTlsPolicy::default())?, backend_tls, rsa: Arc::new(rsa) })
+}
+
+/// None: clients get no TLS.
+pub fn towards_clients(tls: &Tls, policy: &ClientTlsPolicy) -> Result<Option<Arc<ServerConfig>>, KeyError> {
+    let config = match tls {
+        Tls::Off => return Ok(None),
+        Tls::Ephemeral => ephemeral(policy)?,
+        Tls::Files { cert, key } => from_files(cert, key, policy)?,
         Tls::Folder(folder) => {
             if !folder.join(CERT).exists() && !folder.join(KEY).exists() {
                 fill(folder)?;
             }
-            Some(from_files(&folder.join(CERT), &folder.join(KEY))?)
+            from_files(&folder.join(CERT), &folder.join(KEY), policy)?
         }
     };
-    Ok(Keys { tls, backend_tls, rsa: Arc::new(rsa) })
+    Ok(Some(config))
+}
+
+/// Who verifies clients' certificates; None: they are not asked for any.
+pub fn client_verifier(policy: &ClientTlsPolicy) -> Result<Option<Arc<dyn ClientCertVerifier>>, KeyError> {
+    let ca = match (policy.auth, &policy.ca) {
+        (ClientAuth::Optional | ClientAuth::Required, Some(ca)) => ca,
+        _ => return Ok(None),
+    };
+    let roots = backend_tls::roots("tls_ca", ca)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let verifier = match policy.auth {
+        ClientAuth::Optional => verifier.allow_unauthenticated(),
+        ClientAuth::Off | ClientAuth::Required => verifier,
+    };
+    let verifier = verifier.build().map_err(|error| format!("tls_ca {} cannot be used ({error})", ca.display()))?;
+    Ok(Some(verifier))
+}
+
+/// The files that [`towards_clients`] reads.
+pub fn files(tls: &Tls, policy: &ClientTlsPolicy) -> Vec<PathBuf> {
+    let mut files = match tls {
+        Tls::Off | Tls::Ephemeral => Vec::new(),
+        Tls::Files { cert, key } => vec![cert.clone(), key.clone()],
+        Tls::Folder(folder) => vec![folder.join(CERT), folder.join(KEY)],
+    };
+    files.extend(policy.ca.clone());
+    files
 }
 
 /// What [`make`] would stumble over, without making anything.
 pub fn check(tls: &Tls) -> Result<(), KeyError> {
+    let policy = &ClientTlsPolicy::default();
     match tls {
         Tls::Off | Tls::Ephemeral => Ok(()),
-        Tls::Files { cert, key } => from_files(cert, key).map(drop),
+        Tls::Files { cert, key } => from_files(cert, key, policy).map(drop),
         Tls::Folder(folder) => {
             let (cert, key) = (folder.join(CERT), folder.join(KEY));
             match cert.exists() || key.exists() {
-                true => from_files(&cert, &key).map(drop),
+                true => from_files(&cert, &key, policy).map(drop),
                 false => outside::folder_to_be(folder),
             }
         }
     }
 }
 
-fn from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, KeyError> {
+fn from_files(cert: &Path, key: &Path, policy: &ClientTlsPolicy) -> Result<Arc<ServerConfig>, KeyError> {
     let bad = |path: &Path, error: &dyn std::fmt::Display| {
         format!(
             "{} is no usable PEM file ({error}): name one with a certificate chain or a private key",
@@ -68,7 +107,7 @@ fn from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, KeyError> {
         return Err(bad(cert, &"it holds no certificate"));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, &error))?;
-    config(chain, private).map_err(|error| {
+    config(chain, private, policy)?.map_err(|error| {
         format!(
             "{} and {} don't work together ({error}): name a certificate and its own key",
             cert.display(),
@@ -77,27 +116,37 @@ fn from_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, KeyError> {
     })
 }
 
-fn ephemeral() -> Result<Arc<ServerConfig>, KeyError> {
+fn ephemeral(policy: &ClientTlsPolicy) -> Result<Arc<ServerConfig>, KeyError> {
     let pair = Pair::generate().map_err(failed)?;
     let chain = vec![pair.cert_der, pair.ca_der];
     let key = PrivateKeyDer::from_pem_slice(pair.key_pem.as_bytes()).map_err(failed)?;
-    config(chain, key).map_err(failed)
+    config(chain, key, policy)?.map_err(failed)
 }
 
 fn failed(error: impl std::fmt::Display) -> KeyError {
     format!("no certificate can be generated ({error}): name one with --tls-cert and --tls-key, or use --no-tls")
 }
 
+/// The outer error is the policy's, the inner one the certificate's.
 fn config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    Ok(Arc::new(config))
+    policy: &ClientTlsPolicy,
+) -> Result<Result<Arc<ServerConfig>, rustls::Error>, KeyError> {
+    let verifier = client_verifier(policy)?;
+    let versions: &[&SupportedProtocolVersion] = match policy.version_min {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let make = || {
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        builder.with_single_cert(chain, key).map(Arc::new)
+    };
+    Ok(make())
 }
 
 fn fill(folder: &Path) -> Result<(), KeyError> {

@@ -98,7 +98,8 @@ impl Kills {
     }
 
     /// Before the first client: the tag that no other gate has, as far as that can be learned soon.
-    pub async fn settle_tag(&mut self) -> u8 {
+    /// `former`: those of this gate's former processes, whose clients may still be there.
+    pub async fn settle_tag(&mut self, former: &[u8]) -> u8 {
         match &mut self.road {
             Road::None => {}
             Road::Controllers { heard, cut, .. } => {
@@ -115,12 +116,17 @@ impl Kills {
             }
             Road::Peers { addresses, tls, .. } => {
                 let taken = tags_of(addresses, tls.as_ref()).await;
-                let is_free = |tag: &u8| !taken.contains(tag);
+                let is_free = |tag: &u8| !taken.contains(tag) && !former.contains(tag);
                 let free = (0..u8::MAX).map(|step| self.tag().wrapping_add(step).max(1)).find(is_free);
                 self.tags = vec![free.unwrap_or(self.tag())];
             }
         }
         self.tag()
+    }
+
+    /// Of all clients that are here.
+    pub fn tags(&self) -> &[u8] {
+        &self.tags
     }
 
     /// Of new clients.

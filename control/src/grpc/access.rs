@@ -24,6 +24,8 @@ pub enum Class {
 pub const METHODS: &[(&str, Class)] = &[
     ("/weir.v1.Gate/Status", Class::Read),
     ("/weir.v1.Gate/Kill", Class::Change),
+    ("/weir.v1.Gate/Reload", Class::Change),
+    ("/weir.v1.Gate/Upgrade", Class::Change),
     ("/weir.v1.Tablet/Watch", Class::Read),
     ("/weir.v1.Tablet/FindTransactions", Class::Read),
     ("/weir.v1.Tablet/Execute", Class::Change),

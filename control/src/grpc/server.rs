@@ -3,8 +3,12 @@
 use super::access::{AccessLayer, Loopback};
 use super::tls::{ServerTls, root};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tower_layer::{Identity, Stack};
 
 pub type Guarded = Server<Stack<AccessLayer, Identity>>;
@@ -22,6 +26,69 @@ pub fn builder(tls: Option<&ServerTls>, loopback: Loopback, calls_max: usize) ->
         None => server,
     };
     Ok(server.layer(AccessLayer { loopback }))
+}
+
+/// A server whose certificate can be replaced: another one takes the same socket, and the former one's connections go on.
+pub struct Renewable {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    calls_max: usize,
+    run: Run,
+    /// Accepts. A connection that is accepted has a task of its own.
+    task: AbortHandle,
+}
+
+type Run = Box<dyn Fn(Guarded, TcpIncoming) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+impl Renewable {
+    /// `run` serves until its future is dropped.
+    pub fn start<F: Future<Output = ()> + Send + 'static>(
+        listener: TcpListener,
+        tls: Option<&ServerTls>,
+        calls_max: usize,
+        run: impl Fn(Guarded, TcpIncoming) -> F + Send + 'static,
+    ) -> Result<Renewable, String> {
+        let failed = |error: std::io::Error| format!("gRPC cannot listen: {error}");
+        let (address, listener) = (listener.local_addr().map_err(failed)?, listener.into_std().map_err(failed)?);
+        let run: Run = Box::new(move |server, incoming| Box::pin(run(server, incoming)));
+        let task = accept(&listener, tls, calls_max, &run)?;
+        Ok(Renewable { listener, address, calls_max, run, task })
+    }
+
+    /// Who connects from now on sees this certificate. On failure the former one stays.
+    pub fn renew(&mut self, tls: Option<&ServerTls>) -> Result<(), String> {
+        let next = accept(&self.listener, tls, self.calls_max, &self.run)?;
+        // Who is in the middle of a handshake with the former one connects again.
+        std::mem::replace(&mut self.task, next).abort();
+        Ok(())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn listener(&self) -> &std::net::TcpListener {
+        &self.listener
+    }
+}
+
+impl Drop for Renewable {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn accept(
+    listener: &std::net::TcpListener,
+    tls: Option<&ServerTls>,
+    calls_max: usize,
+    run: &Run,
+) -> Result<AbortHandle, String> {
+    let server = builder(tls, Loopback::Trusted, calls_max)?;
+    let shared = listener.try_clone().and_then(TcpListener::from_std);
+    let shared = shared.map_err(|error| format!("gRPC cannot listen: {error}"))?;
+    let incoming = TcpIncoming::from(shared).with_nodelay(Some(true));
+    Ok(tokio::spawn(run(server, incoming)).abort_handle())
 }
 
 /// What an operator who listens for other machines should know.

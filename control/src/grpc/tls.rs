@@ -11,7 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig};
 
@@ -31,9 +31,10 @@ pub struct ServerTls {
     verifies_clients: bool,
 }
 
+/// Clones are one: what replaces one is used by all of them for their next connections.
 #[derive(Clone)]
 pub struct ClientTls {
-    config: ClientTlsConfig,
+    config: Arc<Mutex<ClientTlsConfig>>,
 }
 
 impl ServerTls {
@@ -77,7 +78,17 @@ impl ClientTls {
         if let Some(identity) = identity {
             config = config.identity(identity);
         }
-        Ok(Some(ClientTls { config }))
+        Ok(Some(ClientTls { config: Arc::new(Mutex::new(config)) }))
+    }
+
+    /// Connections from now on are made with the other's files; those that stand go on.
+    pub fn replace(&self, other: &ClientTls) {
+        let config = other.config();
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    fn config(&self) -> ClientTlsConfig {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -100,7 +111,7 @@ pub fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, Stri
     let endpoint =
         endpoint.tcp_nodelay(true).http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE_LIMIT);
     match tls {
-        Some(tls) => endpoint.tls_config(tls.config.clone()).map_err(|error| format!("{address}: {}", root(&error))),
+        Some(tls) => endpoint.tls_config(tls.config()).map_err(|error| format!("{address}: {}", root(&error))),
         None => Ok(endpoint),
     }
 }

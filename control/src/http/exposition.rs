@@ -2,6 +2,7 @@
 //!
 //! Invariant: each family is described once, before its samples. Times are seconds, counters end in `_total`.
 
+use crate::expiry::Expiry;
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
@@ -47,6 +48,18 @@ pub fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl D
     }
     let end = if labels.is_empty() { " " } else { "} " };
     let _ = writeln!(out, "{end}{value}");
+}
+
+/// Nothing without certificates in files.
+pub fn put_certificates(out: &mut String, ends: &[Expiry]) {
+    const NAME: &str = "weir_certificate_expiry_timestamp_seconds";
+    if ends.is_empty() {
+        return;
+    }
+    head(out, NAME, "gauge", "When the first certificate of a file ends, in seconds since 1970.");
+    for Expiry { used_for, file, not_after } in ends {
+        line(out, NAME, &[("use", used_for), ("file", file)], not_after);
+    }
 }
 
 pub fn seconds(time: Duration) -> String {

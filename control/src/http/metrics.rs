@@ -6,8 +6,7 @@
 //! Invariant: labels are cores, backends, reasons that the code names, and bounds; nothing that a client chooses. A counter is never
 //! summed over cores here: one that does not answer in time would look like a restart.
 
-use super::certificate;
-use super::exposition::{head, line, put, put_process};
+use super::exposition::{head, line, put, put_certificates, put_process};
 use crate::config::address;
 use crate::monitor::topology::role_name;
 use crate::status::{LATENCIES, Picture, sum_ns};
@@ -24,6 +23,7 @@ pub fn render(picture: &Picture) -> String {
     put_refused_logins(&mut out, picture);
     put_pins(&mut out, picture);
     put_own(&mut out, picture);
+    put_certificates(&mut out, &picture.certificates);
     put_backends(&mut out, picture);
     put_pools(&mut out, picture);
     put_times(&mut out, picture);
@@ -46,13 +46,6 @@ fn put_gate(out: &mut String, picture: &Picture) {
     ];
     for (name, help, value) in gauges {
         put(out, name, "gauge", help, value);
-    }
-    let name = "weir_certificate_expiry_timestamp_seconds";
-    head(out, name, "gauge", "When the certificate ends that is named for this use, since 1970-01-01 UTC.");
-    for (what, file) in &picture.certificates {
-        if let Some(expiry) = certificate::expiry(file) {
-            line(out, name, &[("use", what)], expiry);
-        }
     }
     let Some(record) = picture.cluster.as_ref().and_then(|cluster| cluster.record.as_deref()) else { return };
     put(out, "weir_cluster_epoch", "gauge", "Epoch of the controllers' last word.", record.epoch);
@@ -260,15 +253,10 @@ pub mod tests {
         let word = record(7, Phase::Steady { primary: "b0".to_string() });
         picture.cluster = Some(ClusterPicture { record: Some(Arc::new(word)), why: String::new() });
         picture.reports[0].pins_ever = vec![("a".to_string(), "lock", 2)];
-        let folder = std::env::temp_dir().join(format!("weir-metrics-{}", std::process::id()));
-        crate::gate::keys::make(&crate::config::Tls::Folder(folder.clone()), None).unwrap();
-        picture.certificates = vec![("clients", folder.join(crate::gate::keys::CERT))];
         picture.own.clear();
         picture.own.extend(crate::gate::files::counted((0, 0), (0, 0), 0));
         picture.own.extend(crate::gate::events::Events::default().counters());
-        let text = render(&picture);
-        std::fs::remove_dir_all(folder).unwrap();
-        text
+        render(&picture)
     }
 
     /// Each family is described once, before its samples; each sample has a value and is there once.
@@ -298,6 +286,7 @@ pub mod tests {
             "weir_pool_idle{core=\"2\",backend=\"b0\"} 1",
             "weir_backend_seconds_count{core=\"0\"} 1",
             "weir_cores_reporting 2",
+            "weir_certificate_expiry_timestamp_seconds{use=\"clients\",file=\"c.pem\"} 2214172800",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");
         }

@@ -60,11 +60,6 @@ pub struct Event {
 }
 
 impl Topology {
-    /// What clients are greeted with.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
-    }
-
     pub fn new(config: &Config, keys: Keys) -> Topology {
         Topology {
             generation: 0,
@@ -104,10 +99,11 @@ impl Topology {
         (self.permissions, self.is_changed) = (permissions, true);
     }
 
-    /// Weight, zone and what it may become are from now on those of `config`.
+    /// Weight, zone, role and what it may become are from now on those of `config`.
     pub fn set_terms(&mut self, backend: usize, config: &BackendConfig) {
         if let Some(entry) = self.entries.get_mut(backend) {
             (entry.config.weight, entry.config.wanted) = (config.weight, config.wanted);
+            entry.config.role = config.role;
             entry.config.zone.clone_from(&config.zone);
             self.judge_roles();
         }
@@ -124,6 +120,7 @@ impl Topology {
         if let Some(entry) = self.entries.get_mut(backend) {
             (entry.is_gone, entry.facts) = (true, None);
             entry.note = "was taken out".to_string();
+            self.judge_roles();
         }
     }
 
@@ -206,7 +203,8 @@ impl Topology {
                 .and_then(|facts| facts.group.as_ref())
                 .is_some_and(|group| self.views.is_outdated(group));
         }
-        let pinned = self.entries.iter().position(|entry| entry.config.role == Some(Role::Primary));
+        let is_pinned = |entry: &Entry| !entry.is_gone && entry.config.role == Some(Role::Primary);
+        let pinned = self.entries.iter().position(is_pinned);
         let candidates: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].is_candidate()).collect();
         let ordained = self.ordained.clone();
         let names: Vec<String> = candidates.iter().map(|at| self.entries[*at].config.name.clone()).collect();

@@ -2,7 +2,7 @@
 
 use super::row;
 use crate::config::keys::{KEYS, Key, LISTS};
-use crate::config::{Config, cores, print, reference};
+use crate::config::{Config, cores, print, reference, reload};
 use weir_core::show::Shown;
 
 pub fn table(now: &Config) -> Shown {
@@ -10,7 +10,11 @@ pub fn table(now: &Config) -> Shown {
     let show = |key: &Key, config: &Config| print::show(key, config).trim_matches('"').to_string();
     let rows = KEYS.iter().filter(|key| !LISTS.contains(&key.section)).map(|key| {
         let global = reference::global(key.section, key.name);
-        let set_by = global.map_or("configuration".to_string(), |global| format!("SET GLOBAL {global}"));
+        let set_by = match global {
+            Some(global) => format!("SET GLOBAL {global}"),
+            None if reload::is_fixed(key.section, key.name) => "configuration, at the start".to_string(),
+            None => "configuration, reload".to_string(),
+        };
         row([
             &format!("{}.{}", key.section, key.name),
             &show(key, now),

@@ -4,8 +4,9 @@ use super::hub::Hub;
 use super::tally::{End, Tally};
 use super::word::Word;
 use crate::controller::client::Lease;
+use crate::grpc::secured::Ends;
 use crate::http::Shown;
-use crate::http::exposition::{head, line, put, put_process, put_states, seconds};
+use crate::http::exposition::{head, line, put, put_certificates, put_process, put_states, seconds};
 use crate::monitor::topology::role_name;
 use crate::monitor::{Standing, evidence};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct Window {
     pub tally: Arc<Tally>,
     /// None: no controllers are named.
     pub lease: Option<watch::Receiver<Lease>>,
+    /// Of certificates.
+    pub ends: Ends,
     pub began: Instant,
 }
 
@@ -43,6 +46,7 @@ impl Shown for Window {
         put_word(&mut out, &word);
         put_place(&mut out, now, &word, lease.as_ref());
         put_deeds(&mut out, &self.tally);
+        put_certificates(&mut out, &self.ends.all());
         Some(out)
     }
 }
@@ -114,7 +118,7 @@ pub mod tests {
         let tally = Arc::new(Tally::default());
         tally.handle_deed("fence", End::Done, Duration::from_millis(40));
         hub.handle_sight(Sight::Look { backend: 0, outcome: Ok(Box::new(facts())) });
-        Window { hub, tally, lease, began: Instant::now() }.metrics().await.unwrap()
+        Window { hub, tally, lease, ends: Ends::default(), began: Instant::now() }.metrics().await.unwrap()
     }
 
     #[tokio::test]
@@ -123,7 +127,13 @@ pub mod tests {
         let until = Some(Instant::now() + Duration::from_secs(5));
         let lease = watch::channel(Lease { until, why: String::new() }).1;
         let tally = Arc::new(Tally::default());
-        let window = Window { hub: hub.clone(), tally: tally.clone(), lease: Some(lease), began: Instant::now() };
+        let window = Window {
+            hub: hub.clone(),
+            tally: tally.clone(),
+            lease: Some(lease),
+            ends: Ends::default(),
+            began: Instant::now(),
+        };
         assert!(window.check_ready().unwrap_err().contains("the server is connecting"));
         parsed(&window.metrics().await.unwrap());
         hub.handle_sight(Sight::Look { backend: 0, outcome: Ok(Box::new(facts())) });

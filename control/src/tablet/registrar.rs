@@ -67,6 +67,11 @@ impl Registrar {
         }))
     }
 
+    /// What controllers are asked with.
+    pub fn tls(&self) -> Option<ClientTls> {
+        self.tls.clone()
+    }
+
     /// For the steward: all that is told from now on.
     pub fn guide(&self) -> Guide {
         Guide { record: self.told.news(), lease: self.leases.clone() }

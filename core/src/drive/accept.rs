@@ -16,6 +16,8 @@ pub struct Door {
     retry_at: Instant,
     /// Before this moment a failure is no news.
     quiet_until: Instant,
+    /// It was said that the door is shut.
+    is_shut_told: bool,
 }
 
 struct Listener {
@@ -44,7 +46,7 @@ impl Door {
     pub fn new(listeners: Vec<OwnedFd>) -> Door {
         let listeners =
             listeners.into_iter().map(|socket| Listener { socket: Some(socket), state: State::Idle }).collect();
-        Door { listeners, retry_at: Instant::NEVER, quiet_until: Instant::ZERO }
+        Door { listeners, retry_at: Instant::NEVER, quiet_until: Instant::ZERO, is_shut_told: false }
     }
 
     pub fn open(&mut self, ring: &mut Ring) {
@@ -91,8 +93,10 @@ impl Door {
 
     /// Arms what should be armed; once the gate takes no new clients, ends it and returns the last who knocked.
     pub fn advance(&mut self, now: Instant, stage: Stage, ring: &mut Ring) -> Vec<OwnedFd> {
-        if stage >= Stage::Closing {
-            return self.close(ring);
+        match stage {
+            Stage::Serving => {}
+            Stage::HandedOver => return self.close(ring, Queue::Left),
+            Stage::Closing | Stage::Ending => return self.close(ring, Queue::Emptied),
         }
         if now >= self.retry_at {
             self.retry_at = Instant::NEVER;
@@ -101,9 +105,15 @@ impl Door {
         Vec::new()
     }
 
+    /// True once, when no listener is left.
+    pub fn is_shut_now(&mut self) -> bool {
+        let is_shut = self.listeners.iter().all(|listener| listener.socket.is_none());
+        is_shut && !std::mem::replace(&mut self.is_shut_told, true)
+    }
+
     /// Closes the listeners, each when its accept has ended. A client whose connection stands already is not cut off:
-    /// it is returned.
-    pub fn close(&mut self, ring: &mut Ring) -> Vec<OwnedFd> {
+    /// it is returned, unless another process has the queue.
+    pub fn close(&mut self, ring: &mut Ring, queue: Queue) -> Vec<OwnedFd> {
         let mut last = Vec::new();
         self.retry_at = Instant::NEVER;
         for (index, listener) in self.listeners.iter_mut().enumerate() {
@@ -114,12 +124,24 @@ impl Door {
                     // SAFETY: no pointers.
                     unsafe { ring.push_silent(cancel) };
                 }
-                State::Idle => last.extend(listener.socket.take().into_iter().flat_map(last_clients)),
+                State::Idle => {
+                    let socket = listener.socket.take();
+                    last.extend(socket.filter(|_| queue == Queue::Emptied).into_iter().flat_map(last_clients));
+                }
                 State::Cancelling => (),
             }
         }
         last
     }
+}
+
+/// What becomes of those who stand in a listener's backlog when it is closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// They are served by us.
+    Emptied,
+    /// They are another's. The socket is shared: nothing is set on it, since a mode of not blocking would be its mode too.
+    Left,
 }
 
 /// Who stands in a listener's backlog. Takes the listener and closes it; who comes between the last look and the close is

@@ -8,7 +8,7 @@
 //!
 //! Invariant: the world is called from here only, by one thread, and never from within one of its own calls.
 
-use crate::drive::accept::Door;
+use crate::drive::accept::{Door, Queue};
 use crate::drive::batch::{Batch, BatchMode, MIN_WAIT_US};
 use crate::drive::berths::Berths;
 use crate::drive::exchange::{Exchange, LetterBox, Stage};
@@ -129,8 +129,12 @@ impl<W: World> Driver<W> {
         if self.world.poll_timeout().is_some_and(|at| at <= self.now) {
             self.world.handle_timeout(self.now);
         }
-        for client in self.door.advance(self.now, self.exchange.stage(), &mut self.ring) {
+        let stage = self.exchange.stage();
+        for client in self.door.advance(self.now, stage, &mut self.ring) {
             self.place(client);
+        }
+        if stage != Stage::Serving && self.door.is_shut_now() {
+            self.exchange.door_shut();
         }
         self.obey();
         self.settle();
@@ -230,7 +234,7 @@ impl<W: World> Driver<W> {
     /// The end: every socket is closed, and everything in flight comes back, so that memory may go. Does not touch the
     /// world, which may be broken.
     pub fn end(mut self, world_is_sound: bool) {
-        drop(self.door.close(&mut self.ring));
+        drop(self.door.close(&mut self.ring, Queue::Left));
         for wire in self.wires.iter_mut() {
             if wire.is_client {
                 self.exchange.spread.leave(self.core);

@@ -18,10 +18,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Serving = 0,
+    /// Another process accepts from the same sockets: no new clients here, and nobody is taken out of their queues.
+    HandedOver = 1,
     /// No new clients.
-    Closing = 1,
+    Closing = 2,
     /// Everything ends now.
-    Ending = 2,
+    Ending = 3,
 }
 
 pub struct Exchange {
@@ -32,6 +34,8 @@ pub struct Exchange {
     published: AtomicU64,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     stage: AtomicU8,
+    /// Cores that may still accept.
+    doors_open: AtomicUsize,
     control: SegQueue<(usize, ControlMail)>,
     /// Events of the query log among them, and those that found no room.
     statements: AtomicUsize,
@@ -60,6 +64,7 @@ impl Exchange {
             published: AtomicU64::new(0),
             snapshot: Mutex::new(None),
             stage: AtomicU8::new(Stage::Serving as u8),
+            doors_open: AtomicUsize::new(cores),
             control: SegQueue::new(),
             statements: AtomicUsize::new(0),
             statements_dropped: AtomicU64::new(0),
@@ -113,7 +118,8 @@ impl Exchange {
     pub fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Acquire) {
             0 => Stage::Serving,
-            1 => Stage::Closing,
+            1 => Stage::HandedOver,
+            2 => Stage::Closing,
             _ => Stage::Ending,
         }
     }
@@ -121,6 +127,16 @@ impl Exchange {
     pub fn enter_stage(&self, stage: Stage) {
         self.stage.fetch_max(stage as u8, Ordering::AcqRel);
         self.ring_all();
+    }
+
+    /// A core accepts nobody any more; told once by each.
+    pub fn door_shut(&self) {
+        self.doors_open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Nobody is accepted, and nobody who was is still here or under way to a core.
+    pub fn is_deserted(&self) -> bool {
+        self.doors_open.load(Ordering::Acquire) == 0 && (0..self.cores()).all(|core| self.spread.count(core) == 0)
     }
 
     fn ring_all(&self) {

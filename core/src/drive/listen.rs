@@ -1,5 +1,8 @@
 //! Listeners: where clients come in. Each core has its own socket on a TCP address; a Unix path has one, on core 0.
 //!
+//! A gate that takes over from another one takes its sockets, with everybody who waits in their queues. With as many cores as there,
+//! each gets one; what is missing is opened beside them, what is too much is shared out.
+//!
 //! With `SO_REUSEPORT` the kernel deals connections to the cores' sockets, so that accepting needs no lock; what it deals
 //! unevenly, [`crate::drive::spread`] evens out.
 
@@ -29,57 +32,103 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+/// A listener of the gate before this one, or of this one for the next.
+#[derive(Debug)]
+pub struct Inherited {
+    /// As configured: port 0 stays 0.
+    pub address: ListenAddress,
+    pub socket: OwnedFd,
+}
+
 /// Everything that is listened on, before the cores take it.
 pub struct Listeners {
     /// As bound: with the port that the kernel chose.
     pub addresses: Vec<ListenAddress>,
     /// Per core.
     pub sockets: Vec<Vec<OwnedFd>>,
+    /// All of them once more, for the next gate.
+    pub shared: Vec<Inherited>,
 }
 
 impl Listeners {
-    pub fn bind(addresses: &[ListenAddress], cores: usize, backlog: i32) -> Result<Listeners, StartError> {
-        let mut listeners = Listeners { addresses: Vec::new(), sockets: Vec::new() };
+    /// `inherited` are used where their address is listened on, the others are closed.
+    pub fn bind(
+        addresses: &[ListenAddress],
+        cores: usize,
+        backlog: i32,
+        inherited: Vec<Inherited>,
+    ) -> Result<Listeners, StartError> {
+        let mut listeners = Listeners { addresses: Vec::new(), sockets: Vec::new(), shared: Vec::new() };
+        let mut inherited: Vec<Option<Inherited>> = inherited.into_iter().map(Some).collect();
         listeners.sockets.resize_with(cores, Vec::new);
         for address in addresses {
             let failed = |error: io::Error| match error.raw_os_error() {
                 Some(libc::EADDRINUSE) => StartError::PortTaken { address: address.clone() },
                 _ => StartError::Listen { address: address.clone(), error },
             };
+            let is_ours = |one: &mut Option<Inherited>| one.take_if(|one| one.address == *address);
+            let taken = inherited.iter_mut().filter_map(is_ours).map(|one| one.socket).collect();
             match address {
-                ListenAddress::Tcp(at) => listeners.bind_tcp(*at, backlog).map_err(failed)?,
-                ListenAddress::Unix(path) => listeners.bind_unix(path, backlog).map_err(failed)?,
+                ListenAddress::Tcp(at) => listeners.bind_tcp(*at, backlog, taken).map_err(failed)?,
+                ListenAddress::Unix(path) => listeners.bind_unix(path, backlog, taken).map_err(failed)?,
             }
         }
         Ok(listeners)
     }
 
-    fn bind_tcp(&mut self, address: SocketAddr, backlog: i32) -> io::Result<()> {
+    fn bind_tcp(&mut self, address: SocketAddr, backlog: i32, taken: Vec<OwnedFd>) -> io::Result<()> {
+        let configured = ListenAddress::Tcp(address);
         let mut address = address;
-        for sockets in &mut self.sockets {
-            let name = KernelAddress::tcp(address);
-            let listener = socket::stream(name.family())?;
-            socket::set_option(&listener, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-            socket::set_option(&listener, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-            bind(&listener, &name, backlog)?;
+        let mut taken = taken.into_iter();
+        for core in 0..self.sockets.len() {
+            let listener = match taken.next() {
+                Some(listener) => listener,
+                None => open_tcp(address, backlog)?,
+            };
             address = socket::local_address(&listener)?.unwrap_or(address);
-            sockets.push(listener);
+            self.put(core, &configured, listener)?;
+        }
+        for (at, listener) in taken.enumerate() {
+            self.put(at % self.sockets.len(), &configured, listener)?;
         }
         self.addresses.push(ListenAddress::Tcp(address));
         Ok(())
     }
 
-    fn bind_unix(&mut self, path: &Path, backlog: i32) -> io::Result<()> {
-        let name = KernelAddress::unix(path)?;
-        remove_left_over(path)?;
-        let listener = socket::stream(libc::AF_UNIX)?;
-        bind(&listener, &name, backlog)?;
-        // As mysqld does: whoever can reach the directory may try to log in; passwords decide.
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))?;
-        self.sockets[0].push(listener);
+    fn bind_unix(&mut self, path: &Path, backlog: i32, taken: Vec<OwnedFd>) -> io::Result<()> {
+        let listener = match taken.into_iter().next() {
+            Some(listener) => listener,
+            None => open_unix(path, backlog)?,
+        };
+        self.put(0, &ListenAddress::Unix(path.to_path_buf()), listener)?;
         self.addresses.push(ListenAddress::Unix(path.to_path_buf()));
         Ok(())
     }
+
+    fn put(&mut self, core: usize, configured: &ListenAddress, listener: OwnedFd) -> io::Result<()> {
+        self.shared.push(Inherited { address: configured.clone(), socket: listener.try_clone()? });
+        self.sockets[core].push(listener);
+        Ok(())
+    }
+}
+
+fn open_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    let name = KernelAddress::tcp(address);
+    let listener = socket::stream(name.family())?;
+    socket::set_option(&listener, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    socket::set_option(&listener, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    bind(&listener, &name, backlog)?;
+    Ok(listener)
+}
+
+fn open_unix(path: &Path, backlog: i32) -> io::Result<OwnedFd> {
+    let name = KernelAddress::unix(path)?;
+    remove_left_over(path)?;
+    let listener = socket::stream(libc::AF_UNIX)?;
+    bind(&listener, &name, backlog)?;
+    // As mysqld does: whoever can reach the directory may try to log in; passwords decide.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))?;
+    Ok(listener)
 }
 
 /// Removes the file of a listener that has gone without removing it. One that still answers stays, and so does anything
@@ -124,7 +173,7 @@ mod tests {
     #[test]
     fn an_accepted_client_has_the_listeners_options() {
         let any = ListenAddress::Tcp("[::1]:0".parse().unwrap());
-        let mut listeners = Listeners::bind(&[any], 1, 16).unwrap();
+        let mut listeners = Listeners::bind(&[any], 1, 16, Vec::new()).unwrap();
         let ListenAddress::Tcp(address) = listeners.addresses[0] else { unreachable!() };
         let listener = TcpListener::from(listeners.sockets[0].pop().unwrap());
         let _client = TcpStream::connect(address).unwrap();
@@ -136,7 +185,7 @@ mod tests {
     #[test]
     fn all_cores_share_one_port_and_nobody_else_gets_it() {
         let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
-        let listeners = Listeners::bind(&[any], 3, 16).unwrap();
+        let listeners = Listeners::bind(&[any], 3, 16, Vec::new()).unwrap();
         let ListenAddress::Tcp(address) = listeners.addresses[0] else { unreachable!() };
         for sockets in &listeners.sockets {
             assert_eq!(socket::local_address(&sockets[0]).unwrap(), Some(address));
@@ -144,18 +193,39 @@ mod tests {
         assert!(TcpListener::bind(address).is_err());
     }
 
+    /// A client that has connected before the next gate is there is served by it, and the sockets of fewer or more cores do.
+    #[test]
+    fn queues_are_inherited_whatever_the_number_of_cores() {
+        let any = [ListenAddress::Tcp("127.0.0.1:0".parse().unwrap())];
+        for (before, after) in [(2, 2), (2, 1), (1, 3)] {
+            let old = Listeners::bind(&any, before, 16, Vec::new()).unwrap();
+            let ListenAddress::Tcp(address) = old.addresses[0] else { unreachable!() };
+            let clients: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+            let new = Listeners::bind(&any, after, 16, old.shared).unwrap();
+            assert_eq!((&new.addresses, new.shared.len()), (&old.addresses, before.max(after)));
+            drop(old.sockets);
+            let mut served = 0;
+            for socket in new.sockets.into_iter().flatten() {
+                let listener = TcpListener::from(socket);
+                listener.set_nonblocking(true).unwrap();
+                served += listener.incoming().map_while(Result::ok).count();
+            }
+            assert_eq!(served, clients.len(), "{before} to {after} cores");
+        }
+    }
+
     #[test]
     fn a_living_listener_and_other_files_are_not_removed() {
         let path = std::env::temp_dir().join(format!("weir-listen-{}", std::process::id()));
         let address = [ListenAddress::Unix(path.clone())];
         std::fs::write(&path, "something precious").unwrap();
-        assert!(matches!(Listeners::bind(&address, 1, 16), Err(StartError::PortTaken { .. })));
+        assert!(matches!(Listeners::bind(&address, 1, 16, Vec::new()), Err(StartError::PortTaken { .. })));
         std::fs::remove_file(&path).unwrap();
-        let alive = Listeners::bind(&address, 2, 16).unwrap();
+        let alive = Listeners::bind(&address, 2, 16, Vec::new()).unwrap();
         assert_eq!((alive.sockets[0].len(), alive.sockets[1].len()), (1, 0));
-        assert!(matches!(Listeners::bind(&address, 1, 16), Err(StartError::PortTaken { .. })));
+        assert!(matches!(Listeners::bind(&address, 1, 16, Vec::new()), Err(StartError::PortTaken { .. })));
         drop(alive);
-        Listeners::bind(&address, 1, 16).unwrap();
+        Listeners::bind(&address, 1, 16, Vec::new()).unwrap();
         std::fs::remove_file(&path).unwrap();
     }
 }

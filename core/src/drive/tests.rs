@@ -24,13 +24,21 @@ struct Shape {
     blocks: usize,
     role: Role,
     listen: Vec<ListenAddress>,
+    inherited: Vec<Inherited>,
     on_panic: OnPanic,
 }
 
 impl Default for Shape {
     fn default() -> Shape {
         let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
-        Shape { cores: 2, blocks: 1024, role: Role::Echo, listen: vec![any], on_panic: OnPanic::ExitGate }
+        Shape {
+            cores: 2,
+            blocks: 1024,
+            role: Role::Echo,
+            listen: vec![any],
+            inherited: Vec::new(),
+            on_panic: OnPanic::ExitGate,
+        }
     }
 }
 
@@ -43,6 +51,7 @@ impl Shape {
             // On a machine with one CPU both cores share it.
             cores: (0..self.cores).map(|core| cpus[core % cpus.len()]).collect(),
             listen: self.listen,
+            inherited: self.inherited,
             blocks_per_core: self.blocks,
             block_bytes: 16 << 10,
             backlog: 4096,
@@ -380,7 +389,7 @@ fn a_timeout_comes_when_it_is_due() {
 
 #[test]
 fn after_stop_accepting_clients_stay_and_none_come() {
-    let gate = Shape::default().start();
+    let mut gate = Shape::default().start();
     let _held = hold(&gate.address().to_string());
     let old = gate.connect();
     check_echo(&old, b"before");
@@ -402,6 +411,51 @@ fn after_stop_accepting_clients_stay_and_none_come() {
     check_echo(&old, b"after");
     drop(old);
     gate.finish(1 + slipped);
+}
+
+/// Nobody is refused, reset or left waiting while the sockets change hands; who is with the old one stays there.
+#[test]
+fn the_next_gate_takes_the_sockets_over() {
+    let mut old = Shape::default().start();
+    let address = old.address();
+    let kept = old.connect();
+    check_echo(&kept, b"here");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let connect = || {
+            let mut served = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                check_echo(&limited(TcpStream::connect(address).expect("nobody is refused")), b"hello");
+                served += 1;
+            }
+            served
+        };
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(connect)).collect();
+        std::thread::sleep(Duration::from_millis(50));
+        let share =
+            |one: &Inherited| Inherited { address: one.address.clone(), socket: one.socket.try_clone().unwrap() };
+        let inherited = old.running.listeners().iter().map(share).collect();
+        let new = Shape { inherited, ..Shape::default() }.start();
+        assert_eq!(new.address(), address);
+        old.running.hand_over();
+        std::thread::sleep(Duration::from_millis(50));
+        check_echo(&kept, b"still here");
+        assert!(!old.running.is_deserted());
+        drop(kept);
+        let started = std::time::Instant::now();
+        while !old.running.is_deserted() {
+            assert!(started.elapsed() < LIMIT, "somebody is still there");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        old.running.join();
+        check_echo(&new.connect(), b"there");
+        std::thread::sleep(Duration::from_millis(50));
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let served: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+        new.running.join();
+        served
+    });
+    assert!(served > 20, "{served}");
 }
 
 #[test]
@@ -433,6 +487,7 @@ fn a_taken_port_is_named() {
     let options = DriveOptions {
         cores: available_cpus().unwrap(),
         listen: vec![address.clone()],
+        inherited: Vec::new(),
         blocks_per_core: 4,
         block_bytes: 4096,
         backlog: 16,

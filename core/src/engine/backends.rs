@@ -17,6 +17,7 @@ use crate::state::{SchemaId, StateId};
 use crate::timers::Owner as TimerOwner;
 use crate::traffic::{self, Traffic};
 use rustc_hash::FxHashSet;
+use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 use weir_pool::{Limits, SlotId, Want};
@@ -38,9 +39,9 @@ impl Engine {
         let before = std::mem::replace(&mut self.snapshot, Rc::new(snapshot));
         let snapshot = self.snapshot.clone();
         self.knows_replicas = snapshot.backends.iter().any(|view| view.role == Role::Replica);
-        let budget_changed = before.settings.connections_per_backend_max
-            != snapshot.settings.connections_per_backend_max
-            || self.commands_by_backend.is_empty();
+        let budgets = [&before, &snapshot].map(|of| of.settings.connections_per_backend_max);
+        let is_shared_anew = before.settings.budget_version != snapshot.settings.budget_version;
+        let known = self.commands_by_backend.len();
         self.pool.set_limits(pool_limits(&snapshot.settings));
         while self.commands_by_backend.len() < snapshot.backends.len() {
             self.pool.add_backend();
@@ -49,11 +50,7 @@ impl Engine {
             self.traffic.push(Traffic::default());
             self.pool.set_quota(backend, self.share(snapshot.settings.connections_per_backend_max));
         }
-        if budget_changed {
-            for view in &snapshot.backends {
-                self.pool.set_quota(view.id.0, self.share(snapshot.settings.connections_per_backend_max));
-            }
-        }
+        self.share_budget(known, budgets, is_shared_anew);
         for view in &snapshot.backends {
             let usable = view.health == Health::Up;
             self.pool.set_usable(view.id.0, usable);
@@ -87,6 +84,22 @@ impl Engine {
         self.release_buffer();
         if self.sweep.at == crate::time::Instant::NEVER {
             self.timers.set(&mut self.sweep, self.now.plus_ms(SWEEP_MS), TimerOwner::Core);
+        }
+    }
+
+    /// A larger budget adds to what each core has, wherever share has moved, so that the sum is right at any time. A smaller one is
+    /// shared out anew: until connections beyond it are free there may be more. Backends from `known` on have their share already.
+    fn share_budget(&mut self, known: usize, [before, now]: [u32; 2], is_shared_anew: bool) {
+        let (share, more) = (self.share(now), self.share(now).saturating_sub(self.share(before)));
+        for backend in 0..known as u16 {
+            match is_shared_anew {
+                true => self.pool.set_quota(backend, share),
+                false if more > 0 => self.pool.grant(backend, more),
+                false => {}
+            }
+        }
+        if is_shared_anew {
+            self.grant_early();
         }
     }
 
@@ -224,9 +237,25 @@ impl Engine {
         let fair = if budget < u32::from(self.cores) { 0 } else { self.share(budget) };
         let count = self.pool.cede(self.now.0, backend.0, 1, fair);
         if count > 0 {
-            self.post(from, Mail::QuotaGranted { backend, count });
+            self.post(from, Mail::QuotaGranted { backend, count, budget: self.snapshot.settings.budget_version });
         } else {
             self.quota_debts.push_back((from, backend));
+        }
+    }
+
+    /// What is in the mail of a budget that was shared out anew since is void, and what comes before this core has heard of its
+    /// budget waits for that: the shares add up to the budget that holds.
+    pub(crate) fn quota_granted(&mut self, backend: BackendId, count: u32, budget: u32) {
+        match budget.cmp(&self.snapshot.settings.budget_version) {
+            Ordering::Equal => self.pool.grant(backend.0, count),
+            Ordering::Greater => self.quota_early.push((backend, count, budget)),
+            Ordering::Less => {}
+        }
+    }
+
+    fn grant_early(&mut self) {
+        for (backend, count, budget) in std::mem::take(&mut self.quota_early) {
+            self.quota_granted(backend, count, budget);
         }
     }
 
@@ -239,7 +268,8 @@ impl Engine {
             match self.quota_debts.iter().position(|(_, b)| *b == backend) {
                 Some(at) => {
                     let (core, _) = self.quota_debts.remove(at).expect("found a moment ago");
-                    self.post(core, Mail::QuotaGranted { backend, count });
+                    let budget = self.snapshot.settings.budget_version;
+                    self.post(core, Mail::QuotaGranted { backend, count, budget });
                 }
                 None => self.pool.grant(backend.0, count),
             }

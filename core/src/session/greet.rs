@@ -10,6 +10,7 @@ use crate::limits::LOGIN_PACKET_BYTES_MAX;
 use crate::mail::{ControlMail, Level};
 use crate::session::claim::Claim;
 use crate::session::refuse::Refusal;
+use crate::session::secure::Password;
 use crate::session::{Freshness, Greet, Peer, Phase, Session, VerifyCause};
 use crate::slots::Key;
 use crate::time::Instant;
@@ -194,6 +195,11 @@ impl Engine {
         };
         if !login.capabilities.contains(Capabilities::PROTOCOL_41) {
             return self.part_with(session, seq, &Refusal::BadHandshake("the client is older than MySQL 4.1"));
+        }
+        let password = if login.auth.is_empty() { Password::None } else { Password::Given };
+        if let Some(why) = self.transport_refusal(session, &login.user, password) {
+            self.counters.logins_refused += 1;
+            return self.part_with(session, seq, &why);
         }
         let compression = match self.snapshot.settings.compression.agree(&login) {
             Ok(compression) => compression,

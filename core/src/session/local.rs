@@ -8,6 +8,7 @@ use crate::session::claim::Claim;
 use crate::session::insert_id::InsertId;
 use crate::session::previous::Place;
 use crate::session::refuse::Refusal;
+use crate::session::secure::Password;
 use crate::session::{Phase, Request, Session, VerifyCause, Wrote};
 use crate::slots::Key;
 use crate::state::{NAMES_COLLATION, StateId};
@@ -249,8 +250,13 @@ impl Engine {
             Ok(asked) => asked,
             Err(what) => return self.refuse(session, request, &Refusal::MalformedCommand(what.0)),
         };
+        let refusal = self.transport_refusal(session, asked.user, Password::Given);
         self.forget_session_state(session);
         self.use_up(session, &request);
+        if let Some(why) = refusal {
+            self.counters.logins_refused += 1;
+            return self.part_with(session, 1, &why);
+        }
         let schema = self.states.schema(asked.schema);
         (self.sessions[session].state, self.sessions[session].has_role) = (StateId(0), false);
         let channel = self.channel(session);

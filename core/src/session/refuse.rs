@@ -56,6 +56,7 @@ pub enum Refusal {
         with_password: bool,
     },
     AuthUnsupported(String),
+    SecureTransportRequired,
     LineFull {
         backend: String,
         limit: u32,
@@ -216,6 +217,11 @@ impl Refusal {
                 let host = peer.host();
                 (1045, b"28000", format!("Access denied for user '{user}'@'{host}' (using password: {using})"))
             }
+            R::SecureTransportRequired => (
+                3159,
+                b"HY000",
+                "Connections using insecure transport are prohibited while --require_secure_transport=ON.".into(),
+            ),
             R::AuthUnsupported(plugin) => {
                 (1251, b"08004", format!("The backend wants authentication plugin '{plugin}', which the gate does not support"))
             }

@@ -28,6 +28,8 @@ use crate::sim::server::login::rsa_key;
 
 pub struct Control {
     generation: u64,
+    /// From the reload on, and without one from the start.
+    budget: u32,
     settings: Arc<Settings>,
     keys: Keys,
     /// Servers that are taken for down until then.
@@ -52,7 +54,7 @@ pub struct Control {
 
 impl Control {
     pub fn new(plan: &Plan, random: &mut Random) -> Control {
-        let settings = Settings {
+        let mut settings = Settings {
             connections_per_backend_max: plan.budget,
             connections_warm_min: random.below(2) as u32,
             connection_idle_ms_max: *random.pick(&[100, 5_000, 60_000]),
@@ -74,8 +76,13 @@ impl Control {
             scatter: plan.seed > 1_000_000 && plan.seed.is_multiple_of(3),
             ..Settings::default()
         };
+        // A reload while statements run. Seeds of a million and less are known from before.
+        if plan.seed > 1_000_000 && plan.seed.is_multiple_of(5) {
+            settings.connections_per_backend_max = (plan.budget / 2).max(1);
+        }
         Control {
             generation: 0,
+            budget: plan.budget,
             settings: Arc::new(settings),
             permissions: (plan.budget % 2 == 1).then(|| Permissions { rules: Arc::default(), version: 1 }),
             keys: Keys { tls: None, backend_tls: None, rsa: Arc::new(rsa_key().clone()) },
@@ -104,6 +111,10 @@ impl Control {
     /// What the servers look like now.
     pub fn look(&mut self, scene: &Scene, servers: &[Server]) -> Arc<Snapshot> {
         self.generation += 1;
+        if self.generation == GROWS_AT {
+            let grown = Settings { connections_per_backend_max: self.budget, ..(*self.settings).clone() };
+            self.settings = Arc::new(grown);
+        }
         let backends = servers.iter().map(|server| self.view(scene, server)).collect();
         Arc::new(Snapshot {
             generation: self.generation,
@@ -314,3 +325,5 @@ fn turns(seed: u64) -> Allowances {
     let others = (seed % 4 == 3).then(|| Arc::new(row));
     Allowances { others, ..Allowances::default() }
 }
+/// The snapshot with which a budget that began small becomes the plan's.
+const GROWS_AT: u64 = 6;

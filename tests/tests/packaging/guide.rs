@@ -172,4 +172,5 @@ const OTHERS: &[&str] = &[
     "wait_timeout",
     "verify_ca",
     "verify_identity",
+    "weir_certificate_expiry_timestamp_seconds",
 ];

@@ -76,7 +76,8 @@ fn units_start_what_exists() {
         assert!(output.status.success() || only_folders, "{check}\n{said}");
         assert_eq!(values(&unit, "RestartPreventExitStatus"), ["2"], "the exit code of a wrong configuration");
         let reloads = values(&unit, "ExecReload");
-        assert_eq!(reloads.is_empty(), program != "gate", "SIGHUP ends what does not wait for it: {reloads:?}");
+        assert_eq!(reloads, ["/bin/kill -HUP $MAINPID"], "all of them read their file again");
+        assert_eq!(values(&unit, "Type"), ["notify"], "all of them say when they serve");
     }
 }
 

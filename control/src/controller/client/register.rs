@@ -79,6 +79,7 @@ pub async fn register(
 /// What the controllers know us by.
 struct Held {
     id: u64,
+    name: String,
     address: String,
     grpc: String,
 }
@@ -90,6 +91,8 @@ async fn once(
     told: &Told,
     held: &mut Option<Held>,
 ) -> Result<Duration, String> {
+    // Another name is another lease.
+    held.take_if(|held| held.name != registration.name);
     let is_same = |held: &&mut Held| held.address == registration.address && held.grpc == registration.grpc;
     if let Some(held) = held.as_mut().filter(is_same) {
         let question = renewal(registration, held.id, told);
@@ -116,8 +119,8 @@ async fn once(
     let reply: proto::RegisterReply =
         controllers.ask(Repeat::Safe, question, call).await.map_err(|status| said(&status))?;
     let lasts = admit(told, reply.topology, reply.lease_ms)?;
-    let (address, grpc) = (registration.address.clone(), registration.grpc.clone());
-    *held = Some(Held { id: reply.lease_id, address, grpc });
+    let (name, address, grpc) = (registration.name.clone(), registration.address.clone(), registration.grpc.clone());
+    *held = Some(Held { id: reply.lease_id, name, address, grpc });
     Ok(lasts)
 }
 

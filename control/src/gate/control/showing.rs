@@ -3,14 +3,11 @@
 //! Invariant: each question is answered once, at the latest [`REPORT_LIMIT`] after it came, with what has come until then.
 
 use super::Control;
-use crate::config::{Config, Tls};
 use crate::gate::cluster::Cluster;
 use crate::gate::desk::{Ask, Set};
 use crate::gate::gather::{Asker, Gathered, TABLES_MAX};
-use crate::gate::keys;
 use crate::show::{self, Scene};
 use crate::status::{Picture, phase_name};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -49,6 +46,9 @@ impl Control {
                 let _ = sender.send(());
             }
             Ask::Settings(sender) => drop(sender.send(self.topology.settings().clone())),
+            // Who asked may have left.
+            Ask::Reload(sender) => drop(sender.send(self.reload())),
+            Ask::Upgrade(sender) => self.start_upgrade(Some(sender)),
         }
     }
 
@@ -122,8 +122,8 @@ impl Control {
             tag: self.kills.tag(),
             clients_max: self.topology.settings().clients_max,
             has_primary: self.topology.open_primary().is_some(),
-            certificates: certificates(&self.config),
             own,
+            certificates: self.certificates.ends().to_vec(),
             reports,
         }
     }
@@ -141,19 +141,6 @@ impl Control {
         );
         self.events.handle_epoch(record.epoch.number(), &record.cluster, text);
     }
-}
-
-/// Uses, and the file that is named for each.
-fn certificates(config: &Config) -> Vec<(&'static str, PathBuf)> {
-    let clients = match &config.tls {
-        Tls::Files { cert, .. } => Some(cert.clone()),
-        Tls::Folder(folder) => Some(folder.join(keys::CERT)),
-        Tls::Off | Tls::Ephemeral => None,
-    };
-    [("clients", clients), ("grpc", config.grpc_tls.cert.clone())]
-        .into_iter()
-        .filter_map(|(what, file)| Some((what, file?)))
-        .collect()
 }
 
 /// How long an answer waits for reports; a core that is busier than that is named as silent.

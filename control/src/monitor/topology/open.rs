@@ -2,7 +2,7 @@
 
 use super::{Entry, Topology};
 use std::sync::Arc;
-use weir_core::snapshot::{Address, BackendId, Role, Settings};
+use weir_core::snapshot::{Address, BackendId, Keys, Role, Settings};
 
 /// A primary, by whose decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,32 @@ impl Topology {
 
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The configuration was read again: what admins have set since is over.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = Arc::new(settings);
+        self.configured = self.settings.clone();
+        self.is_changed = true;
+    }
+
+    /// As the configuration says, whatever was set since.
+    pub fn configured(&self) -> &Settings {
+        &self.configured
+    }
+
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Who connects from now on, or is connected to, sees these.
+    pub fn equip(&mut self, keys: Keys) {
+        (self.keys, self.is_changed) = (keys, true);
+    }
+
+    /// The backend of this name that was not taken out.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| !entry.is_gone && entry.config.name == name)
     }
 
     pub fn name(&self, backend: usize) -> Option<&str> {
