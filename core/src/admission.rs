@@ -27,6 +27,8 @@ impl Default for AdmissionSettings {
 
 #[derive(Debug, Default)]
 pub struct Admission {
+    /// As the settings say: here, where commands pass.
+    pub is_on: bool,
     interval_ends: Instant,
     /// Of those that were given a connection in this interval; None: nobody was.
     shortest_ns: Option<u64>,

@@ -198,7 +198,6 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(now: Instant, options: EngineOptions) -> Engine {
-        let settings = &options.snapshot.settings;
         let mut engine = Engine {
             now,
             core: options.core,
@@ -212,7 +211,7 @@ impl Engine {
             wires: Slots::default(),
             sessions: Slots::default(),
             links: Slots::default(),
-            pool: Pool::new(0, backends::pool_limits(settings)),
+            pool: Pool::new(0, backends::pool_limits(&options.snapshot.settings)),
             slot_links: OfSlots::default(),
             waiters: FxHashMap::default(),
             buffer: Default::default(),

@@ -66,5 +66,5 @@ fn what_control_knows_is_shown() {
     assert_eq!(ratio.len(), 1);
     assert!(ratio[0].starts_with("routing.read_write_splitting_ratio|5|100|percent|yes|SET GLOBAL"), "{ratio:?}");
     assert!(rows("VARIABLES").iter().all(|row| !row.contains("secret")));
-    assert!(rows("VARIABLES LIKE '%block_bytes'")[0].contains("|bytes|no|configuration|"));
+    assert!(rows("VARIABLES LIKE '%block_bytes'")[0].contains("|bytes|no|configuration, at the start|"));
 }

@@ -17,10 +17,7 @@ impl Engine {
     pub(crate) fn acquire_for(&mut self, session: Key<Session>, backend: BackendId, mut request: Box<Request>) {
         let schemaless = request.schemaless.is_some();
         match self.ask_pool(session, backend, schemaless) {
-            Grant::Lease { slot, fit } => {
-                request.lined_at = self.now;
-                self.lease_for(session, slot, fit, request)
-            }
+            Grant::Lease { slot, fit } => self.lease_at_once(session, slot, fit, request),
             Grant::Wait(ticket) => {
                 request.lined_at = self.now;
                 // From the moment that the command came, however often it changed lines since.
@@ -88,17 +85,27 @@ impl Engine {
                 self.arm_session(session, self.now.plus_ms(self.snapshot.settings.handshake_ms_max));
                 self.verify_on(session, link);
             }
-            Phase::Waiting(request, _) => self.lease_for(session, slot, fit, request),
+            Phase::Waiting(request, _) => {
+                if self.restraint.admission.is_on {
+                    self.note_wait(self.now.since_ns(request.lined_at));
+                }
+                self.lease_for(session, slot, fit, request);
+            }
             _ => unreachable!("only a session that waits is given a connection"),
         }
     }
 
-    /// The command goes on with the connection that the pool has given.
-    pub(crate) fn lease_for(&mut self, session: Key<Session>, slot: SlotId, fit: Fit, mut request: Box<Request>) {
-        self.lease(session, slot, fit);
-        if self.snapshot.settings.admission.is_on {
-            self.note_wait(self.now.since_ns(request.lined_at));
+    /// The same without a wait in line.
+    pub(crate) fn lease_at_once(&mut self, session: Key<Session>, slot: SlotId, fit: Fit, request: Box<Request>) {
+        if self.restraint.admission.is_on {
+            self.note_wait(0);
         }
+        self.lease_for(session, slot, fit, request);
+    }
+
+    /// The command goes on with the connection that the pool has given.
+    fn lease_for(&mut self, session: Key<Session>, slot: SlotId, fit: Fit, mut request: Box<Request>) {
+        self.lease(session, slot, fit);
         match self.now.since_ns(request.since) {
             0 => self.waits_none += 1,
             waited => {

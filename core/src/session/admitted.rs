@@ -15,6 +15,23 @@ impl Engine {
         self.restraint.admission.served(self.now, waited_ns, !self.waiters.is_empty(), target_ms);
     }
 
+    /// The command, if it may go on now: its account's turn has come, and not too much waits. None: it waits for a turn, or was refused.
+    #[cold]
+    pub(crate) fn restrain(&mut self, session: Key<Session>, request: Box<Request>) -> Option<Box<Request>> {
+        let request = match self.sessions[session].seat.is_some() {
+            false => request,
+            true => self.take_turn(session, request)?,
+        };
+        let refused = self.restraint.admission.is_on.then(|| self.not_admitted(session, &request)).flatten();
+        match refused {
+            None => Some(request),
+            Some(why) => {
+                self.refuse(session, request, &why);
+                None
+            }
+        }
+    }
+
     /// Why a command is refused; None: it may go on. What has waited already, or holds a connection, always may.
     pub(crate) fn not_admitted(&mut self, session: Key<Session>, request: &Request) -> Option<Refusal> {
         let s = &self.sessions[session];

@@ -128,18 +128,14 @@ impl Engine {
         if let Err(why) = self.make_room_for_questions(session, &request) {
             return self.refuse(session, request, &why);
         }
-        let request = match self.sessions[session].seat.is_some() {
+        let is_restrained = self.sessions[session].seat.is_some() | self.restraint.admission.is_on;
+        let request = match is_restrained {
             false => request,
-            true => match self.take_turn(session, request) {
+            true => match self.restrain(session, request) {
                 Some(request) => request,
                 None => return,
             },
         };
-        if self.snapshot.settings.admission.is_on
-            && let Some(why) = self.not_admitted(session, &request)
-        {
-            return self.refuse(session, request, &why);
-        }
         self.leave_ending_primary(session, &request);
         if let Some(link) = self.sessions[session].lease {
             let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);
@@ -161,7 +157,7 @@ impl Engine {
             return self.proceed(session);
         }
         match self.one_with_the_answer(session, &request) {
-            Answerer::Leased(slot) => self.lease_for(session, slot, weir_pool::Fit::Same, request),
+            Answerer::Leased(slot) => self.lease_at_once(session, slot, weir_pool::Fit::Same, request),
             Answerer::Taken => self.refuse(session, request, &Refusal::DiagnosticsGone),
             Answerer::Anyone => self.find_backend(session, request),
         }
