@@ -89,6 +89,7 @@ pub enum OnPanic {
 pub fn start<W: World + 'static>(options: DriveOptions<W>) -> Result<Running, StartError> {
     machine::check(&options.cores)?;
     let cores = options.cores.len();
+    let is_shared = !options.inherited.is_empty();
     let listeners = Listeners::bind(&options.listen, cores, options.backlog, options.inherited)?;
     let exchange =
         Exchange::new(cores).map_err(|error| StartError::Machine { what: "eventfd", error }).map(Arc::new)?;
@@ -113,6 +114,7 @@ pub fn start<W: World + 'static>(options: DriveOptions<W>) -> Result<Running, St
             exchange: running.exchange.clone(),
             make: options.make.clone(),
             batch: options.batch,
+            is_shared,
             on_panic: options.on_panic,
             ready: ready.clone(),
         };
@@ -143,6 +145,7 @@ struct Life<W> {
     exchange: Arc<Exchange>,
     make: Arc<dyn Fn(Seat) -> W + Send + Sync>,
     batch: BatchMode,
+    is_shared: bool,
     on_panic: OnPanic,
     ready: mpsc::Sender<Result<(), (usize, String)>>,
 }
@@ -159,6 +162,9 @@ impl<W: World> Life<W> {
             Ok(Err(error)) => return self.report(Err((core, error.to_string()))),
             Err(panic) => return self.report(Err((core, panic_text(&*panic)))),
         };
+        if self.is_shared {
+            driver.share_door();
+        }
         match catch_unwind(AssertUnwindSafe(|| driver.serve(|| self.report(Ok(()))))) {
             Ok(Ok(())) => driver.end(true),
             Ok(Err(error)) => {

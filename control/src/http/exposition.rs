@@ -50,12 +50,9 @@ pub fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl D
     let _ = writeln!(out, "{end}{value}");
 }
 
-/// Nothing without certificates in files.
+/// Without a sample where no certificate is in a file.
 pub fn put_certificates(out: &mut String, ends: &[Expiry]) {
     const NAME: &str = "weir_certificate_expiry_timestamp_seconds";
-    if ends.is_empty() {
-        return;
-    }
     head(out, NAME, "gauge", "When the first certificate of a file ends, in seconds since 1970.");
     for Expiry { used_for, file, not_after } in ends {
         line(out, NAME, &[("use", used_for), ("file", file)], not_after);

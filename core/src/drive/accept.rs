@@ -16,6 +16,9 @@ pub struct Door {
     retry_at: Instant,
     /// Before this moment a failure is no news.
     quiet_until: Instant,
+    /// When accepts that stand are begun anew; NEVER when nobody else accepts from the same sockets.
+    renew_at: Instant,
+    renewals_left: u32,
     /// It was said that the door is shut.
     is_shut_told: bool,
 }
@@ -46,7 +49,19 @@ impl Door {
     pub fn new(listeners: Vec<OwnedFd>) -> Door {
         let listeners =
             listeners.into_iter().map(|socket| Listener { socket: Some(socket), state: State::Idle }).collect();
-        Door { listeners, retry_at: Instant::NEVER, quiet_until: Instant::ZERO, is_shut_told: false }
+        Door {
+            listeners,
+            retry_at: Instant::NEVER,
+            quiet_until: Instant::ZERO,
+            renew_at: Instant::NEVER,
+            renewals_left: RENEWALS,
+            is_shut_told: false,
+        }
+    }
+
+    /// Another process accepts from the same sockets, for a while.
+    pub fn share(&mut self) {
+        self.renew_at = Instant::ZERO;
     }
 
     pub fn open(&mut self, ring: &mut Ring) {
@@ -65,7 +80,7 @@ impl Door {
     }
 
     pub fn retry_at(&self) -> Instant {
-        self.retry_at
+        self.retry_at.min(self.renew_at)
     }
 
     pub fn handle_accept(&mut self, now: Instant, done: Completion) -> Knock {
@@ -98,11 +113,26 @@ impl Door {
             Stage::HandedOver => return self.close(ring, Queue::Left),
             Stage::Closing | Stage::Ending => return self.close(ring, Queue::Emptied),
         }
+        if now >= self.renew_at {
+            self.renew(now, ring);
+        }
         if now >= self.retry_at {
             self.retry_at = Instant::NEVER;
             self.open(ring);
         }
         Vec::new()
+    }
+
+    /// Of two processes that wait at one socket the kernel wakes one. If that is the one that is leaving, who has knocked stands there until
+    /// somebody else does: an accept that is begun anew looks first who is there.
+    fn renew(&mut self, now: Instant, ring: &mut Ring) {
+        self.renewals_left = self.renewals_left.saturating_sub(1);
+        self.renew_at = if self.renewals_left == 0 { Instant::NEVER } else { now.plus_ms(RENEW_MS) };
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            if listener.state == State::Armed {
+                cancel(listener, index, ring);
+            }
+        }
     }
 
     /// True once, when no listener is left.
@@ -118,12 +148,7 @@ impl Door {
         self.retry_at = Instant::NEVER;
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             match listener.state {
-                State::Armed => {
-                    listener.state = State::Cancelling;
-                    let cancel = opcode::AsyncCancel::new(Token::of(Kind::Accept, index).0).build();
-                    // SAFETY: no pointers.
-                    unsafe { ring.push_silent(cancel) };
-                }
+                State::Armed => cancel(listener, index, ring),
                 State::Idle => {
                     let socket = listener.socket.take();
                     last.extend(socket.filter(|_| queue == Queue::Emptied).into_iter().flat_map(last_clients));
@@ -133,6 +158,14 @@ impl Door {
         }
         last
     }
+}
+
+/// It is idle when the last word of its accept has come.
+fn cancel(listener: &mut Listener, index: usize, ring: &mut Ring) {
+    listener.state = State::Cancelling;
+    let cancel = opcode::AsyncCancel::new(Token::of(Kind::Accept, index).0).build();
+    // SAFETY: no pointers.
+    unsafe { ring.push_silent(cancel) };
 }
 
 /// What becomes of those who stand in a listener's backlog when it is closed.
@@ -166,6 +199,11 @@ fn last_clients(listener: OwnedFd) -> Vec<OwnedFd> {
 
 /// Pause after a failed accept, in ms: long enough not to spin, short enough that nobody minds.
 const RETRY_MS: u64 = 100;
+
+/// A gate that takes over begins its accepts anew so often and so many times: for ten seconds, while the former one leaves within some
+/// milliseconds.
+const RENEW_MS: u64 = 50;
+const RENEWALS: u32 = 200;
 
 /// A failure within this time after one that was told is not told again, in ms.
 const QUIET_MS: u64 = 10_000;

@@ -70,6 +70,11 @@ struct Lists {
 }
 
 impl<W: World> Driver<W> {
+    /// The listeners are another process's too, which is about to leave them.
+    pub fn share_door(&mut self) {
+        self.door.share();
+    }
+
     /// Call it on the thread that will serve.
     pub fn new(
         core: usize,
