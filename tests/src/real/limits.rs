@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How long a read or write may take. Nothing in the corpus takes a second; a lock wait or a gate that
 /// waits for a connection shows as this error and not as a hang.
-pub const WIRE_WAIT: Duration = Duration::from_secs(20);
+pub const WIRE_WAIT: Duration = Duration::from_secs(60);
 /// How long connecting to a listening port of this machine may take.
 pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long the interfering session waits for its reply before it lets the tested session go on: long enough for a
