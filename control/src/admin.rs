@@ -1,8 +1,8 @@
 //! The admin port: MySQL's protocol on the control thread, for who runs the gate. It answers when no backend does and no core can.
 //!
 //! ```text
-//!   [admin] listen ─► door: at most CLIENTS_MAX ─► login: the one account ─► answer: SHOW WEIR, EXPLAIN ROUTE, KILL, SET GLOBAL
-//!                                                                             └─ desk ─► control ─► the cores
+//!   admin_sql_listen ─► door: at most CLIENTS_MAX ─► login: the one account ─► answer: SHOW WEIR, EXPLAIN ROUTE, KILL, SET GLOBAL
+//!                                                                               └─ desk ─► control ─► the cores
 //! ```
 //! Invariant: it touches no backend and no client's session but by the desk. Its account is the gate's own, not one of MySQL's: whoever
 //! has its password sees all clients, may kill any of them and set the gate's variables.

@@ -8,6 +8,7 @@ use crate::gate::desk::Set;
 use weir_core::mail::{Kill, KillOutcome};
 use weir_core::session::refuse::Refusal;
 use weir_core::session::wishes::Wishes;
+use weir_core::session::{explain, global};
 use weir_core::show::{Show, Shown, What};
 use weir_planner::{Facts, GateSet, GateShow, Kind, Local, Plan, Route, Scope};
 
@@ -38,11 +39,15 @@ impl Answer {
     }
 
     pub fn table(columns: &[&str], rows: Vec<Vec<String>>) -> Answer {
+        Answer::warned(columns, rows, 0)
+    }
+
+    fn warned(columns: &[&str], rows: Vec<Vec<String>>, warnings: u16) -> Answer {
         let cells = |row: Vec<String>| row.into_iter().map(|cell| Some(cell.into_bytes())).collect();
         Answer::Rows {
             columns: columns.iter().map(ToString::to_string).collect(),
             rows: rows.into_iter().map(cells).collect(),
-            warnings: 0,
+            warnings,
         }
     }
 }
@@ -88,12 +93,7 @@ impl<'a> Conversation<'a> {
             Ok(Shown { columns, .. }) if columns.is_empty() => Answer::Done,
             Ok(Shown { columns, rows, note }) => {
                 self.note = note;
-                match Answer::table(&columns, rows) {
-                    Answer::Rows { columns, rows, .. } => {
-                        Answer::Rows { columns, rows, warnings: u16::from(self.note.is_some()) }
-                    }
-                    other => other,
-                }
+                Answer::warned(&columns, rows, u16::from(self.note.is_some()))
             }
             Err(why) => Answer::error(1105, &why),
         }
@@ -115,15 +115,8 @@ impl<'a> Conversation<'a> {
             Route::Read if picture.read_write_splitting => "a replica, as its session's policy says".to_string(),
             Route::Primary | Route::Read | Route::Any => primary,
         };
-        let row = vec![
-            format!("{:?}", plan.route),
-            backend,
-            plan.reason.as_str().to_string(),
-            format!("{:?}", plan.kind),
-            plan.effects.names().collect::<Vec<_>>().join(", "),
-            plan.asks.names().collect::<Vec<_>>().join(", "),
-        ];
-        Answer::table(&["route", "backend", "reason", "kind", "effects", "asks"], vec![row])
+        let row = explain::row(&plan, backend, plan.reason.as_str().to_string());
+        Answer::table(&explain::COLUMNS, vec![row])
     }
 
     /// A client of this gate, whosever it is.
@@ -146,19 +139,11 @@ impl<'a> Conversation<'a> {
 
     /// All or nothing, for the whole gate: here `SET` without a scope means nothing else.
     async fn set(&self, values: &[GateSet]) -> Answer {
-        let mut wanted = Vec::new();
-        for GateSet { name, value, .. } in values {
-            let text = String::from_utf8_lossy(value);
-            let bare = text.trim_matches(|c| c == '\'' || c == '"');
-            if !weir_core::session::global::is_global(name) {
-                return Answer::refused(&Refusal::SessionVariable(name.to_string()));
-            }
-            if !Wishes::default().set(name, bare) {
-                return Answer::refused(&Refusal::BadGateSetting { name: name.to_string(), value: text.to_string() });
-            }
-            wanted.push((name.clone(), bare.to_string()));
-        }
-        match self.door.desk.set(Set { user: self.door.user.clone(), values: wanted }).await {
+        let values = match values.iter().map(global::check).collect() {
+            Ok(values) => values,
+            Err(why) => return Answer::refused(&why),
+        };
+        match self.door.desk.set(Set { user: self.door.user.clone(), values }).await {
             true => Answer::Done,
             false => Answer::error(1105, ENDING),
         }
@@ -169,7 +154,7 @@ impl<'a> Conversation<'a> {
         let Some(settings) = self.door.desk.settings().await else { return Answer::error(1105, ENDING) };
         // A session's own, such as its GTIDs, nobody has here.
         let value = |one: &GateShow| {
-            let is_shown = weir_core::session::global::is_global(&one.name);
+            let is_shown = global::is_global(&one.name);
             is_shown.then(|| Wishes::default().show(&one.name, &settings).into_bytes())
         };
         Answer::Rows { columns, rows: vec![wanted.iter().map(value).collect()], warnings: 0 }

@@ -66,8 +66,8 @@ pub async fn greet(
             tracing::warn!(event = "admin_login_failed", %peer, "a login to the admin port was refused");
             let user = String::from_utf8_lossy(&login.user);
             let text = format!(
-                "Access denied for user '{user}'@'{}': the admin port knows the user of [admin] alone, with the password \
-                 of its password_file",
+                "Access denied for user '{user}'@'{}': the admin port knows admin_sql_user alone, with the password of \
+                 admin_sql_password_file",
                 peer.ip()
             );
             wire.say(inbound, &words::error(1045, *b"28000", &text)).await?;

@@ -37,16 +37,13 @@ pub fn open(
     let address = config.admin_sql.listen?;
     Some(tasks.spawn(async move {
         let mut listener = listener;
-        let bound = loop {
-            match listener.take() {
-                Some(bound) => break bound,
-                None => listener = listen(address).await.ok().flatten(),
-            }
-            if listener.is_none() {
-                tokio::time::sleep(RETRY).await;
-            }
-        };
-        admin::serve(bound, door).await;
+        while listener.is_none() {
+            tokio::time::sleep(RETRY).await;
+            listener = listen(address).await.ok().flatten();
+        }
+        if let Some(listener) = listener {
+            admin::serve(listener, door).await;
+        }
     }))
 }
 

@@ -6,7 +6,7 @@ use crate::session::replica::Place;
 use crate::session::{Body, Request, Session};
 use crate::slots::Key;
 use weir_net::command::Command;
-use weir_planner::Route;
+use weir_planner::{Plan, Route};
 
 impl Engine {
     /// Where a statement would go, and why.
@@ -30,15 +30,7 @@ impl Engine {
             (Some(_), _) => "the session holds this connection (a transaction or a pin)".to_string(),
             _ => plan.reason.as_str().to_string(),
         };
-        let row = vec![
-            format!("{:?}", plan.route),
-            name,
-            why,
-            format!("{:?}", plan.kind),
-            plan.effects.names().collect::<Vec<_>>().join(", "),
-            plan.asks.names().collect::<Vec<_>>().join(", "),
-        ];
-        table(&["route", "backend", "reason", "kind", "effects", "asks"], vec![row])
+        table(&COLUMNS, vec![row(&plan, name, why)])
     }
 
     pub(crate) fn user_of(&self, s: &Session) -> String {
@@ -47,6 +39,20 @@ impl Engine {
             None => String::new(),
         }
     }
+}
+
+pub const COLUMNS: [&str; 6] = ["route", "backend", "reason", "kind", "effects", "asks"];
+
+/// The answer's one row: what the plan says, where it goes and why.
+pub fn row(plan: &Plan, backend: String, why: String) -> Vec<String> {
+    vec![
+        format!("{:?}", plan.route),
+        backend,
+        why,
+        format!("{:?}", plan.kind),
+        plan.effects.names().collect::<Vec<_>>().join(", "),
+        plan.asks.names().collect::<Vec<_>>().join(", "),
+    ]
 }
 
 fn table(names: &[&str], rows: Vec<Vec<String>>) -> Table {

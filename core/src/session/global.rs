@@ -43,18 +43,13 @@ impl Engine {
     fn wanted(&self, session: Key<Session>, values: &[GateSet]) -> Result<Wanted, Refusal> {
         let wishes = self.sessions[session].wishes;
         let mut wanted = Wanted { wishes, token: None, global: Vec::new() };
-        for GateSet { global, name, value } in values {
-            let text = String::from_utf8_lossy(value);
-            let bare = text.trim_matches(|c| c == '\'' || c == '"');
-            let bad = || Refusal::BadGateSetting { name: name.to_string(), value: text.to_string() };
+        for set in values {
+            let GateSet { global, name, value } = set;
+            let (text, bad) = (bare(value), || bad(name, value));
             match (*global, &**name) {
-                (true, TOKEN) => return Err(Refusal::SessionVariable(name.to_string())),
-                (true, _) => {
-                    let is_right = Wishes::default().set(name, bare);
-                    is_right.then(|| wanted.global.push((name.clone(), bare.to_string()))).ok_or_else(bad)?;
-                }
-                (false, TOKEN) => wanted.token = Some(GtidSet::parse(bare.as_bytes()).map_err(|_| bad())?),
-                (false, _) => wanted.wishes.set(name, bare).then_some(()).ok_or_else(bad)?,
+                (true, _) => wanted.global.push(check(set)?),
+                (false, TOKEN) => wanted.token = Some(GtidSet::parse(text.as_bytes()).map_err(|_| bad())?),
+                (false, _) => wanted.wishes.set(name, &text).then_some(()).ok_or_else(bad)?,
             }
         }
         let user = &self.accounts.get(self.sessions[session].account).user;
@@ -136,6 +131,27 @@ impl Settings {
     pub fn is_admin(&self, user: &[u8]) -> bool {
         self.admin_users.split(',').any(|admin| !admin.trim().is_empty() && admin.trim().as_bytes() == user)
     }
+}
+
+/// One assignment of a `SET GLOBAL`: its name and value, if that can be.
+pub fn check(GateSet { name, value, .. }: &GateSet) -> Result<(Box<str>, String), Refusal> {
+    if !is_global(name) {
+        return Err(Refusal::SessionVariable(name.to_string()));
+    }
+    let text = bare(value);
+    match Wishes::default().set(name, &text) {
+        true => Ok((name.clone(), text)),
+        false => Err(bad(name, value)),
+    }
+}
+
+fn bad(name: &str, value: &[u8]) -> Refusal {
+    Refusal::BadGateSetting { name: name.to_string(), value: String::from_utf8_lossy(value).into_owned() }
+}
+
+/// Without its quotes.
+fn bare(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).trim_matches(|c| c == '\'' || c == '"').to_string()
 }
 
 /// Whether `SET GLOBAL` may set it; the rest is a session's own.
