@@ -5,7 +5,7 @@
 //! key are written one after the other; only when that lasts is it told.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Renewal {
 }
 
 /// What tells one version of a file from another: seconds, nanoseconds, size, inode.
-type Mark = (i64, i64, u64, u64);
+pub type Mark = (i64, i64, u64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -56,11 +56,13 @@ impl Renewal {
 }
 
 fn marks(paths: &[PathBuf]) -> Vec<Option<Mark>> {
-    let mark = |path: &PathBuf| {
-        let data = std::fs::metadata(path).ok()?;
-        Some((data.mtime(), data.mtime_nsec(), data.size(), data.ino()))
-    };
-    paths.iter().map(mark).collect()
+    paths.iter().map(|path| mark(path)).collect()
+}
+
+/// None: it cannot be looked at.
+pub fn mark(path: &Path) -> Option<Mark> {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.mtime(), data.mtime_nsec(), data.size(), data.ino()))
 }
 
 /// Between two looks.

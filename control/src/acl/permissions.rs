@@ -5,10 +5,9 @@
 //! a rename of its folder, as mounted configuration maps are.
 
 use super::{Rules, file};
-use std::os::unix::fs::MetadataExt;
+use crate::renewal::{LOOK_PAUSE, Mark, mark};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::watch;
 
 #[derive(Clone)]
@@ -27,9 +26,6 @@ struct State {
     mark: Option<Mark>,
     teller: watch::Sender<()>,
 }
-
-/// What tells one version of a file from another: seconds, nanoseconds, size, inode.
-type Mark = (i64, i64, u64, u64);
 
 impl Permissions {
     /// At the start a mistake is an error: there is no last good one.
@@ -117,13 +113,6 @@ impl Permissions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-fn mark(path: &Path) -> Option<Mark> {
-    let data = std::fs::metadata(path).ok()?;
-    Some((data.mtime(), data.mtime_nsec(), data.size(), data.ino()))
-}
-
-const LOOK_PAUSE: Duration = Duration::from_millis(1_000);
 
 #[cfg(test)]
 mod tests {
