@@ -19,6 +19,7 @@ pub mod align;
 pub mod audited;
 pub mod claim;
 pub mod command;
+pub mod conditions;
 pub mod decide;
 pub mod digested;
 pub mod explain;
@@ -463,6 +464,8 @@ pub struct Outcome {
     pub gtid: bool,
     /// The server said that the session's state changed.
     pub state_changed: bool,
+    /// The procedure that it calls does not exist: nothing ran.
+    pub ran_nothing: bool,
 }
 
 /// Whether all of the command has come from the client.

@@ -105,10 +105,17 @@ impl States {
         if id == home {
             return id;
         }
-        UNDERSTANDING.iter().fold(id, |state, name| match self.variable(home, name).map(<[u8]>::to_vec) {
-            Some(value) => self.with(state, name, &value),
-            None => self.without(state, name),
+        UNDERSTANDING.iter().fold(id, |state, name| {
+            let value = self.variable(home, name).map(<[u8]>::to_vec);
+            self.with_or_without(state, name, value.as_deref())
         })
+    }
+
+    pub fn with_or_without(&mut self, id: StateId, name: &str, value: Option<&[u8]>) -> StateId {
+        match value {
+            Some(value) => self.with(id, name, value),
+            None => self.without(id, name),
+        }
     }
 
     /// The roles that were chosen; None: those of the login.
@@ -209,6 +216,7 @@ impl States {
                 None => put_assignment(out, &mut first, name, None),
             }
         }
+        let is_gone_collation = |name: &str| name == "collation_connection" && gone(name);
         for (name, value) in wants.iter() {
             if &**name == NAMES_COLLATION || &**name == ROLE {
                 continue;
@@ -217,7 +225,9 @@ impl States {
                 Some(charset) if BY_NAMES.contains(&&**name) => charset == value,
                 _ => has.iter().any(|(n, v)| n == name && v == value),
             };
-            if !same || follows_another(name) || (unnamed && name.starts_with("character_set_")) {
+            // A collation that has gone back to the default has taken its character set along.
+            let is_undone = &**name == "character_set_connection" && has.iter().any(|(n, _)| is_gone_collation(n));
+            if !same || is_undone || follows_another(name) || (unnamed && name.starts_with("character_set_")) {
                 put_assignment(out, &mut first, name, Some(value));
             }
         }

@@ -163,10 +163,10 @@ usage: weir-perf COMMAND [--name value …]
             [--side-rows N] [--load-threads N] [--connections-per-backend N] [--cores N] [--weir FILE] [--json FILE]
   policies  [--policies RANDOM,LEAST_RT,…] [--time S] [--after S] [--slow-ms N] [--rate N] [--sessions N]
             [--by session|config] [--cores N] [--weir FILE]
-  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice,part:A/B,part:A>B] [--durability semi-sync|async|group]
+  moves     [--rounds N] [--harms kill,switchover,stop,cut,kill-twice,reload,drain,upgrade,part:A/B,part:A>B] [--durability semi-sync|async|group]
             [--hosts ways|namespaces] [--hold S]
             [--workers N] [--think-ms N] [--pause S] [--sysbench-threads N] [--sysbench-rate N] [--cores N]
-            [--weir FILE]
+            [--minutes N] [--visitors N] [--renews-after STEPS] [--weir FILE]
 
 With --plots DIR `compare` writes latency by percentile for each number of clients, CPU per query and throughput as SVG.
 With --syscalls yes it counts each proxy's syscalls per query after the measured rounds, with perf or else strace.

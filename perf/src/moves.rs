@@ -11,6 +11,8 @@
 
 pub mod books;
 pub mod crowd;
+pub mod deed;
+pub mod gating;
 pub mod ground;
 pub mod harm;
 pub mod hosts;
@@ -18,6 +20,7 @@ pub mod judge;
 pub mod papers;
 pub mod part;
 pub mod stage;
+pub mod visitor;
 pub mod way;
 pub mod worker;
 
@@ -60,6 +63,12 @@ pub struct Plan {
     pub sysbench_rate: Option<f64>,
     /// Between two things that a worker does. A load that replicas cannot follow makes each round wait for them.
     pub think: Duration,
+    /// No further round begins after this time.
+    pub limit: Option<Duration>,
+    /// Clients that connect for one read each, over and over.
+    pub visitors: usize,
+    /// After so many steps every other worker makes a new connection of its own will.
+    pub renews_after: Option<u64>,
 }
 
 /// What one round was.
@@ -81,6 +90,8 @@ pub struct Round {
     pub errors: BTreeMap<String, u64>,
     /// What the controller told from the harm until all was whole again.
     pub events: Vec<String>,
+    /// Of each gate process that lives at the end: what it has in memory, in KiB.
+    pub memory: Vec<(u32, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +122,8 @@ pub struct Report {
     pub unresolved: [u64; 2],
     /// Former primaries that held what nobody acknowledged, and were given a copy of the new one.
     pub cloned: u64,
+    /// Of visitors.
+    pub visits: u64,
 }
 
 pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
@@ -131,6 +144,9 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Fault> {
         sysbench_threads: arguments.value_or("--sysbench-threads", 0)?,
         sysbench_rate: arguments.value("--sysbench-rate")?,
         think: Duration::from_millis(arguments.value_or("--think-ms", 3)?),
+        limit: arguments.value("--minutes")?.map(|minutes: f64| Duration::from_secs_f64(minutes * 60.0)),
+        visitors: arguments.value_or("--visitors", 0)?,
+        renews_after: arguments.value("--renews-after")?,
     };
     arguments.finish()?;
     if let Some(why) = plan.harms.iter().find_map(|harm| harm.unfit(durability, plan.terrain)) {
@@ -151,7 +167,8 @@ pub fn play(plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Report, Fault> {
     let mut stage = Stage::open(plan, tell)?;
     let books = Arc::new(Books::default());
     let over = Arc::new(AtomicBool::new(false));
-    let workers = worker::start(&stage, plan, &books, &over);
+    let mut workers = worker::start(&stage, plan, &books, &over);
+    workers.extend(visitor::start(&stage, plan.visitors, &books, &over));
     let crowd = (plan.sysbench_threads > 0).then(|| Crowd::start(&stage, plan, &over)).transpose()?;
     let mut report = Report::default();
     let outcome = rounds(plan, &mut stage, &books, &mut report, tell);
@@ -180,8 +197,12 @@ fn rounds(
     // The laboratory connected the replicas past the ways.
     make(Harm::Switchover, stage, books)?;
     stage.ensure_whole()?;
+    let began = Instant::now();
     for number in 1..=plan.rounds {
         thread::sleep(plan.pause);
+        if plan.limit.is_some_and(|limit| began.elapsed() > limit) {
+            break;
+        }
         let harm = plan.harms[(number - 1) % plan.harms.len()];
         let round = round(plan, harm, stage, books)
             .map_err(|fault| Fault::Program(format!("round {number}, {harm}: {fault}")))?;
@@ -216,7 +237,8 @@ fn round(plan: &Plan, harm: Harm, stage: &mut Stage, books: &Books) -> Result<Ro
     errors.iter_mut().for_each(|(error, times)| *times -= errors_before.get(error).copied().unwrap_or(0));
     errors.retain(|_, times| *times > 0);
     let events = stage.events().into_iter().skip(events_before.len()).collect();
-    Ok(Round { harm, gap, parts, whole: began.elapsed(), lacked: stage.lacked.clone(), fate, mended, errors, events })
+    let (whole, lacked, memory) = (began.elapsed(), stage.lacked.clone(), stage.gating.memory());
+    Ok(Round { harm, gap, parts, whole, lacked, fate, mended, errors, events, memory })
 }
 
 fn fate(before: Option<usize>, now: Option<usize>) -> Fate {
@@ -257,6 +279,8 @@ impl Round {
             "{harm}: {fate}; no write for {gap} ms{mended}{parts}, whole after {whole} ms, last: {}",
             self.lacked
         );
+        let memory: Vec<String> = self.memory.iter().map(|(pid, kib)| format!("{pid} {} MiB", kib >> 10)).collect();
+        out += &format!("\n    gates: {}", memory.join(", "));
         self.events.iter().for_each(|event| out += &format!("\n    {event}"));
         self.errors.iter().for_each(|(error, times)| out += &format!("\n    {times} times: {error}"));
         out
@@ -288,6 +312,10 @@ impl Report {
         let mut out = format!(
             "{table}acknowledged: {writes} writes, {transfers} transfers; answered: {prepared} prepared reads, {global} GLOBAL reads\n"
         );
+        if self.visits > 0 {
+            out += &format!("{} visits\n", self.visits);
+        }
+        out += &self.memory();
         if let Some(crowd) = &self.crowd {
             out += &format!("{crowd}\n");
         }
@@ -307,6 +335,26 @@ impl Report {
             false => self.wrong.iter().for_each(|wrong| out += &format!("WRONG: {wrong}\n")),
         }
         out
+    }
+}
+
+impl Report {
+    /// Of each gate process, what it had in memory after its first quarter, at most and at last.
+    fn memory(&self) -> String {
+        let mut all: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        self.rounds
+            .iter()
+            .flat_map(|round| &round.memory)
+            .for_each(|(pid, kib)| all.entry(*pid).or_default().push(*kib));
+        let line = |(pid, seen): (&u32, &Vec<u64>)| {
+            let [early, last] = [seen.get(seen.len() / 4), seen.last()].map(|kib| kib.map_or(0, |kib| kib >> 10));
+            let most = seen.iter().max().map_or(0, |kib| kib >> 10);
+            format!(
+                "gate {pid}: {} rounds, {early} MiB after a quarter of them, {most} at most, {last} at last\n",
+                seen.len()
+            )
+        };
+        all.iter().map(line).collect()
     }
 }
 

@@ -99,6 +99,7 @@ pub(crate) struct Draft {
     /// A `GET_LOCK` whose name is no literal.
     nameless_lock: bool,
     named: Option<Box<Named>>,
+    called: Option<Box<[u8]>>,
     /// Names the server's own lists or locks, where connections have the server's ids.
     about_server: bool,
 }
@@ -280,7 +281,9 @@ impl Draft {
         // A definition is evaluated by whoever uses it later.
         let keeps_calls = self.about_server || matches!(self.kind, Some(Kind::Ddl | Kind::Account | Kind::Prepare));
         let mut values = if keeps_calls { Vec::new() } else { self.values };
-        values.retain(|span| span.value == SessionValue::ConnectionId || !self.needs_row_count);
+        // What a stored function runs changes `ROW_COUNT()` behind it in the same statement (seen on 9.7).
+        let needs_row_count = self.needs_row_count || self.effects.contains(Effects::UNKNOWN_FUNCTION);
+        values.retain(|span| span.value == SessionValue::ConnectionId || !needs_row_count);
         Plan {
             route,
             effects: self.effects,
@@ -298,6 +301,7 @@ impl Draft {
             locks: if self.nameless_lock { Box::default() } else { self.locks.into() },
             user_variables: Box::default(),
             named: self.named.filter(|_| statements == 1),
+            called: self.called.filter(|_| statements == 1),
             memo: Memo::default(),
         }
     }

@@ -36,6 +36,8 @@ pub struct Plan {
     pub user_variables: Box<[Box<str>]>,
     /// What a `PREPARE`, `EXECUTE` or `DEALLOCATE PREPARE` names, if it is the only statement and its name is plain.
     pub named: Option<Box<Named>>,
+    /// The procedure that `CALL` names, without its schema, if it is the only statement.
+    pub called: Option<Box<[u8]>>,
     /// The tables of the text, once somebody has asked for them.
     pub memo: Memo,
 }

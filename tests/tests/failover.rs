@@ -26,6 +26,9 @@ fn the_primary_moves_and_clients_go_on() {
         sysbench_threads: 0,
         sysbench_rate: None,
         think: Duration::from_millis(3),
+        limit: None,
+        visitors: 0,
+        renews_after: None,
     };
     let report = play(&plan, &mut |line| println!("{line}")).unwrap_or_else(|fault| panic!("{fault}"));
     print!("{}", report.show());

@@ -83,6 +83,9 @@ fn every_partition_has_its_end() {
         sysbench_threads: 0,
         sysbench_rate: None,
         think: Duration::from_millis(5),
+        limit: None,
+        visitors: 0,
+        renews_after: None,
     };
     let report = play(&plan, &mut |line| println!("{line}")).unwrap_or_else(|fault| panic!("{fault}"));
     print!("{}", report.show());

@@ -124,7 +124,7 @@ impl Engine {
         self.links[link].captured.clear();
         // A silent primary must not keep the question, and all later ones behind it, for ever.
         self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
-        let text = format!("SELECT {}, @@GLOBAL.read_only", self.links[link].flavour.executed());
+        let text = format!("SELECT {}, @@GLOBAL.read_only LIMIT 1", self.links[link].flavour.executed());
         self.inject(link, ReplyKind::Query, Purpose::Index, Command::Query, text.as_bytes());
     }
 
@@ -175,7 +175,7 @@ impl Engine {
     pub(crate) fn ask_writable(&mut self, link: Key<Link>) {
         self.counters.writable_questions += 1;
         self.links[link].captured.clear();
-        self.inject(link, ReplyKind::Query, Purpose::Writable, Command::Query, b"SELECT @@GLOBAL.read_only");
+        self.inject(link, ReplyKind::Query, Purpose::Writable, Command::Query, b"SELECT @@GLOBAL.read_only LIMIT 1");
     }
 
     pub(crate) fn writable_told(&mut self, link: Key<Link>) {

@@ -37,6 +37,8 @@ pub enum Purpose {
     NamedText(Key<Session>, Box<str>),
     /// What a session's user variables are that only its connection knows.
     UserVariables(Key<Session>),
+    /// How many conditions the session's failed statement has left.
+    Conditions(Key<Session>),
     /// Leads to the state that the gate's own answer would have left behind; it may be meant to fail.
     Lead,
     Kill,

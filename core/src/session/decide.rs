@@ -142,8 +142,10 @@ impl Engine {
             let on_replica = self.snapshot.backend(self.links[link].backend).role == Role::Replica;
             let state = self.sessions[session].pins.reasons().without(Reasons::SOFT);
             let asks_previous = request.asks().intersects(ABOUT_PREVIOUS);
-            if on_replica && !asks_previous && self.sessions[session].is_held_by_untold() {
-                // `GET DIAGNOSTICS` of a read that failed here: what it has set goes along.
+            let s = &self.sessions[session];
+            let is_bad_place = || on_replica || s.meets_leftovers(&self.links[link], request.plan.as_deref());
+            if !asks_previous && s.is_held_by_untold() && is_bad_place() {
+                // `GET DIAGNOSTICS` of what failed here: what it has set goes along.
                 self.sessions[session].phase = Phase::Aligning(request);
                 return self.ask_user_variables(session, link);
             }
@@ -298,7 +300,8 @@ impl Engine {
         let slot = if let (true, Place::On { slot, .. }) = (about_previous, &s.previous.place) {
             Some(*slot)
         } else if let (true, InsertId::OnLink { link, .. }) = (asks.contains(Asks::LAST_INSERT_ID), s.insert_id) {
-            self.links.get(link).filter(|l| Some(l.backend) == primary).map(|l| l.slot)
+            // One of another class takes other statements: several at once, or one.
+            self.links.get(link).filter(|l| Some(l.backend) == primary && l.class == s.class).map(|l| l.slot)
         } else {
             None
         };

@@ -138,7 +138,7 @@ impl Engine {
         self.links[link].numbered = false;
         self.links[link].captured.clear();
         // The second call leaves 0 for the next user: what that user's statements make of it tells whose it is.
-        let ask = b"SELECT LAST_INSERT_ID(),LAST_INSERT_ID(0)";
+        let ask = b"SELECT LAST_INSERT_ID(),LAST_INSERT_ID(0) LIMIT 1";
         self.inject(link, ReplyKind::Query, Purpose::InsertId(owner), Command::Query, ask);
         self.links[link].last_session = None;
     }
@@ -201,7 +201,7 @@ impl Engine {
     pub(crate) fn may_have_numbered(&mut self, session: Key<Session>, link: Key<Link>, code: u16) {
         let s = &mut self.sessions[session];
         let Phase::Relaying(request) = &s.phase else { return };
-        if request.command == Command::StmtPrepare {
+        if request.command == Command::StmtPrepare || request.outcome.ran_nothing {
             return;
         }
         const KINDS: [Kind; 5] = [Kind::Insert, Kind::Replace, Kind::Load, Kind::Call, Kind::Multi];

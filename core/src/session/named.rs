@@ -121,9 +121,10 @@ impl NamedStatements {
         self.known.is_empty() && self.strangers.is_empty() && !self.is_unclear
     }
 
-    /// They can be prepared on any connection.
+    /// They can be prepared on any connection. What reads a user variable keeps the type that it had (seen on 9.7).
     fn travel(&self) -> bool {
-        self.strangers.is_empty() && !self.is_unclear
+        let stay = |known: &Known| known.plan.effects.contains(Effects::READS_USER_VARIABLE);
+        self.strangers.is_empty() && !self.is_unclear && !self.known.values().any(stay)
     }
 
     /// What a connection that has these lacks for a statement planned so.
@@ -272,7 +273,7 @@ impl Engine {
         if warnings > 0 || !plan.effects.contains(Effects::TEXT_PREPARE) {
             return false;
         }
-        let text = format!("SELECT HEX(CONVERT(@`{}` USING utf8mb4))", variable.replace('`', "``"));
+        let text = format!("SELECT HEX(CONVERT(@`{}` USING utf8mb4)) LIMIT 1", variable.replace('`', "``"));
         let purpose = Purpose::NamedText(session, named.name.clone());
         self.links[link].captured.clear();
         self.inject(link, ReplyKind::Query, purpose, Command::Query, text.as_bytes());

@@ -4,6 +4,7 @@
 //! Rules: S24, S25, S26, S42 and "unknown means primary, pinned, not retried".
 
 use crate::session::Outcome;
+use crate::session::trackers::ONE_ROW;
 use crate::time::Instant;
 use weir_planner::variables::{Carry, carry};
 use weir_planner::{Effects, Plan, Scope};
@@ -45,13 +46,17 @@ reasons! {
     FOUND_ROWS = 18, "FOUND_ROWS() may be asked for";
     ROLE = 19, "SET ROLE";
     BINLOG = 20, "a binary log stream";
-    PREPARED_TEXT = 21, "a prepared statement too long to be prepared elsewhere";
+    /// What type the variable had when the statement was prepared, the statement keeps for good (seen on 9.7).
+    PREPARED_READS = 21, "a prepared statement that reads a user variable";
 }
 
 impl Reasons {
     /// Reasons that last until the next statement, and may be given up before it for others who wait: a question that
     /// comes after all is then answered with an error, never wrongly.
     pub const SOFT: Reasons = Reasons(Self::DIAGNOSTICS.0 | Self::FOUND_ROWS.0);
+
+    /// Those that prepared statements have, and that end with the last such one.
+    pub const OF_STATEMENTS: Reasons = Reasons(Self::CURSOR.0 | Self::LONG_DATA.0 | Self::PREPARED_READS.0);
 
     pub fn contains(self, other: Reasons) -> bool {
         self.0 & other.0 == other.0
@@ -213,6 +218,7 @@ impl Held {
             text.extend_from_slice(name);
             text.extend_from_slice(b")=CONNECTION_ID()");
         }
+        text.extend_from_slice(ONE_ROW);
         Some(text)
     }
 
@@ -254,6 +260,16 @@ pub fn did_not_parse(plan: &Plan, outcome: &Outcome) -> bool {
     is_direct && outcome.results == 0 && outcome.error == Some(PARSE_ERROR)
 }
 
+/// The procedure that it calls does not exist, and no other one is meant that this one has called.
+pub fn calls_nobody(plan: Option<&Plan>, outcome: &Outcome, message: &[u8]) -> bool {
+    const NO_SUCH_ROUTINE: u16 = 1305;
+    let called = plan.and_then(|plan| plan.called.as_deref());
+    let missing = message.strip_prefix(b"PROCEDURE ").and_then(|rest| rest.strip_suffix(b" does not exist"));
+    let (Some(called), Some(missing)) = (called, missing) else { return false };
+    let name = missing.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    outcome.error == Some(NO_SUCH_ROUTINE) && outcome.results == 0 && name.eq_ignore_ascii_case(called)
+}
+
 /// The first words of a statement, fit to be shown: letters up to the first thing that may be a value or a name in quotes.
 pub fn first_words(sql: &[u8]) -> String {
     let words: String = sql
@@ -292,7 +308,7 @@ mod tests {
         let question = held.question(&plan("DO RELEASE_LOCK('a')")).unwrap();
         assert_eq!(
             String::from_utf8(question).unwrap(),
-            "SELECT IS_USED_LOCK('a')=CONNECTION_ID(),IS_USED_LOCK(\"b\")=CONNECTION_ID()"
+            "SELECT IS_USED_LOCK('a')=CONNECTION_ID(),IS_USED_LOCK(\"b\")=CONNECTION_ID() LIMIT 1"
         );
         assert!(!held.locks_told(&[b"".to_vec(), b"1".to_vec()]));
         assert!(held.locks_told(&[b"0".to_vec()]));

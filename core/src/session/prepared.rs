@@ -10,11 +10,12 @@
 //! (seen on 9.7), so that who began with other types has another `Text`.
 
 use crate::link::Prepared;
-use crate::session::ClassId;
+use crate::session::pins::Reasons;
+use crate::session::{ClassId, Session};
 use crate::state::{SchemaId, StateId};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
-use weir_planner::{Facts, Plan};
+use weir_planner::{Effects, Facts, Plan};
 
 /// One of a session's statements.
 pub struct Statement {
@@ -33,6 +34,27 @@ pub struct Statement {
     pub failed: Option<Box<[u8]>>,
 }
 
+impl Statement {
+    /// Why its connection is kept for it.
+    pub fn pins(&self) -> Reasons {
+        let mut reasons = match self.busy {
+            Busy::No => Reasons::default(),
+            Busy::LongData => Reasons::LONG_DATA,
+            Busy::Cursor => Reasons::CURSOR,
+        };
+        if self.plan.effects.contains(Effects::READS_USER_VARIABLE) {
+            reasons.0 |= Reasons::PREPARED_READS.0;
+        }
+        reasons
+    }
+}
+
+impl Session {
+    pub(crate) fn held_by_statements(&self) -> Reasons {
+        self.statements.values().fold(Reasons::default(), |all, statement| Reasons(all.0 | statement.pins().0))
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Busy {
     #[default]
@@ -48,6 +70,8 @@ pub struct Text {
     pub schema: SchemaId,
     pub state: StateId,
     pub class: ClassId,
+    /// `Texts::epoch` when it was prepared first.
+    pub epoch: u32,
     /// It is a whole `PREPARE name FROM '…'`, said as a query; else the text of a `COM_STMT_PREPARE`.
     pub name: Option<Box<str>>,
     /// The parameter types of the first execute; none before it.
@@ -64,18 +88,26 @@ impl Text {
     }
 }
 
-/// What makes a text another one: bytes, schema, state, class, whether it is a named one, first types.
-type Home = (Box<[u8]>, SchemaId, StateId, ClassId, bool, Option<Rc<[u8]>>);
+/// What makes a text another one: bytes, schema, state, class, epoch, whether it is a named one, first types.
+type Home = (Box<[u8]>, SchemaId, StateId, ClassId, u32, bool, Option<Rc<[u8]>>);
 
 /// The texts of one core, shared while anybody uses them.
 #[derive(Debug, Default)]
 pub struct Texts {
     by_home: FxHashMap<Home, Rc<Text>>,
+    /// Definitions that this core has seen change. A server prepares what it finds changed anew, with the parameters that came last, and
+    /// not as for who prepares now (seen on 9.7: other warnings): these do not share.
+    epoch: u32,
     next: u64,
     sweep_at: usize,
 }
 
 impl Texts {
+    /// Tables are not any more what they were.
+    pub fn definitions_changed(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
     pub fn intern(&mut self, sql: &[u8], schema: SchemaId, state: StateId, class: ClassId) -> Rc<Text> {
         self.intern_any(sql, None, schema, state, class)
     }
@@ -100,13 +132,14 @@ impl Texts {
         state: StateId,
         class: ClassId,
     ) -> Rc<Text> {
-        let home = (Box::from(sql), schema, state, class, name.is_some(), None);
+        let home = (Box::from(sql), schema, state, class, self.epoch, name.is_some(), None);
         self.at_home(home, name, None)
     }
 
     /// The same text for statements whose first execute has these types.
     pub fn typed(&mut self, text: &Rc<Text>, types: Rc<[u8]>) -> Rc<Text> {
-        let home = (text.sql.clone(), text.schema, text.state, text.class, text.name.is_some(), Some(types));
+        let is_named = text.name.is_some();
+        let home = (text.sql.clone(), text.schema, text.state, text.class, text.epoch, is_named, Some(types));
         self.at_home(home, text.name.as_deref(), Some(text.clone()))
     }
 
@@ -119,9 +152,9 @@ impl Texts {
             self.sweep_at = self.by_home.len() * 2;
         }
         self.next += 1;
-        let (ref sql, schema, state, class, _, ref types) = home;
+        let (ref sql, schema, state, class, epoch, _, ref types) = home;
         let (sql, types, name) = (sql.clone(), types.clone(), name.map(Box::from));
-        let text = Rc::new(Text { id: self.next, sql, schema, state, class, name, types, untyped });
+        let text = Rc::new(Text { id: self.next, sql, schema, state, class, epoch, name, types, untyped });
         self.by_home.insert(home, text.clone());
         text
     }
@@ -135,6 +168,7 @@ impl Texts {
             schema: text.schema,
             state: text.state,
             class: text.class,
+            epoch: text.epoch,
             name: text.name.clone(),
             types: None,
             untyped: None,

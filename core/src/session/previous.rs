@@ -21,6 +21,8 @@ pub struct Previous {
     pub warnings: u16,
     /// Of these, what the last statement has brought: `SHOW WARNINGS` brings none and leaves the area as it is.
     pub told: u16,
+    /// It failed, and may have left more conditions than its error.
+    pub may_have_more: bool,
     pub row_count: i64,
     /// None: only the connection knows (`SQL_CALC_FOUND_ROWS`).
     pub found_rows: Option<u64>,
@@ -56,7 +58,15 @@ pub enum Place {
 
 impl Default for Previous {
     fn default() -> Previous {
-        Previous { warnings: 0, told: 0, row_count: 0, found_rows: Some(0), place: Place::AfterOk, note: None }
+        Previous {
+            warnings: 0,
+            told: 0,
+            may_have_more: false,
+            row_count: 0,
+            found_rows: Some(0),
+            place: Place::AfterOk,
+            note: None,
+        }
     }
 }
 
@@ -65,6 +75,7 @@ impl Previous {
     /// `goes_on`: nothing but this session's statements ran there since the one before.
     pub fn ran(&mut self, slot: SlotId, outcome: &Outcome, found: Found, goes_on: bool) {
         (self.warnings, self.told) = (outcome.warnings, outcome.warnings);
+        self.may_have_more = outcome.error.is_some();
         self.row_count = match (outcome.error, outcome.rows) {
             (None, None) => i64::try_from(outcome.last_affected).unwrap_or(-1),
             _ => -1,
@@ -102,7 +113,8 @@ impl Previous {
     /// The gate itself has answered a query with so many rows.
     pub fn answered(&mut self, rows: usize, warnings: u16) {
         let found_rows = Some(rows as u64);
-        *self = Previous { warnings, told: warnings, row_count: -1, found_rows, place: Place::AfterRows, note: None };
+        let place = Place::AfterRows;
+        *self = Previous { warnings, told: warnings, row_count: -1, found_rows, place, ..Previous::default() };
     }
 
     /// The gate has answered a statement with an OK of its own.
@@ -116,12 +128,26 @@ impl Previous {
         let state = String::from_utf8_lossy(state);
         let signal = format!("SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO={code}, MESSAGE_TEXT='{quoted}'");
         let place = Place::AfterError(Rc::from(signal.into_bytes()));
-        *self = Previous { warnings: 1, told: 1, row_count: -1, found_rows: self.found_rows, place, note: None };
+        let found_rows = self.found_rows;
+        *self = Previous { warnings: 1, told: 1, row_count: -1, found_rows, place, ..Previous::default() };
     }
 
     /// An unknown command was refused: its error is one more, behind what is there.
     pub fn failed_also(&mut self, before: u16) {
         self.told = before.saturating_add(1);
+    }
+
+    /// Nothing else has run there since, if nothing but the session's statements has.
+    pub fn is_on(&self, slot: SlotId) -> bool {
+        matches!(self.place, Place::On { slot: on, .. } if on == slot)
+    }
+
+    /// The connection has told how many conditions there are, or has not.
+    pub fn conditions_told(&mut self, count: Option<u16>) {
+        self.may_have_more = false;
+        if let Some(count) = count {
+            (self.warnings, self.told) = (count, count);
+        }
     }
 
     /// Lets go of the connection where the statement ran. False: nothing else can be led into its state.
@@ -151,13 +177,13 @@ impl Previous {
             Some(0) => b"SELECT 1 LIMIT 0",
             // With its warning, which is asked about.
             Some(1) if self.warnings > 0 && self.note.is_none() && self.place == Place::AfterRows => {
-                b"SELECT FOUND_ROWS()"
+                b"SELECT FOUND_ROWS() LIMIT 1"
             }
-            Some(1) if flavour == Flavour::Mysql => b"SELECT 1",
+            Some(1) if flavour == Flavour::Mysql => b"SELECT 1 LIMIT 1",
             Some(1) => CLEARS,
             _ if asks.contains(Asks::FOUND_ROWS) => return None,
             _ if flavour == Flavour::MariaDb => CLEARS,
-            _ => b"SELECT 1",
+            _ => b"SELECT 1 LIMIT 1",
         };
         let mut way = vec![Rc::from(rows)];
         match &self.place {
@@ -232,12 +258,12 @@ mod tests {
         let mut previous = Previous::default();
         assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1 LIMIT 0; SET last_insert_id=LAST_INSERT_ID()");
         previous.answered(1, 0);
-        assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1");
+        assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1 LIMIT 1");
         previous.answered(2, 0);
         assert_eq!(shown(&previous, Asks::FOUND_ROWS), None);
-        assert_eq!(shown(&previous, Asks::ROW_COUNT).unwrap(), "SELECT 1");
+        assert_eq!(shown(&previous, Asks::ROW_COUNT).unwrap(), "SELECT 1 LIMIT 1");
         previous.failed(1105, b"HY000", "it's gone");
-        let signal = "SELECT 1; SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO=1105, MESSAGE_TEXT='it''s gone'";
+        let signal = "SELECT 1 LIMIT 1; SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO=1105, MESSAGE_TEXT='it''s gone'";
         assert_eq!(shown(&previous, Asks::DIAGNOSTICS).unwrap(), signal);
         assert_eq!((previous.row_count, previous.warnings), (-1, 1));
     }

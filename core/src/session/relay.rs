@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::link::reply::replace_error;
 use crate::link::{Lessee, Link};
 use crate::session::insert_id::{Heard, InsertId};
-use crate::session::pins::{Reasons, first_words};
+use crate::session::pins::{Reasons, calls_nobody, first_words};
 use crate::session::prepared::Busy;
 use crate::session::previous::keeps_diagnostics;
 use crate::session::refuse::Refusal;
@@ -26,8 +26,8 @@ use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::{ReplyScan, What};
 use weir_net::statement::{PrepareOk, patch_statement_id};
 use weir_net::track::{Track, Tracks, put_track};
-use weir_planner::Effects;
 use weir_planner::variables::Carry;
+use weir_planner::{Assign, Effects, Kind};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +79,13 @@ impl Engine {
         s.status = plain;
         s.transaction_unsure = false;
         let caps = s.caps;
+        let knows_better = self.links[link].goes_on && s.previous.is_on(self.links[link].slot);
         let warnings = match &s.phase {
-            Phase::Relaying(request) if keeps_diagnostics(request.command) && !s.facts.is_mariadb() => s.previous.told,
+            Phase::Relaying(request)
+                if keeps_diagnostics(request.command) && !knows_better && !s.facts.is_mariadb() =>
+            {
+                s.previous.told
+            }
             _ => ok.warnings,
         };
         let tracks_as_sent = status == ok.status && shown == ok.track && caps.contains(Capabilities::SESSION_TRACK);
@@ -108,16 +113,17 @@ impl Engine {
     /// next begins at once. The gate's trackers may have put a GTID there that this client does not see: it comes when a transaction
     /// ends, so one that is open behind it is another.
     fn changed_without_news(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>) -> bool {
-        if std::mem::take(&mut self.links[link].owes_gtid) && ok.track.is_empty() {
+        let kind = match &self.sessions[session].phase {
+            Phase::Relaying(request) => request.plan.as_ref().map(|plan| plan.kind),
+            _ => None,
+        };
+        // It is the GTID that this client does not see; but a transaction that begins is told to all.
+        if std::mem::take(&mut self.links[link].owes_gtid) && ok.track.is_empty() && kind != Some(Kind::Begin) {
             return false;
         }
         let ends_one = || Tracks::new(ok.track).flatten().any(|track| matches!(track, Track::Gtids(_)));
-        let is_lock = || match &self.sessions[session].phase {
-            Phase::Relaying(request) => request.plan.as_ref().is_some_and(|p| p.kind == weir_planner::Kind::Lock),
-            _ => false,
-        };
         // What `LOCK TABLES` begins is not told.
-        let begins_another = || ok.status.contains(Status::IN_TRANS) && ends_one() && !is_lock();
+        let begins_another = || ok.status.contains(Status::IN_TRANS) && ends_one() && kind != Some(Kind::Lock);
         ok.status.contains(Status::SESSION_STATE_CHANGED) && (ok.track.is_empty() || begins_another())
     }
 
@@ -142,15 +148,15 @@ impl Engine {
             if plan.is_some_and(|p| p.effects.contains(Effects::SETS_LAST_INSERT_ID)) {
                 // `LAST_INSERT_ID(expr)`: whatever it is, 0 too, it is on the server.
                 let said = ok.last_insert_id;
-                let is_update = plan.is_some_and(|p| p.kind == weir_planner::Kind::Update);
+                let is_update = plan.is_some_and(|p| p.kind == Kind::Update);
                 let heard = if is_update && said != 0 { Heard::Surely } else { Heard::Nothing };
                 s.insert_id = InsertId::OnLink { link, said, before: 0, heard };
                 self.links[link].numbered = true;
-            } else if plan.is_some_and(|p| p.kind == weir_planner::Kind::Load) {
+            } else if plan.is_some_and(|p| p.kind == Kind::Load) {
                 // The first number that it gave is not told.
                 s.insert_id = s.insert_id.told(link, s.insert_id.known(), Heard::Nothing);
                 self.links[link].numbered = true;
-            } else if ok.last_insert_id != 0 && plan.is_some_and(|p| p.kind != weir_planner::Kind::Select) {
+            } else if ok.last_insert_id != 0 && plan.is_some_and(|p| p.kind != Kind::Select) {
                 s.insert_id = s.insert_id.told(link, ok.last_insert_id, Heard::Likely);
                 self.links[link].numbered = true;
             }
@@ -175,23 +181,21 @@ impl Engine {
     fn absorb_collation(&mut self, session: Key<Session>, link: Key<Link>) {
         let Phase::Relaying(request) = &self.sessions[session].phase else { return };
         let Some(plan) = request.plan.clone() else { return };
-        let names = plan.assigns.iter().any(|a| &*a.name == "character_set_connection");
-        let Some(assign) = plan.assigns.iter().rfind(|a| &*a.name == "collation_connection").filter(|_| names) else {
-            return;
-        };
-        let state = self.links[link].state;
-        let by_names = plan.assigns.iter().any(|a| &*a.name == "character_set_client");
-        let state = match assign.value.as_deref() {
-            None => self.states.without(state, "collation_connection"),
-            Some(value) if value.eq_ignore_ascii_case(b"default") => self.states.without(state, "collation_connection"),
-            Some(value) => {
-                let bare = value.trim_ascii();
-                let quoted = bare.len() >= 2 && (bare[0] == b'\'' || bare[0] == b'"');
-                let bare = if quoted { &bare[1..bare.len() - 1] } else { bare };
-                let state = self.states.with(state, "collation_connection", bare);
-                if by_names { self.states.with(state, NAMES_COLLATION, bare) } else { state }
+        let is = |assign: &Assign, name: &str| &*assign.name == name;
+        let last_charset = plan.assigns.iter().rposition(|assign| is(assign, "character_set_connection"));
+        let Some(last_charset) = last_charset else { return };
+        let mut state = self.links[link].state;
+        for (at, assign) in plan.assigns.iter().enumerate().filter(|(_, assign)| is(assign, "collation_connection")) {
+            let collation = assign.value.as_deref().map(unquoted).filter(|name| !name.eq_ignore_ascii_case(b"default"));
+            let before = &plan.assigns[at.saturating_sub(NAMES.len())..at];
+            if before.iter().map(|assign| &*assign.name).eq(NAMES) {
+                state = self.states.with_or_without(state, NAMES_COLLATION, collation);
             }
-        };
+            // A character set behind it brings its own along.
+            if last_charset < at {
+                state = self.states.with_or_without(state, "collation_connection", collation);
+            }
+        }
         self.links[link].state = state;
         self.sessions[session].state = state;
     }
@@ -323,11 +327,13 @@ impl Engine {
         self.counters.errors_answered += 1;
         let error = ErrPacket::decode(&packet[HEADER_BYTES..]).ok();
         let code = error.as_ref().map_or(0, |e| e.code);
-        let refused = error.is_some_and(|e| is_read_only(e.code, e.message));
+        let message = error.as_ref().map_or(&b""[..], |e| e.message);
+        let refused = is_read_only(code, message);
         self.links[link].has_conditions = self.links[link].flavour == Flavour::MariaDb;
         let Phase::Relaying(request) = &mut self.sessions[session].phase else { return Verdict::AsItIs };
         request.outcome.error = Some(code);
         request.outcome.warnings = 1;
+        request.outcome.ran_nothing = calls_nobody(request.plan.as_deref(), &request.outcome, message);
         if let (1046, Some(gone)) = (code, &request.schemaless) {
             // "No database selected": the session has one, which does not exist.
             request.outcome.error = Some(1049);
@@ -354,7 +360,7 @@ impl Engine {
     fn may_have_begun(&mut self, session: Key<Session>, link: Key<Link>, code: u16) {
         let l = &mut self.links[link];
         let effects = match &self.sessions[session].phase {
-            Phase::Relaying(request) if request.command != Command::StmtPrepare => {
+            Phase::Relaying(request) if request.command != Command::StmtPrepare && !request.outcome.ran_nothing => {
                 request.plan.as_ref().map(|plan| plan.effects).unwrap_or_default()
             }
             _ => Effects::empty(),
@@ -469,6 +475,17 @@ impl Engine {
 
 /// `ER_PARSE_ERROR`.
 const PARSE_ERROR: u16 = 1064;
+
+/// What `SET NAMES` assigns in front of its collation.
+const NAMES: [&str; 3] = ["character_set_client", "character_set_connection", "character_set_results"];
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    let bare = value.trim_ascii();
+    match bare {
+        [b'\'' | b'"', inner @ .., _] => inner,
+        _ => bare,
+    }
+}
 
 fn contains_word(list: &[u8], word: &[u8]) -> bool {
     list.split(|b| *b == b',').any(|w| w == word)

@@ -211,7 +211,10 @@ impl Engine {
         let failed = outcome.error.is_some();
         let mut add = Reasons::default();
         let mut end = Reasons::default();
-        if let Some(plan) = plan.filter(|_| command != Command::StmtPrepare) {
+        if let Some(plan) = plan.filter(|_| command != Command::StmtPrepare && !outcome.ran_nothing) {
+            if plan.effects.contains(Effects::IMPLICIT_COMMIT) && matches!(plan.kind, Kind::Ddl | Kind::Multi) {
+                self.texts.definitions_changed();
+            }
             add = pins::of_plan(&plan);
             if pins::did_not_parse(&plan, &outcome) {
                 add.0 &= !Reasons::UNKNOWN.0;
@@ -257,14 +260,9 @@ impl Engine {
             add.0 |= Reasons::DIAGNOSTICS.0;
         }
         self.settle_statement(session, command, statement, status);
-        let busy = |wanted| self.sessions[session].statements.values().any(|st| st.busy == wanted);
-        for (wanted, reason) in [(Busy::Cursor, Reasons::CURSOR), (Busy::LongData, Reasons::LONG_DATA)] {
-            if busy(wanted) {
-                add.0 |= reason.0;
-            } else {
-                end.0 |= reason.0;
-            }
-        }
+        let held = self.sessions[session].held_by_statements();
+        add.0 |= held.0;
+        end.0 |= Reasons::OF_STATEMENTS.without(held).0;
         end.0 &= !add.0;
         self.pin(session, add);
         self.unpin(session, end);
@@ -292,7 +290,8 @@ impl Engine {
 
     /// What was open before a statement that failed. `status` is that of the statement before it: an ERR has none.
     fn has_committed(&self, session: Key<Session>, plan: &Plan, status: Status) -> bool {
-        let has_written = status.contains(Status::IN_TRANS) && self.sessions[session].wrote == Wrote::Something;
+        let may_write = status.contains(Status::IN_TRANS) && !status.contains(Status::IN_TRANS_READONLY);
+        let has_written = may_write && self.sessions[session].wrote == Wrote::Something;
         has_written && plan.effects.contains(Effects::IMPLICIT_COMMIT)
     }
 
@@ -312,6 +311,7 @@ impl Engine {
         // One that returns rows (MariaDB's `RETURNING`) counts none.
         let has_rows = request.outcome.rows.is_some();
         let nothing = sure && (failed || (request.outcome.affected_rows == 0 && !has_rows));
+        let nothing = nothing || request.outcome.ran_nothing;
         if may_write && !nothing && !request.outcome.gtid {
             s.wrote = Wrote::Something;
         }

@@ -17,7 +17,7 @@ use weir_net::flags::Capabilities;
 use weir_net::packet::{self, HEADER_BYTES};
 use weir_net::scan::ReplyKind;
 use weir_net::statement::{ExecuteHead, PrepareOk};
-use weir_planner::Route;
+use weir_planner::{Effects, Route};
 
 /// Where a statement's id stands in its command: behind the header and the command byte.
 const ID_AT: usize = HEADER_BYTES + 1;
@@ -57,8 +57,10 @@ impl Engine {
         }
         let log = self.log_prepare(session, &sql);
         let mut request = self.substitute(session, request, &plan);
-        // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
-        let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
+        // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there, as is what
+        // reads a user variable.
+        let travels = plan.route == Route::Read && !plan.effects.contains(Effects::READS_USER_VARIABLE);
+        let route = if travels { Route::Read } else { Route::Primary };
         (request.plan, request.log) = (Some(plan), log);
         self.decide(session, request.to(route));
     }
@@ -234,7 +236,7 @@ impl Engine {
 
     fn close_statement(&mut self, session: Key<Session>, request: Box<Request>, id: u32) {
         let gone = self.sessions[session].statements.remove(&id);
-        if let Some(gone) = gone.filter(|statement| statement.busy != Busy::No) {
+        if let Some(gone) = gone.filter(|statement| !statement.pins().is_empty()) {
             self.close_at_backend(session, gone.text.id);
         }
         self.swallow(session, request);
@@ -246,7 +248,7 @@ impl Engine {
             if let Some(prepared) = self.links[link].statements.remove(&text) {
                 self.say_close(self.links[link].wire, prepared.id);
             }
-            self.unpin(session, Reasons(Reasons::CURSOR.0 | Reasons::LONG_DATA.0));
+            self.unpin(session, Reasons::OF_STATEMENTS.without(self.sessions[session].held_by_statements()));
             let s = &self.sessions[session];
             if s.pins.is_empty() && !self.links[link].status.contains(weir_net::flags::Status::IN_TRANS) {
                 self.give_back(session);

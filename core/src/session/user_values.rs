@@ -3,6 +3,7 @@
 //! Invariant: a variable set to the literal has the same type, collation, sign and value. What a user variable remembers
 //! beyond these, it does not (its coercibility is always that of a variable; lengths are its type's).
 
+use crate::session::trackers::ONE_ROW;
 use crate::state::StateId;
 use weir_net::column::{Column, FLAG_UNSIGNED, KIND_LONGLONG, KIND_VAR_STRING, cells};
 use weir_net::packet::{HEADER_BYTES, Header};
@@ -95,6 +96,7 @@ pub fn question<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
             text.extend_from_slice(part);
         }
     }
+    text.extend_from_slice(ONE_ROW);
     text
 }
 
@@ -180,7 +182,7 @@ mod tests {
         let text = question([&b"@a"[..], b"@`b c`"].into_iter());
         assert_eq!(
             String::from_utf8(text).unwrap(),
-            "SELECT @a,COLLATION(@a),HEX(@a),@`b c`,COLLATION(@`b c`),HEX(@`b c`)"
+            "SELECT @a,COLLATION(@a),HEX(@a),@`b c`,COLLATION(@`b c`),HEX(@`b c`) LIMIT 1"
         );
         assert!(answer(b"").is_none() && answer(b"\x01\x00\x00\x01\x03").is_none());
     }

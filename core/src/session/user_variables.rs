@@ -225,20 +225,24 @@ impl Session {
     /// the type that another session gave it. Who computes one will stay, and may read another later: none may be left. False
     /// where nothing can be done about it: in a transaction, or pinned.
     pub(crate) fn could_tell_leftovers(&self, link: &Link, plan: &Plan) -> bool {
-        if link.user_variables.names.is_empty()
-            || !plan.effects.intersects(Effects::READS_USER_VARIABLE | Effects::SET_USER_VARIABLE)
-            || link.status.contains(Status::IN_TRANS)
-            || !self.pins.reasons().without(Reasons::SOFT).is_empty()
-        {
+        self.pins.reasons().without(Reasons::SOFT).is_empty() && self.meets_leftovers(link, Some(plan))
+    }
+
+    /// The same of one that may be pinned.
+    pub(crate) fn meets_leftovers(&self, link: &Link, plan: Option<&Plan>) -> bool {
+        let touches = |plan: &&Plan| plan.effects.intersects(Effects::READS_USER_VARIABLE | Effects::SET_USER_VARIABLE);
+        let Some(plan) = plan.filter(touches) else { return false };
+        if link.user_variables.names.is_empty() || link.status.contains(Status::IN_TRANS) {
             return false;
         }
-        let (read, own) = (&plan.user_variables, &self.user_variables.values);
+        let (read, own) = (&plan.user_variables, &self.user_variables);
+        let is_own = |name: &str| own.values.contains_key(name) || own.untold.contains(name);
         let is_literal = |assign: &weir_planner::Assign| assign.scope != Scope::User || assign.value.is_some();
         let travels = plan.kind == Kind::Set && plan.assigns.iter().all(is_literal);
         let stays = plan.effects.contains(Effects::SET_USER_VARIABLE) && !travels;
         let may_be_read =
             |name: &str| stays || read.is_empty() || read.binary_search_by(|read| (**read).cmp(name)).is_ok();
-        link.user_variables.names.iter().any(|name| !own.contains_key(name) && may_be_read(name))
+        link.user_variables.names.iter().any(|name| !is_own(name) && may_be_read(name))
     }
 
     /// Its connection is gone: what cannot be set again is lost.

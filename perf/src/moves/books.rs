@@ -31,6 +31,8 @@ pub struct Books {
     wrong: Mutex<Vec<String>>,
     /// Writes, transfers, prepared reads, GLOBAL reads.
     pub done: [AtomicU64; 4],
+    /// Of visitors.
+    pub visits: AtomicU64,
     /// The last version of the clock that was acknowledged.
     clock: AtomicU64,
     windows_may_end: AtomicBool,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use weir_control::ctl::failover;
 
 use super::books::Books;
+use super::deed::{self, Deed};
 use super::ground::Terrain;
 use super::part::{self, Part};
 use super::stage::{Durability, Stage};
@@ -27,6 +28,8 @@ pub enum Harm {
     KillTwice,
     /// Some hosts are cut off from some others, for a while.
     Part(Part),
+    /// No harm at all.
+    Deed(Deed),
 }
 
 const ALL: [Harm; 5] = [Harm::Switchover, Harm::Kill, Harm::Stop, Harm::Cut, Harm::KillTwice];
@@ -40,6 +43,7 @@ impl fmt::Display for Harm {
             Harm::Cut => "cut",
             Harm::KillTwice => "kill-twice",
             Harm::Part(part) => return part.fmt(f),
+            Harm::Deed(deed) => return deed.fmt(f),
         })
     }
 }
@@ -51,11 +55,14 @@ impl Harm {
         match self {
             Harm::Part(part) => part.is_of_primary(),
             Harm::Cut => terrain == Terrain::Namespaces,
-            Harm::Switchover | Harm::Kill | Harm::Stop | Harm::KillTwice => false,
+            Harm::Switchover | Harm::Kill | Harm::Stop | Harm::KillTwice | Harm::Deed(_) => false,
         }
     }
 
     pub fn make(self, stage: &mut Stage, books: &Books) -> Result<(), Fault> {
+        if let Harm::Deed(deed) = self {
+            return deed.make(stage, books);
+        }
         let primary = stage.primary().ok_or_else(|| Fault::Program("nobody is primary".to_owned()))?;
         match self {
             Harm::Switchover => {
@@ -64,6 +71,7 @@ impl Harm {
                 moved.map(drop).map_err(|why| Fault::Program(format!("the switchover: {why}")))?;
             }
             Harm::Kill => stage.server(primary).kill9(),
+            Harm::Deed(_) => {}
             Harm::Stop => stage.server(primary).sigstop(),
             Harm::Cut => stage.cut_off(primary)?,
             Harm::Part(part) => {
@@ -93,7 +101,7 @@ impl Harm {
     pub fn undo(self, stage: &mut Stage) -> Result<(), Fault> {
         let Some(harmed) = stage.harmed.take() else { return Ok(()) };
         match self {
-            Harm::Switchover => {}
+            Harm::Switchover | Harm::Deed(_) => {}
             Harm::Kill | Harm::KillTwice => {
                 for at in 0..stage.members.len() {
                     if !stage.server(at).is_running() {
@@ -138,6 +146,9 @@ impl Harm {
             (Harm::Cut, Durability::Group) => {
                 Some("cut: members of a group hear each other directly, and not by the ways that are cut")
             }
+            (Harm::Deed(_), _) if terrain == Terrain::Namespaces => {
+                Some("reload, drain, upgrade: a gate on another host takes no orders from here; with --hosts ways")
+            }
             (Harm::KillTwice, Durability::Group) => Some("kill-twice: one of three is no majority of its group"),
             _ => None,
         }
@@ -152,10 +163,14 @@ impl FromStr for Harm {
         if text.starts_with(part::PREFIX) {
             return text.parse().map(Harm::Part);
         }
+        if let Some(deed) = deed::ALL.into_iter().find(|deed| deed.to_string() == text) {
+            return Ok(Harm::Deed(deed));
+        }
         let found = ALL.into_iter().find(|harm| harm.to_string() == text);
         found.ok_or_else(|| {
             let known = ALL.map(|harm| harm.to_string()).join(", ");
-            format!("there is no harm {text}: {known}, part:A/B, part:A>B")
+            let deeds = deed::ALL.map(|deed| deed.to_string()).join(", ");
+            format!("there is no harm {text}: {known}, {deeds}, part:A/B, part:A>B")
         })
     }
 }

@@ -13,6 +13,7 @@ pub fn judge(stage: &Stage, books: &Books, report: &mut Report) -> Result<(), Fa
     let primary = stage.primary().ok_or_else(|| Fault::Program("nobody is primary".to_owned()))?;
     report.wrong = books.wrong();
     report.errors = books.errors();
+    report.visits = books.visits.load(Ordering::Relaxed);
     report.done = [0, 1, 2, 3].map(|at: usize| books.done[at].load(Ordering::Relaxed));
     let executed = stage.cell(primary, EXECUTED);
     for at in 0..stage.members.len() {

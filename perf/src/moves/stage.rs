@@ -27,6 +27,7 @@ use weir_control::lab::{Cluster, ClusterOptions, Kind, Mysql, Server};
 
 use self::member::Member;
 use super::Plan;
+use super::gating::Gating;
 use super::ground::{CONTROLLER, GATE, Ground, SERVERS, options};
 use super::part::Party;
 use super::way::Way;
@@ -79,9 +80,8 @@ pub struct Stage {
     pub(super) ground: Ground,
     papers: TlsFiles,
     controller: SocketAddr,
-    gate: SocketAddr,
     // In the order in which they end.
-    _gate: Program,
+    pub gating: Gating,
     _controller: Program,
     cluster: Cluster,
     folder: TemporaryFolder,
@@ -98,7 +98,7 @@ impl Stage {
         let cluster = start_cluster(&mysql, plan, &ground)?;
         prepare(&cluster)?;
         tell("the servers are up");
-        let (controller, gate) = (ground.address(CONTROLLER, 7506)?, ground.address(GATE, 6033)?);
+        let controller = ground.address(CONTROLLER, 7506)?;
         let path = |name: &str| folder.path().join(name).display().to_string();
         let text = format!(
             "[controller]\nstore = \"{}\"\nlisten = \"{controller}\"\nlease_ms = {LEASE_MS}\nfailovers_per_minute = 60\n",
@@ -114,16 +114,10 @@ impl Stage {
             let setting = (&ground, &cluster, &papers, controller);
             members.push(Member::start(at, setting, plan.durability, &program, folder.path())?);
         }
-        let mut command = Command::new(&program);
-        command.args(["gate", "--listen", &gate.to_string(), "--controller", &controller.to_string()]);
-        command
-            .args(["--cores", &plan.cores.to_string(), "--admin-listen", "off", "--grpc-listen", "off"])
-            .args(options("--grpc-tls", &papers));
-        ground.enter(GATE, &mut command);
-        let gating = Program::start("gate", command, folder.path())?;
+        let gating = Gating::start((&ground, &papers, controller), &program, plan.cores, folder.path())?;
         let (user, password) = APP;
-        let schema = Some(SCHEMA.to_owned());
-        gating.wait_ready(&Account { address: gate, user: user.to_owned(), password: password.to_owned(), schema })?;
+        let (user, password, schema) = (user.to_owned(), password.to_owned(), Some(SCHEMA.to_owned()));
+        gating.program.wait_ready(&Account { address: gating.address, user, password, schema })?;
         let mut stage = Stage {
             members,
             durability: plan.durability,
@@ -133,8 +127,7 @@ impl Stage {
             ground,
             papers,
             controller,
-            gate,
-            _gate: gating,
+            gating,
             _controller: controlling,
             cluster,
             folder,
@@ -150,7 +143,7 @@ impl Stage {
     }
 
     pub fn client_options(&self) -> Options {
-        Options::tcp(&self.gate.ip().to_string(), self.gate.port())
+        Options::tcp(&self.gate().ip().to_string(), self.gate().port())
             .user(APP.0)
             .password(APP.1)
             .schema(SCHEMA)
@@ -158,7 +151,7 @@ impl Stage {
     }
 
     pub fn gate(&self) -> SocketAddr {
-        self.gate
+        self.gating.address
     }
 
     pub fn run_on_primary(&self, text: &str) -> Result<(), Fault> {

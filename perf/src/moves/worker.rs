@@ -1,6 +1,6 @@
 //! Workers: ordinary clients that write, transfer, read, and expect to go on whatever happens to the primary.
 //!
-//! Invariant: a worker connects once. An error that says that nothing ran, or that nobody knows, is written down as that and
+//! Invariant: a worker connects once, unless it renews its connection itself. An error that says that nothing ran, or that nobody knows, is written down as that and
 //! the worker goes on; a lost connection, another error or a stale answer is wrong.
 
 use std::sync::Arc;
@@ -37,10 +37,13 @@ pub fn start(stage: &Stage, plan: &Plan, books: &Arc<Books>, over: &Arc<AtomicBo
         for number in 0..plan.workers {
             let id = (at * 100 + number) as u32;
             let (options, books, over) = (stage.client_options(), books.clone(), over.clone());
-            let (is_strict, think) = (stage.durability.is_strict(), plan.think);
+            let is_strict = stage.durability.is_strict();
+            // Half of them, as a pool that renews its connections.
+            let renews_after = plan.renews_after.filter(|_| number % 2 == 1);
+            let think = plan.think;
             all.push(thread::spawn(move || {
-                let outcome =
-                    Worker::open(id, kind, &options, &books, is_strict).and_then(|worker| worker.run(&over, think));
+                let open = || Worker::open(id, kind, &options, &books, is_strict);
+                let outcome = open().and_then(|worker| worker.run(&over, think, (renews_after, &open)));
                 if let Err(error) = outcome {
                     books.is_wrong(format!("{kind:?} {id} lost its connection: {error}"));
                 }
@@ -63,6 +66,9 @@ struct Worker<'a> {
     /// Nothing that was acknowledged may be lost.
     is_strict: bool,
 }
+
+/// After how many steps, if ever, and how.
+type Renewal<'w, 'a> = (Option<u64>, &'w dyn Fn() -> Result<Worker<'a>, ClientError>);
 
 impl<'a> Worker<'a> {
     fn open(
@@ -91,8 +97,21 @@ impl<'a> Worker<'a> {
         Ok(worker)
     }
 
-    fn run(mut self, over: &AtomicBool, think: Duration) -> Result<(), ClientError> {
+    fn run(
+        mut self,
+        over: &AtomicBool,
+        think: Duration,
+        (renews_after, open): Renewal<'_, 'a>,
+    ) -> Result<(), ClientError> {
+        let mut since = 0;
         while !over.load(Ordering::Relaxed) {
+            since += 1;
+            if renews_after.is_some_and(|steps| since > steps) {
+                // What its former session has seen, a new one need not see.
+                let number = self.number;
+                self = Worker { number, ..open()? };
+                since = 0;
+            }
             match self.kind {
                 Kind::Writer if self.id == 0 => self.tick()?,
                 Kind::Writer => self.write()?,

@@ -99,12 +99,21 @@ impl<'a> Cursor<'a> {
 
     /// Takes `name`, `name.name`, `.name`.
     pub(super) fn take_qualified_name(&mut self) -> bool {
+        self.take_last_name().is_some()
+    }
+
+    /// The same: its last part.
+    pub(super) fn take_last_name(&mut self) -> Option<Token> {
         let dotted = self.take_punct(b'.');
-        let named = self.take_name();
-        if named && !dotted && self.take_punct(b'.') {
-            return self.take_name();
+        let mut name = self.peek();
+        if !self.take_name() {
+            return None;
         }
-        named
+        if !dotted && self.take_punct(b'.') {
+            name = self.peek();
+            return self.take_name().then_some(name);
+        }
+        Some(name)
     }
 
     pub(super) fn mark(&self) -> Mark<'a> {

@@ -56,8 +56,9 @@ impl Cursor<'_> {
         self.draft.kind = Some(Kind::Call);
         self.draft.effects |= Effects::CALL | Effects::WRITES;
         self.draft.insist(Reason::Routine);
-        if !self.take_qualified_name() {
-            self.draft.give_up();
+        match self.take_last_name() {
+            Some(name) => self.draft.called = Some(super::scan::unquoted(self.text(&name)).into()),
+            None => self.draft.give_up(),
         }
         self.scan_rest();
         self.variables_are_written();

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use weir_control::lab::mariadb::{self, Edition};
 use weir_control::lab::{Cluster, ClusterOptions, Mysql, Progress};
@@ -164,7 +165,27 @@ impl Admin {
         }
         Ok(())
     }
+
+    /// Waits a while until nobody holds a user lock on the primary whose name begins so.
+    pub fn await_unlocked(&mut self, prefix: &str) {
+        let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
+        let question = format!(
+            "SELECT COUNT(*) FROM performance_schema.metadata_locks \
+             WHERE OBJECT_TYPE = 'USER LEVEL LOCK' AND LEFT(OBJECT_NAME, {}) = '{prefix}'",
+            prefix.len()
+        );
+        for _ in 0..LOCKS_LOOKED_AT_MAX {
+            // A server without that table is not asked again.
+            if ask(&mut wires[0], &question).map_or(true, |reply| first_cell(&reply.rows()) == "0") {
+                return;
+            }
+            std::thread::sleep(LOCKS_PAUSE);
+        }
+    }
 }
+
+const LOCKS_LOOKED_AT_MAX: usize = 200;
+const LOCKS_PAUSE: Duration = Duration::from_millis(5);
 
 /// Runs one statement; an error of the server's is an error here.
 pub fn ask(wire: &mut Wire, statement: &str) -> Result<Reply, String> {

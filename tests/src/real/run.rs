@@ -59,6 +59,8 @@ pub struct Stage<'a> {
     pub noise: Option<&'a mut Noise>,
     /// Lets the replicas catch up whenever another connection speaks.
     pub admin: Option<&'a mut Admin>,
+    /// Waits until the user locks of who has left are gone: a server lets go of them after it has closed the connection.
+    pub locksmith: Option<&'a mut Admin>,
 }
 
 /// Runs all steps. Connections are made when they are first used.
@@ -86,6 +88,9 @@ pub fn run(session: &Session, stage: &mut Stage<'_>) -> Trace {
             }
         }
         trace.push(event(step, cast.play(step, stage)));
+        if let (Command::Quit | Command::Drop, Some(locksmith)) = (&step.command, &mut stage.locksmith) {
+            locksmith.await_unlocked(&format!("{}_{}", stage.database, step.label));
+        }
     }
     for mut connection in cast.connections.into_values().flatten() {
         // Politely, so that the server's end is over soon; it makes no difference if that fails.

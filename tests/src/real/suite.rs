@@ -225,7 +225,11 @@ impl Worker {
         // A session reads its own writes by the gate's care alone; what another session wrote it need not see at once,
         // and MySQL would show it: between two sessions the replicas catch up.
         let admin = (self.mode != Mode::Direct).then_some(&mut self.admin);
-        Ok(run::run(session, &mut Stage { address, account: account.clone(), database, noise, admin }))
+        Ok({
+            let account = account.clone();
+            let mut stage = Stage { address, account, database, noise, admin, locksmith: None };
+            run::run(session, &mut stage)
+        })
     }
 
     fn clear(&mut self, session: &Session, database: &str) -> Result<(), String> {

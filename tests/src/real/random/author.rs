@@ -143,8 +143,14 @@ impl Author {
             return step;
         }
         let Some(types) = self.actors[at].types.get(&name).cloned() else {
+            // A NULL leaves open what it is.
+            for param in params.iter_mut().filter(|param| param.starts_with("null:")) {
+                while param.starts_with("null:") {
+                    *param = self.expand("{param}", "a", 0);
+                }
+            }
             self.actors[at].types.insert(name, params.iter().map(|param| type_of(param)).collect());
-            return step;
+            return format!("@execute {name} {}", params.join(" "));
         };
         for (param, wanted) in params.iter_mut().zip(types) {
             while type_of(param) != wanted {

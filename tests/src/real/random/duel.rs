@@ -33,7 +33,10 @@ pub struct Arena {
     place: &'static Place,
     admin: Admin,
     gate: Gate,
+    /// Of the case in hand: a new one for each, as statements prepared for tables that were dropped behind the gate's back, and made
+    /// anew under their old names, count other warnings.
     database: String,
+    name: String,
     /// Where the noise begins.
     turn: usize,
 }
@@ -51,7 +54,8 @@ impl Arena {
             // One session sees at once what another has written, as on one MySQL.
             settings.consistency = Consistency::Instance;
         })?;
-        Ok(Arena { place, admin: place.admin()?, gate, database: format!("random_{name}_{at}"), turn: 0 })
+        let name = format!("random_{name}_{at}");
+        Ok(Arena { place, admin: place.admin()?, gate, database: name.clone(), name, turn: 0 })
     }
 
     pub fn duel(&mut self, case: &Case) -> Ending {
@@ -63,6 +67,7 @@ impl Arena {
     /// What came of a session on both sides, whole.
     pub fn both(&mut self, session: &Session) -> Result<[Vec<Shown>; 2], String> {
         self.turn += 1;
+        self.database = format!("{}_{}", self.name, self.turn);
         let capabilities = session.capabilities.map_or(USUAL, |change| change.apply(USUAL));
         let account = Account { schema: Some(self.database.clone()), capabilities, ..self.place.account() };
         let direct = self.run(session, &account, &self.place.primary(), None)?;
@@ -105,7 +110,8 @@ impl Arena {
             self.admin.ensure_replicated()?;
         }
         let database = &self.database.clone();
-        let mut stage = Stage { address, account: account.clone(), database, noise, admin: None };
+        let locksmith = Some(&mut self.admin);
+        let mut stage = Stage { address, account: account.clone(), database, noise, admin: None, locksmith };
         Ok(compare::shown(&run::run(session, &mut stage)))
     }
 
