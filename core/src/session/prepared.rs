@@ -11,6 +11,7 @@
 
 use crate::link::Prepared;
 use crate::session::ClassId;
+use crate::session::ruled::Origin;
 use crate::state::{SchemaId, StateId};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
@@ -31,6 +32,8 @@ pub struct Statement {
     pub alone: bool,
     /// Its long data could not be sent: the next execute says so.
     pub failed: Option<Box<[u8]>>,
+    /// A filter has put another text in the place of its own.
+    pub origin: Option<Box<Origin>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
