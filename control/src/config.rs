@@ -69,6 +69,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The file of table permissions; None: MySQL's grants alone count.
     pub permissions: Option<PathBuf>,
+    /// Where a gate without controllers keeps its filters; None: nowhere.
+    pub filters_file: Option<PathBuf>,
     pub query_log: QueryLogConfig,
     pub audit_log: AuditLogConfig,
     /// After an upgrade: how long sessions of the former process go on before they are drained; 0: for ever.
@@ -270,6 +272,7 @@ impl Config {
             peers: Vec::new(),
             grpc_tls: TlsFiles::default(),
             permissions: None,
+            filters_file: None,
             query_log: QueryLogConfig {
                 file: None,
                 sample: 0,

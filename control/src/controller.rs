@@ -26,6 +26,8 @@ pub mod tally;
 pub mod head;
 pub mod roll;
 
+pub mod filters;
+
 pub mod relay;
 
 pub mod attendance;

@@ -16,6 +16,7 @@ pub mod crew;
 pub mod desk;
 pub mod events;
 pub mod files;
+pub mod filters;
 pub mod gather;
 pub mod inquiries;
 pub mod keys;
@@ -37,6 +38,7 @@ use crew::Crew;
 use desk::Desk;
 use events::Events;
 use files::Files;
+use filters::Keeper;
 use inquiries::Inquiries;
 use kills::Kills;
 use std::fmt;
@@ -243,10 +245,15 @@ async fn serve(
     let tag = draw_tag(origin.legacy.as_ref().map_or(&[], |legacy| &legacy.tags));
     let mut kills = Kills::start(&config, client_tls.clone(), tag, life, &mut tasks);
     let mut cluster = Cluster::start(&config, client_tls.clone(), &mut tasks).map_err(GateError::Keys)?;
+    let mut filters = Keeper::open(&config, client_tls.clone()).map_err(GateError::Files)?;
     let mut events = Events::default();
     let mut seen = (&mut topology, &mut events);
     first_look(&config, &mut seen, &mut sights, (&mut crew, &mut cluster), began).await?;
 
+    if let Some(record) = cluster.as_ref().and_then(Cluster::record) {
+        filters.hear(&record);
+    }
+    topology.filter(filters.held());
     let (desk, asks, peers) = Desk::new();
     let mut addresses = Addresses {
         clients: Vec::new(),
@@ -279,7 +286,7 @@ async fn serve(
     }
     let parts = (crew, cluster, inquiries, kills);
     let succession = Succession::new(origin.program, admin, admin_sql, former);
-    let files = (files, certificates, succession, events);
+    let files = (files, filters, certificates, succession, events);
     let control = Control::new((&config, origin.source), running, topology, desk, parts, files, began);
     control.run(Inputs { sights, asks, kills: peers, orders }).await.map_err(GateError::Machine)
 }

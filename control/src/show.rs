@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::gate::events::Events;
 use crate::status::Picture;
 use std::time::SystemTime;
-use weir_core::show::{Show, Shown, What, backends};
+use weir_core::show::{Show, Shown, What, backends, filters};
 
 /// What tables are made of.
 pub struct Scene<'a> {
@@ -50,6 +50,7 @@ pub fn answer(show: &Show, scene: &Scene<'_>) -> Result<Shown, String> {
         What::Topology => return show.finish(places::table(scene)),
         What::Variables => return show.finish(variables::table(scene.config)),
         What::Events => events::table(scene.events),
+        What::Filters => return show.finish(filters::table(picture.filters.as_ref())),
     };
     let silent = picture.silent();
     if !silent.is_empty() {

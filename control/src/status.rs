@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use weir_core::filters::Filters;
 use weir_core::snapshot::{BackendView, Health, Role};
 use weir_core::stats::{Counters, Report, latency_histogram};
 
@@ -39,6 +40,8 @@ pub struct Picture {
     pub own: Vec<(&'static str, u64, &'static str)>,
     /// When certificates end.
     pub certificates: Vec<Expiry>,
+    /// None: there never were any.
+    pub filters: Option<Filters>,
     /// At most one per core.
     pub reports: Vec<Report>,
 }
@@ -447,6 +450,7 @@ pub mod tests {
             has_primary: true,
             own: vec![("query_log_lines", 5, "Lines.")],
             certificates: vec![Expiry { used_for: "clients", file: "c.pem".to_string(), not_after: 2_214_172_800 }],
+            filters: None,
             reports: vec![report(0), report(2)],
         }
     }

@@ -118,6 +118,10 @@ pub struct Engine {
     pub(crate) snapshot: Rc<Arc<Snapshot>>,
     /// The snapshot has a replica, in whatever state.
     pub(crate) knows_replicas: bool,
+    /// Texts are looked at when they are planned: for digests, permissions or filters.
+    pub(crate) is_watched: bool,
+    /// There are permissions or filters.
+    pub(crate) is_ruled: bool,
     pub(crate) blocks: Blocks,
     /// For the wires that are compressed.
     pub(crate) codecs: Codecs,
@@ -150,7 +154,7 @@ pub struct Engine {
     pub(crate) accepted: FxHashSet<(BackendId, u32, u32)>,
     pub(crate) kills: FxHashMap<u64, Key<Session>>,
     pub(crate) kill_next: u64,
-    /// Sessions that wait for [`Mail::GlobalSet`] or [`Mail::Shown`], by token.
+    /// Sessions that wait for [`Mail::GlobalSet`], [`Mail::Shown`] or [`Mail::Filtered`], by token.
     pub(crate) setters: FxHashMap<u64, Key<Session>>,
     pub(crate) settings_next: u64,
     /// Sessions that wait to hear what became of their command.
@@ -263,6 +267,8 @@ impl Engine {
             packet: Vec::new(),
             snapshot: Rc::new(options.snapshot),
             knows_replicas: false,
+            is_watched: false,
+            is_ruled: false,
         };
         engine.adopt_snapshot((*engine.snapshot).clone());
         engine
@@ -352,6 +358,7 @@ impl Engine {
             Mail::Tag(tag) => self.tag = tag,
             Mail::GlobalSet { token } => self.global_set(token),
             Mail::Shown { token, answer } => self.shown(token, answer),
+            Mail::Filtered { token, outcome } => self.filters_changed(token, outcome),
             Mail::Found { token, finding } => self.outcome_found(token, finding),
         }
     }

@@ -10,6 +10,7 @@ pub mod block;
 pub mod board;
 pub mod digest;
 pub mod engine;
+pub mod filters;
 pub mod limits;
 pub mod link;
 pub mod mail;

@@ -11,6 +11,7 @@ use crate::tally::usage::Usage;
 use std::sync::Arc;
 use weir_net::gtid::GtidSet;
 use weir_net::secret::Secret;
+use weir_planner::filter::Statement as FilterStatement;
 
 /// A core's number within the gate, 0 first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +44,8 @@ pub enum Mail {
     GlobalSet { token: u64 },
     /// From control: the answer to [`ControlMail::Show`]; Err: why there is none, as a sentence.
     Shown { token: u64, answer: Result<Shown, String> },
+    /// From control: the answer to [`ControlMail::Filter`]; the snapshot that has it came before. Err: why it was not done.
+    Filtered { token: u64, outcome: Result<(), String> },
     /// From control: the answer to [`ControlMail::Lost`].
     Found { token: u64, finding: Finding },
 }
@@ -135,6 +138,12 @@ pub enum ControlMail {
         user: Box<[u8]>,
         /// Name and value.
         values: Vec<(Box<str>, String)>,
+    },
+    /// An admin changes the filters. Is answered with [`Mail::Filtered`], in a limit of time.
+    Filter {
+        token: u64,
+        user: Box<[u8]>,
+        statement: Box<FilterStatement>,
     },
     /// A client wants a table of the whole gate. Is answered with [`Mail::Shown`].
     Show {

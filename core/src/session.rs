@@ -24,12 +24,15 @@ pub mod decide;
 pub mod digested;
 pub mod explain;
 pub mod farewell;
+pub mod filtered;
+pub mod filters;
 pub mod freshness;
 pub mod global;
 pub mod greet;
 pub(crate) mod ids;
 pub(crate) mod insert_id;
 pub mod kill;
+pub mod lanes;
 pub mod listing;
 pub mod local;
 pub mod logged;
@@ -45,6 +48,7 @@ pub mod refuse;
 pub mod relay;
 pub mod replica;
 pub mod roles;
+pub mod ruled;
 pub mod seat;
 pub mod secure;
 pub mod settle;
@@ -171,6 +175,8 @@ pub struct Session {
     pub deadline: Deadline,
     /// What its account may use; None: no limit is set for it.
     pub seat: Option<Box<seat::Seat>>,
+    /// What its statement holds, or waits for, of filters' queues.
+    pub lanes: Option<Box<lanes::Lanes>>,
     /// How long its statements and transactions may take.
     pub times: TimeLimits,
     /// Since when its transaction is open; never: there is none, or it has not rested since it began.

@@ -8,6 +8,7 @@
 //! nothing of who makes the rows.
 
 pub mod backends;
+pub mod filters;
 
 /// What may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +23,14 @@ pub enum What {
     Topology,
     Events,
     Variables,
+    Filters,
     /// `FLUSH WEIR DIGESTS`: no table, an OK when all cores have forgotten.
     FlushDigests,
 }
 
 impl What {
     /// With the word, and the column that `LIKE` looks at.
-    pub const ALL: [(What, &'static str, &'static str); 10] = [
+    pub const ALL: [(What, &'static str, &'static str); 11] = [
         (What::Status, "STATUS", "name"),
         (What::Backends, "BACKENDS", "backend"),
         (What::Pools, "POOLS", "backend"),
@@ -39,6 +41,7 @@ impl What {
         (What::Topology, "TOPOLOGY", "server"),
         (What::Events, "EVENTS", "kind"),
         (What::Variables, "VARIABLES", "name"),
+        (What::Filters, "FILTERS", "name"),
     ];
 
     fn like_column(self) -> &'static str {

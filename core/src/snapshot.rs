@@ -6,6 +6,7 @@
 use crate::admission::AdmissionSettings;
 use crate::allowance::Allowances;
 use crate::audit::AuditSettings;
+use crate::filters::Filters;
 use crate::permissions::Permissions;
 use crate::querylog::QueryLogSettings;
 use crate::session::overtime::TimeLimits;
@@ -307,6 +308,8 @@ pub struct Snapshot {
     pub mandate: Mandate,
     /// None: MySQL's own grants alone count.
     pub permissions: Option<Permissions>,
+    /// None: there never were any since the gate's start.
+    pub filters: Option<Filters>,
 }
 
 impl Snapshot {

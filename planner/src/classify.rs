@@ -10,6 +10,7 @@
 
 use crate::effects::{Asks, Effects};
 use crate::facts::Facts;
+use crate::filter::explained;
 use crate::lexer::TokenKind;
 use crate::named::Named;
 use crate::plan::{Assign, FoundRows, Kind, Local, Plan, Route, SessionValue, ValueSpan};
@@ -40,6 +41,10 @@ pub fn gate_variables() -> impl Iterator<Item = &'static str> {
 
 /// Plans one command text. Never fails: what is not understood goes to the primary, with `Effects::UNKNOWN`.
 pub fn plan(sql: &[u8], facts: &Facts) -> Plan {
+    if let Some(inner) = explained(sql) {
+        let local = Some(Local::ExplainFilter(inner.into()));
+        return Draft { kind: Some(Kind::Explain), local, ..Draft::default() }.into_plan(None, 1);
+    }
     let mut cursor = Cursor::new(sql, facts);
     let mut joined: Option<Draft> = None;
     let mut statements: u16 = 0;
@@ -204,6 +209,7 @@ impl Cursor<'_> {
         }
         self.next();
         match start.word {
+            kw::CREATE | kw::ALTER | kw::DROP | kw::SHOW if self.is_about_filters() => self.filter(start.start),
             kw::SELECT => self.select(),
             kw::TABLE | kw::VALUES => self.read_rest(),
             kw::WITH => self.with(),

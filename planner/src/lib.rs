@@ -26,6 +26,7 @@ mod digest;
 #[macro_use]
 mod effects;
 mod facts;
+pub mod filter;
 mod functions;
 mod hint;
 mod lexer;

@@ -32,3 +32,15 @@ pub const TABLE_LEVELS_MAX: usize = 256;
 
 /// Levels of nesting that `tree` lets the parser follow: what people write stays below, and what is deeper gives no tree.
 pub const PARSED_DEPTH_MAX: usize = 64;
+
+/// Bytes of a filter's name: it is a label of metrics.
+pub const FILTER_NAME_BYTES_MAX: usize = 64;
+
+/// Bytes of one value of a filter, as it stands between its quotes: expressions and templates are shorter.
+pub const FILTER_VALUE_BYTES_MAX: usize = 4096;
+
+/// Bytes of memory of a compiled expression of a filter; what is larger is refused when the filter is made.
+pub const EXPRESSION_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a digest that is compared with a filter's template.
+pub const FILTER_DIGEST_BYTES_MAX: usize = 4096;

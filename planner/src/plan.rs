@@ -2,6 +2,7 @@
 
 use crate::effects::{Asks, Effects};
 use crate::facts::Facts;
+use crate::filter;
 use crate::hint::{Hint, Target};
 use crate::named::Named;
 use crate::reason::Reason;
@@ -176,6 +177,10 @@ pub enum Local {
     ShowWeir(Box<str>),
     /// `FLUSH WEIR DIGESTS`.
     FlushDigests,
+    /// `CREATE|ALTER|DROP|SHOW FILTER …`; Err: what is wrong with it, as a sentence.
+    Filter(Box<Result<filter::Statement, String>>),
+    /// `/*explain filter*/ <sql>`, with the text behind it.
+    ExplainFilter(Box<[u8]>),
     /// `KILL [CONNECTION|QUERY] id`. A `KILL` of an expression is not local and goes nowhere by itself: `Effects::KILL`.
     Kill { id: u64, query_only: bool },
     /// Exactly `SELECT CONNECTION_ID() [[AS] alias]`; `column` as MySQL would name it.

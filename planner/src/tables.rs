@@ -17,7 +17,8 @@
 //! letter case that a server with `lower_case_table_names` ignores.
 
 use crate::facts::Facts;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::Arc;
 
 mod heads;
 mod reader;
@@ -71,6 +72,11 @@ pub fn tables(sql: &[u8], facts: &Facts) -> Result<Uses, Unknown> {
     reader::Reader::new(sql, facts).read()
 }
 
+/// What a text names, as far as it is understood: for who looks at traffic, never for who guards tables.
+pub fn named(sql: &[u8], facts: &Facts) -> Uses {
+    reader::Reader::new(sql, facts).read_named()
+}
+
 /// What a plan remembers of its text: its tables, read when somebody asks for them first, and who counts it.
 #[derive(Clone, Debug, Default)]
 pub struct Memo {
@@ -79,11 +85,22 @@ pub struct Memo {
     pub passed: Cell<Option<(u32, u32, u64)>>,
     /// A number for whoever counts statements by their digest; 0: it has none yet.
     pub digest: Cell<u32>,
+    /// Which filters its text matches.
+    pub found: RefCell<Option<Found>>,
+}
+
+/// Filters that a text matches, of one version of them and one current schema.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub version: u64,
+    pub schema: u32,
+    /// Their places, in the order in which they are looked at.
+    pub places: Arc<[u16]>,
 }
 
 impl Memo {
     pub fn of(uses: Result<Uses, Unknown>) -> Memo {
-        Memo { uses: OnceCell::from(uses), passed: Cell::new(None), digest: Cell::new(0) }
+        Memo { uses: OnceCell::from(uses), ..Memo::default() }
     }
 
     pub fn uses(&self, read: impl FnOnce() -> Result<Uses, Unknown>) -> &Result<Uses, Unknown> {

@@ -79,6 +79,8 @@ fn shown_local(local: &Local) -> String {
             let one = |s: &crate::plan::GateShow| format!("global={} {} as {}", s.global, s.name, text(&s.column));
             format!("show {}", shows.iter().map(one).collect::<Vec<_>>().join("; "))
         }
+        Local::Filter(read) => format!("filter {}", if read.is_ok() { "read" } else { "wrong" }),
+        Local::ExplainFilter(sql) => format!("explain filter {}", text(sql)),
         Local::UseRole { schema, role } => format!("use {} {role:?}", text(schema)),
     }
 }

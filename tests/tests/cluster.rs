@@ -88,6 +88,75 @@ fn a_gate_is_told_of_its_backends_and_goes_on_alone() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// Filters are one set for all gates: what one is told, the others obey, and one that starts later as well, also without controllers.
+#[test]
+fn filters_hold_at_all_gates() {
+    let source = Lone::start(67, "").unwrap();
+    source
+        .sql(&[
+            "CREATE DATABASE weir_filters",
+            "CREATE TABLE weir_filters.t (id INT PRIMARY KEY)",
+            "GRANT ALL ON weir_filters.* TO app",
+        ])
+        .unwrap();
+    let folder = folder("filters");
+    let args = ["--store".to_owned(), text(&folder.join("store.db"))];
+    let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
+    controller.start();
+    runtime().block_on(controller.wait(LIMIT));
+    let controllers = vec![controller.address()];
+    let tablet = member("m1", &source, &controllers);
+    let start = |cache: &str| {
+        let mut config = Config::local(&[], "nobody", "nothing");
+        config.controllers =
+            Some(ControllersConfig { addresses: controllers.clone(), cache: Some(folder.join(cache)) });
+        config.settings.admin_users = "app".to_owned();
+        config.cores.truncate(2);
+        gate::start(config).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let (one, two) = (start("one"), start("two"));
+    let (mut first, mut second) = (connect(&one), connect(&two));
+    let delete = "DELETE FROM weir_filters.t";
+    let is_refused = |client: &mut Client| match client.run(delete) {
+        Ok(_) => false,
+        Err(error) if error.to_string().contains("The filter 'kept' refuses") => true,
+        Err(error) => panic!("{error}"),
+    };
+    let follows = |client: &mut Client, wanted: bool| {
+        until("the other gate follows", || if is_refused(client) == wanted { Ok(()) } else { Err("not yet") });
+    };
+    first.run("CREATE FILTER kept (desc='no') WITH_PATTERN (plans='Delete') EXECUTE (action='FAIL')").unwrap();
+    assert!(is_refused(&mut first), "who has the OK has the filter");
+    follows(&mut second, true);
+    assert_eq!(first.rows("SHOW CREATE FILTER kept").unwrap(), second.rows("SHOW CREATE FILTER kept").unwrap());
+    // Either gate may be told, and each knows what the other has made.
+    let why = second.run("CREATE FILTER kept () WITH_PATTERN () EXECUTE (action='FAIL')").err().unwrap().to_string();
+    assert!(why.contains("exists already"), "{why}");
+    second.run("ALTER FILTER kept (status='INACTIVE')").unwrap();
+    assert!(!is_refused(&mut second));
+    follows(&mut first, false);
+    second.run("ALTER FILTER kept (status='ACTIVE')").unwrap();
+    follows(&mut first, true);
+
+    // The controller dies: what holds goes on to hold, nothing can be changed, and a gate starts with what it knew last.
+    controller.kill9();
+    let why = first.run("DROP FILTER kept").err().unwrap().to_string();
+    assert!(why.contains("The filters stay as they are"), "{why}");
+    assert!(is_refused(&mut first) && is_refused(&mut second));
+    drop(second);
+    two.stop();
+    let again = start("two");
+    shown(&again, "the kept word", |all| roles(all) == ["m1 primary"]);
+    assert!(is_refused(&mut connect(&again)));
+    // Back with its store: it still has them.
+    controller.start();
+    runtime().block_on(controller.wait(LIMIT));
+    until("it is gone", || first.run("DROP FILTER kept").map(drop));
+    follows(&mut connect(&again), false);
+    drop((first, one, again, tablet));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// Controllers that come late, die, return and lose their store; tablets that die, return, join and clash: each state is
 /// told and left by itself, and the gate goes on through all of it (S78).
 #[test]

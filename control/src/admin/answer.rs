@@ -10,6 +10,7 @@ use weir_core::session::refuse::Refusal;
 use weir_core::session::wishes::Wishes;
 use weir_core::session::{explain, global};
 use weir_core::show::{Show, Shown, What};
+use weir_planner::filter::Statement;
 use weir_planner::{Facts, GateSet, GateShow, Kind, Local, Plan, Route, Scope};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,7 @@ impl<'a> Conversation<'a> {
                 Err(why) => Answer::refused(&Refusal::BadShow(why)),
             },
             Some(Local::FlushDigests) => self.table(Show::of(What::FlushDigests)).await,
+            Some(Local::Filter(read)) => self.filter(read).await,
             Some(Local::ExplainRoute(sql)) => self.explain(sql).await,
             Some(Local::Kill { id, query_only }) => self.kill(*id, *query_only).await,
             Some(Local::SetGate(values)) => self.set(values).await,
@@ -96,6 +98,25 @@ impl<'a> Conversation<'a> {
                 Answer::warned(&columns, rows, u16::from(self.note.is_some()))
             }
             Err(why) => Answer::error(1105, &why),
+        }
+    }
+
+    async fn filter(&self, read: &Result<Statement, String>) -> Answer {
+        match read {
+            Err(why) => Answer::refused(&Refusal::BadFilter(why.clone())),
+            Ok(statement) if statement.is_change() => {
+                match self.door.desk.change_filters(&self.door.user, statement.clone()).await {
+                    Ok(()) => Answer::Done,
+                    Err(why) => Answer::refused(&Refusal::FilterNotChanged(why)),
+                }
+            }
+            Ok(statement) => {
+                let filters = self.door.desk.filters().await;
+                match filters.and_then(|filters| weir_core::session::filters::show(filters.as_ref(), statement)) {
+                    Ok((columns, rows)) => Answer::table(&columns, rows),
+                    Err(why) => Answer::error(1105, &why),
+                }
+            }
         }
     }
 
@@ -186,7 +207,7 @@ fn unknown() -> Answer {
     let words: Vec<&str> = What::ALL.iter().map(|(_, word, _)| *word).collect();
     let text = format!(
         "the admin port knows SHOW WEIR {} [LIKE 'pattern'] [ORDER BY column] [LIMIT n], EXPLAIN ROUTE statement, KILL [QUERY] id, \
-         SET GLOBAL of the gate's variables and FLUSH WEIR DIGESTS; statements for MySQL go to the gate's own port",
+         SET GLOBAL of the gate's variables, CREATE, ALTER, DROP and SHOW FILTER and FLUSH WEIR DIGESTS; statements for MySQL go to the gate's own port",
         words.join("|")
     );
     Answer::Refused { code: 1064, state: *b"42000", text }

@@ -35,6 +35,11 @@ async fn port() -> Port {
                         seen.push(format!("{} {:?}", set.user, set.values));
                         let _ = sender.send(());
                     }
+                    Ask::Filters(sender) => drop(sender.send(None)),
+                    Ask::ChangeFilters(user, statement, sender) => {
+                        seen.push(format!("{user} {statement}"));
+                        let _ = sender.send(Err("there is no filter 'x'".to_string()));
+                    }
                     Ask::Settings(sender) => drop(sender.send(weir_core::snapshot::Settings::default())),
                     Ask::Picture(_) | Ask::Reload(_) | Ask::Upgrade(_) => {}
                 },
@@ -102,6 +107,9 @@ async fn what_admins_ask_is_answered() {
             ("SET GLOBAL read_write_splitting_ratio = 400", 1231, "can't be set to the value of '400'"),
             ("SET GLOBAL read_after_write_gtid = ''", 1228, "is a SESSION variable"),
             ("SET GLOBAL max_connections = 4", 1193, "SHOW WEIR VARIABLES"),
+            ("DROP FILTER x", 1105, "The filters stay as they are: there is no filter 'x'"),
+            ("SHOW FILTER y", 1105, "there is no filter 'y'"),
+            ("CREATE FILTER x () WITH_PATTERN () EXECUTE ()", 1064, "action is missing"),
             ("INSERT INTO t VALUES (1)", 1064, "statements for MySQL go to the gate's own port"),
         ] {
             let (found, text) = refusal(&client.query(sql).await.unwrap());
@@ -113,6 +121,7 @@ async fn what_admins_ask_is_answered() {
     let seen = port.control.await.unwrap();
     assert!(seen.contains(&"kill 9 None".to_string()), "{seen:?}");
     assert!(seen.contains(&r#"ops [("read_write_splitting_ratio", "40")]"#.to_string()), "{seen:?}");
+    assert!(seen.contains(&"ops drop filter `x`".to_string()), "{seen:?}");
     assert!(!seen.iter().any(|what| what.contains("400")), "{seen:?}");
 }
 

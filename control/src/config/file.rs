@@ -121,6 +121,7 @@ impl Walk<'_> {
             ("gate", "peers") => self.typed.peers = self.text(key, value),
             ("gate", "controllers_cache") => self.typed.controllers_cache = self.path(key, value),
             ("gate", "permissions") => self.typed.permissions = self.path(key, value),
+            ("gate", "filters_file") => self.typed.filters_file = self.path(key, value),
             ("pool", "backend_tls_ca") => self.typed.backend_tls_ca = self.path(key, value),
             ("audit_log", "file") => self.typed.audit_log = self.path(key, value),
             ("audit_log", "events") => self.typed.audit_events = self.texts(key, value),

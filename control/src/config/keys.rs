@@ -220,10 +220,15 @@ pub const KEYS: &[Key] = &[
         "permissions",
         "A file of table permissions (TOML or JSON), read again when it changes: who may read, write and change which tables, beside MySQL's own grants."
     ),
+    own!(
+        "gate",
+        "filters_file",
+        "A file that keeps the filters (CREATE FILTER) of a gate without controllers; read again when it changes. Controllers keep them for all gates."
+    ),
     Key {
         section: "gate",
         name: "admin_users",
-        doc: "Users (\"ops,root\") who may SET GLOBAL the gate's own variables.",
+        doc: "Users (\"ops,root\") who may SET GLOBAL the gate's own variables and change its filters.",
         kind: Kind::Name {
             read: |config| &config.settings.admin_users,
             write: |config, name| config.settings.admin_users = name.to_string(),

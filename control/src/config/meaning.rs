@@ -331,6 +331,15 @@ impl Judge {
             }
             self.config.permissions = Some(value);
         }
+        if let Some(Given { value, place }) = named(&typed.filters_file) {
+            match self.config.controllers {
+                Some(_) => {
+                    self.mistakes.add(&place, "the controllers keep the filters, for all gates: leave filters_file out")
+                }
+                None => drop(self.mistakes.keep(&place, crate::gate::filters::read(&value))),
+            }
+            self.config.filters_file = Some(value);
+        }
         if let Some(Given { value, place }) = named(&typed.query_log) {
             self.mistakes.keep(&place, outside::writable_file(&value));
             self.config.query_log.file = Some(value);

@@ -114,6 +114,7 @@ fn show_own(name: &str, config: &Config) -> String {
         "controllers_cache" => path(config.controllers.as_ref().and_then(|all| all.cache.as_ref())),
         "peers" => text(&config.peers.join(",")),
         "permissions" => path(config.permissions.as_ref()),
+        "filters_file" => path(config.filters_file.as_ref()),
         "file" => path(config.query_log.file.as_ref()),
         "grpc_tls_cert" => path(config.grpc_tls.cert.as_ref()),
         "grpc_tls_key" => path(config.grpc_tls.key.as_ref()),

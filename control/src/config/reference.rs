@@ -198,7 +198,8 @@ const GLOBALS: [(&str, &str, &str); 6] = [
 const AGENT_TLS: &str = "the file: at once; another: SIGHUP; on and off: at the start";
 
 /// What else holds without a restart, and by what.
-const CHANGES: [(&str, &str, &str); 26] = [
+const CHANGES: [(&str, &str, &str); 27] = [
+    ("gate", "filters_file", "another: at the start; the file's text: at once"),
     ("audit_log", "file", "SIGHUP opens it anew"),
     ("gate", "permissions", "reload; the file's text: at once"),
     ("gate", "tls_cert", "reload; the file: at once"),

@@ -64,6 +64,7 @@ fn keep_fixed(running: &Config, next: &mut Config) {
     next.memory = running.memory.clone();
     next.controllers.clone_from(&running.controllers);
     next.peers.clone_from(&running.peers);
+    next.filters_file.clone_from(&running.filters_file);
     next.monitor.start_ms_max = running.monitor.start_ms_max;
     next.log.format = running.log.format;
     // Other files are other certificates; from none to some is another way to listen and to ask.
@@ -120,7 +121,8 @@ pub fn is_fixed(section: &str, name: &str) -> bool {
     section == "audit_log" || FIXED.contains(&(section, name))
 }
 
-const FIXED: [(&str, &str); 15] = [
+const FIXED: [(&str, &str); 16] = [
+    ("gate", "filters_file"),
     ("gate", "admin_sql_listen"),
     ("gate", "admin_sql_user"),
     ("gate", "admin_sql_password_file"),

@@ -28,6 +28,7 @@ pub struct Typed {
     pub controllers_cache: Option<Given<PathBuf>>,
     pub peers: Option<Given<String>>,
     pub permissions: Option<Given<PathBuf>>,
+    pub filters_file: Option<Given<PathBuf>>,
     pub query_log: Option<Given<PathBuf>>,
     pub audit_log: Option<Given<PathBuf>>,
     pub audit_events: Option<Vec<Given<String>>>,

@@ -18,6 +18,10 @@ pub const ADDRESS_BYTES_MAX: usize = 300;
 pub const NOTE_BYTES_MAX: usize = 1_024;
 /// Bytes of a GTID set in the record: a hundred servers with their intervals.
 pub const GTID_BYTES_MAX: usize = 64 << 10;
+/// Filters of one cluster: each new statement is held against all of them.
+pub const FILTERS_MAX: usize = weir_core::filters::FILTERS_MAX;
+/// Bytes of one filter as a statement; all of them share the record's room.
+pub const FILTER_BYTES_MAX: usize = 64 << 10;
 /// A replica's share of reads, as in a gate's configuration.
 pub const WEIGHT_MAX: u32 = 10_000;
 /// How long a lease may last. Shorter ones end in the pauses of a busy machine; longer ones delay a failover.

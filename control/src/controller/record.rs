@@ -25,6 +25,9 @@ pub struct Record {
     pub members: BTreeMap<String, Member>,
     /// What the primary had executed when it was promoted; empty for one that was found as primary.
     pub promoted_gtid_executed: String,
+    /// Those that all gates obey: `CREATE FILTER` statements, by name. What is in them gates read; a record is none the worse for one
+    /// that this version does not understand.
+    pub filters: Vec<String>,
     /// For people.
     pub changed_by: String,
     pub reason: String,
@@ -95,6 +98,7 @@ impl Record {
             lease_ms,
             members: BTreeMap::new(),
             promoted_gtid_executed: String::new(),
+            filters: Vec::new(),
             changed_by: String::new(),
             reason: "the cluster is new".to_string(),
             changed_unix_ms: 0,
@@ -135,6 +139,12 @@ impl Record {
             return Err(format!("lease_ms must be from {} to {}", limits::LEASE_MS_MIN, limits::LEASE_MS_MAX));
         }
         check_bytes("promoted_gtid_executed", &self.promoted_gtid_executed, limits::GTID_BYTES_MAX)?;
+        if self.filters.len() > limits::FILTERS_MAX {
+            return Err(format!("there are {} filters: {} at most", self.filters.len(), limits::FILTERS_MAX));
+        }
+        if let Some(filter) = self.filters.iter().find(|filter| filter.len() > limits::FILTER_BYTES_MAX) {
+            return Err(format!("a filter has {} bytes: {} at most", filter.len(), limits::FILTER_BYTES_MAX));
+        }
         check_bytes("changed_by", &self.changed_by, limits::NOTE_BYTES_MAX)?;
         check_bytes("reason", &self.reason, limits::NOTE_BYTES_MAX)?;
         for (name, member) in &self.members {

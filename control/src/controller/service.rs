@@ -11,7 +11,7 @@ use super::head::{Head, Refusal, View};
 use super::leases::{Holder, Kind, Presence};
 use super::record::{Phase, Record};
 use super::roll::{self, Registration};
-use super::{limits, wire};
+use super::{filters, limits, wire};
 use crate::grpc::access::Caller;
 use crate::grpc::proto;
 use crate::store::StoreError;
@@ -25,6 +25,7 @@ use tonic::codegen::tokio_stream::Stream;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
+use weir_planner::filter::Statement;
 
 #[derive(Clone)]
 pub struct Service {
@@ -109,6 +110,17 @@ impl Controller for Service {
         };
         let record = alone(work).await?;
         Ok(Response::new(proto::ProposeTopologyReply { topology: Some(wire::to_proto(&record)) }))
+    }
+
+    async fn change_filters(&self, request: Request<proto::ChangeFiltersRequest>) -> Answer<proto::ChangeFiltersReply> {
+        let caller = caller(&request);
+        let proto::ChangeFiltersRequest { statement, by } = request.into_inner();
+        let statement = Statement::read(&statement).map_err(Status::invalid_argument)?;
+        let by = if by.is_empty() { caller } else { format!("{by} by {caller}") };
+        let head = self.head.clone();
+        let work = async move { filters::change(&head, &by, &statement).await };
+        let topology = Some(wire::to_proto(&*alone(work).await?));
+        Ok(Response::new(proto::ChangeFiltersReply { topology }))
     }
 
     async fn list_tablets(&self, _: Request<proto::ListTabletsRequest>) -> Answer<proto::ListTabletsReply> {

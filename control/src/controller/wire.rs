@@ -37,6 +37,7 @@ pub fn to_proto(record: &Record) -> proto::Topology {
         promoted_gtid_executed: record.promoted_gtid_executed.clone(),
         lease_ms: record.lease_ms,
         members: record.members.iter().map(|(name, member)| member_to_proto(name, member)).collect(),
+        filters: record.filters.clone(),
         changed_by: record.changed_by.clone(),
         reason: record.reason.clone(),
         changed_unix_ms: record.changed_unix_ms,
@@ -63,6 +64,7 @@ pub fn from_proto(topology: proto::Topology) -> Result<Record, String> {
         epoch: Epoch::new(topology.epoch),
         phase,
         promoted_gtid_executed: topology.promoted_gtid_executed,
+        filters: topology.filters,
         changed_by: topology.changed_by,
         reason: topology.reason,
         changed_unix_ms: topology.changed_unix_ms,
@@ -175,6 +177,7 @@ mod tests {
             Phase::Interregnum { former: a.clone(), heir: Some(b.clone()) },
         ] {
             let mut record = record(9, phase);
+            record.filters = vec!["create filter `f` ( )".to_string(), "what nobody understands".to_string()];
             record.promoted_gtid_executed = "3aecbfe0-e779-11f1-be4c-02fc00000001:1-5".to_string();
             let tags = [("disk".to_string(), "nvme".to_string())].into();
             let (wanted, state) = (Wanted::Replica, MemberState::Drained);

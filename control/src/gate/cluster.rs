@@ -134,6 +134,16 @@ impl Cluster {
         }
     }
 
+    /// The last word.
+    pub fn record(&self) -> Option<Arc<Record>> {
+        self.told.record()
+    }
+
+    /// A word that came as an answer.
+    pub fn admit(&self, record: Record) {
+        self.told.admit(record);
+    }
+
     /// For operators: what was told last, and why no more comes.
     pub fn picture(&self) -> ClusterPicture {
         ClusterPicture { record: self.told.record(), why: self.lease.borrow().why.clone() }

@@ -9,6 +9,7 @@ use super::crew::Crew;
 use super::desk::{Ask, Desk};
 use super::events::Events;
 use super::files::Files;
+use super::filters::Keeper;
 use super::gather::Gather;
 use super::inquiries::Inquiries;
 use super::kills::{Kills, Order as KillOrder};
@@ -30,7 +31,8 @@ mod showing;
 mod succession;
 
 pub use reload::Reloaded;
-use showing::{By, Pictured, Wanted};
+pub use showing::By;
+use showing::{Pictured, Wanted};
 pub use succession::{Succession, Upgraded};
 
 /// From signals, or from who holds the gate.
@@ -60,6 +62,7 @@ pub struct Control {
     inquiries: Inquiries,
     kills: Kills,
     files: Files,
+    filters: Keeper,
     certificates: Certificates,
     succession: Succession,
     /// What discovery could not use, so that it is told once.
@@ -99,7 +102,7 @@ impl Control {
         topology: Topology,
         desk: Desk,
         (crew, cluster, inquiries, kills): (Crew, Option<Cluster>, Inquiries, Kills),
-        (files, certificates, succession, events): (Files, Certificates, Succession, Events),
+        (files, filters, certificates, succession, events): (Files, Keeper, Certificates, Succession, Events),
         began: Instant,
     ) -> Control {
         desk.set_ready(topology.is_usable());
@@ -113,6 +116,7 @@ impl Control {
             inquiries,
             kills,
             files,
+            filters,
             certificates,
             succession,
             passed_over: Vec::new(),
@@ -166,6 +170,7 @@ impl Control {
                     self.topology.permit(self.files.held());
                     self.publish();
                 }
+                news = self.filters.news() => self.handle_filters(news),
                 () = self.certificates.due() => self.renew_certificates(),
                 heard = self.succession.heard(), if matches!(self.life, Life::Serving) => self.handle_heir(heard),
                 Some(ask) = inputs.asks.recv() => self.handle_ask(ask),
@@ -244,6 +249,9 @@ impl Control {
                 ControlMail::SetGlobal { token, user, values } => {
                     self.set_global(&String::from_utf8_lossy(&user), &values);
                     self.running.post(core, Mail::GlobalSet { token });
+                }
+                ControlMail::Filter { token, user, statement } => {
+                    self.change_filters(&statement, &String::from_utf8_lossy(&user), By::Core(core, token));
                 }
                 ControlMail::Show { token, show } => self.handle_show(show, By::Core(core, token)),
                 ControlMail::Lost(lost) => self.inquiries.handle_lost(core, lost, &self.topology),
@@ -325,6 +333,11 @@ impl Control {
     fn handle_cluster(&mut self) {
         if let Some(cluster) = &mut self.cluster {
             cluster.handle_news(&mut self.topology, &mut self.crew);
+        }
+        if let Some(record) = self.cluster.as_ref().and_then(Cluster::record)
+            && self.filters.hear(&record)
+        {
+            self.topology.filter(self.filters.held());
         }
         self.note_epoch();
     }

@@ -8,15 +8,20 @@ use crate::status::Picture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
+use weir_core::filters::Filters;
 use weir_core::mail::{Kill, KillOutcome};
 use weir_core::show::{Show, Shown as Table, What};
 use weir_core::snapshot::Settings;
+use weir_planner::filter::Statement;
 
 /// What is asked for, and where the answer goes.
 pub enum Ask {
     Picture(oneshot::Sender<Arc<Picture>>),
     Table(Box<Show>, oneshot::Sender<Result<Table, String>>),
     Set(Set, oneshot::Sender<()>),
+    Filters(oneshot::Sender<Option<Filters>>),
+    /// By this user.
+    ChangeFilters(String, Box<Statement>, oneshot::Sender<Result<(), String>>),
     Settings(oneshot::Sender<Settings>),
     Reload(oneshot::Sender<Reloaded>),
     Upgrade(oneshot::Sender<Upgraded>),
@@ -56,6 +61,23 @@ impl Desk {
     pub async fn table(&self, show: Show) -> Result<Table, String> {
         let (sender, receiver) = oneshot::channel();
         let is_asked = self.asks.send(Ask::Table(Box::new(show), sender)).await.is_ok();
+        let answer = if is_asked { receiver.await.ok() } else { None };
+        answer.unwrap_or_else(|| Err("the gate is ending".to_string()))
+    }
+
+    /// Those that hold. Err: the gate is ending.
+    pub async fn filters(&self) -> Result<Option<Filters>, String> {
+        let (sender, receiver) = oneshot::channel();
+        let is_asked = self.asks.send(Ask::Filters(sender)).await.is_ok();
+        let answer = if is_asked { receiver.await.ok() } else { None };
+        answer.ok_or_else(|| "the gate is ending".to_string())
+    }
+
+    /// Err: why it was not done. The cores have the filters before anything that is asked for after this.
+    pub async fn change_filters(&self, user: &str, statement: Statement) -> Result<(), String> {
+        let (sender, receiver) = oneshot::channel();
+        let ask = Ask::ChangeFilters(user.to_string(), Box::new(statement), sender);
+        let is_asked = self.asks.send(ask).await.is_ok();
         let answer = if is_asked { receiver.await.ok() } else { None };
         answer.unwrap_or_else(|| Err("the gate is ending".to_string()))
     }

@@ -36,6 +36,7 @@ pub const METHODS: &[(&str, Class)] = &[
     ("/weir.v1.Controller/Register", Class::Change),
     ("/weir.v1.Controller/Renew", Class::Change),
     ("/weir.v1.Controller/ProposeTopology", Class::Change),
+    ("/weir.v1.Controller/ChangeFilters", Class::Change),
     ("/weir.v1.Controller/ListTablets", Class::Read),
     ("/weir.v1.Controller/ListGates", Class::Read),
     ("/weir.v1.Controller/ListControllers", Class::Read),

@@ -3,7 +3,7 @@
 //! Per core: every counter of the engine, as `weir_…_total` or, where its documentation says gauge, `weir_…`. Per core and
 //! backend: the pools. Per backend: what the monitor knows. Times are histograms in seconds, per core.
 //!
-//! Invariant: labels are cores, backends, reasons that the code names, and bounds; nothing that a client chooses. A counter is never
+//! Invariant: labels are cores, backends, filters, reasons that the code names, and bounds; nothing that a client chooses. A counter is never
 //! summed over cores here: one that does not answer in time would look like a restart.
 
 use super::exposition::{head, line, put, put_certificates, put_process};
@@ -13,8 +13,10 @@ use crate::status::{LATENCIES, Picture, sum_ns};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use weir_core::filters::Counts;
 use weir_core::snapshot::{BackendView, Health, Role};
 use weir_core::stats::{Counters, PoolReport, Report};
+use weir_core::tally::usage::Usage;
 
 pub fn render(picture: &Picture) -> String {
     let mut out = String::with_capacity(32 << 10);
@@ -24,6 +26,7 @@ pub fn render(picture: &Picture) -> String {
     put_pins(&mut out, picture);
     put_own(&mut out, picture);
     put_certificates(&mut out, &picture.certificates);
+    put_filters(&mut out, picture);
     put_backends(&mut out, picture);
     put_pools(&mut out, picture);
     put_times(&mut out, picture);
@@ -126,6 +129,30 @@ fn put_own(out: &mut String, picture: &Picture) {
             }
             None => put(out, &format!("weir_{name}_total"), "counter", help, value),
         }
+    }
+}
+
+/// Of the whole gate: its cores count them together. Who is gone is counted no more.
+fn put_filters(out: &mut String, picture: &Picture) {
+    let entries = picture.filters.as_ref().map_or(&[][..], |filters| &filters.entries);
+    for (at, (name, _, help)) in Counts::default().each().into_iter().enumerate() {
+        let name = format!("weir_filter_{name}_total");
+        head(out, &name, "counter", help);
+        for entry in entries {
+            line(out, &name, &[("filter", &*entry.rule.filter.name)], entry.counts.each()[at].1);
+        }
+    }
+    let gauges: [(&str, &str, fn(&Usage) -> u32); 2] = [
+        ("weir_filter_running", "Statements that run by a filter's leave (CONCURRENCY_CONTROL).", Usage::running),
+        (
+            "weir_filter_waiting",
+            "Statements that wait for their turn at a filter (CONCURRENCY_CONTROL).",
+            Usage::waiting,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        head(out, name, "gauge", help);
+        entries.iter().for_each(|entry| line(out, name, &[("filter", &*entry.rule.filter.name)], value(&entry.usage)));
     }
 }
 

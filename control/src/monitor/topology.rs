@@ -22,6 +22,7 @@ use entry::{Entry, Told, lag_ms};
 use reign::Reign;
 use std::sync::Arc;
 use views::Views;
+use weir_core::filters::Filters;
 use weir_core::permissions::Permissions;
 use weir_core::snapshot::{Address, BackendId, BackendView, Face, Keys, Mandate, Role, Settings, Snapshot};
 use weir_net::gtid::GtidSet;
@@ -44,6 +45,7 @@ pub struct Topology {
     /// The newest views of replication groups.
     views: Views,
     permissions: Option<Permissions>,
+    filters: Option<Filters>,
     /// Something else than a backend has changed.
     is_changed: bool,
     /// What the last snapshot said.
@@ -74,6 +76,7 @@ impl Topology {
             reign: config.controllers.is_none().then(Reign::default),
             views: Views::default(),
             permissions: None,
+            filters: None,
             is_changed: false,
             told: Vec::new(),
             told_mandate: Mandate::default(),
@@ -97,6 +100,15 @@ impl Topology {
     /// What the gate's users may do from the next snapshot on.
     pub fn permit(&mut self, permissions: Option<Permissions>) {
         (self.permissions, self.is_changed) = (permissions, true);
+    }
+
+    /// What statements pass from the next snapshot on.
+    pub fn filter(&mut self, filters: Option<Filters>) {
+        (self.filters, self.is_changed) = (filters, true);
+    }
+
+    pub fn filters(&self) -> Option<&Filters> {
+        self.filters.as_ref()
     }
 
     /// Weight, zone, role and what it may become are from now on those of `config`.
@@ -291,6 +303,7 @@ impl Topology {
             keys: self.keys.clone(),
             face: self.face.clone(),
             permissions: self.permissions.clone(),
+            filters: self.filters.clone(),
             mandate: self.mandate(),
         }
     }

@@ -39,6 +39,8 @@ impl Engine {
         let before = std::mem::replace(&mut self.snapshot, Rc::new(snapshot));
         let snapshot = self.snapshot.clone();
         self.knows_replicas = snapshot.backends.iter().any(|view| view.role == Role::Replica);
+        self.is_ruled = snapshot.permissions.is_some() || snapshot.filters.is_some();
+        self.is_watched = self.is_ruled || snapshot.settings.digests;
         let budgets = [&before, &snapshot].map(|of| of.settings.connections_per_backend_max);
         let is_shared_anew = before.settings.budget_version != snapshot.settings.budget_version;
         let known = self.commands_by_backend.len();
@@ -80,6 +82,10 @@ impl Engine {
         let has_weights = !self.restraint.admission.weights.is_empty();
         if !has_weights || of(&before.settings) != of(&snapshot.settings) {
             self.adopt_allowances();
+        }
+        let version = |of: &Option<crate::filters::Filters>| of.as_ref().map_or(0, |filters| filters.version);
+        if version(&before.filters) != version(&snapshot.filters) {
+            self.adopt_filters(before.filters.as_ref());
         }
         self.adopt_mandate(&before.mandate);
         self.release_buffer();

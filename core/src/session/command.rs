@@ -336,7 +336,7 @@ impl Engine {
         let Some(s) = self.sessions.get_mut(session) else { return };
         s.phase = Phase::Ready;
         s.rested_at = self.now;
-        if s.seat.is_some() {
+        if s.seat.is_some() | s.lanes.is_some() {
             self.end_turn(session);
         }
         let s = &self.sessions[session];

@@ -50,23 +50,27 @@ impl Engine {
             Err(what) => return self.refuse(session, request, &Refusal::MalformedCommand(what)),
         };
         let mut home = None;
-        if plan.effects.contains(Effects::TEXT_EXECUTE)
-            && let Some((known, schema)) = self.sessions[session].named.executed(&plan)
-        {
-            (plan, home) = (known, Some(schema));
+        if plan.effects.contains(Effects::TEXT_EXECUTE) {
+            if self.is_ruled {
+                self.look_named(session, &plan);
+            }
+            if let Some((known, schema)) = self.sessions[session].named.executed(&plan) {
+                (plan, home) = (known, Some(schema));
+            }
         }
         (request.plan, request.log) = (Some(plan.clone()), log);
-        let request = request.to(plan.route);
+        let mut request = request.to(plan.route);
         if plan.route == Route::Local {
             return self.answer_locally(session, request, &plan);
         }
         if let Some(why) = unanswerable(&plan) {
             return self.refuse(session, request, &why);
         }
-        if self.snapshot.permissions.is_some()
-            && let Some(why) = self.forbidden(session, &plan, home.unwrap_or(self.sessions[session].schema))
-        {
-            return self.refuse(session, request, &why);
+        if self.is_ruled {
+            match self.rule_query(session, request, plan, home) {
+                Some(ruled) => (request, plan) = ruled,
+                None => return,
+            }
         }
         let request = if plan.values.is_empty() { request } else { self.substitute(session, request, &plan) };
         self.decide(session, request);
@@ -88,6 +92,11 @@ impl Engine {
             plan.local = None;
             plan.effects = plan.effects | Effects::UNKNOWN | Effects::WRITES;
             plan.memo = unknown_memo();
+            let schema = self.sessions[session].schema;
+            if self.is_ruled {
+                let (facts, schema) = (self.sessions[session].facts, (schema, self.states.schema_name(schema)));
+                Engine::watch_streamed(&self.snapshot, &plan, text, &facts, schema);
+            }
             let (settings, facts) = (self.snapshot.settings.query_log, self.sessions[session].facts);
             let kept = if settings.is_on() { text.len().min(STATEMENT_BYTES_MAX + 1) } else { 0 };
             let begin = text[..kept].to_vec();
@@ -112,11 +121,10 @@ impl Engine {
             payload
         };
         let plan = self.plans.plan(text, &facts);
-        if self.snapshot.settings.digests {
-            Engine::number_digest(&mut self.digests, &plan, text, &facts);
-        }
-        if self.snapshot.permissions.is_some() && plan.local.is_none() {
-            plan.tables(text, &facts);
+        if self.is_watched {
+            let schema = self.sessions[session].schema;
+            let schema = (schema, self.states.schema_name(schema));
+            Engine::watch(&self.snapshot, &mut self.digests, &plan, text, &facts, schema);
         }
         let log =
             self.sampler.begin(&self.snapshot.settings.query_log, self.now, "query", text, &facts, in_transaction);
@@ -128,7 +136,8 @@ impl Engine {
         if let Err(why) = self.make_room_for_questions(session, &request) {
             return self.refuse(session, request, &why);
         }
-        let is_restrained = self.sessions[session].seat.is_some() | self.restraint.admission.is_on;
+        let s = &self.sessions[session];
+        let is_restrained = s.seat.is_some() | s.lanes.is_some() | self.restraint.admission.is_on;
         let request = match is_restrained {
             false => request,
             true => match self.restrain(session, request) {

@@ -76,6 +76,9 @@ impl Engine {
             Phase::Greet(_) | Phase::Ready | Phase::Asking | Phase::Farewell => {}
         }
         gone.inbound.clear(&mut self.blocks);
+        if let Some(lanes) = gone.lanes.take() {
+            self.leave_lanes(session, *lanes);
+        }
         if let Some(seat) = gone.seat.take() {
             self.seat_left(session, &seat);
         }

@@ -355,6 +355,7 @@ fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session
         target: None,
         last_link: None,
         seat: None,
+        lanes: None,
         has_logged_in: false,
         times: Default::default(),
         transaction_since: Instant::NEVER,

@@ -43,6 +43,11 @@ impl Engine {
         let Some(local) = plan.local.clone() else {
             return self.refuse(session, request, &Refusal::UnknownCommand);
         };
+        if self.is_ruled
+            && let Some(why) = self.local_refused(session, plan)
+        {
+            return self.refuse(session, request, &why);
+        }
         match local {
             Local::ExplainRoute(sql) => {
                 let table = self.explain(session, &sql);
@@ -50,6 +55,8 @@ impl Engine {
             }
             Local::ShowWeir(words) => self.show_weir(session, request, &words),
             Local::FlushDigests => self.flush_digests(session, request),
+            Local::Filter(read) => self.filter_statement(session, request, *read),
+            Local::ExplainFilter(sql) => self.explain_filter(session, request, &sql),
             Local::ConnectionId { column } => {
                 let id = self.sessions[session].id.to_string().into_bytes();
                 let shape = Shape::Is(match self.sessions[session].facts.is_mariadb() {

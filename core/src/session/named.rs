@@ -43,6 +43,8 @@ pub struct NamedStatements {
 struct Known {
     /// The whole `PREPARE` and where it was said.
     text: Rc<Text>,
+    /// What it prepares.
+    inside: Box<[u8]>,
     plan: Rc<Plan>,
 }
 
@@ -69,6 +71,12 @@ impl NamedStatements {
         let mut plan = executed(execute, &known.plan)?;
         plan.memo = known.plan.memo.clone();
         Some((Rc::new(plan), known.text.schema))
+    }
+
+    /// The text behind an `EXECUTE`, its plan, and the schema that it was prepared in, if they are known.
+    pub fn text(&self, execute: &Plan) -> Option<(&[u8], &Plan, SchemaId)> {
+        let known = self.known.get(&execute.named.as_ref()?.name)?;
+        Some((&known.inside, &known.plan, known.text.schema))
     }
 
     /// A statement has ended that was planned so.
@@ -179,8 +187,9 @@ impl Known {
             said.extend(std::iter::repeat_n(*byte, if *byte == b'\'' { 2 } else { 1 }));
         }
         said.push(b'\'');
+        let inside = Box::from(text);
         let text = texts.intern_named(&said, name, home.schema, home.state, home.class);
-        Some(Known { text, plan: Rc::new(plan) })
+        Some(Known { text, inside, plan: Rc::new(plan) })
     }
 }
 

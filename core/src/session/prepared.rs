@@ -11,6 +11,7 @@
 
 use crate::link::Prepared;
 use crate::session::pins::Reasons;
+use crate::session::ruled::Origin;
 use crate::session::{ClassId, Session};
 use crate::state::{SchemaId, StateId};
 use rustc_hash::FxHashMap;
@@ -32,6 +33,8 @@ pub struct Statement {
     pub alone: bool,
     /// Its long data could not be sent: the next execute says so.
     pub failed: Option<Box<[u8]>>,
+    /// A filter has put another text in the place of its own.
+    pub origin: Option<Box<Origin>>,
 }
 
 impl Statement {

@@ -33,6 +33,28 @@ pub enum Refusal {
         user: String,
         limit: u32,
     },
+    /// By the filter of this name.
+    FilterFailed {
+        name: String,
+        desc: String,
+    },
+    /// None: it may not even wait.
+    FilterQueue {
+        name: String,
+        running_max: u32,
+        waiting_max: u32,
+        waited_ms: Option<u64>,
+    },
+    FilterRewrite {
+        name: String,
+        why: &'static str,
+    },
+    /// Not to be read.
+    BadFilter(String),
+    FilterNotChanged(String),
+    FilterNotAdmin {
+        user: String,
+    },
     /// None: it may not even wait.
     AccountRunning {
         user: String,
@@ -199,6 +221,32 @@ impl Refusal {
                 let exceeded = format!("User '{user}' has exceeded the 'running_max' resource (current value: {limit})");
                 (1226, b"42000", format!("{exceeded}: {why}; {what}"))
             }
+            R::FilterFailed { name, desc } => {
+                let desc = if desc.is_empty() { String::new() } else { format!(": {desc}") };
+                let what = "/*explain filter*/ in front of it tells which filters match";
+                (1105, b"HY000", format!("The filter '{name}' refuses this statement (FAIL){desc}; {what}"))
+            }
+            R::FilterQueue { name, running_max, waiting_max, waited_ms } => {
+                let why = match waited_ms {
+                    Some(ms) => format!("waited {ms} ms (max_wait_ms)"),
+                    None => format!("{waiting_max} others wait already (max_queue_size)"),
+                };
+                let what = "nothing was sent, so it is safe to retry";
+                let limit = format!("the filter '{name}' lets {running_max} such statements run at once (max_concurrency)");
+                (3168, b"HY000", format!("Server isn't available: {limit}, and this one {why}; {what}"))
+            }
+            R::FilterRewrite { name, why } => (
+                1105,
+                b"HY000",
+                format!("The filter '{name}' cannot rewrite this statement (REWRITE): {why}; nothing was sent"),
+            ),
+            R::BadFilter(why) => (1064, b"42000", why.clone()),
+            R::FilterNotChanged(why) => (1105, b"HY000", format!("The filters stay as they are: {why}")),
+            R::FilterNotAdmin { user } => (
+                1227,
+                b"42000",
+                format!("Access denied; '{user}' must be among the gate's admin_users to change its filters; SHOW FILTERS shows them"),
+            ),
             R::StatementTimeout { ms } => (
                 3024,
                 b"HY000",
@@ -400,6 +448,13 @@ mod tests {
             Refusal::AccountConnections { user: text(), limit: 5 },
             Refusal::AccountRunning { user: text(), limit: 5, waiting_max: 6, waited_ms: None },
             Refusal::AccountRunning { user: text(), limit: 5, waiting_max: 6, waited_ms: Some(7) },
+            Refusal::FilterFailed { name: text(), desc: text() },
+            Refusal::FilterQueue { name: text(), running_max: 5, waiting_max: 6, waited_ms: None },
+            Refusal::FilterQueue { name: text(), running_max: 5, waiting_max: 6, waited_ms: Some(7) },
+            Refusal::FilterRewrite { name: text(), why: "w" },
+            Refusal::BadFilter("it is not understood".into()),
+            Refusal::FilterNotChanged(text()),
+            Refusal::FilterNotAdmin { user: text() },
             Refusal::StatementTimeout { ms: 5 },
             Refusal::TransactionTimeout { ms: 5, setting: "transaction_ms_max" },
             Refusal::Draining,

@@ -37,6 +37,14 @@ pub struct Turns {
     asked: u64,
 }
 
+impl Turns {
+    /// Another one for each attempt, whatever comes of it.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     None,
@@ -132,7 +140,7 @@ impl Engine {
             seat.turn = Turn::Had;
             return Some(request);
         }
-        let (core, number) = (self.core, self.restraint.turns.asked);
+        let (core, number) = (self.core, self.restraint.turns.next_number());
         let joined = match seat.usage.begin() {
             true => Joined::Runs,
             false => seat.usage.join(in_line(core, session, number), seat.allowance.waiting_max),
@@ -144,7 +152,6 @@ impl Engine {
             }
             Joined::Waits => {
                 seat.turn = Turn::Awaited(number);
-                self.restraint.turns.asked += 1;
                 let within = seat.allowance.wait_ms_max.unwrap_or(self.snapshot.settings.wait_ms_max);
                 let until = request.since.plus_ms(within);
                 self.counters.turns_waited += 1;
@@ -162,6 +169,9 @@ impl Engine {
     }
 
     pub(crate) fn turn_timed_out(&mut self, session: Key<Session>, waited_ms: u64) -> Refusal {
+        if let Some(why) = self.lane_timed_out(session) {
+            return why;
+        }
         self.counters.turns_timed_out += 1;
         self.turn_refusal(session, Some(waited_ms))
     }
@@ -192,6 +202,16 @@ impl Engine {
             }
             return;
         }
+        if let Some(s) = self.sessions.get_mut(session)
+            && let Some(lanes) = s.lanes.as_mut().filter(|lanes| lanes.awaits(number))
+        {
+            lanes.take_awaited();
+            match std::mem::replace(&mut s.phase, Phase::Ready) {
+                Phase::Waiting(request, Wait::Turn) => self.decide(session, request),
+                other => s.phase = other,
+            }
+            return;
+        }
         usage.end();
         self.pass_turns_on(usage);
     }
@@ -199,6 +219,9 @@ impl Engine {
     /// The session rests.
     #[inline]
     pub(crate) fn end_turn(&mut self, session: Key<Session>) {
+        if let Some(lanes) = self.sessions[session].lanes.take() {
+            self.leave_lanes(session, *lanes);
+        }
         let Some(seat) = &mut self.sessions[session].seat else { return };
         let turn = std::mem::replace(&mut seat.turn, Turn::None);
         if turn != Turn::None {
@@ -221,7 +244,7 @@ impl Engine {
         }
     }
 
-    fn pass_turns_on(&mut self, usage: &Arc<Usage>) {
+    pub(crate) fn pass_turns_on(&mut self, usage: &Arc<Usage>) {
         while let Some(InLine { core, index, generation, number }) = usage.next() {
             let (session, usage) = (Key::new(index, generation), usage.clone());
             if core == self.core {
@@ -233,6 +256,6 @@ impl Engine {
     }
 }
 
-fn in_line(core: CoreId, session: Key<Session>, number: u64) -> InLine {
+pub(crate) fn in_line(core: CoreId, session: Key<Session>, number: u64) -> InLine {
     InLine { core, index: session.index, generation: session.generation, number }
 }

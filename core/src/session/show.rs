@@ -7,7 +7,7 @@ use crate::mail::ControlMail;
 use crate::session::local::{Shape, Table};
 use crate::session::refuse::Refusal;
 use crate::session::{Phase, Request, Session};
-use crate::show::{Show, Shown, What, backends};
+use crate::show::{Show, Shown, What, backends, filters};
 use crate::slots::Key;
 
 impl Engine {
@@ -16,6 +16,10 @@ impl Engine {
             Err(why) => self.refuse(session, request, &Refusal::BadShow(why)),
             Ok(show) if show.what == What::Backends => {
                 let answer = show.finish(backends::table(&self.snapshot.backends));
+                self.answer_shown(session, request, answer);
+            }
+            Ok(show) if show.what == What::Filters => {
+                let answer = show.finish(filters::table(self.snapshot.filters.as_ref()));
                 self.answer_shown(session, request, answer);
             }
             Ok(show) => self.ask_for_table(session, request, show),

@@ -41,17 +41,19 @@ impl Engine {
         let sql = self.command_bytes(session, request.len, &mut copy).to_vec();
         let facts = self.sessions[session].facts;
         let plan = self.plans.plan(&sql, &facts);
-        if self.snapshot.settings.digests {
-            Engine::number_digest(&mut self.digests, &plan, &sql, &facts);
+        if self.is_watched {
+            let schema = self.sessions[session].schema;
+            let schema = (schema, self.states.schema_name(schema));
+            Engine::watch(&self.snapshot, &mut self.digests, &plan, &sql, &facts, schema);
         }
         let local = plan.route == Route::Local;
         if let Some(why) = crate::session::decide::unanswerable(&plan).filter(|_| !local) {
             return self.refuse(session, request, &why);
         }
-        if self.snapshot.permissions.is_some() {
+        if self.is_ruled {
+            // What the gate answers in text runs at a server here.
             plan.tables(&sql, &facts);
-            let schema = self.sessions[session].schema;
-            if let Some(why) = self.forbidden(session, &plan, schema) {
+            if let Some(why) = self.prepare_refused(session, &plan) {
                 return self.refuse(session, request, &why);
             }
         }
@@ -91,6 +93,7 @@ impl Engine {
                 busy: Busy::No,
                 alone: false,
                 failed: None,
+                origin: None,
             },
         );
         id
@@ -132,7 +135,6 @@ impl Engine {
         let Some((id, statement)) = self.statement_of(session, &request) else {
             return self.unknown_statement(session, request);
         };
-        let plan = statement.plan.clone();
         let is_first = statement.types.is_none() && statement.params > 0;
         if let Some(err) = statement.failed.clone() {
             let (text, busy) = (statement.text.id, statement.busy);
@@ -145,7 +147,9 @@ impl Engine {
             }
             return self.answer(session, request, &err);
         }
-        if let Some(why) = self.execute_forbidden(session, id) {
+        if self.is_ruled
+            && let Some(why) = self.execute_refused(session, id)
+        {
             return self.refuse(session, request, &why);
         }
         let log = self.log_execute(session, &request, id);
@@ -156,6 +160,8 @@ impl Engine {
             self.give_first_types(session, &request, id);
         }
         let statement = &self.sessions[session].statements[&id];
+        // A filter may have made it another.
+        let plan = statement.plan.clone();
         let route = match plan.route {
             // A cursor stays on its connection while the client may write on it.
             Route::Read if statement.busy == Busy::No && request.body == Body::Whole && !self.opens_cursor(session) => {

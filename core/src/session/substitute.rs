@@ -1,7 +1,7 @@
 //! `CONNECTION_ID()` and `ROW_COUNT()` inside a statement: the session's own number takes the place of the call (S30, S21).
 //!
 //! The backend's id of a shared connection is nothing that a client may see or keep, and how many rows the previous statement has
-//! changed is known where it ran, and here. This is the one place where a statement's text is not what the client sent: the bytes
+//! changed is known where it ran, and here. Beside the filters that rewrite (`ruled.rs`) this is the one place where a statement's text is not what the client sent: the bytes
 //! of the call, and nothing else, become the number that the call means, with the type that it has; where the call names a column,
 //! it goes on doing so.
 //! Left as they are: statements about the server's own lists and locks, where backends' ids are meant, and definitions; what is
@@ -47,22 +47,26 @@ impl Engine {
         if payload.len() >= PAYLOAD_MAX {
             return request;
         }
-        let mut bytes = Vec::with_capacity(payload.len() + HEADER_BYTES);
-        packet::put(&mut bytes, 0, &payload);
-        let len = bytes.len();
-        let s = &mut self.sessions[session];
-        s.inbound.consume(&mut self.blocks, request.len);
-        let mut front = Queue::default();
-        front.push_bytes(&mut self.blocks, &bytes);
-        let behind = s.inbound.len();
-        s.inbound.move_to(&mut self.blocks, behind, &mut front);
-        s.inbound = front;
-        request.len = len;
+        request.len = self.put_in_front(session, request.len, &payload);
         if spans.iter().any(|span| span.value == SessionValue::RowCount) {
             let asks = plan.asks.without(Asks::ROW_COUNT);
             request.plan = Some(Rc::new(Plan { asks, ..plan.clone() }));
         }
         request
+    }
+
+    /// Puts a command in the place of the client's first `len` bytes. Returns its own bytes.
+    pub(crate) fn put_in_front(&mut self, session: Key<Session>, len: usize, payload: &[u8]) -> usize {
+        let mut bytes = Vec::with_capacity(payload.len() + HEADER_BYTES);
+        packet::put(&mut bytes, 0, payload);
+        let s = &mut self.sessions[session];
+        s.inbound.consume(&mut self.blocks, len);
+        let mut front = Queue::default();
+        front.push_bytes(&mut self.blocks, &bytes);
+        let behind = s.inbound.len();
+        s.inbound.move_to(&mut self.blocks, behind, &mut front);
+        s.inbound = front;
+        bytes.len()
     }
 }
 

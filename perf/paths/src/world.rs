@@ -249,6 +249,7 @@ fn snapshot() -> Arc<Snapshot> {
         settings: Arc::new(Settings::default()),
         keys: Keys { tls: None, backend_tls: None, rsa: Arc::new(rsa) },
         permissions: None,
+        filters: None,
         face: Face { version: "9.7.4-weir".to_owned(), charset: 255, native_password: false },
         mandate: Default::default(),
     })

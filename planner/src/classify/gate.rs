@@ -109,6 +109,23 @@ impl Cursor<'_> {
         known.then_some((scope.is_some_and(|scope| scope != Scope::Session), name))
     }
 
+    /// Behind `CREATE`, `ALTER`, `DROP` or `SHOW`: `FILTER`, `FILTERS`, `CREATE FILTER`. MySQL has no such objects. Takes nothing.
+    pub(super) fn is_about_filters(&mut self) -> bool {
+        let mark = self.mark();
+        self.take(kw::CREATE);
+        let found = self.take_any(&[kw::FILTER, kw::FILTERS]);
+        self.go_back(mark);
+        found
+    }
+
+    /// The statement that begins at `start`, up to its end.
+    pub(super) fn filter(&mut self, start: usize) {
+        self.skip_rest();
+        let end = self.peek().start;
+        let read = crate::filter::read(self.span(start, end), &self.facts);
+        (self.draft.kind, self.draft.local) = (Some(Kind::Admin), Some(Local::Filter(Box::new(read))));
+    }
+
     /// Behind a whole `SET`: keeps it for the gate when it assigns the gate's variables only, to literal values.
     pub(super) fn keep_for_gate(&mut self) {
         let assigns = &self.draft.assigns;

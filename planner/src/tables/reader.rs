@@ -76,6 +76,17 @@ impl<'a> Reader<'a> {
 
     /// All statements.
     pub(super) fn read(mut self) -> Result<Uses, Unknown> {
+        self.read_through().map(|()| self.uses)
+    }
+
+    /// The same as far as it goes.
+    pub(super) fn read_named(mut self) -> Uses {
+        // What comes behind is not looked at, and nobody is guarded by it.
+        let _ = self.read_through();
+        self.uses
+    }
+
+    fn read_through(&mut self) -> Step {
         loop {
             self.levels.clear();
             self.levels.push(Level::new(0));
@@ -92,7 +103,7 @@ impl<'a> Reader<'a> {
             if self.lexer.doubt || self.lexer.dated {
                 return Err(VERSIONS);
             }
-            return Ok(self.uses);
+            return Ok(());
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use weir_core::allowance::{Allowance, Allowances};
 use weir_core::audit::{AuditKind, AuditKinds, AuditSettings};
+use weir_core::filters::Filters;
 use weir_core::mail::{ControlMail, Finding, Lost, Mail};
 use weir_core::permissions::Permissions;
 use weir_core::querylog::QueryLogSettings;
@@ -15,6 +16,7 @@ use weir_core::snapshot::{
     Address, BackendId, BackendView, Balance, Face, Health, Keys, Mandate, Role, Settings, Snapshot,
 };
 use weir_net::gtid::{GtidSet, Sid};
+use weir_planner::filter::Filter;
 
 use crate::sim::agenda::MS;
 use crate::sim::fault::Fault;
@@ -39,6 +41,7 @@ pub struct Control {
     pub drained: usize,
     pub logged: u64,
     permissions: Option<Permissions>,
+    filters: Option<Filters>,
     /// By core, since when: what nobody knows yet whether it was committed.
     lost: Vec<(usize, Box<Lost>, u64)>,
     /// Whatever is not there is said to be there.
@@ -85,6 +88,8 @@ impl Control {
             budget: plan.budget,
             settings: Arc::new(settings),
             permissions: (plan.budget % 2 == 1).then(|| Permissions { rules: Arc::default(), version: 1 }),
+            // Seeds of a million and less are known from before.
+            filters: (plan.seed > 1_000_000 && plan.seed % 4 == 1).then(|| filters(plan.seed)),
             keys: Keys { tls: None, backend_tls: None, rsa: Arc::new(rsa_key().clone()) },
             alarms: vec![0; plan.servers.len()],
             reports_asked: 0,
@@ -123,6 +128,8 @@ impl Control {
             keys: self.keys.clone(),
             // They allow everything: whether they are there must make no difference.
             permissions: self.permissions.clone(),
+            // They hold statements back, and refuse none.
+            filters: self.filters.clone(),
             face: Face { version: "9.7.4-weir".to_string(), charset: 255, native_password: false },
             mandate: self.mandate.clone(),
         })
@@ -218,7 +225,7 @@ impl Control {
                 false
             }
             // Its clients are no admins.
-            ControlMail::SetGlobal { .. } => unreachable!("nobody may"),
+            ControlMail::SetGlobal { .. } | ControlMail::Filter { .. } => unreachable!("nobody may"),
             ControlMail::Show { .. } => unreachable!("nobody asks"),
             ControlMail::Drained => {
                 self.drained += 1;
@@ -325,5 +332,19 @@ fn turns(seed: u64) -> Allowances {
     let others = (seed % 4 == 3).then(|| Arc::new(row));
     Allowances { others, ..Allowances::default() }
 }
+/// So few statements at once, however many wait.
+fn filters(seed: u64) -> Filters {
+    let text = format!(
+        "create filter reads () with_pattern (plans='Select') execute (action='CONCURRENCY_CONTROL', \
+         action_args='max_concurrency={}; max_queue_size=1000000; max_wait_ms=1000000'); \
+         create filter all () with_pattern () execute (action='CONCURRENCY_CONTROL', \
+         action_args='max_concurrency={}; max_queue_size=1000000; max_wait_ms=1000000')",
+        1 + seed / 4 % 3,
+        1 + seed / 12 % 4,
+    );
+    let filters = Filter::read_all(&text).expect("they mean something");
+    Filters::following(None, &filters).expect("they mean something")
+}
+
 /// The snapshot with which a budget that began small becomes the plan's.
 const GROWS_AT: u64 = 6;

@@ -63,6 +63,8 @@ impl Control {
         self.files.adopt(opened);
         self.files.reload();
         self.topology.permit(self.files.held());
+        self.filters.reload();
+        self.topology.filter(self.filters.held());
         let keys = self.certificates.adopt(&config, certificates);
         self.topology.equip(keys);
         self.topology.configure(config.settings.clone());

@@ -5,6 +5,7 @@
 use super::Control;
 use crate::gate::cluster::Cluster;
 use crate::gate::desk::{Ask, Set};
+use crate::gate::filters::{Asked, News};
 use crate::gate::gather::{Asker, Gathered, TABLES_MAX};
 use crate::show::{self, Scene};
 use crate::status::{Picture, phase_name};
@@ -13,8 +14,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weir_core::mail::Mail;
+use weir_core::session::filters::told;
 use weir_core::show::{Detail, Show, Shown, What};
 use weir_core::stats::Report;
+use weir_planner::filter::Statement;
 
 pub type Pictured = oneshot::Sender<Arc<Picture>>;
 
@@ -28,6 +31,8 @@ pub enum By {
     /// A client of this core, under this token.
     Core(usize, u64),
     Desk(oneshot::Sender<Result<Shown, String>>),
+    /// Who wants other filters, and no table.
+    Changer(oneshot::Sender<Result<(), String>>),
 }
 
 impl Control {
@@ -45,6 +50,8 @@ impl Control {
                 // Who asked may have left.
                 let _ = sender.send(());
             }
+            Ask::Filters(sender) => drop(sender.send(self.topology.filters().cloned())),
+            Ask::ChangeFilters(user, statement, sender) => self.change_filters(&statement, &user, By::Changer(sender)),
             Ask::Settings(sender) => drop(sender.send(self.topology.settings().clone())),
             // Who asked may have left.
             Ask::Reload(sender) => drop(sender.send(self.reload())),
@@ -54,7 +61,7 @@ impl Control {
 
     pub(super) fn handle_show(&mut self, show: Box<Show>, by: By) {
         let wanted = Wanted { show, by };
-        if matches!(wanted.show.what, What::Topology | What::Variables | What::Backends) {
+        if matches!(wanted.show.what, What::Topology | What::Variables | What::Backends | What::Filters) {
             // What control knows by itself, whatever the cores do.
             return self.answer(Gathered { reports: Vec::new(), asker: Asker::Table(wanted) });
         }
@@ -101,7 +108,51 @@ impl Control {
             By::Core(core, token) => self.running.post(core, Mail::Shown { token, answer }),
             // Who asked may have left.
             By::Desk(sender) => drop(sender.send(answer)),
+            By::Changer(sender) => drop(sender.send(answer.map(drop))),
         }
+    }
+
+    /// By the statement of an admin.
+    pub(super) fn change_filters(&mut self, statement: &Statement, user: &str, by: By) {
+        tracing::info!(event = "filters_change", user, "{user} wants other filters: {}", told(statement));
+        self.events.note("filters_change", user, told(statement));
+        if let Some((by, outcome)) = self.filters.change(statement, user, by) {
+            self.filters_changed(by, outcome);
+        }
+    }
+
+    pub(super) fn handle_filters(&mut self, news: News) {
+        match news {
+            News::Changed => self.publish_filters(),
+            News::Answer(asked) => {
+                let Asked { by, outcome } = *asked;
+                let outcome = outcome.map(|record| {
+                    if let Some(cluster) = &self.cluster {
+                        cluster.admit(record);
+                    }
+                    self.handle_cluster();
+                });
+                self.filters_changed(by, outcome);
+            }
+        }
+    }
+
+    /// Whoever asked hears of it behind the snapshot.
+    fn filters_changed(&mut self, by: By, outcome: Result<(), String>) {
+        if outcome.is_ok() {
+            self.publish_filters();
+        }
+        match by {
+            By::Core(core, token) => self.running.post(core, Mail::Filtered { token, outcome }),
+            // Who asked may have left.
+            By::Changer(sender) => drop(sender.send(outcome)),
+            By::Desk(_) => unreachable!("it wants a table"),
+        }
+    }
+
+    pub(super) fn publish_filters(&mut self) {
+        self.topology.filter(self.filters.held());
+        self.publish();
     }
 
     fn picture(&self, reports: Vec<Report>) -> Picture {
@@ -124,6 +175,7 @@ impl Control {
             has_primary: self.topology.open_primary().is_some(),
             own,
             certificates: self.certificates.ends().to_vec(),
+            filters: self.topology.filters().cloned(),
             reports,
         }
     }

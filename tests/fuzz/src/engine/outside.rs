@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_core::admission::AdmissionSettings;
 use weir_core::allowance::{Allowance, Allowances};
 use weir_core::audit::{AuditKind, AuditKinds, AuditSettings};
+use weir_core::filters::Filters;
 use weir_core::permissions::Permissions;
 use weir_core::querylog::QueryLogSettings;
 use weir_core::session::overtime::TimeLimits;
@@ -15,6 +16,7 @@ use weir_core::snapshot::{
 use weir_core::tally::failures::LoginSettings;
 use weir_core::tally::rates::ConnectSettings;
 use weir_net::gtid::{GtidSet, Sid};
+use weir_planner::filter::Filter;
 
 use crate::draw::Draw;
 use crate::{proof, tls};
@@ -35,6 +37,7 @@ pub struct Outside {
     /// From 9.0 on some commands are gone, and logins take another round.
     version_number: u32,
     settings: Arc<Settings>,
+    filters: Option<Filters>,
     /// Connections beyond the budget: those for kills of statements that took too long.
     pub beyond: u32,
 }
@@ -59,6 +62,17 @@ fn limited() -> Settings {
         audit: AuditSettings { events, refuses: true },
         ..Settings::default()
     }
+}
+
+/// Each action, and a queue that is soon full.
+fn filters() -> Filters {
+    const TEXT: &str = "create filter a () with_pattern (plans='Select,Update') execute (action='CONCURRENCY_CONTROL', \
+        action_args='max_concurrency=1; max_queue_size=2; max_wait_ms=200');\
+        create filter b () with_pattern (plans='Delete', query_regex='(?i).*where.*') execute (action='FAIL');\
+        create filter c () with_pattern () execute (action='REWRITE', action_args='pattern=\"1\"; replacement=\"(1)\"');\
+        create filter d () with_pattern (user_regex='.*') execute (action='CONTINUE')";
+    let filters = Filter::read_all(TEXT).expect("they mean something");
+    Filters::following(None, &filters).expect("they mean something")
 }
 
 impl Outside {
@@ -91,6 +105,7 @@ impl Outside {
             replicated: 3,
             version_number: if flags & 32 == 32 { 80_400 } else { 90_704 },
             settings: Arc::new(settings),
+            filters: (flags & 8 == 8).then(filters),
             beyond: u32::from(flags & 24 == 24),
         }
     }
@@ -124,6 +139,7 @@ impl Outside {
             keys: Keys { tls: Some(tls::server_config()), backend_tls: None, rsa: Arc::new(proof::rsa_key().clone()) },
             // They allow everything: whether they are there must make no difference.
             permissions: Some(Permissions { rules: Arc::default(), version: 1 }),
+            filters: self.filters.clone(),
             face: Face { version: "9.7.4-weir".to_owned(), charset: 255, native_password: false },
             mandate: Default::default(),
         })
