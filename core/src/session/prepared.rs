@@ -31,6 +31,8 @@ pub struct Statement {
     pub alone: bool,
     /// Its long data could not be sent: the next execute says so.
     pub failed: Option<Box<[u8]>>,
+    /// The trace context in its text was its first execute's.
+    pub was_traced: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

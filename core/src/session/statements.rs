@@ -55,11 +55,11 @@ impl Engine {
                 return self.refuse(session, request, &why);
             }
         }
-        let log = self.log_prepare(session, &sql);
+        let draft = if self.sampler.is_on() { self.draft_prepare(session, &sql) } else { None };
         let mut request = self.substitute(session, request, &plan);
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there.
         let route = if plan.route == Route::Read { Route::Read } else { Route::Primary };
-        (request.plan, request.log) = (Some(plan), log);
+        (request.plan, request.draft) = (Some(plan), draft);
         self.decide(session, request.to(route));
     }
 
@@ -89,6 +89,7 @@ impl Engine {
                 busy: Busy::No,
                 alone: false,
                 failed: None,
+                was_traced: false,
             },
         );
         id
@@ -146,7 +147,7 @@ impl Engine {
         if let Some(why) = self.execute_forbidden(session, id) {
             return self.refuse(session, request, &why);
         }
-        let log = self.log_execute(session, &request, id);
+        let draft = if self.sampler.is_on() { self.draft_execute(session, &request, id) } else { None };
         if request.body == Body::Whole && self.opens_cursor(session) {
             self.set_apart(session, id);
         }
@@ -162,7 +163,7 @@ impl Engine {
             Route::Any => Route::Any,
             _ => Route::Primary,
         };
-        (request.plan, request.log) = (Some(plan), log);
+        (request.plan, request.draft) = (Some(plan), draft);
         self.decide(session, request.on(Some(id)).to(route));
     }
 
