@@ -11,8 +11,11 @@ const OURS: [&str; 3] = ["proto/weir.proto", "proto/tablet.proto", "proto/contro
 /// Somebody else's, of which we are a client.
 const ETCD: &str = "proto/etcd.proto";
 
+/// The same; the tests are its server, too.
+const OTLP: &str = "proto/otlp.proto";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    OURS.iter().chain([&ETCD]).for_each(|file| println!("cargo:rerun-if-changed={file}"));
+    OURS.iter().chain([&ETCD, &OTLP]).for_each(|file| println!("cargo:rerun-if-changed={file}"));
     let files = protox::compile(OURS, ["proto"])?;
     let mut methods = Vec::new();
     for file in &files.file {
@@ -27,5 +30,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure().btree_map(".").compile_fds(files)?;
     let etcd = protox::compile([ETCD], ["proto"])?;
     tonic_prost_build::configure().build_server(false).compile_fds(etcd)?;
+    tonic_prost_build::configure().compile_fds(protox::compile([OTLP], ["proto"])?)?;
     Ok(())
 }

@@ -26,6 +26,7 @@ pub mod reload;
 pub mod section;
 pub mod steward;
 pub mod tablet;
+mod traced;
 pub mod typed;
 
 pub use flags::GateFlags;
@@ -73,6 +74,7 @@ pub struct Config {
     pub filters_file: Option<PathBuf>,
     pub query_log: QueryLogConfig,
     pub audit_log: AuditLogConfig,
+    pub traces: TracesConfig,
     /// After an upgrade: how long sessions of the former process go on before they are drained; 0: for ever.
     pub upgrade_drain_ms_max: u64,
 }
@@ -246,6 +248,36 @@ impl Default for AuditLogConfig {
     }
 }
 
+/// Where traces go, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracesConfig {
+    /// `http://host:port` or `https://host:port` of a collector; empty: traces are off.
+    pub endpoint: String,
+    /// The authority that signs the collector's certificate.
+    pub ca: Option<PathBuf>,
+    /// One of so many statements without a context; 0: none.
+    pub sample: u32,
+    /// Of each core.
+    pub per_s_max: u32,
+}
+
+impl TracesConfig {
+    /// `host:port`.
+    pub fn address(&self) -> Option<&str> {
+        traced::SCHEMES.iter().find_map(|scheme| self.endpoint.strip_prefix(scheme))
+    }
+
+    pub fn is_secure(&self) -> bool {
+        self.endpoint.starts_with(traced::SECURE)
+    }
+}
+
+impl Default for TracesConfig {
+    fn default() -> TracesConfig {
+        TracesConfig { endpoint: String::new(), ca: None, sample: 0, per_s_max: 1_000 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
@@ -290,6 +322,7 @@ impl Config {
                 discover: false,
             },
             audit_log: AuditLogConfig::default(),
+            traces: TracesConfig::default(),
             settings: Settings::default(),
             upgrade_drain_ms_max: 3_600_000,
             log: LogConfig { filter: "info".to_string(), format: LogFormat::Text },

@@ -30,7 +30,7 @@ use crate::grpc::access::Loopback;
 use crate::grpc::server::Renewable;
 use crate::grpc::tls::ServerTls;
 use crate::monitor::{Sight, Topology};
-use crate::{audit, client, grpc, http, notify};
+use crate::{audit, client, grpc, http, notify, traces};
 use certificates::Certificates;
 use cluster::Cluster;
 use control::{Control, Inputs, Order, Succession};
@@ -235,6 +235,7 @@ async fn serve(
     let mut files = Files::open(&config, tally.clone()).map_err(GateError::Files)?;
     config.settings.query_log = files::wanted(&config);
     config.settings.audit = audit::wanted(&config.audit_log);
+    config.settings.traces = traces::wanted(&config);
     let mut topology = Topology::new(&config, keys);
     topology.permit(files.held());
     let (server_tls, client_tls) = certificates::grpc_tls(&config.grpc_tls).map_err(GateError::Keys)?;

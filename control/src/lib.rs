@@ -20,6 +20,7 @@ pub mod admin;
 pub mod audit;
 pub mod querylog;
 pub mod show;
+pub mod traces;
 pub mod utc;
 
 pub mod client;

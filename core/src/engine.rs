@@ -422,9 +422,14 @@ impl Engine {
 
     /// The next random number.
     pub(crate) fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(1);
-        split_mix(self.random)
+        next_random(&mut self.random)
     }
+}
+
+/// The next number of a row.
+pub(crate) fn next_random(last: &mut u64) -> u64 {
+    *last = last.wrapping_add(1);
+    split_mix(*last)
 }
 
 /// SplitMix64: neighbours become strangers.

@@ -26,6 +26,7 @@ pub mod stats;
 pub mod tally;
 pub mod time;
 pub mod timers;
+pub mod trace;
 pub mod traffic;
 pub mod wire;
 

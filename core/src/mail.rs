@@ -8,6 +8,7 @@ use crate::slots::Key;
 use crate::snapshot::{BackendId, Snapshot};
 use crate::stats::Report;
 use crate::tally::usage::Usage;
+use crate::trace::Span;
 use std::sync::Arc;
 use weir_net::gtid::GtidSet;
 use weir_net::secret::Secret;
@@ -164,6 +165,8 @@ pub enum ControlMail {
     Audit(Box<AuditEvent>),
     /// A statement that the query log wants.
     Statement(Box<QueryEvent>),
+    /// A statement that was traced.
+    Span(Box<Span>),
     /// All sessions have ended after a drain.
     Drained,
     /// Nothing of this core's is open on the primary whose mandate ends with this epoch.

@@ -4,11 +4,16 @@
 //! ```text
 //!   command complete ─► begin: a draft of every n-th, of all when slow ones are wanted ─► end: sampled or slow? ─► event
 //! ```
-//! Invariant: while the log is off no draft exists, and nothing is copied. A draft costs one copy of the text, at most
+//! Invariant: while the log is off no draft exists, and nothing is copied, unless the statement is traced: a trace has the same draft
+//! (`trace.rs`). A draft costs one copy of the text, at most
 //! [`STATEMENT_BYTES_MAX`], since the command's own bytes are gone when its reply ends. Parameters are read only when
 //! literals may be shown.
 
+use crate::engine::next_random;
+use crate::snapshot::Settings;
+use crate::stats::Counters;
 use crate::time::Instant;
+use crate::trace::{Allowance, Context, Ids, TraceSettings};
 use weir_planner::Facts;
 
 pub mod params;
@@ -76,8 +81,8 @@ impl QueryEvent {
     }
 }
 
-/// A statement under way that may be logged.
-#[derive(Clone, Debug)]
+/// A statement under way that may be logged, or is traced.
+#[derive(Clone, Debug, Default)]
 pub struct Draft {
     pub began: Instant,
     pub command: &'static str,
@@ -89,49 +94,100 @@ pub struct Draft {
     /// It was in a transaction when it came.
     pub in_transaction: bool,
     pub is_sampled: bool,
+    /// None: it has no span.
+    pub trace: Option<Ids>,
+}
+
+/// A statement that begins.
+pub struct Begun<'a> {
+    pub at: Instant,
+    pub command: &'static str,
+    pub text: &'a [u8],
+    pub facts: &'a Facts,
+    pub in_transaction: bool,
+    pub context: Context,
 }
 
 /// Which statements of a core get a draft.
 #[derive(Debug, Default)]
 pub struct Sampler {
+    /// Somebody wants some: the one thing that is looked at while nobody does.
+    is_on: bool,
     /// Since the last one that was sampled.
     seen: u32,
+    allowance: Allowance,
 }
 
 impl Sampler {
-    /// None: the log does not want it, whatever becomes of it. Every n-th is sampled: cheap, and exact in the long run.
+    pub fn obey(&mut self, settings: &Settings) {
+        self.is_on = settings.query_log.is_on() || settings.traces.is_on;
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// None: neither the log nor a trace wants it, whatever becomes of it.
     pub fn begin(
         &mut self,
-        settings: &QueryLogSettings,
-        began: Instant,
-        command: &'static str,
-        text: &[u8],
-        facts: &Facts,
-        in_transaction: bool,
+        settings: &Settings,
+        begun: Begun<'_>,
+        random: &mut u64,
+        counters: &mut Counters,
     ) -> Option<Box<Draft>> {
-        if !settings.is_on() {
+        let is_sampled = self.samples(&settings.query_log);
+        let trace = if settings.traces.is_on { self.trace(&settings.traces, &begun, random, counters) } else { None };
+        if !is_sampled && settings.query_log.slow_ms == 0 && trace.is_none() {
             return None;
         }
+        let kept = begun.text.get(..STATEMENT_BYTES_MAX).unwrap_or(begun.text);
+        Some(Box::new(Draft {
+            began: begun.at,
+            command: begun.command,
+            statement: kept.to_vec(),
+            is_cut: kept.len() < begun.text.len(),
+            params: Vec::new(),
+            param_count: 0,
+            facts: *begun.facts,
+            in_transaction: begun.in_transaction,
+            is_sampled,
+            trace,
+        }))
+    }
+
+    /// Every n-th: cheap, and exact in the long run.
+    fn samples(&mut self, settings: &QueryLogSettings) -> bool {
         self.seen = self.seen.saturating_add(1);
         let is_sampled = settings.sample > 0 && self.seen >= settings.sample;
         if is_sampled {
             self.seen = 0;
         }
-        if !is_sampled && settings.slow_ms == 0 {
+        is_sampled
+    }
+
+    /// By its caller's word, or by a draw: a client that always does the same ten things would have the same one traced by every tenth.
+    fn trace(
+        &mut self,
+        settings: &TraceSettings,
+        begun: &Begun<'_>,
+        random: &mut u64,
+        counters: &mut Counters,
+    ) -> Option<Ids> {
+        let parent = match begun.context {
+            Context::Sampled(parent) => Some(parent),
+            Context::Unsampled => return None,
+            Context::None | Context::Wrong => None,
+        };
+        counters.trace_contexts_wrong += u64::from(begun.context == Context::Wrong);
+        let mut is_drawn = || settings.sample > 0 && next_random(random).is_multiple_of(u64::from(settings.sample));
+        if parent.is_none() && !is_drawn() {
             return None;
         }
-        let kept = text.get(..STATEMENT_BYTES_MAX).unwrap_or(text);
-        Some(Box::new(Draft {
-            began,
-            command,
-            statement: kept.to_vec(),
-            is_cut: kept.len() < text.len(),
-            params: Vec::new(),
-            param_count: 0,
-            facts: *facts,
-            in_transaction,
-            is_sampled,
-        }))
+        if !self.allowance.take(begun.at, settings.per_s_max) {
+            counters.traces_limited += 1;
+            return None;
+        }
+        Some(Ids::draw(parent, || next_random(random)))
     }
 }
 
@@ -141,11 +197,23 @@ pub const STATEMENT_BYTES_MAX: usize = 4 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::Parent;
+
+    fn begin(sampler: &mut Sampler, settings: &Settings, text: &[u8], context: Context) -> Option<Box<Draft>> {
+        let facts = Facts::default();
+        let begun = Begun { at: Instant(0), command: "query", text, facts: &facts, in_transaction: false, context };
+        sampler.begin(settings, begun, &mut 7, &mut Counters::default())
+    }
+
+    fn log(query_log: QueryLogSettings) -> Settings {
+        Settings { query_log, ..Settings::default() }
+    }
 
     fn kept(settings: QueryLogSettings) -> Vec<Option<bool>> {
         let mut sampler = Sampler::default();
-        let mut begin = || sampler.begin(&settings, Instant(0), "query", b"SELECT 1", &Facts::default(), false);
-        (0..6).map(|_| begin().map(|draft| draft.is_sampled)).collect()
+        let settings = log(settings);
+        let mut one = || begin(&mut sampler, &settings, b"SELECT 1", Context::None).map(|draft| draft.is_sampled);
+        (0..6).map(|_| one()).collect()
     }
 
     #[test]
@@ -156,17 +224,61 @@ mod tests {
         let slow = QueryLogSettings { slow_ms: 10, ..off };
         assert_eq!(kept(slow), [Some(false); 6]);
         assert_eq!(kept(QueryLogSettings { slow_ms: 10, sample: 6, ..off })[4..], [Some(false), Some(true)]);
+        let mut sampler = Sampler::default();
+        for (settings, is_on) in [(Settings::default(), false), (log(slow), true), (traced(0), true)] {
+            sampler.obey(&settings);
+            assert_eq!(sampler.is_on(), is_on);
+        }
     }
 
     #[test]
     fn long_texts_are_cut() {
-        let settings = QueryLogSettings { sample: 1, ..Default::default() };
-        let begin = |len| {
-            Sampler::default()
-                .begin(&settings, Instant(0), "query", &vec![b'x'; len], &Facts::default(), false)
-                .unwrap()
-        };
-        let (whole, cut) = (begin(STATEMENT_BYTES_MAX), begin(STATEMENT_BYTES_MAX + 1));
+        let settings = log(QueryLogSettings { sample: 1, ..Default::default() });
+        let of = |len| begin(&mut Sampler::default(), &settings, &vec![b'x'; len], Context::None).unwrap();
+        let (whole, cut) = (of(STATEMENT_BYTES_MAX), of(STATEMENT_BYTES_MAX + 1));
         assert!(!whole.is_cut && cut.is_cut && cut.statement == whole.statement);
+    }
+
+    fn traced(sample: u32) -> Settings {
+        Settings { traces: TraceSettings { is_on: true, sample, per_s_max: 100 }, ..Settings::default() }
+    }
+
+    /// Contexts of statements, one a millisecond: how many have a span, and what was counted.
+    fn spans(sample: u32, context: Context, count: u64) -> (usize, Counters) {
+        let (mut sampler, mut counters, mut random, facts) =
+            (Sampler::default(), Counters::default(), 1, Facts::default());
+        let mut one = |ms: u64| {
+            let begun = Begun {
+                at: Instant::ZERO.plus_ms(ms + 5_000),
+                command: "query",
+                text: b"SELECT 1",
+                facts: &facts,
+                in_transaction: false,
+                context,
+            };
+            sampler.begin(&traced(sample), begun, &mut random, &mut counters)
+        };
+        let drafts: Vec<Box<Draft>> = (0..count).filter_map(&mut one).collect();
+        let is_heir = |draft: &Draft| draft.trace.is_some_and(|ids| ids.parent.is_some());
+        assert!(drafts.iter().all(|draft| is_heir(draft) == matches!(context, Context::Sampled(_))));
+        assert!(drafts.iter().all(|draft| draft.trace.is_some() && !draft.is_sampled));
+        (drafts.len(), counters)
+    }
+
+    #[test]
+    fn who_is_traced_follows_from_the_context_and_the_draw() {
+        let sampled = Context::Sampled(Parent { trace: [1; 16], span: [2; 8] });
+        assert_eq!(spans(0, Context::None, 1_000).0, 0);
+        assert_eq!(spans(1, Context::Unsampled, 1_000).0, 0, "its caller does not want it, whatever the share");
+        assert_eq!(spans(0, sampled, 50).0, 50);
+        let (drawn, counters) = spans(20, Context::None, 10_000);
+        assert!((400..600).contains(&drawn) && counters.traces_limited == 0, "{drawn} of 10,000");
+        let (wrong, counters) = spans(0, Context::Wrong, 30);
+        assert_eq!((wrong, counters.trace_contexts_wrong), (0, 30));
+        assert!(spans(1, Context::Wrong, 30).0 == 30, "it counts as none");
+        // A hundred at once, then a hundred a second.
+        let (taken, counters) = spans(0, sampled, 3_000);
+        assert!((398..=402).contains(&taken), "{taken}");
+        assert_eq!(counters.traces_limited, 3_000 - taken as u64);
     }
 }

@@ -56,6 +56,7 @@ pub mod show;
 pub mod statements;
 mod step;
 mod substitute;
+mod traced;
 pub mod trackers;
 pub mod unresolved;
 pub mod user_values;
@@ -387,8 +388,8 @@ pub struct Request {
     pub primary_only: bool,
     pub progress: Progress,
     pub outcome: Outcome,
-    /// What the query log may want of it; None while the log is off.
-    pub log: Option<Box<crate::querylog::Draft>>,
+    /// What the query log and the traces may want of it; None while both are off, and once it was told.
+    pub draft: Option<Box<crate::querylog::Draft>>,
 }
 
 /// What runs statements that cannot be seen from outside.
@@ -419,7 +420,7 @@ impl Request {
             primary_only: false,
             progress: Progress::Unsent,
             outcome: Outcome::default(),
-            log: None,
+            draft: None,
         }
     }
 

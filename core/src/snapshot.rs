@@ -13,6 +13,7 @@ use crate::session::overtime::TimeLimits;
 pub use crate::session::secure::{AccountRule, Require};
 use crate::tally::failures::LoginSettings;
 use crate::tally::rates::ConnectSettings;
+use crate::trace::TraceSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -197,6 +198,7 @@ pub struct Settings {
     pub read_after_write_ms_max: u64,
     pub query_log: QueryLogSettings,
     pub audit: AuditSettings,
+    pub traces: TraceSettings,
     /// Statements are counted by their normal forms.
     pub digests: bool,
     /// Logins by plain TCP are refused.
@@ -249,6 +251,7 @@ impl Default for Settings {
             read_after_write_ms_max: 20,
             query_log: QueryLogSettings::default(),
             audit: AuditSettings::default(),
+            traces: TraceSettings::default(),
             digests: false,
             require_secure_transport: false,
             accounts: Arc::from([]),

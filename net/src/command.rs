@@ -167,14 +167,14 @@ fn skip_attributes(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
     Ok(count)
 }
 
-fn is_null(bitmap: &[u8], index: u64) -> bool {
+pub(crate) fn is_null(bitmap: &[u8], index: u64) -> bool {
     let byte = bitmap.get((index / 8) as usize).copied().unwrap_or(0);
     byte & (1 << (index % 8)) != 0
 }
 
 /// The low byte is the type, the high one says unsigned. Everything that is not listed carries its length.
 /// Rule: MySQL "Binary Protocol Value".
-fn skip_value(reader: &mut Reader<'_>, kind: u16) -> Result<(), Malformed> {
+pub(crate) fn skip_value(reader: &mut Reader<'_>, kind: u16) -> Result<(), Malformed> {
     let len = match kind & 0xff {
         TYPE_TINY => 1,
         TYPE_SHORT => 2,

@@ -34,6 +34,8 @@ pub mod scan;
 pub mod column;
 pub mod statement;
 
+pub mod attribute;
+
 pub mod greeting;
 pub mod login;
 

@@ -3,11 +3,13 @@
 //! ```text
 //!   hash ─► row of 4 ways   │ (hash, facts, text, plan, recent) │ … │ … │ … │      a miss takes the way that is not recent
 //! ```
+//! A comment behind a text that says which trace it belongs to is no part of the text here (`comment.rs`), or no such text would be found again.
 //! Invariant: `bytes` is the sum of the texts held and never above `bytes_max`; a hit has equal text and equal facts, so a
 //! collision of hashes costs a compare, never a wrong plan. A row has four ways whatever clients send: nobody can make a
 //! lookup slow. Rows were chosen over an LRU list: a hit writes one flag.
 
 use crate::classify::plan;
+use crate::comment::without_trace;
 use crate::facts::Facts;
 use crate::limits::CACHED_TEXT_BYTES_MAX;
 use crate::plan::Plan;
@@ -55,6 +57,7 @@ impl PlanCache {
 
     /// The plan of a text: from the cache, or made now and kept.
     pub fn plan(&mut self, sql: &[u8], facts: &Facts) -> Rc<Plan> {
+        let sql = without_trace(sql);
         if sql.len() > CACHED_TEXT_BYTES_MAX || sql.len() > self.bytes_max {
             self.misses = self.misses.wrapping_add(1);
             return Rc::new(plan(sql, facts));

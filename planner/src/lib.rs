@@ -22,6 +22,7 @@
 
 mod cache;
 mod classify;
+mod comment;
 mod digest;
 #[macro_use]
 mod effects;
@@ -43,6 +44,7 @@ mod word;
 
 pub use cache::PlanCache;
 pub use classify::{gate_variables, plan};
+pub use comment::trace_parent;
 pub use digest::digest;
 pub use effects::{Asks, Effects};
 pub use facts::{Charset, Facts, schema_is_system};

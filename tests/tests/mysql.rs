@@ -40,6 +40,9 @@ mod reload;
 #[path = "mysql/secure.rs"]
 mod secure;
 
+#[path = "mysql/traces.rs"]
+mod traces;
+
 /// The oracle agrees with itself: what would differ here is a mistake in the corpus or the comparer, not the gate's.
 #[test]
 fn sessions_are_equal_on_mysql_itself() {

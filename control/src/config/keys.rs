@@ -49,8 +49,8 @@ pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// In the order in which they are printed. `backends` and `accounts` are lists of tables.
-pub const SECTIONS: [&str; 10] =
-    ["gate", "backends", "monitor", "pool", "routing", "limits", "accounts", "log", "query_log", "audit_log"];
+pub const SECTIONS: [&str; 11] =
+    ["gate", "backends", "monitor", "pool", "routing", "limits", "accounts", "log", "query_log", "audit_log", "traces"];
 
 /// Sections that are lists of tables.
 pub const LISTS: [&str; 2] = ["backends", "accounts"];
@@ -489,4 +489,16 @@ pub const KEYS: &[Key] = &[
     },
     number!("audit_log", "bytes_max", 64 << 10, 1 << 40, audit_log.bytes_max: u64, "The file is rotated before it grows beyond this."),
     number!("audit_log", "files_kept", 0, 1_000, audit_log.files_kept: u32, "Rotated files that are kept: file.1, file.2, …"),
+    Key {
+        section: "traces",
+        name: "endpoint",
+        doc: "Where a collector takes OpenTelemetry traces (OTLP over gRPC), \"http://host:4317\" or \"https://…\"; without it there are no traces.",
+        kind: Kind::Name {
+            read: |config| &config.traces.endpoint,
+            write: |config, endpoint| config.traces.endpoint = endpoint.to_string(),
+        },
+    },
+    own!("traces", "tls_ca", "The PEM file of the authority that signs the collector's certificate, for https://."),
+    number!("traces", "sample", 0, u32::MAX as u64, traces.sample: u32, "One of so many statements without a context is traced, by a draw; 0: only those that their clients have sampled."),
+    number!("traces", "per_s_max", 1, 100_000, traces.per_s_max: u32, "Statements traced in a second, on each core; more are counted."),
 ];

@@ -8,6 +8,7 @@ use crate::config::keys::{Key, Kind};
 use crate::config::mistake::{Given, Mistakes, Place, suggestion};
 use crate::config::outside;
 use crate::config::tablet::first_line;
+use crate::config::traced;
 use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
 use crate::config::{BackendConfig, BackendTlsMode, CONTROLLERS_MAX, Config, ControllersConfig, PEERS_MAX, Tls};
 use crate::gate::{backend_tls, keys};
@@ -45,6 +46,7 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     judge.backends(&typed.backends);
     judge.config.settings.allowances = accounts::judge(&typed.accounts, &mut judge.mistakes);
     audited::judge(&typed, &mut judge.config.audit_log, &mut judge.mistakes);
+    traced::judge(&typed, &mut judge.config.traces, &mut judge.mistakes);
     judge.across(&typed);
     match judge.mistakes.is_empty() {
         true => Ok(judge.config),

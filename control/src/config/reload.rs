@@ -74,6 +74,8 @@ fn keep_fixed(running: &Config, next: &mut Config) {
     }
     next.audit_log = running.audit_log.clone();
     next.settings.audit = running.settings.audit;
+    next.traces.endpoint.clone_from(&running.traces.endpoint);
+    next.traces.ca.clone_from(&running.traces.ca);
     next.settings.scatter = running.settings.scatter;
     let (now, then) = (&running.settings, &mut next.settings);
     let is_smaller = then.connections_per_backend_max < now.connections_per_backend_max;
@@ -121,8 +123,10 @@ pub fn is_fixed(section: &str, name: &str) -> bool {
     section == "audit_log" || FIXED.contains(&(section, name))
 }
 
-const FIXED: [(&str, &str); 16] = [
+const FIXED: [(&str, &str); 18] = [
     ("gate", "filters_file"),
+    ("traces", "endpoint"),
+    ("traces", "tls_ca"),
     ("gate", "admin_sql_listen"),
     ("gate", "admin_sql_user"),
     ("gate", "admin_sql_password_file"),

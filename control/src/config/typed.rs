@@ -31,6 +31,7 @@ pub struct Typed {
     pub filters_file: Option<Given<PathBuf>>,
     pub query_log: Option<Given<PathBuf>>,
     pub audit_log: Option<Given<PathBuf>>,
+    pub traces_ca: Option<Given<PathBuf>>,
     pub audit_events: Option<Vec<Given<String>>>,
     pub grpc_tls_cert: Option<Given<PathBuf>>,
     pub grpc_tls_key: Option<Given<PathBuf>>,

@@ -1,11 +1,12 @@
-//! The gate's files: the table permissions that it watches, the query log and the audit log that it writes. Each may be off; the first
-//! two may be replaced while the gate runs.
+//! The gate's files, and what it tells of statements and sessions: the table permissions that it watches, the query log and the audit log
+//! that it writes, the traces that a collector gets. Each may be off; the first two may be replaced while the gate runs.
 
 use crate::acl::Permissions;
 use crate::audit::AuditLog;
 use crate::config::{Config, QueryLogConfig, address};
 use crate::querylog::line::Literals;
 use crate::querylog::{QueryLog, QueryLogOptions};
+use crate::traces::Traces;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,6 +14,8 @@ use tokio::task::JoinSet;
 use weir_core::audit::AuditEvent;
 use weir_core::querylog::{QueryEvent, QueryLogSettings};
 use weir_core::tally::Tally;
+use weir_core::time::Instant;
+use weir_core::trace::Span;
 
 pub struct Files {
     permissions: Option<Permissions>,
@@ -21,6 +24,7 @@ pub struct Files {
     wrong_before: u64,
     query_log: Option<QueryLog>,
     audit_log: Option<AuditLog>,
+    traces: Option<Traces>,
     query_log_config: QueryLogConfig,
     /// Lines of query logs that were replaced: written and lost.
     lines_before: (u64, u64),
@@ -44,6 +48,7 @@ impl Files {
             version: 0,
             wrong_before: 0,
             query_log: None,
+            traces: Traces::start(&config.traces, &gate)?,
             audit_log: AuditLog::start(&config.audit_log, gate, tally)?,
             query_log_config: Config::defaults(Vec::new()).query_log,
             lines_before: (0, 0),
@@ -132,25 +137,40 @@ impl Files {
         }
     }
 
-    /// Name, value and explanation, as `Counters::each` has them. `unheard`: events that never came here.
-    pub fn counters(&self, unheard: u64) -> Vec<(&'static str, u64, &'static str)> {
+    pub fn trace(&self, clock: Instant, span: Box<Span>) {
+        if let Some(traces) = &self.traces {
+            traces.offer(clock, span);
+        }
+    }
+
+    /// Name, value and explanation, as `Counters::each` has them. `unheard`: events and spans that never came here.
+    pub fn counters(&self, (unheard, spans_unheard): (u64, u64)) -> Vec<(&'static str, u64, &'static str)> {
         let log = self.query_log.as_ref();
         let (written, lost) = self.lines_before;
         let written = written + log.map_or(0, QueryLog::written);
         let dropped = (lost + log.map_or(0, QueryLog::dropped)).saturating_add(unheard);
         let wrong = self.wrong_before + self.permissions.as_ref().map_or(0, Permissions::wrong);
         let audit = self.audit_log.as_ref().map_or((0, 0), |log| (log.written(), log.lost()));
-        counted((written, dropped), audit, wrong)
+        let [exported, lost, failed] = self.traces.as_ref().map_or([0; 3], Traces::counted);
+        counted((written, dropped), audit, wrong, [exported, lost.saturating_add(spans_unheard), failed])
     }
 }
 
-/// Name, value and explanation. Of each log: lines written, lines lost.
-pub fn counted(query_log: (u64, u64), audit_log: (u64, u64), wrong: u64) -> Vec<(&'static str, u64, &'static str)> {
+/// Name, value and explanation. Of each log: lines written, lines lost; of traces: exported, dropped, failed.
+pub fn counted(
+    query_log: (u64, u64),
+    audit_log: (u64, u64),
+    wrong: u64,
+    traces: [u64; 3],
+) -> Vec<(&'static str, u64, &'static str)> {
     vec![
         ("query_log_lines", query_log.0, "Lines of the query log that were written."),
         ("query_log_dropped", query_log.1, "Statements that the query log wanted and lost: no room, or no disk."),
         ("audit_log_lines", audit_log.0, "Lines of the audit log that were written."),
         ("audit_log_lost", audit_log.1, "Events that the audit log lost: no room, or no disk."),
+        ("traces_exported", traces[0], "Traced statements that the collector has taken."),
+        ("traces_dropped", traces[1], "Traced statements that found no room on their way to the collector."),
+        ("traces_failed", traces[2], "Traced statements that the collector refused, or was away for too long for."),
         ("permissions_wrong", wrong, "Files of table permissions that were not taken, since they have mistakes."),
     ]
 }

@@ -105,11 +105,16 @@ pub async fn connect(address: &str, tls: Option<&ClientTls>, limit: Duration) ->
 
 /// How `host:port` is spoken to.
 pub fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, String> {
+    let endpoint = quiet_endpoint(address, tls)?;
+    Ok(endpoint.http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE_LIMIT))
+}
+
+/// The same without pings: some servers hang up on who sends them more often than every five minutes.
+pub fn quiet_endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"));
     let endpoint = endpoint.map_err(|error| format!("{address}: {error}"))?;
-    let endpoint =
-        endpoint.tcp_nodelay(true).http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE_LIMIT);
+    let endpoint = endpoint.tcp_nodelay(true);
     match tls {
         Some(tls) => endpoint.tls_config(tls.config()).map_err(|error| format!("{address}: {}", root(&error))),
         None => Ok(endpoint),

@@ -281,7 +281,7 @@ pub mod tests {
         picture.cluster = Some(ClusterPicture { record: Some(Arc::new(word)), why: String::new() });
         picture.reports[0].pins_ever = vec![("a".to_string(), "lock", 2)];
         picture.own.clear();
-        picture.own.extend(crate::gate::files::counted((0, 0), (0, 0), 0));
+        picture.own.extend(crate::gate::files::counted((0, 0), (0, 0), 0, [0; 3]));
         picture.own.extend(crate::gate::events::Events::default().counters());
         render(&picture)
     }

@@ -104,7 +104,7 @@ pub fn write(event: &QueryEvent, literals: Literals, beside: Beside) -> String {
 
 /// Any statement in which a password may stand says one of these words: `CREATE USER … IDENTIFIED BY`, `SET PASSWORD`,
 /// `SOURCE_PASSWORD`, `OPTIONS (PASSWORD …)`, also inside of a text that is to be prepared.
-fn may_hold_password(statement: &[u8]) -> bool {
+pub fn may_hold_password(statement: &[u8]) -> bool {
     let holds = |word: &[u8]| statement.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word));
     holds(b"identified") || holds(b"password")
 }

@@ -37,9 +37,8 @@ pub struct Exchange {
     /// Cores that may still accept.
     doors_open: AtomicUsize,
     control: SegQueue<(usize, ControlMail)>,
-    /// Events of the query log among them, and those that found no room.
-    statements: AtomicUsize,
-    statements_dropped: AtomicU64,
+    statements: Share,
+    spans: Share,
     control_bell: Bell,
 }
 
@@ -66,8 +65,8 @@ impl Exchange {
             stage: AtomicU8::new(Stage::Serving as u8),
             doors_open: AtomicUsize::new(cores),
             control: SegQueue::new(),
-            statements: AtomicUsize::new(0),
-            statements_dropped: AtomicU64::new(0),
+            statements: Share::default(),
+            spans: Share::default(),
             control_bell: Bell::new(Wait::Poll)?,
         })
     }
@@ -145,17 +144,39 @@ impl Exchange {
         }
     }
 
-    /// From a core to the control thread. Of the query log's events only so many wait there; the others are counted.
+    /// From a core to the control thread. Of what the query log and the traces want only so many wait there; the others are counted.
     pub fn tell(&self, core: usize, mail: ControlMail) {
-        if matches!(mail, ControlMail::Statement(_)) {
-            if self.statements.load(Ordering::Relaxed) >= STATEMENTS_MAX {
-                self.statements_dropped.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            self.statements.fetch_add(1, Ordering::Relaxed);
+        if self.share(&mail).is_some_and(|share| !share.enter()) {
+            return;
         }
         self.control.push((core, mail));
         self.control_bell.ring();
+    }
+
+    fn share(&self, mail: &ControlMail) -> Option<&Share> {
+        match mail {
+            ControlMail::Statement(_) => Some(&self.statements),
+            ControlMail::Span(_) => Some(&self.spans),
+            _ => None,
+        }
+    }
+}
+
+/// Mail of one kind that waits for the control thread, and how many found no room.
+#[derive(Default)]
+struct Share {
+    waiting: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+impl Share {
+    fn enter(&self) -> bool {
+        let has_room = self.waiting.load(Ordering::Relaxed) < STATEMENTS_MAX;
+        match has_room {
+            true => drop(self.waiting.fetch_add(1, Ordering::Relaxed)),
+            false => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
+        }
+        has_room
     }
 }
 
@@ -181,15 +202,25 @@ impl ControlInbox {
 
     fn pop(&self) -> Option<(usize, ControlMail)> {
         let (core, mail) = self.exchange.control.pop()?;
-        if matches!(mail, ControlMail::Statement(_)) {
-            self.exchange.statements.fetch_sub(1, Ordering::Relaxed);
+        if let Some(share) = self.exchange.share(&mail) {
+            share.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         Some((core, mail))
     }
 
     /// Events of the query log that found no room since the start.
     pub fn statements_dropped(&self) -> u64 {
-        self.exchange.statements_dropped.load(Ordering::Relaxed)
+        self.exchange.statements.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Traced statements that did.
+    pub fn spans_dropped(&self) -> u64 {
+        self.exchange.spans.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The clock of what cores tell.
+    pub fn now(&self) -> Instant {
+        self.exchange.now()
     }
 }
 
@@ -199,7 +230,7 @@ impl AsRawFd for ControlInbox {
     }
 }
 
-/// Events of the query log that wait for the control thread, about 5 KiB each at most. Cores may pass it by one each.
+/// Events of one kind that wait for the control thread, about 5 KiB each at most. Cores may pass it by one each.
 const STATEMENTS_MAX: usize = 4_096;
 
 #[cfg(test)]

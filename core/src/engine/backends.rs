@@ -76,6 +76,7 @@ impl Engine {
                 self.decide_anew(session);
             }
         }
+        self.sampler.obey(&snapshot.settings);
         self.restraint.admission.is_on = snapshot.settings.admission.is_on;
         let of = |settings: &Settings| (settings.times, settings.allowances.clone());
         // At the start there are none yet.

@@ -240,12 +240,12 @@ impl Engine {
         self.answer(session, request, &payload);
     }
 
-    pub(crate) fn answer(&mut self, session: Key<Session>, request: Box<Request>, payload: &[u8]) {
+    pub(crate) fn answer(&mut self, session: Key<Session>, mut request: Box<Request>, payload: &[u8]) {
         if self.without_reply(session, &request, payload) {
             return;
         }
         self.counters.commands_local += 1;
-        self.log_answered(session, &request, payload);
+        self.log_answered(session, &mut request, payload);
         if request.body != Body::Whole {
             // Its bytes are still to come, and would be taken for the next command: it ends here.
             self.say_packet(session, 1, payload);
@@ -266,14 +266,13 @@ impl Engine {
     }
 
     /// Answers a command that was not sent anywhere with an error of the gate's own.
-    pub(crate) fn refuse(&mut self, session: Key<Session>, request: Box<Request>, why: &Refusal) {
+    pub(crate) fn refuse(&mut self, session: Key<Session>, mut request: Box<Request>, why: &Refusal) {
         self.counters.commands_refused += 1;
         let payload = why.payload();
-        self.log_answered(session, &request, &payload);
+        self.log_answered(session, &mut request, &payload);
         if request.body != Body::Whole {
             return self.part_with(session, 1, why);
         }
-        let mut request = request;
         request.kept.clear(&mut self.blocks);
         if self.without_reply(session, &request, &payload) {
             return;

@@ -9,13 +9,14 @@
 use crate::engine::Engine;
 use crate::limits::STREAMED_TEXT_BYTES;
 use crate::link::Link;
-use crate::querylog::{Draft, STATEMENT_BYTES_MAX};
+use crate::querylog::{Begun, Draft};
 use crate::session::insert_id::InsertId;
 use crate::session::permit::unknown_memo;
 use crate::session::pins::Reasons;
 use crate::session::previous::{ABOUT_PREVIOUS, Place, keeps_diagnostics};
 use crate::session::refuse::Refusal;
 use crate::session::replica::Place as To;
+use crate::session::traced::context_of_query;
 use crate::session::{Body, Phase, Request, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::Role;
@@ -45,7 +46,7 @@ impl Engine {
     pub(crate) fn query(&mut self, session: Key<Session>, mut request: Box<Request>) {
         let mut copy = Vec::new();
         let planned = self.plan_query(session, &request, &mut copy);
-        let (mut plan, log) = match planned {
+        let (mut plan, draft) = match planned {
             Ok(planned) => planned,
             Err(what) => return self.refuse(session, request, &Refusal::MalformedCommand(what)),
         };
@@ -58,7 +59,7 @@ impl Engine {
                 (plan, home) = (known, Some(schema));
             }
         }
-        (request.plan, request.log) = (Some(plan.clone()), log);
+        (request.plan, request.draft) = (Some(plan.clone()), draft);
         let mut request = request.to(plan.route);
         if plan.route == Route::Local {
             return self.answer_locally(session, request, &plan);
@@ -82,7 +83,6 @@ impl Engine {
         request: &Request,
         copy: &mut Vec<u8>,
     ) -> Result<(Rc<Plan>, Option<Box<Draft>>), &'static str> {
-        let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);
         if request.body != Body::Whole {
             // The planner sees the beginning only, and says so by not understanding it.
             let len = HEADER_BYTES + STREAMED_TEXT_BYTES;
@@ -97,14 +97,12 @@ impl Engine {
                 let (facts, schema) = (self.sessions[session].facts, (schema, self.states.schema_name(schema)));
                 Engine::watch_streamed(&self.snapshot, &plan, text, &facts, schema);
             }
-            let (settings, facts) = (self.snapshot.settings.query_log, self.sessions[session].facts);
-            let kept = if settings.is_on() { text.len().min(STATEMENT_BYTES_MAX + 1) } else { 0 };
-            let begin = text[..kept].to_vec();
-            let log = self.sampler.begin(&settings, self.now, "query", &begin, &facts, in_transaction);
-            return Ok((Rc::new(plan), log));
+            let draft = if self.sampler.is_on() { self.draft_streamed(session, len) } else { None };
+            return Ok((Rc::new(plan), draft));
         }
         let caps = self.sessions[session].caps;
         let facts = self.sessions[session].facts;
+        let in_transaction = self.sessions[session].status.contains(Status::IN_TRANS);
         // Borrows: the text lies in the blocks, the cache is another field.
         let inbound = &self.sessions[session].inbound;
         let first = inbound.first().map(|chunk| self.blocks.bytes(chunk)).unwrap_or_default();
@@ -126,9 +124,17 @@ impl Engine {
             let schema = (schema, self.states.schema_name(schema));
             Engine::watch(&self.snapshot, &mut self.digests, &plan, text, &facts, schema);
         }
-        let log =
-            self.sampler.begin(&self.snapshot.settings.query_log, self.now, "query", text, &facts, in_transaction);
-        Ok((plan, log))
+        let draft = match self.sampler.is_on() {
+            false => None,
+            true => {
+                let settings = &self.snapshot.settings;
+                let context = context_of_query(&settings.traces, payload, caps, text);
+                let (at, command) = (self.now, "query");
+                let begun = Begun { at, command, text, facts: &facts, in_transaction, context };
+                self.sampler.begin(settings, begun, &mut self.random, &mut self.counters)
+            }
+        };
+        Ok((plan, draft))
     }
 
     /// Sends the request on its way: on the connection that the session holds, or to the backend that fits.

@@ -50,7 +50,7 @@ impl Engine {
                     self.waiters.remove(&ticket);
                 }
                 request.kept.clear(&mut self.blocks);
-                self.log_cut_off(&gone, &request);
+                self.log_cut_off(&gone, &mut request);
             }
             Phase::Verify(verify) => {
                 if let Some(ticket) = verify.ticket {
@@ -65,12 +65,12 @@ impl Engine {
             | Phase::Setting(mut request, _)
             | Phase::Showing(mut request) => {
                 request.kept.clear(&mut self.blocks);
-                self.log_cut_off(&gone, &request);
+                self.log_cut_off(&gone, &mut request);
             }
             Phase::Unresolved(mut request, unresolved) => {
                 self.unresolved.remove(&unresolved.token);
                 request.kept.clear(&mut self.blocks);
-                self.log_cut_off(&gone, &request);
+                self.log_cut_off(&gone, &mut request);
             }
             Phase::Greet(Greet::Held(_)) => self.tally.failures().released(gone.peer.origin()),
             Phase::Greet(_) | Phase::Ready | Phase::Asking | Phase::Farewell => {}

@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn answer_table(&mut self, session: Key<Session>, request: Box<Request>, mut table: Table) {
+    pub(crate) fn answer_table(&mut self, session: Key<Session>, mut request: Box<Request>, mut table: Table) {
         self.counters.commands_local += 1;
         self.use_up(session, &request);
         let is_select = request.plan.as_ref().is_some_and(|plan| plan.kind == Kind::Select);
@@ -115,7 +115,7 @@ impl Engine {
             Shape::Is(column) => Column { name, ..*column },
         });
         put_result(&mut bytes, 1, caps, EofPacket { warnings, status }, &columns.collect::<Vec<_>>(), &table.rows);
-        self.log_rows(session, &request, table.rows.len(), bytes.len());
+        self.log_rows(session, &mut request, table.rows.len(), bytes.len());
         self.say(wire, &bytes);
         self.rest(session);
     }

@@ -35,6 +35,8 @@ pub struct Statement {
     pub failed: Option<Box<[u8]>>,
     /// A filter has put another text in the place of its own.
     pub origin: Option<Box<Origin>>,
+    /// The trace context in its text was its first execute's.
+    pub was_traced: bool,
 }
 
 impl Statement {

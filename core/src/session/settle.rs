@@ -54,7 +54,7 @@ impl Engine {
             return self.send_again(session, request);
         }
         request.kept.clear(&mut self.blocks);
-        self.log_relayed(session, link, &request);
+        self.log_relayed(session, link, &mut request);
         self.digest_relayed(session, link, &request);
         self.audit_relayed(session, &request);
         if request.may_commit() && (request.outcome.error.is_some() || self.links[link].is_bare()) {

@@ -57,13 +57,13 @@ impl Engine {
                 return self.refuse(session, request, &why);
             }
         }
-        let log = self.log_prepare(session, &sql);
+        let draft = if self.sampler.is_on() { self.draft_prepare(session, &sql) } else { None };
         let mut request = self.substitute(session, request, &plan);
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there, as is what
         // reads a user variable.
         let travels = plan.route == Route::Read && !plan.effects.contains(Effects::READS_USER_VARIABLE);
         let route = if travels { Route::Read } else { Route::Primary };
-        (request.plan, request.log) = (Some(plan), log);
+        (request.plan, request.draft) = (Some(plan), draft);
         self.decide(session, request.to(route));
     }
 
@@ -94,6 +94,7 @@ impl Engine {
                 alone: false,
                 failed: None,
                 origin: None,
+                was_traced: false,
             },
         );
         id
@@ -152,7 +153,7 @@ impl Engine {
         {
             return self.refuse(session, request, &why);
         }
-        let log = self.log_execute(session, &request, id);
+        let draft = if self.sampler.is_on() { self.draft_execute(session, &request, id) } else { None };
         if request.body == Body::Whole && self.opens_cursor(session) {
             self.set_apart(session, id);
         }
@@ -170,7 +171,7 @@ impl Engine {
             Route::Any => Route::Any,
             _ => Route::Primary,
         };
-        (request.plan, request.log) = (Some(plan), log);
+        (request.plan, request.draft) = (Some(plan), draft);
         self.decide(session, request.on(Some(id)).to(route));
     }
 

@@ -148,7 +148,7 @@ impl Engine {
             return self.refuse(session, request, why);
         }
         self.counters.commands_refused += 1;
-        self.log_answered(session, &request, &why.payload());
+        self.log_answered(session, &mut request, &why.payload());
         request.kept.clear(&mut self.blocks);
         self.part_with(session, 1, why);
     }
@@ -314,7 +314,7 @@ impl Engine {
         let status = s.lasting_status() | changed;
         let mut payload = Vec::with_capacity(16);
         OkPacket { status, track: &track, ..OkPacket::default() }.encode(&mut payload, s.caps);
-        self.log_answered(session, &request, &payload);
+        self.log_answered(session, &mut request, &payload);
         self.say_packet(session, 1, &payload);
         self.rest(session);
     }

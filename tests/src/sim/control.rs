@@ -15,6 +15,7 @@ use weir_core::show::Detail;
 use weir_core::snapshot::{
     Address, BackendId, BackendView, Balance, Face, Health, Keys, Mandate, Role, Settings, Snapshot,
 };
+use weir_core::trace::TraceSettings;
 use weir_net::gtid::{GtidSet, Sid};
 use weir_planner::filter::Filter;
 
@@ -72,6 +73,7 @@ impl Control {
             read_after_write_ms_max: plan.read_after_write_ms_max,
             statements_per_connection_max: *random.pick(&[2, 512]),
             query_log: QueryLogSettings { sample: plan.budget % 3, slow_ms: 5_000, shows_literals: true },
+            traces: TraceSettings { is_on: plan.budget.is_multiple_of(3), sample: 2, per_s_max: 100 },
             digests: plan.budget.is_multiple_of(2),
             allowances: turns(plan.seed).into(),
             audit: AuditSettings { events: audited(plan.budget), refuses: false },
@@ -209,6 +211,13 @@ impl Control {
                     scene.oracle.violate(format!("core {core} logs {event:?}"));
                 }
                 self.logged += 1;
+                false
+            }
+            ControlMail::Span(span) => {
+                let times = [span.times.began, span.times.sent.unwrap_or(span.times.began), span.times.ended];
+                if usize::from(span.core) != core || span.draft.statement.is_empty() || !times.is_sorted() {
+                    scene.oracle.violate(format!("core {core} traces {span:?}"));
+                }
                 false
             }
             ControlMail::Lost(lost) => {

@@ -10,7 +10,7 @@ use super::Control;
 use crate::config::reload::{Reload, Step, weigh};
 use crate::config::{Config, Mistakes};
 use crate::gate::files;
-use crate::{log, notify};
+use crate::{log, notify, traces};
 
 /// What came of a reload, a line for each setting or mistake. With mistakes nothing has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl Control {
         let mut reload = weigh(&running, self.topology.configured(), read);
         let Reload { config, backends, .. } = &mut reload;
         config.settings.query_log = files::wanted(config);
+        config.settings.traces = traces::wanted(config);
         let news = backends.iter().filter(|step| matches!(step, Step::Add(_))).count();
         if self.topology.len() + news > INDICES_MAX {
             return Err(vec![format!(

@@ -156,7 +156,8 @@ impl Control {
     }
 
     fn picture(&self, reports: Vec<Report>) -> Picture {
-        let mut own = self.files.counters(self.running.inbox().statements_dropped());
+        let inbox = self.running.inbox();
+        let mut own = self.files.counters((inbox.statements_dropped(), inbox.spans_dropped()));
         own.extend(self.events.counters());
         let views = self.topology.views().into_iter().enumerate();
         Picture {

@@ -15,6 +15,7 @@ use weir_core::snapshot::{
 };
 use weir_core::tally::failures::LoginSettings;
 use weir_core::tally::rates::ConnectSettings;
+use weir_core::trace::TraceSettings;
 use weir_net::gtid::{GtidSet, Sid};
 use weir_planner::filter::Filter;
 
@@ -95,6 +96,7 @@ impl Outside {
             statements_per_connection_max: 2,
             drain_ms_max: 1_000,
             query_log: QueryLogSettings { sample: 2, slow_ms: 400, shows_literals: true },
+            traces: TraceSettings { is_on: flags & 4 == 4, sample: 2, per_s_max: 1_000 },
             digests: flags & 8 == 8,
             ..if flags & 24 == 24 { limited() } else { Settings::default() }
         };
