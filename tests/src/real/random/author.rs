@@ -149,7 +149,7 @@ impl Author {
                     *param = self.expand("{param}", "a", 0);
                 }
             }
-            self.actors[at].types.insert(name, params.iter().map(|param| type_of(param)).collect());
+            self.actors[at].types.insert(name.clone(), params.iter().map(|param| type_of(param)).collect());
             return format!("@execute {name} {}", params.join(" "));
         };
         for (param, wanted) in params.iter_mut().zip(types) {
