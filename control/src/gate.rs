@@ -251,10 +251,7 @@ async fn serve(
     let mut seen = (&mut topology, &mut events);
     first_look(&config, &mut seen, &mut sights, (&mut crew, &mut cluster), began).await?;
 
-    if let Some(record) = cluster.as_ref().and_then(Cluster::record) {
-        filters.hear(&record);
-    }
-    topology.filter(filters.held());
+    filters.begin(cluster.as_ref(), &mut topology);
     let (desk, asks, peers) = Desk::new();
     let mut addresses = Addresses {
         clients: Vec::new(),

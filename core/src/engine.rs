@@ -118,10 +118,6 @@ pub struct Engine {
     pub(crate) snapshot: Rc<Arc<Snapshot>>,
     /// The snapshot has a replica, in whatever state.
     pub(crate) knows_replicas: bool,
-    /// Texts are looked at when they are planned: for digests, permissions or filters.
-    pub(crate) is_watched: bool,
-    /// There are permissions or filters.
-    pub(crate) is_ruled: bool,
     pub(crate) blocks: Blocks,
     /// For the wires that are compressed.
     pub(crate) codecs: Codecs,
@@ -267,8 +263,6 @@ impl Engine {
             packet: Vec::new(),
             snapshot: Rc::new(options.snapshot),
             knows_replicas: false,
-            is_watched: false,
-            is_ruled: false,
         };
         engine.adopt_snapshot((*engine.snapshot).clone());
         engine

@@ -8,6 +8,7 @@
 //! Invariant: they are replaced whole. A file with a mistake changes nothing; of a record, a filter that this version does not
 //! understand is left out and told, since a topology must not be refused for it.
 
+use super::cluster::Cluster;
 use super::control::By;
 use crate::config::Config;
 use crate::controller::client::{Client, Controllers, Repeat};
@@ -15,6 +16,7 @@ use crate::controller::record::Record;
 use crate::controller::wire;
 use crate::grpc::proto;
 use crate::grpc::tls::ClientTls;
+use crate::monitor::Topology;
 use crate::renewal::{LOOK_PAUSE, Mark, mark};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,14 @@ impl Keeper {
             keeper.adopt(&read(path)?)?;
         }
         Ok(keeper)
+    }
+
+    /// Before the first client: what the controllers have said holds.
+    pub fn begin(&mut self, cluster: Option<&Cluster>, topology: &mut Topology) {
+        if let Some(record) = cluster.and_then(Cluster::record) {
+            self.hear(&record);
+        }
+        topology.filter(self.held());
     }
 
     /// What the cores are to obey. None: there never were any.

@@ -39,8 +39,8 @@ impl Engine {
         let before = std::mem::replace(&mut self.snapshot, Rc::new(snapshot));
         let snapshot = self.snapshot.clone();
         self.knows_replicas = snapshot.backends.iter().any(|view| view.role == Role::Replica);
-        self.is_ruled = snapshot.permissions.is_some() || snapshot.filters.is_some();
-        self.is_watched = self.is_ruled || snapshot.settings.digests;
+        self.restraint.is_ruled = snapshot.permissions.is_some() || snapshot.filters.is_some();
+        self.restraint.is_watched = self.restraint.is_ruled || snapshot.settings.digests;
         let budgets = [&before, &snapshot].map(|of| of.settings.connections_per_backend_max);
         let is_shared_anew = before.settings.budget_version != snapshot.settings.budget_version;
         let known = self.commands_by_backend.len();

@@ -52,7 +52,7 @@ impl Engine {
         };
         let mut home = None;
         if plan.effects.contains(Effects::TEXT_EXECUTE) {
-            if self.is_ruled {
+            if self.restraint.is_ruled {
                 self.look_named(session, &plan);
             }
             if let Some((known, schema)) = self.sessions[session].named.executed(&plan) {
@@ -67,7 +67,7 @@ impl Engine {
         if let Some(why) = unanswerable(&plan) {
             return self.refuse(session, request, &why);
         }
-        if self.is_ruled {
+        if self.restraint.is_ruled {
             match self.rule_query(session, request, plan, home) {
                 Some(ruled) => (request, plan) = ruled,
                 None => return,
@@ -93,7 +93,7 @@ impl Engine {
             plan.effects = plan.effects | Effects::UNKNOWN | Effects::WRITES;
             plan.memo = unknown_memo();
             let schema = self.sessions[session].schema;
-            if self.is_ruled {
+            if self.restraint.is_ruled {
                 let (facts, schema) = (self.sessions[session].facts, (schema, self.states.schema_name(schema)));
                 Engine::watch_streamed(&self.snapshot, &plan, text, &facts, schema);
             }
@@ -119,7 +119,7 @@ impl Engine {
             payload
         };
         let plan = self.plans.plan(text, &facts);
-        if self.is_watched {
+        if self.restraint.is_watched {
             let schema = self.sessions[session].schema;
             let schema = (schema, self.states.schema_name(schema));
             Engine::watch(&self.snapshot, &mut self.digests, &plan, text, &facts, schema);

@@ -43,7 +43,7 @@ impl Engine {
         let Some(local) = plan.local.clone() else {
             return self.refuse(session, request, &Refusal::UnknownCommand);
         };
-        if self.is_ruled
+        if self.restraint.is_ruled
             && let Some(why) = self.local_refused(session, plan)
         {
             return self.refuse(session, request, &why);

@@ -41,7 +41,7 @@ impl Engine {
         let sql = self.command_bytes(session, request.len, &mut copy).to_vec();
         let facts = self.sessions[session].facts;
         let plan = self.plans.plan(&sql, &facts);
-        if self.is_watched {
+        if self.restraint.is_watched {
             let schema = self.sessions[session].schema;
             let schema = (schema, self.states.schema_name(schema));
             Engine::watch(&self.snapshot, &mut self.digests, &plan, &sql, &facts, schema);
@@ -50,7 +50,7 @@ impl Engine {
         if let Some(why) = crate::session::decide::unanswerable(&plan).filter(|_| !local) {
             return self.refuse(session, request, &why);
         }
-        if self.is_ruled {
+        if self.restraint.is_ruled {
             // What the gate answers in text runs at a server here.
             plan.tables(&sql, &facts);
             if let Some(why) = self.prepare_refused(session, &plan) {
@@ -148,7 +148,7 @@ impl Engine {
             }
             return self.answer(session, request, &err);
         }
-        if self.is_ruled
+        if self.restraint.is_ruled
             && let Some(why) = self.execute_refused(session, id)
         {
             return self.refuse(session, request, &why);
