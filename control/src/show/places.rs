@@ -22,10 +22,8 @@ pub fn table(scene: &Scene<'_>) -> Shown {
             Some(Some(tablet)) => format!("tablet {tablet}"),
             _ => "gate".to_string(),
         };
-        let cells: [&dyn ToString; 14] = [
+        let cells: [&dyn ToString; 13] = [
             &record.map_or("", |record| &record.cluster),
-            // A gate serves one shard.
-            &"-",
             &view.name,
             &role_name(view.role),
             &address::show(&view.address),
@@ -47,9 +45,8 @@ pub fn table(scene: &Scene<'_>) -> Shown {
     shown
 }
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 13] = [
     "cluster",
-    "shard",
     "server",
     "role",
     "address",
