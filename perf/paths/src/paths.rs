@@ -32,6 +32,12 @@ pub const ALL: &[(&str, &str, Make)] = &[
     ("reply_100_rows", "the same with 100 rows of 100 bytes", engine::reply_100_rows),
     ("reply_ok_gtid", "the OK of a write with its GTID", engine::reply_ok_gtid),
     ("point_select", "one whole point select, text", engine::point_select),
+    (
+        "point_select_traced_1_of_100",
+        "the same where one of a hundred has a span",
+        engine::point_select_traced_1_of_100,
+    ),
+    ("point_select_traced", "the same where each has a span", engine::point_select_traced),
     ("point_execute", "one whole point select, prepared", engine::point_execute),
 ];
 

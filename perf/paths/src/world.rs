@@ -50,6 +50,10 @@ pub const UUID: [u8; 16] = [7; 16];
 
 impl World {
     pub fn new() -> World {
+        World::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> World {
         let options = EngineOptions {
             core: CoreId(0),
             cores: 1,
@@ -57,7 +61,7 @@ impl World {
             block_bytes: 16 << 10,
             seed: 1,
             tag: 7,
-            snapshot: snapshot(),
+            snapshot: snapshot(settings),
             board: Default::default(),
             tally: Default::default(),
         };
@@ -223,7 +227,7 @@ pub fn ok(seq: u8, track: &[u8]) -> Vec<u8> {
     framed(seq, &payload)
 }
 
-fn snapshot() -> Arc<Snapshot> {
+fn snapshot(settings: Settings) -> Arc<Snapshot> {
     let primary = BackendView {
         id: BackendId(0),
         name: "db1".to_owned(),
@@ -246,7 +250,7 @@ fn snapshot() -> Arc<Snapshot> {
     Arc::new(Snapshot {
         generation: 1,
         backends: vec![primary],
-        settings: Arc::new(Settings::default()),
+        settings: Arc::new(settings),
         keys: Keys { tls: None, backend_tls: None, rsa: Arc::new(rsa) },
         permissions: None,
         filters: None,

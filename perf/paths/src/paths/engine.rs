@@ -3,6 +3,8 @@
 use crate::path::Path;
 use crate::world::{CAPS, UUID, World, framed, ok};
 use weir_core::block::Chunk;
+use weir_core::snapshot::Settings;
+use weir_core::trace::TraceSettings;
 use weir_net::column::{Column, put_result};
 use weir_net::flags::Status;
 use weir_net::gtid::{GtidSet, Sid};
@@ -152,6 +154,21 @@ pub fn reply_100_rows() -> Box<dyn Path> {
 
 pub fn point_select() -> Box<dyn Path> {
     text(Part::Both, 1)
+}
+
+/// One of so many has a span.
+fn traced(sample: u32) -> Box<dyn Path> {
+    let traces = TraceSettings { is_on: true, sample, per_s_max: 1_000_000_000 };
+    let world = World::with(Settings { traces, ..Settings::default() });
+    Road::between(world, Part::Both, || select(7), || result(1))
+}
+
+pub fn point_select_traced_1_of_100() -> Box<dyn Path> {
+    traced(100)
+}
+
+pub fn point_select_traced() -> Box<dyn Path> {
+    traced(1)
 }
 
 pub fn reply_ok_gtid() -> Box<dyn Path> {
