@@ -16,6 +16,7 @@ pub mod cores;
 pub mod file;
 pub mod flags;
 pub mod http;
+pub mod key;
 pub mod keys;
 mod meaning;
 pub mod mistake;

@@ -250,7 +250,6 @@ async fn serve(
     let mut events = Events::default();
     let mut seen = (&mut topology, &mut events);
     first_look(&config, &mut seen, &mut sights, (&mut crew, &mut cluster), began).await?;
-
     filters.begin(cluster.as_ref(), &mut topology);
     let (desk, asks, peers) = Desk::new();
     let mut addresses = Addresses {

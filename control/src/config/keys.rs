@@ -4,41 +4,11 @@
 //! Invariant: a key with a number, a switch or a word is read, checked and printed by its row alone. Those marked
 //! [`Kind::Own`] have code in `file`, `meaning` and `print`.
 
-use crate::config::{BackendTlsMode, ClientAuth, Config, LogFormat, TlsVersion};
+use crate::config::{BackendTlsMode, ClientAuth, LogFormat, TlsVersion};
 use weir_core::snapshot::{Balance, Consistency};
 use weir_net::compress::Agreed;
 
-pub struct Key {
-    pub section: &'static str,
-    pub name: &'static str,
-    /// Comment in the printed file. Sentences.
-    pub doc: &'static str,
-    pub kind: Kind,
-}
-
-pub enum Kind {
-    Number {
-        min: u64,
-        max: u64,
-        read: fn(&Config) -> u64,
-        write: fn(&mut Config, u64),
-    },
-    Switch {
-        read: fn(&Config) -> bool,
-        write: fn(&mut Config, bool),
-    },
-    Word {
-        words: &'static [&'static str],
-        read: fn(&Config) -> &'static str,
-        write: fn(&mut Config, &str),
-    },
-    /// A name of somebody's choice; empty for none.
-    Name {
-        read: fn(&Config) -> &str,
-        write: fn(&mut Config, &str),
-    },
-    Own,
-}
+pub use crate::config::key::{Key, Kind};
 
 pub fn find(section: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.section == section && key.name == name)

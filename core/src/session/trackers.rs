@@ -36,6 +36,8 @@ pub struct Trackers {
     text: Option<Rc<[u8]>>,
     /// News that came with the end of rows, where a client that gets EOFs is told nothing: the next OK tells it.
     owed: News,
+    /// The transaction's state as the client was told it last; a new session has none.
+    transaction: [u8; 8],
 }
 
 /// What an OK says about the session: that something has changed, and what.
@@ -87,6 +89,7 @@ impl Default for Trackers {
             variables: Names::ByDefault,
             text: None,
             owed: News::default(),
+            transaction: NO_TRANSACTION,
         }
     }
 }
@@ -112,14 +115,33 @@ impl Trackers {
     /// What this packet tells of the news: all, what is owed included, or nothing, and then the next one owes it.
     pub fn tell(&mut self, news: News, is_eof: bool) -> News {
         if !self.owed.flagged && !is_eof {
+            self.note_transaction(&news.tracks);
             return news;
         }
-        let all = std::mem::take(&mut self.owed).with(news);
-        if !is_eof {
-            return all;
+        let mut all = std::mem::take(&mut self.owed).with(news);
+        if is_eof {
+            self.owed = all;
+            return News::default();
         }
-        self.owed = all;
-        News::default()
+        // One that has ended and begun unseen is where it was: that something changed is told, and not what (seen on 9.7).
+        let is_told = |track: &Track<'_>| matches!(track, Track::TransactionState(now) if **now == self.transaction);
+        if Tracks::new(&all.tracks).flatten().any(|track| is_told(&track)) {
+            let mut tracks = Vec::new();
+            Tracks::new(&all.tracks).flatten().filter(|track| !is_told(track)).for_each(|t| put_track(&mut tracks, &t));
+            all.tracks = tracks;
+        }
+        self.note_transaction(&all.tracks);
+        all
+    }
+
+    fn note_transaction(&mut self, tracks: &[u8]) {
+        for track in Tracks::new(tracks).flatten() {
+            if let Track::TransactionState(now) = track
+                && let Ok(now) = now.try_into()
+            {
+                self.transaction = now;
+            }
+        }
     }
 
     /// The next OK is to tell this too.
@@ -333,6 +355,8 @@ pub(crate) fn last_row(bytes: &[u8]) -> Vec<Vec<u8>> {
 
 const DEFAULTS: &[u8] =
     b"SET session_track_schema=DEFAULT,session_track_state_change=DEFAULT,session_track_system_variables=DEFAULT";
+
+const NO_TRANSACTION: [u8; 8] = *b"________";
 
 /// System variables that a server reports by default (`session_track_system_variables`).
 const BY_DEFAULT: &[&[u8]] =

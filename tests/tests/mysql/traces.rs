@@ -290,6 +290,7 @@ fn a_collector_that_is_away_costs_no_statement() {
     run(&mut wire, &[attribute(&parent(1, 1))], "DO 1");
     first.find("the first one", is_in(1));
     drop(first);
+    let away = Instant::now();
 
     // More than the queues hold: four thousand in each, and a batch.
     let mut longest = Duration::ZERO;
@@ -312,7 +313,9 @@ fn a_collector_that_is_away_costs_no_statement() {
     second.find("one that came behind", is_in(2));
     let [told, exported, dropped, failed] = ["statements_traced", "traces_exported", "traces_dropped", "traces_failed"]
         .map(|name| figure(place, &gate, name));
-    assert!(failed <= 512 && exported + dropped + failed <= told + 3, "{told} {exported} {dropped} {failed}");
+    // A batch that nobody takes for a minute is given up.
+    let batches = 1 + away.elapsed().as_secs() / 60;
+    assert!(failed <= 512 * batches && exported + dropped + failed <= told + 3, "{told} {exported} {dropped} {failed}");
     assert!(exported + dropped + failed + 20 >= told, "{told} {exported} {dropped} {failed}");
 }
 
