@@ -1,5 +1,6 @@
 //! A cluster with a controller on real MySQL: a gate that is told of its backends, and goes on when nobody tells any more.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use weir_control::client::Client;
@@ -33,10 +34,7 @@ fn a_gate_is_told_of_its_backends_and_goes_on_alone() {
         .unwrap();
     replicate(&replica, &source);
     let folder = folder("cluster");
-    let args = ["--store".to_owned(), text(&folder.join("store.db"))];
-    let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
-    controller.start();
-    runtime().block_on(controller.wait(LIMIT));
+    let mut controller = controller(&folder);
     let controllers = vec![controller.address()];
     let tablets = [("m1", &source), ("m2", &replica)].map(|(name, lone)| member(name, lone, &controllers));
     let cache = Some(folder.join("word"));
@@ -100,10 +98,7 @@ fn filters_hold_at_all_gates() {
         ])
         .unwrap();
     let folder = folder("filters");
-    let args = ["--store".to_owned(), text(&folder.join("store.db"))];
-    let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
-    controller.start();
-    runtime().block_on(controller.wait(LIMIT));
+    let mut controller = controller(&folder);
     let controllers = vec![controller.address()];
     let tablet = member("m1", &source, &controllers);
     let start = |cache: &str| {
@@ -283,10 +278,7 @@ fn a_client_is_killed_from_any_gate() {
     let rows = ["INSERT INTO weir_kill.t VALUES (1, 0)", "GRANT ALL ON weir_kill.* TO app"];
     source.sql(&[&schema[..], &rows, &["CREATE USER stranger IDENTIFIED BY 'stranger'"]].concat()).unwrap();
     let folder = folder("kill");
-    let args = ["--store".to_owned(), text(&folder.join("store.db"))];
-    let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
-    controller.start();
-    runtime().block_on(controller.wait(LIMIT));
+    let mut controller = controller(&folder);
     let controllers = vec![controller.address()];
     let tablet = member("m1", &source, &controllers);
     let start = || {
@@ -371,6 +363,15 @@ fn clashes(with: &dyn Fn(&str, &Lone, &[&str]) -> Tablet, replica: &Lone, third:
 }
 
 /// In this process.
+/// One that keeps its record there, and answers.
+fn controller(folder: &Path) -> Controller {
+    let args = ["--store".to_owned(), text(&folder.join("store.db"))];
+    let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
+    controller.start();
+    runtime().block_on(controller.wait(LIMIT));
+    controller
+}
+
 fn member(name: &str, lone: &Lone, controllers: &[String]) -> TabletHandle {
     let mut config = TabletConfig::local(&lone.address(), MONITOR.0, MONITOR.1);
     let controllers = ControllersConfig { addresses: controllers.to_vec(), cache: None };

@@ -60,6 +60,20 @@ macro_rules! switch {
     };
 }
 
+macro_rules! name {
+    ($section:literal, $name:literal, $($field:ident).+, $doc:literal) => {
+        Key {
+            section: $section,
+            name: $name,
+            doc: $doc,
+            kind: Kind::Name {
+                read: |config| &config.$($field).+,
+                write: |config, name| config.$($field).+ = name.to_string(),
+            },
+        }
+    };
+}
+
 macro_rules! own {
     ($section:literal, $name:literal, $doc:literal) => {
         Key { section: $section, name: $name, doc: $doc, kind: Kind::Own }
@@ -82,15 +96,7 @@ pub const KEYS: &[Key] = &[
         "admin_sql_listen",
         "The admin port, \"host:port\": SHOW WEIR, EXPLAIN ROUTE, KILL and SET GLOBAL with any MySQL client, whatever the backends do. Or \"off\"."
     ),
-    Key {
-        section: "gate",
-        name: "admin_sql_user",
-        doc: "Who logs in there: an account of this gate alone, not of MySQL.",
-        kind: Kind::Name {
-            read: |config| &config.admin_sql.user,
-            write: |config, user| config.admin_sql.user = user.to_string(),
-        },
-    },
+    name!("gate", "admin_sql_user", admin_sql.user, "Who logs in there: an account of this gate alone, not of MySQL."),
     own!("gate", "admin_sql_password_file", "A file whose first line is its password. Needed with admin_sql_listen."),
     own!("gate", "grpc_listen", "The same over gRPC, for 'weir ctl'; by default the next port after admin_listen."),
     own!(
@@ -195,15 +201,12 @@ pub const KEYS: &[Key] = &[
         "filters_file",
         "A file that keeps the filters (CREATE FILTER) of a gate without controllers; read again when it changes. Controllers keep them for all gates."
     ),
-    Key {
-        section: "gate",
-        name: "admin_users",
-        doc: "Users (\"ops,root\") who may SET GLOBAL the gate's own variables and change its filters.",
-        kind: Kind::Name {
-            read: |config| &config.settings.admin_users,
-            write: |config, name| config.settings.admin_users = name.to_string(),
-        },
-    },
+    name!(
+        "gate",
+        "admin_users",
+        settings.admin_users,
+        "Users (\"ops,root\") who may SET GLOBAL the gate's own variables and change its filters."
+    ),
     switch!(
         "gate",
         "digests",
@@ -347,15 +350,12 @@ pub const KEYS: &[Key] = &[
     number!("routing", "read_after_write_ms_max", 0, HOUR_MS, settings.read_after_write_ms_max: u64, "How long a read waits for a replica to have what its session wrote; then the primary answers."),
     number!("routing", "read_write_splitting_ratio", 0, 100, settings.read_write_splitting_ratio: u8, "Percent of the reads that may go to replicas; the rest stays on the primary."),
     number!("routing", "slow_start_ms", 0, HOUR_MS, settings.slow_start_ms: u64, "How long a replica that comes back takes to get its full share of reads."),
-    Key {
-        section: "routing",
-        name: "zone",
-        doc: "Where this gate stands: replicas of the same zone are preferred while one of them can serve.",
-        kind: Kind::Name {
-            read: |config| &config.settings.zone,
-            write: |config, name| config.settings.zone = name.to_string(),
-        },
-    },
+    name!(
+        "routing",
+        "zone",
+        settings.zone,
+        "Where this gate stands: replicas of the same zone are preferred while one of them can serve."
+    ),
     number!("limits", "clients_max", 1, 10_000_000, settings.clients_max: u32, "Client connections, for the whole gate."),
     number!("limits", "handshake_ms_max", 100, HOUR_MS, settings.handshake_ms_max: u64, "From accept to the end of the login."),
     number!("limits", "client_idle_ms_max", 0, MS_MAX, settings.client_idle_ms_max: u64, "A client that says nothing for this long is closed; 0: never."),
@@ -459,15 +459,12 @@ pub const KEYS: &[Key] = &[
     },
     number!("audit_log", "bytes_max", 64 << 10, 1 << 40, audit_log.bytes_max: u64, "The file is rotated before it grows beyond this."),
     number!("audit_log", "files_kept", 0, 1_000, audit_log.files_kept: u32, "Rotated files that are kept: file.1, file.2, …"),
-    Key {
-        section: "traces",
-        name: "endpoint",
-        doc: "Where a collector takes OpenTelemetry traces (OTLP over gRPC), \"http://host:4317\" or \"https://…\"; without it there are no traces.",
-        kind: Kind::Name {
-            read: |config| &config.traces.endpoint,
-            write: |config, endpoint| config.traces.endpoint = endpoint.to_string(),
-        },
-    },
+    name!(
+        "traces",
+        "endpoint",
+        traces.endpoint,
+        "Where a collector takes OpenTelemetry traces (OTLP over gRPC), \"http://host:4317\" or \"https://…\"; without it there are no traces."
+    ),
     own!("traces", "tls_ca", "The PEM file of the authority that signs the collector's certificate, for https://."),
     number!("traces", "sample", 0, u32::MAX as u64, traces.sample: u32, "One of so many statements without a context is traced, by a draw; 0: only those that their clients have sampled."),
     number!("traces", "per_s_max", 1, 100_000, traces.per_s_max: u32, "Statements traced in a second, on each core; more are counted."),

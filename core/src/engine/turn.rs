@@ -74,16 +74,14 @@ impl Engine {
             }
             self.questioners.pop_front();
             let asks_conditions = may_ask && s.previous.may_have_more && !s.facts.is_mariadb();
-            if asks_conditions {
-                self.sessions[session].phase = Phase::Asking;
-                self.links[link].undisturbed = false;
-                self.ask_conditions(session, link);
-            }
-            if has_untold {
-                self.sessions[session].phase = Phase::Asking;
-                self.ask_user_variables(session, link);
-            }
             if asks_conditions || has_untold {
+                self.sessions[session].phase = Phase::Asking;
+                if asks_conditions {
+                    self.ask_conditions(session, link);
+                }
+                if has_untold {
+                    self.ask_user_variables(session, link);
+                }
                 return true;
             }
             self.unpin(session, Reasons::SOFT);

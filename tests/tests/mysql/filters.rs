@@ -1,8 +1,8 @@
 //! Filters on real MySQL: each action, on each path that a statement can take, while filters come, change and go.
 
 use std::path::PathBuf;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLockReadGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,14 @@ struct Filtered {
 }
 
 impl Filtered {
+    /// Behind who has all servers for himself; its tables are there.
+    fn open() -> (RwLockReadGuard<'static, ()>, Filtered) {
+        let place = place();
+        let others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+        schema(place);
+        (others, Filtered::start(place))
+    }
+
     fn start(place: &Place) -> Filtered {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("weir-filters-{}-{}.sql", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -125,10 +133,7 @@ fn execute(client: &mut Client, statement: &Statement, params: &[Value]) -> Resu
 /// Texts, packets of several statements, prepared ones of both kinds, texts that stream, and what the gate answers itself.
 #[test]
 fn what_a_filter_refuses_comes_through_on_no_path() {
-    let place = place();
-    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
-    schema(place);
-    let filtered = Filtered::start(place);
+    let (_others, filtered) = Filtered::open();
     let (mut admin, mut client) = (filtered.connect(), filtered.connect());
     let before = client.prepare("SELECT n FROM t1 WHERE id = ?").unwrap();
     assert_eq!(execute(&mut client, &before, &[Value::Int(1)]).unwrap(), "10");
@@ -180,14 +185,11 @@ fn what_a_filter_refuses_comes_through_on_no_path() {
 /// Priorities, states, who sends it, comments, and what is told of it all.
 #[test]
 fn filters_are_told_in_the_order_in_which_they_are_looked_at() {
-    let place = place();
-    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
-    schema(place);
-    let mut direct = place.admin().unwrap();
+    let (_others, filtered) = Filtered::open();
+    let mut direct = place().admin().unwrap();
     direct.sql("CREATE USER IF NOT EXISTS weir_filtered IDENTIFIED BY 'app'").unwrap();
     direct.sql("GRANT SELECT ON weir_filters.* TO weir_filtered").unwrap();
     direct.ensure_replicated().unwrap();
-    let filtered = Filtered::start(place);
     let mut admin = filtered.connect();
     let mut other = filtered.connect_as("weir_filtered", "app");
     let fail = "action='FAIL'";
@@ -265,12 +267,9 @@ fn filters_are_told_in_the_order_in_which_they_are_looked_at() {
 /// A change of the file by hand is obeyed within seconds; the next process begins with what the last one had.
 #[test]
 fn filters_outlive_their_gate_in_a_file() {
-    let place = place();
-    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
-    schema(place);
-    let mut filtered = Filtered::start(place);
+    let (_others, mut filtered) = Filtered::open();
     filtered.connect().run(create("kept", 1, "plans='Delete'", "action='FAIL'")).unwrap();
-    filtered.restart(place);
+    filtered.restart(place());
     let mut client = filtered.connect();
     refused(client.run("DELETE FROM t2 WHERE id = 99"), "kept");
     std::fs::write(&filtered.file, format!("{};\n", create("other", 1, "plans='Insert'", "action='FAIL'"))).unwrap();
@@ -289,10 +288,7 @@ fn filters_outlive_their_gate_in_a_file() {
 /// As many run as may, on all cores together, in order; the rest waits, is refused, or goes on when the filter changes or goes.
 #[test]
 fn a_filter_lets_only_so_many_statements_run() {
-    let place = place();
-    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
-    schema(place);
-    let filtered = Filtered::start(place);
+    let (_others, filtered) = Filtered::open();
     let mut admin = filtered.connect();
     let limit = |running: u32, queue: u32, wait: u32| {
         format!(
@@ -359,10 +355,7 @@ fn a_filter_lets_only_so_many_statements_run() {
 /// Who holds locks in a transaction does not wait for those that wait for them. It counts all the same.
 #[test]
 fn a_transaction_passes_the_queue_of_a_filter() {
-    let place = place();
-    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
-    schema(place);
-    let filtered = Filtered::start(place);
+    let (_others, filtered) = Filtered::open();
     let (mut holder, mut waiter) = (filtered.connect(), filtered.connect());
     let one = "action='CONCURRENCY_CONTROL', action_args='max_concurrency=1; max_queue_size=10'";
     holder.run(create("rows", 1, "plans='Update', fully_qualified_table_names='weir_filters.t1'", one)).unwrap();
@@ -382,10 +375,7 @@ fn a_transaction_passes_the_queue_of_a_filter() {
 /// The server gets another text, of queries, of packets and of prepared statements, and its own back when the filter is gone.
 #[test]
 fn statements_are_rewritten() {
-    let place = place();
-    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
-    schema(place);
-    let filtered = Filtered::start(place);
+    let (_others, filtered) = Filtered::open();
     let (mut admin, mut client) = (filtered.connect(), filtered.connect());
     let before = client.prepare("SELECT n FROM t1 WHERE id = ?").unwrap();
     assert_eq!(execute(&mut client, &before, &[Value::Int(1)]).unwrap(), "10");
