@@ -205,6 +205,10 @@ pub struct Settings {
     pub require_secure_transport: bool,
     /// What clients of these users must show, all that stands there of one.
     pub accounts: Arc<[AccountRule]>,
+    /// Stored routines that leave nothing in the session that calls them, and only read: names, with commas between.
+    pub reading_routines: String,
+    /// The same of those that write.
+    pub modifying_routines: String,
     /// Users that may set the gate's variables for all: names, with commas between.
     pub admin_users: String,
     /// Every lease takes the connection unused for the longest time. No operator wants that: tests alone set it.
@@ -255,6 +259,8 @@ impl Default for Settings {
             digests: false,
             require_secure_transport: false,
             accounts: Arc::from([]),
+            reading_routines: String::new(),
+            modifying_routines: String::new(),
             admin_users: String::new(),
             scatter: false,
         }

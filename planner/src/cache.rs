@@ -8,11 +8,12 @@
 //! collision of hashes costs a compare, never a wrong plan. A row has four ways whatever clients send: nobody can make a
 //! lookup slow. Rows were chosen over an LRU list: a hit writes one flag.
 
-use crate::classify::plan;
+use crate::classify::plan_with;
 use crate::comment::without_trace;
 use crate::facts::Facts;
 use crate::limits::CACHED_TEXT_BYTES_MAX;
 use crate::plan::Plan;
+use crate::routines::Routines;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -27,6 +28,7 @@ pub struct PlanCache {
     hand: usize,
     hits: u64,
     misses: u64,
+    routines: Routines,
 }
 
 type Row = [Option<Entry>; WAYS];
@@ -52,6 +54,7 @@ impl PlanCache {
             hand: 0,
             hits: 0,
             misses: 0,
+            routines: Routines::default(),
         }
     }
 
@@ -60,7 +63,7 @@ impl PlanCache {
         let sql = without_trace(sql);
         if sql.len() > CACHED_TEXT_BYTES_MAX || sql.len() > self.bytes_max {
             self.misses = self.misses.wrapping_add(1);
-            return Rc::new(plan(sql, facts));
+            return Rc::new(plan_with(sql, facts, &self.routines));
         }
         let hash = hash(sql, facts);
         if let Some(row) = row_of(&mut self.rows, hash) {
@@ -73,9 +76,15 @@ impl PlanCache {
             }
         }
         self.misses = self.misses.wrapping_add(1);
-        let plan = Rc::new(plan(sql, facts));
+        let plan = Rc::new(plan_with(sql, facts, &self.routines));
         self.keep(Entry { hash, facts: *facts, text: sql.into(), plan: plan.clone(), recent: false });
         plan
+    }
+
+    /// Others are vouched for from now on: no plan is kept.
+    pub fn vouch(&mut self, routines: Routines) {
+        self.rows.iter_mut().for_each(|row| *row = Row::default());
+        (self.bytes, self.routines) = (0, routines);
     }
 
     pub fn hits(&self) -> u64 {

@@ -8,13 +8,14 @@
 //! but the family (S02). Parts of a packet with several statements are planned one by one and joined (S07).
 //! Nothing here recurses on the input's depth.
 
-use crate::effects::{Asks, Effects};
+use crate::effects::{Asks, Effects, STORED_FUNCTION};
 use crate::facts::Facts;
 use crate::filter::explained;
 use crate::lexer::TokenKind;
 use crate::named::Named;
 use crate::plan::{Assign, FoundRows, Kind, Local, Plan, Route, SessionValue, ValueSpan};
 use crate::reason::Reason;
+use crate::routines::Routines;
 use crate::tables::Memo;
 use crate::user_variables::mentioned;
 use crate::word::kw;
@@ -41,11 +42,16 @@ pub fn gate_variables() -> impl Iterator<Item = &'static str> {
 
 /// Plans one command text. Never fails: what is not understood goes to the primary, with `Effects::UNKNOWN`.
 pub fn plan(sql: &[u8], facts: &Facts) -> Plan {
+    plan_with(sql, facts, &Routines::default())
+}
+
+/// The same where some stored routines are known.
+pub fn plan_with(sql: &[u8], facts: &Facts, routines: &Routines) -> Plan {
     if let Some(inner) = explained(sql) {
         let local = Some(Local::ExplainFilter(inner.into()));
         return Draft { kind: Some(Kind::Explain), local, ..Draft::default() }.into_plan(None, 1);
     }
-    let mut cursor = Cursor::new(sql, facts);
+    let mut cursor = Cursor::new(sql, facts, routines);
     let mut joined: Option<Draft> = None;
     let mut statements: u16 = 0;
     loop {
@@ -156,7 +162,10 @@ impl Draft {
             (Some(Reason::Empty), other) | (other, Some(Reason::Empty)) => other,
             (one, other) => one.or(other),
         };
+        let is_vouched = |effects: Effects| !effects.contains(Effects::CALL) || effects.contains(Effects::VOUCHED_CALL);
+        let both = is_vouched(self.effects) && is_vouched(after.effects);
         self.effects |= after.effects;
+        self.effects = if both { self.effects } else { self.effects.without(Effects::VOUCHED_CALL) };
         // Behind another statement these are about that one.
         self.asks |= after.asks.without(Asks::ROW_COUNT | Asks::DIAGNOSTICS);
         if after.asks.contains(Asks::DIAGNOSTICS) {
@@ -288,7 +297,7 @@ impl Draft {
         let keeps_calls = self.about_server || matches!(self.kind, Some(Kind::Ddl | Kind::Account | Kind::Prepare));
         let mut values = if keeps_calls { Vec::new() } else { self.values };
         // What a stored function runs changes `ROW_COUNT()` behind it in the same statement (seen on 9.7).
-        let needs_row_count = self.needs_row_count || self.effects.contains(Effects::UNKNOWN_FUNCTION);
+        let needs_row_count = self.needs_row_count || self.effects.intersects(STORED_FUNCTION);
         values.retain(|span| span.value == SessionValue::ConnectionId || !needs_row_count);
         Plan {
             route,

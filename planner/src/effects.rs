@@ -152,6 +152,10 @@ flags! {
     XA_FINISH = 48;
     /// `EXECUTE` of a text that is known: its other effects are here too.
     TEXT_NAMED = 49;
+    /// Calls a stored function that the operator vouches for (`routines.rs`): it leaves nothing behind.
+    VOUCHED_FUNCTION = 50;
+    /// All procedures that it calls are vouched for.
+    VOUCHED_CALL = 51;
 }
 
 flags! {
@@ -172,6 +176,9 @@ flags! {
     /// Behind another statement of the packet: it shows conditions, or asks about them, and may leave them as they are.
     CONDITIONS_WITHIN = 6;
 }
+
+/// A routine that only its definition tells of.
+pub(crate) const STORED_FUNCTION: Effects = Effects::UNKNOWN_FUNCTION.union(Effects::VOUCHED_FUNCTION);
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,7 @@ pub mod named;
 mod plan;
 mod reason;
 mod redact;
+pub mod routines;
 pub mod tables;
 pub mod tree;
 mod user_variables;
@@ -43,7 +44,7 @@ pub mod variables;
 mod word;
 
 pub use cache::PlanCache;
-pub use classify::{gate_variables, plan};
+pub use classify::{gate_variables, plan, plan_with};
 pub use comment::trace_parent;
 pub use digest::digest;
 pub use effects::{Asks, Effects};

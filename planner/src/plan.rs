@@ -1,6 +1,6 @@
 //! The plan of one command text: where it may run, what it does, what it asks for.
 
-use crate::effects::{Asks, Effects};
+use crate::effects::{Asks, Effects, STORED_FUNCTION};
 use crate::facts::Facts;
 use crate::filter;
 use crate::hint::{Hint, Target};
@@ -51,7 +51,7 @@ impl Plan {
 
     /// Err: it does what no text tells the tables of.
     fn may_be_known(&self) -> Result<(), Unknown> {
-        if self.effects.contains(Effects::UNKNOWN_FUNCTION) {
+        if self.effects.intersects(STORED_FUNCTION) {
             return Err(Unknown("it calls a stored function, which may use any table"));
         }
         if self.effects.contains(Effects::UNKNOWN) {

@@ -29,6 +29,8 @@ use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 mod admin_port;
 #[path = "mysql/filters.rs"]
 mod filters;
+#[path = "mysql/one_connection.rs"]
+mod one_connection;
 #[path = "mysql/operators.rs"]
 mod operators;
 #[path = "mysql/overload.rs"]
@@ -36,6 +38,9 @@ mod overload;
 
 #[path = "mysql/reload.rs"]
 mod reload;
+
+#[path = "mysql/routines.rs"]
+mod routines;
 
 #[path = "mysql/secure.rs"]
 mod secure;

@@ -347,6 +347,18 @@ pub const KEYS: &[Key] = &[
             },
         },
     },
+    name!(
+        "routing",
+        "reading_routines",
+        settings.reading_routines,
+        "Stored functions and procedures (\"f_total, report_*\"; in any schema) that only read and leave nothing in the session: they run on replicas and keep no connection."
+    ),
+    name!(
+        "routing",
+        "modifying_routines",
+        settings.modifying_routines,
+        "The same of those that write: they run on the primary and keep no connection."
+    ),
     number!("routing", "read_after_write_ms_max", 0, HOUR_MS, settings.read_after_write_ms_max: u64, "How long a read waits for a replica to have what its session wrote; then the primary answers."),
     number!("routing", "read_write_splitting_ratio", 0, 100, settings.read_write_splitting_ratio: u8, "Percent of the reads that may go to replicas; the rest stays on the primary."),
     number!("routing", "slow_start_ms", 0, HOUR_MS, settings.slow_start_ms: u64, "How long a replica that comes back takes to get its full share of reads."),

@@ -20,6 +20,7 @@ use weir_core::snapshot::Role;
 use weir_net::compress::Allowed;
 use weir_net::proxy::Networks;
 use weir_net::secret::Secret;
+use weir_planner::routines::Routines;
 
 mod secure;
 
@@ -95,8 +96,13 @@ impl Judge {
                 write(&mut self.config, word);
             }
             (Kind::Name { write, .. }, Plain::Text(name)) => {
-                if name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
-                    return Err(format!("{} has at most {NAME_BYTES_MAX} bytes and no control characters", key.name));
+                let is_list = key.name.ends_with("_routines");
+                let most = if is_list { LIST_BYTES_MAX } else { NAME_BYTES_MAX };
+                if name.len() > most || name.contains(char::is_control) {
+                    return Err(format!("{} has at most {most} bytes and no control characters", key.name));
+                }
+                if is_list {
+                    Routines::parse(name, "").map_err(|why| format!("{}: {why}", key.name))?;
                 }
                 write(&mut self.config, name);
             }
@@ -479,3 +485,4 @@ const BACKENDS_MAX: usize = 256;
 const WEIGHT_MAX: u32 = 10_000;
 /// It stands in every metric and table.
 const NAME_BYTES_MAX: usize = 64;
+const LIST_BYTES_MAX: usize = 64 << 10;

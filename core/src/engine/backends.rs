@@ -20,6 +20,7 @@ use rustc_hash::FxHashSet;
 use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
+use weir_planner::routines::Routines;
 use weir_pool::{Limits, SlotId, Want};
 
 pub(super) fn pool_limits(settings: &Settings) -> Limits {
@@ -83,6 +84,12 @@ impl Engine {
         let has_weights = !self.restraint.admission.weights.is_empty();
         if !has_weights || of(&before.settings) != of(&snapshot.settings) {
             self.adopt_allowances();
+        }
+        let (was, now) = (&before.settings, &snapshot.settings);
+        let is_same = was.reading_routines == now.reading_routines && was.modifying_routines == now.modifying_routines;
+        if !has_weights || !is_same {
+            // What cannot be read the configuration has refused.
+            self.plans.vouch(Routines::parse(&now.reading_routines, &now.modifying_routines).unwrap_or_default());
         }
         let version = |of: &Option<crate::filters::Filters>| of.as_ref().map_or(0, |filters| filters.version);
         if version(&before.filters) != version(&snapshot.filters) {

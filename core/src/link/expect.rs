@@ -25,8 +25,8 @@ pub enum Purpose {
     Prepare(Rc<Text>),
     /// `SELECT LAST_INSERT_ID()` before another session's statements forget it.
     InsertId(Key<Session>),
-    /// `SET last_insert_id=…`
-    GiveInsertId,
+    /// … and an insert id or user variables, or lets go of a name: nothing is to be noted when that is done.
+    Given,
     /// The session's own trackers, or the gate's again.
     Trackers,
     /// What a statement left of the session's trackers and of these variables.

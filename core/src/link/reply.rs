@@ -366,7 +366,7 @@ impl Engine {
                 self.insert_id_kept(link, session);
                 self.go_on(link);
             }
-            Purpose::GiveInsertId | Purpose::Lead => self.wake_aligning(link),
+            Purpose::Given | Purpose::Lead => self.wake_aligning(link),
             Purpose::Trackers => {
                 self.conclude(link);
                 self.wake_aligning(link);

@@ -62,6 +62,7 @@ impl Engine {
         match next {
             // What is under way would be taken for the server's side of the login.
             Next::ChangeUser(_) if !self.links[link].expects.is_empty() => return false,
+            Next::ChangeUser(_) if self.takes_insert_id_along(session, link) => return false,
             Next::ChangeUser(schema) => self.change_user(link, self.sessions[session].account, schema),
             Next::Schema(schema) => {
                 let name = self.states.schema_name(schema).to_vec();
@@ -89,7 +90,7 @@ impl Engine {
             }
             Next::UserVariables => {
                 let text = self.give_user_variables(session, link);
-                self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, &text);
+                self.inject(link, ReplyKind::Query, Purpose::Given, Command::Query, &text);
                 return true;
             }
             Next::DropNamed(name) => {

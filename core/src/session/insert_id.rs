@@ -95,7 +95,7 @@ impl Engine {
                 format!("SET last_insert_id=CAST(COALESCE(NULLIF(LAST_INSERT_ID(),0),{before}) AS UNSIGNED)")
             }
         };
-        self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, text.as_bytes());
+        self.inject(link, ReplyKind::Query, Purpose::Given, Command::Query, text.as_bytes());
         let said = match number {
             Number::Nobodys => return self.links[link].numbered = false,
             Number::Given(id) => id,
@@ -132,6 +132,23 @@ impl Engine {
             self.ask_insert_id(link, owner);
         }
         is_asked
+    }
+
+    /// The session's own connection is about to forget everything: the number is the session's from now on. True: the connection
+    /// is asked first.
+    pub(crate) fn takes_insert_id_along(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
+        let s = &mut self.sessions[session];
+        match s.insert_id {
+            InsertId::OnLink { link: on, said, heard: Heard::Surely, .. } if on == link => {
+                s.insert_id = InsertId::Known(said);
+                false
+            }
+            InsertId::OnLink { link: on, .. } if on == link => {
+                self.ask_insert_id(link, session);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn ask_insert_id(&mut self, link: Key<Link>, owner: Key<Session>) {
@@ -204,8 +221,7 @@ impl Engine {
         if request.command == Command::StmtPrepare || request.outcome.ran_nothing {
             return;
         }
-        const KINDS: [Kind; 5] = [Kind::Insert, Kind::Replace, Kind::Load, Kind::Call, Kind::Multi];
-        let Some(kind) = request.plan.as_ref().map(|plan| plan.kind).filter(|kind| KINDS.contains(kind)) else {
+        let Some(kind) = request.plan.as_ref().map(|plan| plan.kind).filter(|kind| NUMBERING.contains(kind)) else {
             return;
         };
         let is_before_rows = BEFORE_ROWS.contains(&code) && !matches!(kind, Kind::Call | Kind::Multi);
@@ -222,6 +238,9 @@ impl Engine {
         }
     }
 }
+
+/// What may give a number to a row, and then fail.
+pub(crate) const NUMBERING: [Kind; 5] = [Kind::Insert, Kind::Replace, Kind::Load, Kind::Call, Kind::Multi];
 
 /// What a single statement fails with before it has looked at a row: syntax, names, rights, a server that takes no writes.
 const BEFORE_ROWS: [u16; 12] = [1044, 1046, 1049, 1054, 1064, 1110, 1136, 1142, 1143, 1146, 1290, 1836];

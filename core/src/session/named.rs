@@ -332,7 +332,7 @@ impl Engine {
         let mut text = b"DEALLOCATE PREPARE ".to_vec();
         text.extend_from_slice(&written(name));
         self.links[link].named.forget(name);
-        self.inject(link, ReplyKind::Query, Purpose::GiveInsertId, Command::Query, &text);
+        self.inject(link, ReplyKind::Query, Purpose::Given, Command::Query, &text);
     }
 }
 

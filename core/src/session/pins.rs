@@ -141,8 +141,10 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         (Effects::CALC_FOUND_ROWS, Reasons::FOUND_ROWS),
     ];
     let mut reasons = Reasons::default();
+    let is_vouched = plan.effects.contains(Effects::VOUCHED_CALL);
+    let effects = if is_vouched { plan.effects.without(Effects::CALL) } else { plan.effects };
     for (effect, reason) in TABLE {
-        if plan.effects.contains(*effect) {
+        if effects.contains(*effect) {
             reasons.0 |= reason.0;
         }
     }
@@ -256,7 +258,7 @@ pub fn ended_by_plan(plan: &Plan) -> Reasons {
 /// of what it was given, after it has done something.
 pub fn did_not_parse(plan: &Plan, outcome: &Outcome) -> bool {
     const PARSE_ERROR: u16 = 1064;
-    let is_direct = !plan.effects.intersects(Effects::CALL | Effects::TEXT_EXECUTE);
+    let is_direct = !plan.effects.intersects(Effects::CALL | Effects::TEXT_EXECUTE | Effects::VOUCHED_FUNCTION);
     is_direct && outcome.results == 0 && outcome.error == Some(PARSE_ERROR)
 }
 

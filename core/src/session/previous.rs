@@ -92,6 +92,9 @@ impl Previous {
 
     /// A command that is no statement was answered: an OK says that it changed so many rows, an EOF that it had rows.
     pub fn commanded(&mut self, command: Command, failed: bool) {
+        if failed {
+            (self.warnings, self.told) = (1, 1);
+        }
         self.row_count = match command {
             Command::Ping | Command::InitDb if !failed => 0,
             Command::SetOption | Command::Debug if !failed => -1,
@@ -103,6 +106,26 @@ impl Previous {
         if !rests_there {
             self.place = if self.row_count == 0 { Place::AfterOk } else { Place::AfterRows };
         }
+    }
+
+    /// An execute whose parameters do not fit is refused before the conditions of the statement before it are cleared (seen on 9.7): its
+    /// error is one more of them, and where another session's statement ran before, that one's would be shown.
+    pub fn was_refused_early(&mut self, request: &Request, slot: SlotId, goes_on: bool) -> bool {
+        const WRONG_ARGUMENTS: u16 = 1210;
+        if request.command != Command::StmtExecute || request.outcome.error != Some(WRONG_ARGUMENTS) {
+            return false;
+        }
+        let before = self.warnings;
+        if before == 0 && !(goes_on && self.is_on(slot)) {
+            self.failed(WRONG_ARGUMENTS, b"HY000", "Incorrect arguments to mysqld_stmt_execute");
+            return true;
+        }
+        (self.warnings, self.row_count) = (before.saturating_add(1), -1);
+        (self.told, self.may_have_more) = (self.warnings, false);
+        if !(goes_on && self.is_on(slot)) {
+            self.place = Place::On { slot: NOWHERE, rows: false };
+        }
+        true
     }
 
     /// The connection was reset. `FOUND_ROWS()` alone stays (seen on 9.7).
@@ -153,7 +176,8 @@ impl Previous {
     /// Lets go of the connection where the statement ran. False: nothing else can be led into its state.
     pub fn leave(&mut self, asks: Asks) -> bool {
         let place = match self.row_count {
-            _ if self.warnings > 0 => return false,
+            // Who does not ask about the conditions, clears them.
+            _ if self.warnings > 0 && asks.contains(Asks::DIAGNOSTICS) => return false,
             -1 => Place::AfterRows,
             0 => Place::AfterOk,
             _ if asks.contains(Asks::ROW_COUNT) => return false,
@@ -196,6 +220,9 @@ impl Previous {
         Some(way)
     }
 }
+
+/// No pool gives it out.
+const NOWHERE: SlotId = SlotId { index: u32::MAX, generation: 0 };
 
 /// Takes MariaDB's conditions off a connection.
 pub const CLEARS: &[u8] = b"SELECT 1 FROM (SELECT 1) AS t";
@@ -266,5 +293,9 @@ mod tests {
         let signal = "SELECT 1 LIMIT 1; SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO=1105, MESSAGE_TEXT='it''s gone'";
         assert_eq!(shown(&previous, Asks::DIAGNOSTICS).unwrap(), signal);
         assert_eq!((previous.row_count, previous.warnings), (-1, 1));
+        let on = Place::On { slot: SlotId { index: 0, generation: 0 }, rows: false };
+        let mut previous = Previous { warnings: 1, told: 1, row_count: -1, place: on, ..Previous::default() };
+        assert!(!previous.leave(Asks::DIAGNOSTICS.union(Asks::ROW_COUNT)), "only the connection knows its error");
+        assert!(previous.leave(Asks::ROW_COUNT) && previous.place == Place::AfterRows);
     }
 }

@@ -15,13 +15,13 @@ use crate::session::previous::{Found, found_rows, keeps_diagnostics, keeps_row_c
 use crate::session::refuse::Refusal;
 use crate::session::replica::shows_data;
 use crate::session::trackers::last_row;
-use crate::session::user_variables::is_by_trigger;
+use crate::session::user_variables::{is_by_trigger, is_vouched};
 use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_net::flags::Status;
 use weir_net::scan::ReplyKind;
-use weir_planner::{Asks, Effects, Kind, Plan};
+use weir_planner::{Asks, Effects, Kind, Plan, Route};
 
 /// The server refused a write since it takes none: nothing of it ran. Other options share the number 1290.
 pub(crate) fn is_read_only(code: u16, message: &[u8]) -> bool {
@@ -174,10 +174,9 @@ impl Engine {
             s.freshness.saw_primary = true;
         }
         if keeps_diagnostics(request.command) {
-            if request.outcome.error.is_some() {
-                (s.previous.warnings, s.previous.told) = (1, 1);
-            }
-            s.previous.commanded(request.command, request.outcome.error.is_some());
+            return s.previous.commanded(request.command, request.outcome.error.is_some());
+        }
+        if s.previous.was_refused_early(request, slot, self.links[link].goes_on) {
             return;
         }
         let asked = request.plan.as_ref().filter(|p| p.kind == Kind::Show && p.asks.contains(Asks::DIAGNOSTICS));
@@ -226,7 +225,7 @@ impl Engine {
             }
             let s = &mut self.sessions[session];
             let mut sets_user_variables = s.user_variables.handle(&plan, s.state, failed);
-            if outcome.state_changed && on_primary && is_by_trigger(&plan) {
+            if outcome.state_changed && (on_primary || is_vouched(&plan)) && is_by_trigger(&plan) {
                 s.user_variables.handle_unseen();
                 sets_user_variables = true;
             }
@@ -306,7 +305,7 @@ impl Engine {
         const MAY_WRITE: Effects =
             Effects::WRITES.union(Effects::CALL).union(Effects::UNKNOWN).union(Effects::IMPLICIT_COMMIT);
         // What `BEGIN` commits others wrote before it.
-        let may_write = plan.kind != Kind::Begin && plan.effects.intersects(MAY_WRITE);
+        let may_write = plan.kind != Kind::Begin && plan.effects.intersects(MAY_WRITE) && plan.route != Route::Read;
         // A plain statement that changed no row, or failed as a whole, wrote nothing.
         // One that returns rows (MariaDB's `RETURNING`) counts none.
         let has_rows = request.outcome.rows.is_some();

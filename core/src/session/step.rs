@@ -4,7 +4,7 @@
 
 use crate::engine::Engine;
 use crate::link::Link;
-use crate::session::insert_id::{Heard, InsertId, Number};
+use crate::session::insert_id::{Heard, InsertId, NUMBERING, Number};
 use crate::session::named::Lack;
 use crate::session::prepared::Text;
 use crate::session::previous::{ABOUT_PREVIOUS, Place};
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use weir_net::command::Command;
 use weir_net::flags::Status;
 use weir_net::flavour::Flavour;
-use weir_planner::{Asks, Effects};
+use weir_planner::{Asks, Effects, Plan};
 
 pub(crate) enum Next {
     ChangeUser(SchemaId),
@@ -223,13 +223,19 @@ impl Engine {
         }
     }
 
-    /// A number that another connection alone knows is told before a statement that may fail, and leave it to this one alone.
+    /// A number that another connection knows best is told before a statement that may fail, and leave it to this one alone.
     fn step_to_untold_id(&self, session: Key<Session>, request: &Request, link: Key<Link>) -> Option<Next> {
-        let InsertId::OnLink { link: on, heard: Heard::Nothing, .. } = self.sessions[session].insert_id else {
+        let InsertId::OnLink { link: on, heard: heard @ (Heard::Nothing | Heard::Likely), .. } =
+            self.sessions[session].insert_id
+        else {
             return None;
         };
         const MAY_LEAVE: Effects = Effects::WRITES.union(UNSEEN);
-        let may_leave = request.plan.as_ref().is_some_and(|plan| plan.effects.intersects(MAY_LEAVE));
-        (may_leave && on != link && self.links.get(on).is_some()).then_some(Next::Await(on))
+        let may_leave = |plan: &Plan| match heard {
+            Heard::Nothing => plan.effects.intersects(MAY_LEAVE),
+            _ => NUMBERING.contains(&plan.kind),
+        };
+        let is_there = || self.links.get(on).is_some() && request.plan.as_ref().is_some_and(|plan| may_leave(plan));
+        (on != link && is_there()).then_some(Next::Await(on))
     }
 }

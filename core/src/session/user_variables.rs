@@ -11,7 +11,7 @@
 
 use crate::link::Link;
 use crate::link::expect::Purpose;
-use crate::session::pins::Reasons;
+use crate::session::pins::{Reasons, of_plan};
 use crate::session::user_values::{Literal, answer, question};
 use crate::session::{Phase, Session};
 use crate::slots::Key;
@@ -55,7 +55,9 @@ impl UserVariables {
             return self.handle_reads(plan);
         }
         self.version = self.version.wrapping_add(1);
-        if plan.user_variables.is_empty() || plan.effects.intersects(UNSEEN) {
+        let is_vouched = plan.effects.contains(Effects::VOUCHED_CALL);
+        let effects = if is_vouched { plan.effects.without(Effects::CALL) } else { plan.effects };
+        if plan.user_variables.is_empty() || effects.intersects(UNSEEN) {
             self.disown();
             return true;
         }
@@ -181,7 +183,13 @@ pub(crate) fn is_by_trigger(plan: &Plan) -> bool {
         plan.kind,
         Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete | Kind::Load | Kind::Select | Kind::Do
     );
-    touches_rows && plan.statements == 1 && !plan.effects.contains(Effects::SET_USER_VARIABLE)
+    // And one that is vouched for, against what the operator says.
+    (touches_rows || is_vouched(plan)) && plan.statements == 1 && !plan.effects.contains(Effects::SET_USER_VARIABLE)
+}
+
+/// The operator vouches for what it calls: it leaves nothing behind.
+pub(crate) fn is_vouched(plan: &Plan) -> bool {
+    plan.effects.intersects(Effects::VOUCHED_CALL | Effects::VOUCHED_FUNCTION)
 }
 
 /// As it stands in a statement.
@@ -222,26 +230,27 @@ impl Session {
     }
 
     /// A variable that the statement names exists on the connection, without a value, and the session never had it: it keeps
-    /// the type that another session gave it. Who computes one will stay, and may read another later: none may be left. False
-    /// where nothing can be done about it: in a transaction, or pinned.
+    /// the type that another session gave it. Who computes one will stay, as will who is pinned, and may read another later: none
+    /// may be left. False where nothing can be done about it: in a transaction, or pinned.
     pub(crate) fn could_tell_leftovers(&self, link: &Link, plan: &Plan) -> bool {
         self.pins.reasons().without(Reasons::SOFT).is_empty() && self.meets_leftovers(link, Some(plan))
     }
 
     /// The same of one that may be pinned.
     pub(crate) fn meets_leftovers(&self, link: &Link, plan: Option<&Plan>) -> bool {
-        let touches = |plan: &&Plan| plan.effects.intersects(Effects::READS_USER_VARIABLE | Effects::SET_USER_VARIABLE);
-        let Some(plan) = plan.filter(touches) else { return false };
-        if link.user_variables.names.is_empty() || link.status.contains(Status::IN_TRANS) {
+        let Some(plan) = plan.filter(|_| !link.user_variables.names.is_empty()) else { return false };
+        if link.status.contains(Status::IN_TRANS) {
             return false;
         }
         let (read, own) = (&plan.user_variables, &self.user_variables);
         let is_own = |name: &str| own.values.contains_key(name) || own.untold.contains(name);
         let is_literal = |assign: &weir_planner::Assign| assign.scope != Scope::User || assign.value.is_some();
         let travels = plan.kind == Kind::Set && plan.assigns.iter().all(is_literal);
-        let stays = plan.effects.contains(Effects::SET_USER_VARIABLE) && !travels;
-        let may_be_read =
-            |name: &str| stays || read.is_empty() || read.binary_search_by(|read| (**read).cmp(name)).is_ok();
+        let computes = plan.effects.contains(Effects::SET_USER_VARIABLE) && !travels;
+        let pins = of_plan(plan).without(Reasons::SOFT).without(Reasons::USER_VARIABLE);
+        let (stays, reads) = (computes || !pins.is_empty(), plan.effects.contains(Effects::READS_USER_VARIABLE));
+        let is_named = |name: &str| read.binary_search_by(|read| (**read).cmp(name)).is_ok();
+        let may_be_read = |name: &str| stays || (reads && read.is_empty()) || is_named(name);
         link.user_variables.names.iter().any(|name| !is_own(name) && may_be_read(name))
     }
 

@@ -5,6 +5,7 @@ use crate::facts::Facts;
 use crate::lexer::{Lexer, Token, TokenKind};
 use crate::plan::Plan;
 use crate::reason::Reason;
+use crate::routines::Routines;
 use crate::word::Word;
 
 #[derive(Debug)]
@@ -12,6 +13,7 @@ pub(crate) struct Cursor<'a> {
     lexer: Lexer<'a>,
     ahead: Option<Token>,
     pub(super) facts: Facts,
+    pub(super) routines: &'a Routines,
     pub(super) draft: Draft,
 }
 
@@ -23,8 +25,8 @@ pub(super) struct Mark<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(sql: &'a [u8], facts: &Facts) -> Cursor<'a> {
-        Cursor { lexer: Lexer::new(sql, facts), ahead: None, facts: *facts, draft: Draft::default() }
+    pub(super) fn new(sql: &'a [u8], facts: &Facts, routines: &'a Routines) -> Cursor<'a> {
+        Cursor { lexer: Lexer::new(sql, facts), ahead: None, facts: *facts, routines, draft: Draft::default() }
     }
 
     #[inline]

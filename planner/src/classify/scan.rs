@@ -11,6 +11,7 @@ use crate::lexer::{Token, TokenKind};
 use crate::limits::{LOCKS_MAX, VALUES_MAX};
 use crate::plan::{Kind, Scope, SessionValue, ValueSpan};
 use crate::reason::Reason;
+use crate::routines::Data;
 use crate::word::{Word, kw};
 
 /// Where a scan ends. The token that ends it is taken only when it is the closing parenthesis.
@@ -233,9 +234,19 @@ impl Cursor<'_> {
         let subquery = (self.text_is(last, "any") || self.text_is(last, "some"))
             && matches!(before.kind, TokenKind::Punct(b'=' | b'<' | b'>'))
             && (self.peek().is(kw::SELECT) || self.peek().is(kw::TABLE) || self.peek().is(kw::VALUES));
-        if !subquery {
-            self.draft.effects |= Effects::UNKNOWN_FUNCTION | Effects::WRITES;
-            self.draft.insist(Reason::UnknownFunction);
+        if subquery {
+            return;
+        }
+        match self.routines.data(unquoted(self.text(last))) {
+            Some(Data::Reads) => self.draft.effects |= Effects::VOUCHED_FUNCTION,
+            Some(Data::Modifies) => {
+                self.draft.effects |= Effects::VOUCHED_FUNCTION | Effects::WRITES;
+                self.draft.insist(Reason::Write);
+            }
+            None => {
+                self.draft.effects |= Effects::UNKNOWN_FUNCTION | Effects::WRITES;
+                self.draft.insist(Reason::UnknownFunction);
+            }
         }
     }
 

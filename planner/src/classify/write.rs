@@ -1,5 +1,6 @@
 //! Writes of rows, and statements that run something whose effects only the server knows: `CALL`, `DO`, `EXECUTE`.
 
+use super::Class;
 use super::cursor::Cursor;
 use super::scan::{Calls, Until};
 use crate::effects::{Asks, Effects};
@@ -7,6 +8,7 @@ use crate::lexer::TokenKind;
 use crate::named::{Named, NamedSource, literal};
 use crate::plan::Kind;
 use crate::reason::Reason;
+use crate::routines::Data;
 use crate::user_variables::plain;
 use crate::word::{Word, kw};
 
@@ -54,11 +56,29 @@ impl Cursor<'_> {
     /// Behind `CALL`: user variables among the arguments may be written.
     pub(super) fn call(&mut self) {
         self.draft.kind = Some(Kind::Call);
-        self.draft.effects |= Effects::CALL | Effects::WRITES;
-        self.draft.insist(Reason::Routine);
+        self.draft.effects |= Effects::CALL;
+        let mut data = None;
         match self.take_last_name() {
-            Some(name) => self.draft.called = Some(super::scan::unquoted(self.text(&name)).into()),
+            Some(name) => {
+                let name = super::scan::unquoted(self.text(&name));
+                data = self.routines.data(name);
+                self.draft.called = Some(name.into());
+            }
             None => self.draft.give_up(),
+        }
+        match data {
+            Some(Data::Reads) => {
+                self.draft.effects |= Effects::VOUCHED_CALL;
+                self.draft.class = Class::Read;
+            }
+            Some(Data::Modifies) => {
+                self.draft.effects |= Effects::VOUCHED_CALL | Effects::WRITES;
+                self.draft.insist(Reason::Write);
+            }
+            None => {
+                self.draft.effects |= Effects::WRITES;
+                self.draft.insist(Reason::Routine);
+            }
         }
         self.scan_rest();
         self.variables_are_written();

@@ -2,7 +2,8 @@
 //!
 //! Invariant: each session has a database of its own, made anew before each of its two runs, so sessions run beside
 //! each other; those that touch the whole server run alone. A session's set of capabilities follows from its place in
-//! the corpus and the mode, so that a failure can be repeated: `WEIR_TEST_ONLY=part-of-a-name`.
+//! the corpus, so that a failure can be repeated: `WEIR_TEST_ONLY=part-of-a-name`. `WEIR_TEST_TURN=1` to 5 gives each session
+//! another one's set: in six runs every session has had all of them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -245,8 +246,15 @@ impl Worker {
 fn capabilities(turn: usize, session: &Session) -> Capabilities {
     match session.capabilities {
         Some(change) => change.apply(USUAL),
-        None => CLIENTS[turn % CLIENTS.len()],
+        None => CLIENTS[(turn + further_turn()) % CLIENTS.len()],
     }
+}
+
+/// # Panics
+/// If `WEIR_TEST_TURN` is no number.
+fn further_turn() -> usize {
+    let word = std::env::var("WEIR_TEST_TURN").unwrap_or_else(|_| "0".to_owned());
+    word.parse().unwrap_or_else(|_| panic!("WEIR_TEST_TURN={word}: a number from 0 to {}", CLIENTS.len() - 1))
 }
 
 fn compression(mode: Mode, turn: usize) -> Option<Way> {
@@ -257,12 +265,22 @@ fn compression(mode: Mode, turn: usize) -> Option<Way> {
     }
 }
 
-/// A driver of today; one that knows no `DEPRECATE_EOF` and no trackers; the `mysql` program; one in between.
-const CLIENTS: [Capabilities; 4] = [
+/// A driver of today; one that knows no `DEPRECATE_EOF` and no trackers; the `mysql` program; one in between; one that counts the rows
+/// it found, for people; one of long ago, without several results.
+const CLIENTS: [Capabilities; 6] = [
     USUAL,
     USUAL.minus(Capabilities::DEPRECATE_EOF).minus(Capabilities::SESSION_TRACK),
     USUAL.union(Capabilities::QUERY_ATTRIBUTES),
     USUAL.minus(Capabilities::DEPRECATE_EOF),
+    USUAL.union(Capabilities::FOUND_ROWS).union(Capabilities::IGNORE_SPACE).union(Capabilities::INTERACTIVE),
+    USUAL
+        .minus(Capabilities::DEPRECATE_EOF)
+        .minus(Capabilities::SESSION_TRACK)
+        .minus(Capabilities::MULTI_STATEMENTS)
+        .minus(Capabilities::MULTI_RESULTS)
+        .minus(Capabilities::PS_MULTI_RESULTS)
+        .minus(Capabilities::CONNECT_ATTRS)
+        .minus(Capabilities::PLUGIN_AUTH_LENENC_DATA),
 ];
 
 #[derive(Default)]

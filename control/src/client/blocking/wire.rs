@@ -58,13 +58,17 @@ impl Connection {
 
     /// 0: the server has closed. A TLS peer that closes without a word is taken the same way, as MySQL servers do so.
     pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let outcome = match self {
-            Connection::Bare(stream) => stream.read(buffer),
-            Connection::Tls(stream) => stream.read(buffer),
-        };
-        match outcome {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
-            outcome => outcome,
+        loop {
+            let outcome = match self {
+                Connection::Bare(stream) => stream.read(buffer),
+                Connection::Tls(stream) => stream.read(buffer),
+            };
+            match outcome {
+                // A process that is stopped and goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+                outcome => return outcome,
+            }
         }
     }
 
