@@ -29,6 +29,10 @@ use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 mod admin_port;
 #[path = "mysql/filters.rs"]
 mod filters;
+#[path = "mysql/forms.rs"]
+mod forms;
+#[path = "mysql/mirrors.rs"]
+mod mirrors;
 #[path = "mysql/operators.rs"]
 mod operators;
 #[path = "mysql/overload.rs"]
