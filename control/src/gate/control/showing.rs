@@ -129,14 +129,14 @@ impl Control {
     fn lacks_target(&self, statement: &Statement) -> Option<String> {
         let held = self.topology.filters().map(Filters::filters).unwrap_or_default();
         let next = statement.apply(&held).ok()?;
-        let targets = next.iter().filter(|filter| !held.contains(filter)).filter_map(|filter| {
+        let mut targets = next.iter().filter(|filter| !held.contains(filter)).filter_map(|filter| {
             match Rule::of(filter).ok()?.action {
                 Action::Mirror(mirror) => Some(mirror.target),
                 _ => None,
             }
         });
-        let is_unknown = |target: &Box<str>| self.config.mirrors.iter().all(|known| *known.name != **target);
-        let target = targets.into_iter().find(is_unknown)?;
+        let knows = |target: &str| self.config.mirrors.iter().any(|known| known.name == target);
+        let target = targets.find(|target| !knows(target))?;
         Some(format!("this gate knows no mirror '{target}': name it in its configuration ([[mirrors]]), and reload"))
     }
 
