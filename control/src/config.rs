@@ -19,6 +19,7 @@ pub mod http;
 pub mod key;
 pub mod keys;
 mod meaning;
+pub mod mirrors;
 pub mod mistake;
 pub mod outside;
 pub mod print;
@@ -31,6 +32,7 @@ mod traced;
 pub mod typed;
 
 pub use flags::GateFlags;
+pub use mirrors::MirrorConfig;
 pub use mistake::{Mistake, Mistakes, Place};
 
 use crate::controller::record::Wanted;
@@ -60,6 +62,8 @@ pub struct Config {
     pub backend_tls_ca: Option<PathBuf>,
     pub memory: Memory,
     pub backends: Vec<BackendConfig>,
+    /// Servers that run copies of reads.
+    pub mirrors: Vec<MirrorConfig>,
     /// Who tells of more of them, and which is primary; None: nobody.
     pub controllers: Option<ControllersConfig>,
     /// gRPC of the other gates, `host:port` each, where no controllers know them: for kills across gates.
@@ -301,6 +305,7 @@ impl Config {
             backend_tls_ca: None,
             memory: Memory { blocks_per_core: 4096, block_bytes: 16 << 10, backlog: 4096 },
             backends: Vec::new(),
+            mirrors: Vec::new(),
             controllers: None,
             peers: Vec::new(),
             grpc_tls: TlsFiles::default(),

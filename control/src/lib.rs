@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod expiry;
 pub mod log;
+pub mod mirrors;
 pub mod notify;
 pub mod renewal;
 

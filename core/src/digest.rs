@@ -68,6 +68,9 @@ pub struct DigestReport {
     pub text: String,
     pub first_ago_ms: u64,
     pub last_ago_ms: u64,
+    /// Of its text, on all cores, while there is a `digest_running_max`: those that run, and those that wait for their turn.
+    pub running: u32,
+    pub waiting: u32,
     pub tally: Box<Tally>,
 }
 
@@ -119,6 +122,8 @@ impl Digests {
             text: text.to_string(),
             first_ago_ms: now.since_ms(tally.first),
             last_ago_ms: now.since_ms(tally.last),
+            running: 0,
+            waiting: 0,
             tally: Box::new(tally.clone()),
         };
         let known = self.tallies.iter().filter_map(|((number, schema), tally)| {

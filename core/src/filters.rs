@@ -6,10 +6,11 @@
 //! Counters and queues are shared by all cores, as in the tally: a limit that were divided among them would hold back a statement on one
 //! core while another may run more. Nothing here is touched while there are no filters.
 
+use crate::mirror::Copies;
 use crate::tally::usage::Usage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use weir_planner::filter::{Action, Filter, Rule};
+use weir_planner::filter::{Action, Filter, Rule, Status};
 
 #[derive(Clone, Debug)]
 pub struct Filters {
@@ -24,6 +25,8 @@ pub struct Entry {
     pub counts: Arc<Counts>,
     /// Of its statements, when they are limited.
     pub usage: Arc<Usage>,
+    /// Of its statements, when they are mirrored.
+    pub copies: Arc<Copies>,
 }
 
 /// What became of the statements that matched.
@@ -71,18 +74,22 @@ impl Filters {
             let known = before(&filter.name);
             let counts = known.map_or_else(Arc::default, |entry| entry.counts.clone());
             let usage = known.map_or_else(Arc::default, |entry| entry.usage.clone());
+            let copies = known.map_or_else(Arc::default, |entry| entry.copies.clone());
+            copies.set_wanted(matches!(rule.action, Action::Mirror(_)) && rule.status == Status::Active);
             usage.set_running_max(match &rule.action {
                 Action::Concurrency(limit) => limit.running_max,
                 // Whoever waits still may run.
-                Action::Continue | Action::Fail | Action::Rewrite(_) => 0,
+                Action::Continue | Action::Fail | Action::Rewrite(_) | Action::Mirror(_) => 0,
             });
-            entries.push(Arc::new(Entry { rule, counts, usage }));
+            entries.push(Arc::new(Entry { rule, counts, usage, copies }));
         }
         entries.sort_by(|a, b| (a.rule.priority, &a.rule.filter.name).cmp(&(b.rule.priority, &b.rule.filter.name)));
         let filters = Filters { version: former.map_or(1, |former| former.version + 1), entries: entries.into() };
         let gone = former.into_iter().flat_map(|former| former.entries.iter());
-        gone.filter(|entry| filters.find(&entry.rule.filter.name).is_none())
-            .for_each(|entry| entry.usage.set_running_max(0));
+        for entry in gone.filter(|entry| filters.find(&entry.rule.filter.name).is_none()) {
+            entry.usage.set_running_max(0);
+            entry.copies.set_wanted(false);
+        }
         Ok(filters)
     }
 

@@ -14,6 +14,7 @@ pub mod filters;
 pub mod limits;
 pub mod link;
 pub mod mail;
+pub mod mirror;
 pub mod permissions;
 pub mod querylog;
 pub mod queue;

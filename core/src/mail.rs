@@ -1,6 +1,7 @@
 //! What cores say to each other and to the control thread: values, never shared memory.
 
 use crate::audit::AuditEvent;
+use crate::mirror::Copied;
 use crate::querylog::QueryEvent;
 use crate::session::Session;
 use crate::show::{Detail, Show, Shown};
@@ -167,6 +168,8 @@ pub enum ControlMail {
     Statement(Box<QueryEvent>),
     /// A statement that was traced.
     Span(Box<Span>),
+    /// A statement that a mirror is to run, too.
+    Copied(Box<Copied>),
     /// All sessions have ended after a drain.
     Drained,
     /// Nothing of this core's is open on the primary whose mandate ends with this epoch.

@@ -36,6 +36,7 @@ pub mod lanes;
 pub mod listing;
 pub mod local;
 pub mod logged;
+pub mod mirrored;
 pub mod named;
 pub mod overtime;
 pub mod permit;

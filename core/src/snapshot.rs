@@ -201,6 +201,8 @@ pub struct Settings {
     pub traces: TraceSettings,
     /// Statements are counted by their normal forms.
     pub digests: bool,
+    /// Statements of one normal form that run at a time, at this gate; 0: any number.
+    pub digest_running_max: u32,
     /// Logins by plain TCP are refused.
     pub require_secure_transport: bool,
     /// What clients of these users must show, all that stands there of one.
@@ -257,6 +259,7 @@ impl Default for Settings {
             audit: AuditSettings::default(),
             traces: TraceSettings::default(),
             digests: false,
+            digest_running_max: 0,
             require_secure_transport: false,
             accounts: Arc::from([]),
             reading_routines: String::new(),

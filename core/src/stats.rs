@@ -32,6 +32,8 @@ counters! {
     #[doc = "Statements that waited since running_max of their account ran."] turns_waited,
     #[doc = "Statements refused since waiting_max of their account waited."] turns_refused,
     #[doc = "Statements refused since running_max of their account ran for all of wait_ms_max."] turns_timed_out,
+    #[doc = "Statements that waited since digest_running_max of their normal form ran."] digest_turns_waited,
+    #[doc = "Statements refused since digest_running_max of their normal form ran: they waited for wait_ms_max, or found the line full."] digest_turns_refused,
     #[doc = "Logins put off after failed ones (login_failures_max)."] logins_put_off,
     #[doc = "Logins refused since as many of their address were put off already."] logins_put_off_refused,
     #[doc = "Commands received from clients."] commands,

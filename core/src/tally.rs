@@ -4,6 +4,7 @@
 //!   failures   logins that failed, by account and by address      looked at by each claim of a password, while that limit is on
 //!   rates      connections that came, in all and by address       by each accept, while that limit is on
 //!   usage      clients and statements of each account with one    by each login and statement of those
+//!   forms      statements of one normal form that run             by each statement, while digest_running_max is set
 //! ```
 //! Invariant: nothing here is touched for a limit that is off, and no lock is held beyond one look or one note.
 //!
@@ -11,10 +12,12 @@
 //! while another has room, and a guesser would have as many first tries as there are cores.
 
 pub mod failures;
+pub mod forms;
 pub mod rates;
 pub mod usage;
 
 use failures::Failures;
+use forms::Forms;
 use rates::Rates;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,6 +30,7 @@ pub struct Tally {
     failures: Mutex<Failures>,
     rates: Mutex<Rates>,
     usage: Mutex<BTreeMap<Box<[u8]>, Arc<Usage>>>,
+    forms: Mutex<Forms>,
     audit_stuck: AtomicBool,
 }
 
@@ -37,6 +41,10 @@ impl Tally {
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn forms(&self) -> MutexGuard<'_, Forms> {
+        self.forms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The audit log cannot be written now; said by its writer.

@@ -16,7 +16,7 @@ mod rule;
 mod seen;
 mod statement;
 
-pub use action::{Action, Concurrency, Rewrite};
+pub use action::{Action, Concurrency, Mirror, Rewrite};
 pub use packet::{Packet, parameters};
 pub use rule::{Rule, Status};
 pub use seen::Seen;

@@ -85,6 +85,8 @@ pub struct Memo {
     pub passed: Cell<Option<(u32, u32, u64)>>,
     /// A number for whoever counts statements by their digest; 0: it has none yet.
     pub digest: Cell<u32>,
+    /// The same for whoever counts statements of one digest on several cores; 0: it has none yet.
+    pub form: Cell<u64>,
     /// Which filters its text matches.
     pub found: RefCell<Option<Found>>,
 }

@@ -31,6 +31,10 @@ mod admin_port;
 mod filters;
 #[path = "mysql/one_connection.rs"]
 mod one_connection;
+#[path = "mysql/forms.rs"]
+mod forms;
+#[path = "mysql/mirrors.rs"]
+mod mirrors;
 #[path = "mysql/operators.rs"]
 mod operators;
 #[path = "mysql/overload.rs"]

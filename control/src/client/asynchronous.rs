@@ -68,6 +68,15 @@ impl AsyncClient {
         .await
     }
 
+    /// Sends a command that has no answer.
+    pub async fn tell(&mut self, timeout: Duration, command: &[u8]) -> Result<(), ClientError> {
+        within(Some(timeout), async {
+            self.inbound.expect_seq(0);
+            self.wire.say(&mut self.inbound, command).await
+        })
+        .await
+    }
+
     async fn ask(&mut self, sql: &str) -> Result<Reply, ClientError> {
         let capabilities = self.session.capabilities;
         self.inbound.expect_seq(0);

@@ -4,6 +4,7 @@
 
 use crate::config::accounts::{self, TypedAccount};
 use crate::config::keys::{self, Key, Kind, LISTS, SECTIONS};
+use crate::config::mirrors::{self, TypedMirror};
 use crate::config::mistake::{Given, Lines, Mistakes, Place, suggestion};
 use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
 use std::ops::Range;
@@ -51,6 +52,7 @@ impl Walk<'_> {
         match name {
             "backends" => return self.backends(value),
             "accounts" => return self.accounts(value),
+            "mirrors" => return self.mirrors(value),
             _ => {}
         }
         let Some(name) = SECTIONS.iter().find(|known| **known == name) else {
@@ -202,6 +204,37 @@ impl Walk<'_> {
             }
         }
         self.typed.accounts.push(account);
+    }
+
+    fn mirrors(&mut self, value: &Value<'_>) {
+        let Some(list) = value.get_ref().as_array() else {
+            let text = "'mirrors' is a list: write [[mirrors]] above each server's keys";
+            return self.wrong(value.span(), text.to_string());
+        };
+        for item in list.iter() {
+            let Some(table) = item.get_ref().as_table() else {
+                let text = "a mirror is a table: write { name = \"next\", address = \"host:port\" }";
+                self.wrong(item.span(), text.to_string());
+                continue;
+            };
+            let mut mirror = TypedMirror::at(self.lines.place(item.span()));
+            for (key, value) in table {
+                let name = key.get_ref().as_ref();
+                match (name, mirrors::text_of(&mut mirror, name)) {
+                    (_, Some(place)) => *place = self.text(name, value),
+                    ("password_file", _) => mirror.password_file = self.path(name, value),
+                    ("tls_ca", _) => mirror.tls_ca = self.path(name, value),
+                    ("connections_max", _) => match value.get_ref().as_integer().and_then(unsigned) {
+                        Some(number) => {
+                            mirror.connections_max = Some(Given::new(number, self.lines.place(value.span())));
+                        }
+                        None => self.wrong_type(name, "a whole number from 0 up", value.span(), value.get_ref()),
+                    },
+                    _ => self.unknown("mirrors", key),
+                }
+            }
+            self.typed.mirrors.push(mirror);
+        }
     }
 
     fn text(&mut self, name: &str, value: &Value<'_>) -> Option<Given<String>> {

@@ -18,12 +18,24 @@ pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
 }
 
-/// In the order in which they are printed. `backends` and `accounts` are lists of tables.
-pub const SECTIONS: [&str; 11] =
-    ["gate", "backends", "monitor", "pool", "routing", "limits", "accounts", "log", "query_log", "audit_log", "traces"];
+/// In the order in which they are printed. `backends`, `mirrors` and `accounts` are lists of tables.
+pub const SECTIONS: [&str; 12] = [
+    "gate",
+    "backends",
+    "mirrors",
+    "monitor",
+    "pool",
+    "routing",
+    "limits",
+    "accounts",
+    "log",
+    "query_log",
+    "audit_log",
+    "traces",
+];
 
 /// Sections that are lists of tables.
-pub const LISTS: [&str; 2] = ["backends", "accounts"];
+pub const LISTS: [&str; 3] = ["backends", "mirrors", "accounts"];
 
 /// As it stands above a section's keys.
 pub fn heading(section: &str) -> String {
@@ -230,6 +242,21 @@ pub const KEYS: &[Key] = &[
         "tablet",
         "\"host:port\" of the tablet that tells of this server, and where it is: then it needs no address."
     ),
+    own!("mirrors", "name", "What filters call it: action='MIRROR', action_args='target=name'."),
+    own!("mirrors", "address", "\"host:port\" or \"unix:/path\" of a server that runs copies of reads."),
+    own!("mirrors", "user", "The account that runs them there. Give it SELECT on what is mirrored, and nothing else."),
+    own!("mirrors", "password_file", "A file whose first line is its password."),
+    own!(
+        "mirrors",
+        "connections_max",
+        "Connections to it, beside those of the pools: as many copies run there at a time."
+    ),
+    own!("mirrors", "tls", "As backend_tls in [pool], without \"preferred\"."),
+    own!(
+        "mirrors",
+        "tls_ca",
+        "The PEM file of the authorities that sign its certificate, for verify_ca and verify_identity."
+    ),
     own!(
         "monitor",
         "user",
@@ -390,6 +417,7 @@ pub const KEYS: &[Key] = &[
     number!("limits", "login_failures_max", 0, 1_000_000, settings.logins.failures_max: u32, "After so many failed logins in a row, of an address or of an account, the next ones are put off; 0: never."),
     number!("limits", "login_delay_ms_min", 0, HOUR_MS, settings.logins.delay_ms_min: u64, "The first such delay; each further failure doubles it."),
     number!("limits", "login_delay_ms_max", 0, HOUR_MS, settings.logins.delay_ms_max: u64, "The longest one. Keep it below the connect timeout of clients."),
+    number!("limits", "digest_running_max", 0, 1_000_000, settings.digest_running_max: u32, "Statements of one normal form (SHOW WEIR DIGESTS) that run at a time, for the whole gate; more wait in line. 0: no limit."),
     number!("limits", "drain_ms_max", 0, HOUR_MS, settings.drain_ms_max: u64, "At the end: how long open transactions may go on."),
     number!("limits", "upgrade_drain_ms_max", 0, MS_MAX, upgrade_drain_ms_max: u64, "After an upgrade: how long the former process's sessions go on there before they are drained; 0: for ever."),
     own!("accounts", "user", "Whose row it is, whatever password and address; \"*\": of each user that has none."),

@@ -5,6 +5,7 @@ use crate::config::address;
 use crate::config::audited;
 use crate::config::cores;
 use crate::config::keys::{Key, Kind};
+use crate::config::mirrors;
 use crate::config::mistake::{Given, Mistakes, Place, suggestion};
 use crate::config::outside;
 use crate::config::tablet::first_line;
@@ -46,6 +47,7 @@ pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     judge.files(&typed);
     judge.backends(&typed.backends);
     judge.config.settings.allowances = accounts::judge(&typed.accounts, &mut judge.mistakes);
+    judge.config.mirrors = mirrors::judge(&typed.mirrors, &mut judge.mistakes);
     audited::judge(&typed, &mut judge.config.audit_log, &mut judge.mistakes);
     traced::judge(&typed, &mut judge.config.traces, &mut judge.mistakes);
     judge.across(&typed);

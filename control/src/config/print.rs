@@ -3,7 +3,7 @@
 //! What differs from the default stands as it is, the default itself in a comment. Passwords are never shown.
 
 use crate::config::keys::{KEYS, Key, Kind, LISTS, SECTIONS};
-use crate::config::{Config, Tls, accounts, address, cores};
+use crate::config::{Config, Tls, accounts, address, cores, mirrors};
 use std::fmt::Write;
 use weir_core::snapshot::{Require, Role};
 
@@ -15,6 +15,7 @@ pub fn print(config: &Config) -> String {
         match section {
             "backends" => put_backends(&mut out, config),
             "accounts" => accounts::put(&mut out, config),
+            "mirrors" => mirrors::put(&mut out, config),
             _ => {}
         }
         if LISTS.contains(&section) {

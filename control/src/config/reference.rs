@@ -6,7 +6,7 @@
 //! gives each border to the reader.
 
 use super::keys::{KEYS, Key, Kind};
-use super::{Config, accounts, controller, print, reload, tablet};
+use super::{Config, accounts, controller, mirrors, print, reload, tablet};
 use weir_core::audit::AuditKind;
 
 /// One key of a configuration file.
@@ -42,6 +42,7 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
     let default = match (*section, *name) {
         ("gate", "cores") => "all that the process may use".to_string(),
         ("accounts", "require") => String::new(),
+        ("mirrors", name) => mirrors::default_of(name).to_string(),
         ("accounts", name) => accounts::described(name).map(|(default, _)| default).unwrap_or_default(),
         ("backends", name) => BACKEND_DEFAULTS.iter().find(|(key, _)| *key == name).map_or("", |(_, v)| v).to_string(),
         _ => print::show(key, usual),
@@ -53,6 +54,7 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
         Kind::Name { .. } => ("text", String::new()),
         Kind::Own => match accounts::described(name).filter(|_| *section == "accounts") {
             Some((_, range)) => ("whole number", range),
+            None if *name == "connections_max" => ("whole number", own_range(section, name)),
             None => (kind_of(name, &default), own_range(section, name)),
         },
     };
@@ -118,12 +120,14 @@ pub fn unit(name: &str) -> &'static str {
 
 /// The variable by which admins set it while the gate runs.
 pub fn global(section: &str, name: &str) -> Option<&'static str> {
-    GLOBALS.iter().find(|(key, ..)| section == "routing" && *key == name).map(|(_, variable, _)| *variable)
+    GLOBALS.iter().find(|(of, key, ..)| (*of, *key) == (section, name)).map(|(.., variable, _)| *variable)
 }
 
 fn own_range(section: &str, name: &str) -> String {
     match (section, name) {
         ("backends", "weight") => between(0, 10_000),
+        ("mirrors", "connections_max") => between(1, mirrors::CONNECTIONS_MAX),
+        ("mirrors", "tls") => listed(&mirrors::TLS_WORDS),
         ("backends", "role") => listed(&["primary", "replica"]),
         ("accounts", "require") => "ssl, x509, subject:…, issuer:…; 1,024 accounts at most".to_string(),
         ("gate", "proxy_protocol") => listed(&["off", "required"]),
@@ -144,7 +148,7 @@ pub fn words(section: &str, name: &str) -> Option<&'static [&'static str]> {
 }
 
 fn changes(section: &str, name: &str) -> String {
-    if let Some((_, variable, value)) = GLOBALS.iter().find(|(key, ..)| section == "routing" && *key == name) {
+    if let Some((.., variable, value)) = GLOBALS.iter().find(|(of, key, ..)| (*of, *key) == (section, name)) {
         return format!("reload; SET [GLOBAL] {variable}{value}");
     }
     let known = CHANGES.iter().find(|(of, key, _)| (*of, *key) == (section, name)).map(|(_, _, how)| *how);
@@ -185,13 +189,14 @@ const WORDS: [(&str, &str, &[&str]); 6] = [
 
 /// Keys of `[routing]`, the variable that sets each, and what its value is. `SET GLOBAL` is for `admin_users`, and lasts until the gate
 /// restarts.
-const GLOBALS: [(&str, &str, &str); 6] = [
-    ("consistency", "read_after_write_consistency", ""),
-    ("read_after_write_ms_max", "read_after_write_timeout", " (seconds)"),
-    ("balance", "read_write_splitting_policy", ""),
-    ("read_write_splitting", "read_write_splitting_policy", " = 'DISABLE'"),
-    ("read_write_splitting_ratio", "read_write_splitting_ratio", ""),
-    ("split_read_only_transactions", "enable_read_write_splitting_for_read_only_txn", ""),
+const GLOBALS: [(&str, &str, &str, &str); 7] = [
+    ("routing", "consistency", "read_after_write_consistency", ""),
+    ("routing", "read_after_write_ms_max", "read_after_write_timeout", " (seconds)"),
+    ("routing", "balance", "read_write_splitting_policy", ""),
+    ("routing", "read_write_splitting", "read_write_splitting_policy", " = 'DISABLE'"),
+    ("routing", "read_write_splitting_ratio", "read_write_splitting_ratio", ""),
+    ("routing", "split_read_only_transactions", "enable_read_write_splitting_for_read_only_txn", ""),
+    ("limits", "digest_running_max", "digest_running_max", ""),
 ];
 
 /// Of certificates of tablets and controllers.
@@ -263,6 +268,10 @@ mod tests {
             "gate" if *section == "accounts" => {
                 format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[[accounts]]\nuser = \"app\"\n{name} = {value}\n")
             }
+            "gate" if *section == "mirrors" => {
+                let others = "name = \"next\"\naddress = \"127.0.0.1:7\"\nuser = \"copies\"\n";
+                format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[[mirrors]]\n{others}{name} = {value}\n")
+            }
             "gate" => format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[{section}]\n{name} = {value}\n"),
             "tablet" => format!("[tablet]\ncontrollers = \"c:1\"\n{name} = {value}\n"),
             _ => format!("[controller]\n{name} = {value}\n"),
@@ -307,7 +316,7 @@ mod tests {
     fn what_stands_here_by_hand_is_about_keys_that_exist() {
         let all: BTreeSet<(&str, &str)> = settings().iter().map(|one| (one.section, one.name)).collect();
         let by_hand = CHANGES.iter().map(|(section, name, _)| (*section, *name));
-        let by_hand = by_hand.chain(GLOBALS.iter().map(|(name, ..)| ("routing", *name)));
+        let by_hand = by_hand.chain(GLOBALS.iter().map(|(section, name, ..)| (*section, *name)));
         let by_hand = by_hand.chain(WORDS.iter().map(|(section, name, _)| (*section, *name)));
         let by_hand = by_hand.chain(NUMBERS.iter().map(|(section, name, ..)| (*section, *name)));
         for key in by_hand {

@@ -50,6 +50,9 @@ pub fn weigh(running: &Config, configured: &Settings, read: Config) -> Reload {
     if accounts(running) != accounts(&reload.config) {
         reload.changed.push("[[accounts]]: other rows".to_string());
     }
+    if running.mirrors != reload.config.mirrors {
+        reload.changed.push("[[mirrors]]: other rows".to_string());
+    }
     weigh_backends(running, &wanted, &mut reload);
     reload
 }

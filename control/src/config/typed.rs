@@ -2,6 +2,7 @@
 
 use crate::config::accounts::TypedAccount;
 use crate::config::keys::{self, Key};
+use crate::config::mirrors::TypedMirror;
 use crate::config::mistake::{Given, Place};
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ pub struct Typed {
     pub backend_tls_ca: Option<Given<PathBuf>>,
     pub backends: Vec<TypedBackend>,
     pub accounts: Vec<TypedAccount>,
+    pub mirrors: Vec<TypedMirror>,
     pub controllers: Option<Given<String>>,
     pub controllers_cache: Option<Given<PathBuf>>,
     pub peers: Option<Given<String>>,

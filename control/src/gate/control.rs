@@ -262,6 +262,7 @@ impl Control {
                 ControlMail::Killed { token, outcome } => self.kills.handle_killed(token, outcome),
                 ControlMail::Statement(event) => self.files.log(&event),
                 ControlMail::Span(span) => self.files.trace(inbox.now(), span),
+                ControlMail::Copied(copied) => self.files.mirror(copied),
                 ControlMail::Audit(event) => self.files.audit(&event),
                 ControlMail::Drained => self.handle_drained(core),
                 ControlMail::HandedOver { epoch } => {

@@ -1,9 +1,11 @@
 //! The gate's files, and what it tells of statements and sessions: the table permissions that it watches, the query log and the audit log
-//! that it writes, the traces that a collector gets. Each may be off; the first two may be replaced while the gate runs.
+//! that it writes, the traces that a collector gets, the copies that mirrors run. Each may be off; the first two and the mirrors may be
+//! replaced while the gate runs.
 
 use crate::acl::Permissions;
 use crate::audit::AuditLog;
 use crate::config::{Config, QueryLogConfig, address};
+use crate::mirrors::{self, Mirrors};
 use crate::querylog::line::Literals;
 use crate::querylog::{QueryLog, QueryLogOptions};
 use crate::traces::Traces;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::task::JoinSet;
 use weir_core::audit::AuditEvent;
+use weir_core::mirror::Copied;
 use weir_core::querylog::{QueryEvent, QueryLogSettings};
 use weir_core::tally::Tally;
 use weir_core::time::Instant;
@@ -25,6 +28,7 @@ pub struct Files {
     query_log: Option<QueryLog>,
     audit_log: Option<AuditLog>,
     traces: Option<Traces>,
+    mirrors: Mirrors,
     query_log_config: QueryLogConfig,
     /// Lines of query logs that were replaced: written and lost.
     lines_before: (u64, u64),
@@ -37,6 +41,7 @@ pub struct Opened {
     permissions: Option<Option<Permissions>>,
     query_log: Option<Option<QueryLog>>,
     query_log_config: QueryLogConfig,
+    mirrors: Option<mirrors::Opened>,
 }
 
 impl Files {
@@ -49,13 +54,14 @@ impl Files {
             wrong_before: 0,
             query_log: None,
             traces: Traces::start(&config.traces, &gate)?,
+            mirrors: Mirrors::default(),
             audit_log: AuditLog::start(&config.audit_log, gate, tally)?,
             query_log_config: Config::defaults(Vec::new()).query_log,
             lines_before: (0, 0),
             watch: JoinSet::new(),
         };
         let opened = files.prepare(config)?;
-        files.adopt(opened);
+        files.adopt(opened)?;
         Ok(files)
     }
 
@@ -71,14 +77,19 @@ impl Files {
             true => None,
             false => Some(options(&next.query_log).map(QueryLog::start).transpose()?),
         };
-        Ok(Opened { permissions, query_log, query_log_config: next.query_log.clone() })
+        let mirrors = self.mirrors.prepare(&next.mirrors)?;
+        Ok(Opened { permissions, query_log, query_log_config: next.query_log.clone(), mirrors })
     }
 
     fn open_permissions(&self, path: &Path) -> Result<Permissions, String> {
         Ok(Permissions::open(Some(path))?.following(self.version))
     }
 
-    pub fn adopt(&mut self, opened: Opened) {
+    /// Err: no thread can be started for the first mirrors; then nothing has changed.
+    pub fn adopt(&mut self, opened: Opened) -> Result<(), String> {
+        if let Some(mirrors) = opened.mirrors {
+            self.mirrors.adopt(mirrors)?;
+        }
         if let Some(permissions) = opened.permissions {
             self.wrong_before += self.permissions.as_ref().map_or(0, Permissions::wrong);
             self.watch.abort_all();
@@ -95,6 +106,7 @@ impl Files {
             self.query_log = query_log;
         }
         self.query_log_config = opened.query_log_config;
+        Ok(())
     }
 
     /// What the cores are to obey; None: permissions are off.
@@ -141,6 +153,10 @@ impl Files {
         if let Some(traces) = &self.traces {
             traces.offer(clock, span);
         }
+    }
+
+    pub fn mirror(&self, copied: Box<Copied>) {
+        self.mirrors.offer(copied);
     }
 
     /// Name, value and explanation, as `Counters::each` has them. `unheard`: events and spans that never came here.

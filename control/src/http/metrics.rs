@@ -14,6 +14,7 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use weir_core::filters::Counts;
+use weir_core::mirror::Copies;
 use weir_core::snapshot::{BackendView, Health, Role};
 use weir_core::stats::{Counters, PoolReport, Report};
 use weir_core::tally::usage::Usage;
@@ -142,6 +143,21 @@ fn put_filters(out: &mut String, picture: &Picture) {
             line(out, &name, &[("filter", &*entry.rule.filter.name)], entry.counts.each()[at].1);
         }
     }
+    for (at, (name, _, help)) in Copies::default().each().into_iter().enumerate() {
+        let (name, is_time) = match name.strip_suffix("_ms") {
+            Some(name) => (format!("weir_filter_{name}_seconds_total"), true),
+            None => (format!("weir_filter_{name}_total"), false),
+        };
+        head(out, &name, "counter", help);
+        for entry in entries {
+            let value = entry.copies.each()[at].1;
+            let value = if is_time { format!("{:.3}", value as f64 / 1e3) } else { value.to_string() };
+            line(out, &name, &[("filter", &*entry.rule.filter.name)], value);
+        }
+    }
+    let name = "weir_filter_mirroring";
+    head(out, name, "gauge", "Copies on their way to a mirror, or there (MIRROR).");
+    entries.iter().for_each(|entry| line(out, name, &[("filter", &*entry.rule.filter.name)], entry.copies.under_way()));
     let gauges: [(&str, &str, fn(&Usage) -> u32); 2] = [
         ("weir_filter_running", "Statements that run by a filter's leave (CONCURRENCY_CONTROL).", Usage::running),
         (

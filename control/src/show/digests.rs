@@ -14,6 +14,8 @@ struct Line {
     tally: Tally,
     first_ago_ms: u64,
     last_ago_ms: u64,
+    running: u32,
+    waiting: u32,
 }
 
 pub fn table(picture: &Picture, now: SystemTime) -> Shown {
@@ -23,6 +25,8 @@ pub fn table(picture: &Picture, now: SystemTime) -> Shown {
         let is_new = !lines.contains_key(&key);
         let line = lines.entry(key).or_default();
         line.tally.merge(&report.tally);
+        // Each core tells of all of them, a moment apart.
+        (line.running, line.waiting) = (report.running, report.waiting);
         line.first_ago_ms = line.first_ago_ms.max(report.first_ago_ms);
         line.last_ago_ms = if is_new { report.last_ago_ms } else { line.last_ago_ms.min(report.last_ago_ms) };
     }
@@ -47,6 +51,7 @@ pub fn table(picture: &Picture, now: SystemTime) -> Shown {
             cells.extend(percentiles(latency));
         }
         cells.extend([ago(line.first_ago_ms), ago(line.last_ago_ms)]);
+        cells.extend([line.running, line.waiting].map(|now| now.to_string()));
         cells
     });
     Shown { columns: COLUMNS.to_vec(), rows: rows.collect(), note: None }
@@ -61,7 +66,7 @@ fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 23] = [
     "digest",
     "schema_name",
     "digest_text",
@@ -83,4 +88,6 @@ const COLUMNS: [&str; 21] = [
     "backend_p99_us",
     "first_seen",
     "last_seen",
+    "running",
+    "waiting",
 ];

@@ -41,7 +41,8 @@ impl Engine {
         let snapshot = self.snapshot.clone();
         self.knows_replicas = snapshot.backends.iter().any(|view| view.role == Role::Replica);
         self.restraint.is_ruled = snapshot.permissions.is_some() || snapshot.filters.is_some();
-        self.restraint.is_watched = self.restraint.is_ruled || snapshot.settings.digests;
+        self.restraint.limits_forms = snapshot.settings.digest_running_max > 0;
+        self.restraint.is_watched = self.restraint.is_ruled || snapshot.settings.digests || self.restraint.limits_forms;
         let budgets = [&before, &snapshot].map(|of| of.settings.connections_per_backend_max);
         let is_shared_anew = before.settings.budget_version != snapshot.settings.budget_version;
         let known = self.commands_by_backend.len();
@@ -94,6 +95,9 @@ impl Engine {
         let version = |of: &Option<crate::filters::Filters>| of.as_ref().map_or(0, |filters| filters.version);
         if version(&before.filters) != version(&snapshot.filters) {
             self.adopt_filters(before.filters.as_ref());
+        }
+        if before.settings.digest_running_max != snapshot.settings.digest_running_max {
+            self.adopt_form_limit();
         }
         self.adopt_mandate(&before.mandate);
         self.release_buffer();

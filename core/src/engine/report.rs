@@ -7,6 +7,7 @@ use crate::session::Session;
 use crate::show::{Detail, SESSIONS_TOLD_MAX};
 use crate::snapshot::BackendId;
 use crate::stats::{Counters, PinReport, PoolReport, Report, SessionReport};
+use crate::tally::forms::form_of;
 
 impl Engine {
     pub(crate) fn report(&mut self, token: u64, detail: Detail) {
@@ -60,7 +61,15 @@ impl Engine {
 
     fn digest_reports(&self) -> Vec<DigestReport> {
         let name = |schema| String::from_utf8_lossy(self.states.schema_name(schema)).into_owned();
-        self.digests.report(self.now, name)
+        let mut reports = self.digests.report(self.now, name);
+        if self.restraint.limits_forms {
+            let forms = self.tally.forms();
+            for report in &mut reports {
+                let usage = forms.find(form_of(&report.text));
+                (report.running, report.waiting) = usage.map_or((0, 0), |usage| (usage.running(), usage.waiting()));
+            }
+        }
+        reports
     }
 
     fn pins_ever(&self) -> Vec<(String, &'static str, u64)> {

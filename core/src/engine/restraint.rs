@@ -1,15 +1,21 @@
 //! What holds a core's sessions back, or ends what they do, where operators have set limits.
 
 use crate::admission::Admission;
+use crate::filters::Entry;
 use crate::session::overtime::Hunts;
 use crate::session::seat::Turns;
+use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub struct Restraint {
     /// There are permissions or filters.
     pub(crate) is_ruled: bool,
-    /// Texts are looked at when they are planned: for these, or for digests.
+    /// Texts are looked at when they are planned: for these, for digests, or for their limit.
     pub(crate) is_watched: bool,
+    /// There is a `digest_running_max`.
+    pub(crate) limits_forms: bool,
+    /// Of the statement that passes the filters right now: those that want a copy of it.
+    pub(crate) mirrors: Vec<Arc<Entry>>,
     pub(crate) hunts: Hunts,
     pub(crate) turns: Turns,
     pub(crate) admission: Admission,

@@ -15,13 +15,16 @@ impl Engine {
         self.restraint.admission.served(self.now, waited_ns, !self.waiters.is_empty(), target_ms);
     }
 
-    /// The command, if it may go on now: its account's turn has come, and those of filters, and not too much waits. None: it waits for a turn, or was refused.
+    /// The command, if it may go on now: its account's turn has come, those of filters and of its form, and not too much waits. None: it waits for a turn, or was refused.
     #[cold]
     pub(crate) fn restrain(&mut self, session: Key<Session>, request: Box<Request>) -> Option<Box<Request>> {
         let request = match self.sessions[session].seat.is_some() {
             false => request,
             true => self.take_turn(session, request)?,
         };
+        if self.restraint.limits_forms {
+            self.want_form(session, &request);
+        }
         let request = self.take_lanes(session, request)?;
         let refused = self.restraint.admission.is_on.then(|| self.not_admitted(session, &request)).flatten();
         match refused {

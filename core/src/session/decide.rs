@@ -52,7 +52,7 @@ impl Engine {
         };
         let mut home = None;
         if plan.effects.contains(Effects::TEXT_EXECUTE) {
-            if self.restraint.is_ruled {
+            if self.restraint.is_watched {
                 self.look_named(session, &plan);
             }
             if let Some((known, schema)) = self.sessions[session].named.executed(&plan) {
@@ -93,7 +93,7 @@ impl Engine {
             plan.effects = plan.effects | Effects::UNKNOWN | Effects::WRITES;
             plan.memo = unknown_memo();
             let schema = self.sessions[session].schema;
-            if self.restraint.is_ruled {
+            if self.restraint.is_watched {
                 let (facts, schema) = (self.sessions[session].facts, (schema, self.states.schema_name(schema)));
                 Engine::watch_streamed(&self.snapshot, &plan, text, &facts, schema);
             }
@@ -143,7 +143,8 @@ impl Engine {
             return self.refuse(session, request, &why);
         }
         let s = &self.sessions[session];
-        let is_restrained = s.seat.is_some() | s.lanes.is_some() | self.restraint.admission.is_on;
+        let is_restrained =
+            s.seat.is_some() | s.lanes.is_some() | self.restraint.admission.is_on | self.restraint.limits_forms;
         let request = match is_restrained {
             false => request,
             true => match self.restrain(session, request) {

@@ -9,6 +9,7 @@ use crate::link::Link;
 use crate::session::{Request, Session};
 use crate::slots::Key;
 use crate::snapshot::Role;
+use crate::tally::forms::form_of;
 use weir_net::command::Command;
 use weir_planner::{Facts, Plan};
 
@@ -18,6 +19,13 @@ impl Engine {
     pub(crate) fn number_digest(digests: &mut crate::digest::Digests, plan: &Plan, text: &[u8], facts: &Facts) {
         if plan.memo.digest.get() == 0 && plan.local.is_none() {
             plan.memo.digest.set(digests.number(weir_planner::digest(text, facts, TEXT_BYTES_MAX)));
+        }
+    }
+
+    /// Gives a plan the hash of its digest by which all cores know it, once.
+    pub(crate) fn note_form(plan: &Plan, text: &[u8], facts: &Facts) {
+        if plan.memo.form.get() == 0 && plan.local.is_none() {
+            plan.memo.form.set(form_of(&weir_planner::digest(text, facts, TEXT_BYTES_MAX)));
         }
     }
 

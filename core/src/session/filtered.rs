@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   a text is planned ─► look: the rules that its text fits (once per plan, schema and version) ─► memo
-//!   it is to run ─► pass_filters: of those the ones that fit its client, in their order ─► pass │ refuse │ rewrite, and lanes to wait in
+//!   it is to run ─► pass_filters: of those the ones that fit its client, in their order ─► pass │ refuse │ rewrite, lanes to wait in, mirrors
 //! ```
 //! Invariant: who passes here passed every active filter of the one set that its core has. Rules see what the client sent, not what
 //! a rewriting made of it; of a text that streams its beginning.
@@ -52,6 +52,7 @@ impl Engine {
 
     /// What the filters say of a statement that was looked at.
     pub(crate) fn pass_filters(&mut self, session: Key<Session>, plan: &Plan, deed: Deed) -> Verdict {
+        self.restraint.mirrors.clear();
         let snapshot = self.snapshot.clone();
         let Some(filters) = &snapshot.filters else { return Verdict::Pass };
         let found = plan.memo.found.borrow().clone();
@@ -72,11 +73,13 @@ impl Engine {
                 Action::Fail => {
                     Counts::add(&entry.counts.failed);
                     let filter = &entry.rule.filter;
+                    self.restraint.mirrors.clear();
                     let (name, desc) = (filter.name.to_string(), filter.value("desc").to_string());
                     return Verdict::Refuse(Refusal::FilterFailed { name, desc });
                 }
                 Action::Concurrency(_) => lanes.push(entry.clone()),
                 Action::Rewrite(_) => rewriters.push(entry.clone()),
+                Action::Mirror(_) => self.restraint.mirrors.push(entry.clone()),
             }
         }
         if !lanes.is_empty() {

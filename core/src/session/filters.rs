@@ -101,6 +101,9 @@ fn does(entry: &Arc<Entry>, packet: &Packet<'_>) -> String {
             Some(text) => format!("rewrites it: {}", String::from_utf8_lossy(&text).trim()),
             None => "counts it: its pattern is not in it".to_string(),
         },
+        Action::Mirror(mirror) => {
+            format!("sends a copy of {} % of them to {}, of plain reads", mirror.percent, mirror.target)
+        }
     }
 }
 

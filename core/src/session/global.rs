@@ -48,6 +48,7 @@ impl Engine {
             let (text, bad) = (bare(value), || bad(name, value));
             match (*global, &**name) {
                 (true, _) => wanted.global.push(check(set)?),
+                (false, DIGEST_LIMIT) => return Err(Refusal::GlobalVariable(name.to_string())),
                 (false, TOKEN) => wanted.token = Some(GtidSet::parse(text.as_bytes()).map_err(|_| bad())?),
                 (false, _) => wanted.wishes.set(name, &text).then_some(()).ok_or_else(bad)?,
             }
@@ -118,6 +119,7 @@ impl Settings {
                 Policy::Disable => self.read_write_splitting = false,
                 Policy::Balance(balance) => (self.read_write_splitting, self.balance) = (true, balance),
             },
+            DIGEST_LIMIT => self.digest_running_max = value.parse().unwrap_or(configured.digest_running_max),
             "read_write_splitting_ratio" => {
                 self.read_write_splitting_ratio = wishes.ratio.unwrap_or(configured.read_write_splitting_ratio);
             }
@@ -161,6 +163,9 @@ pub fn is_global(name: &str) -> bool {
 
 const TOKEN: &str = "read_after_write_gtid";
 
+/// The gate's alone: a session has none of its own.
+pub(crate) const DIGEST_LIMIT: &str = "digest_running_max";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +181,7 @@ mod tests {
             ("read_write_splitting_policy", "disable"),
             ("read_write_splitting_ratio", "10"),
             ("enable_read_write_splitting_for_read_only_txn", "ON"),
+            ("digest_running_max", "7"),
         ] {
             settings.set_variable(name, value, &configured);
             assert_ne!(Wishes::default().show(name, &settings), Wishes::default().show(name, &configured), "{name}");

@@ -45,6 +45,12 @@ pub enum Refusal {
         waiting_max: u32,
         waited_ms: Option<u64>,
     },
+    /// Of one normal form. None: it may not even wait.
+    DigestRunning {
+        limit: u32,
+        waiting_max: u32,
+        waited_ms: Option<u64>,
+    },
     FilterRewrite {
         name: String,
         why: &'static str,
@@ -155,6 +161,8 @@ pub enum Refusal {
     },
     /// Of a variable that a gate as a whole has not.
     SessionVariable(String),
+    /// The other way round.
+    GlobalVariable(String),
     NotAdmin {
         user: String,
     },
@@ -233,6 +241,15 @@ impl Refusal {
                 };
                 let what = "nothing was sent, so it is safe to retry";
                 let limit = format!("the filter '{name}' lets {running_max} such statements run at once (max_concurrency)");
+                (3168, b"HY000", format!("Server isn't available: {limit}, and this one {why}; {what}"))
+            }
+            R::DigestRunning { limit, waiting_max, waited_ms } => {
+                let why = match waited_ms {
+                    Some(ms) => format!("waited {ms} ms (wait_ms_max)"),
+                    None => format!("{waiting_max} others wait already (waiters_max)"),
+                };
+                let what = "nothing was sent, so it is safe to retry later";
+                let limit = format!("{limit} statements of its form run at once (digest_running_max)");
                 (3168, b"HY000", format!("Server isn't available: {limit}, and this one {why}; {what}"))
             }
             R::FilterRewrite { name, why } => (
@@ -400,6 +417,7 @@ impl Refusal {
                 (1231, b"42000", format!("Variable '{name}' can't be set to the value of '{value}'"))
             }
             R::SessionVariable(name) => (1228, b"HY000", format!("Variable '{name}' is a SESSION variable and can't be used with SET GLOBAL")),
+            R::GlobalVariable(name) => (1229, b"HY000", format!("Variable '{name}' is a GLOBAL variable and should be set with SET GLOBAL")),
             R::NotAdmin { user } => (
                 1227,
                 b"42000",
@@ -451,6 +469,8 @@ mod tests {
             Refusal::FilterFailed { name: text(), desc: text() },
             Refusal::FilterQueue { name: text(), running_max: 5, waiting_max: 6, waited_ms: None },
             Refusal::FilterQueue { name: text(), running_max: 5, waiting_max: 6, waited_ms: Some(7) },
+            Refusal::DigestRunning { limit: 5, waiting_max: 6, waited_ms: None },
+            Refusal::DigestRunning { limit: 5, waiting_max: 6, waited_ms: Some(7) },
             Refusal::FilterRewrite { name: text(), why: "w" },
             Refusal::BadFilter("it is not understood".into()),
             Refusal::FilterNotChanged(text()),
@@ -492,6 +512,7 @@ mod tests {
             Refusal::KillUnanswered { id: 9, why: "w".into() },
             Refusal::BadGateSetting { name: "n".into(), value: "v".into() },
             Refusal::SessionVariable("n".into()),
+            Refusal::GlobalVariable("n".into()),
             Refusal::NotAdmin { user: "u".into() },
             Refusal::BadShow("Z is not known".into()),
             Refusal::TableDenied("SELECT command denied".into()),

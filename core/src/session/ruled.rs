@@ -49,6 +49,9 @@ impl Engine {
         if snapshot.settings.digests {
             Engine::number_digest(digests, plan, text, facts);
         }
+        if snapshot.settings.digest_running_max > 0 {
+            Engine::note_form(plan, text, facts);
+        }
         if snapshot.permissions.is_some() && plan.local.is_none() {
             plan.tables(text, facts);
         }
@@ -66,6 +69,9 @@ impl Engine {
         facts: &Facts,
         schema: (SchemaId, &[u8]),
     ) {
+        if snapshot.settings.digest_running_max > 0 {
+            Engine::note_form(plan, head, facts);
+        }
         if let Some(filters) = &snapshot.filters {
             let of_head = weir_planner::plan(head, facts);
             Engine::look(filters, &of_head, head, facts, schema);
@@ -104,7 +110,11 @@ impl Engine {
         }
         let schema = home.unwrap_or(self.sessions[session].schema);
         match self.forbidden(session, &plan, schema) {
-            None => Some((request, plan)),
+            None if self.restraint.mirrors.is_empty() => Some((request, plan)),
+            None => {
+                self.mirror_query(session, &request, &plan, home.is_some());
+                Some((request, plan))
+            }
             Some(why) => {
                 self.refuse(session, request, &why);
                 None
@@ -144,8 +154,11 @@ impl Engine {
     /// An `EXECUTE name` is about to take its text's plan: that one is looked at.
     pub(crate) fn look_named(&mut self, session: Key<Session>, execute: &Plan) {
         let s = &self.sessions[session];
-        let Some(filters) = &self.snapshot.filters else { return };
-        if let Some((text, plan, schema)) = s.named.text(execute) {
+        let Some((text, plan, schema)) = s.named.text(execute) else { return };
+        if self.restraint.limits_forms {
+            Engine::note_form(plan, text, &s.facts);
+        }
+        if let Some(filters) = &self.snapshot.filters {
             Engine::look(filters, plan, text, &s.facts, (schema, self.states.schema_name(schema)));
         }
     }

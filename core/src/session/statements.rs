@@ -148,10 +148,11 @@ impl Engine {
             }
             return self.answer(session, request, &err);
         }
-        if self.restraint.is_ruled
-            && let Some(why) = self.execute_refused(session, id)
-        {
-            return self.refuse(session, request, &why);
+        if self.restraint.is_ruled {
+            if let Some(why) = self.execute_refused(session, id) {
+                return self.refuse(session, request, &why);
+            }
+            self.mirror_execute(session, &request, id);
         }
         let draft = if self.sampler.is_on() { self.draft_execute(session, &request, id) } else { None };
         if request.body == Body::Whole && self.opens_cursor(session) {

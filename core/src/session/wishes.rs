@@ -2,6 +2,7 @@
 //!
 //! Order of precedence: a hint in the statement, the session's variable, the gate's setting.
 
+use crate::session::global::DIGEST_LIMIT;
 use crate::snapshot::{Balance, Settings};
 use weir_planner::Consistency;
 
@@ -52,6 +53,7 @@ impl Wishes {
                 "read_after_write_timeout" => self.timeout_ms = None,
                 "read_write_splitting_policy" => self.policy = None,
                 "read_write_splitting_ratio" => self.ratio = None,
+                DIGEST_LIMIT => {}
                 _ => self.split_read_only = None,
             }
             return true;
@@ -75,6 +77,8 @@ impl Wishes {
                 self.ratio = percent.or(self.ratio);
                 percent.is_some()
             }
+            // No session wishes for it: it is only judged here.
+            DIGEST_LIMIT => value.parse::<u32>().is_ok_and(|limit| limit <= RUNNING_MAX),
             _ => {
                 let on = match value {
                     "1" => Some(true),
@@ -103,6 +107,7 @@ impl Wishes {
                 self.policy.unwrap_or_else(|| Policy::of_settings(settings)).name().to_uppercase()
             }
             "read_write_splitting_ratio" => self.ratio.unwrap_or(settings.read_write_splitting_ratio).to_string(),
+            DIGEST_LIMIT => settings.digest_running_max.to_string(),
             _ => u8::from(self.split_read_only.unwrap_or(settings.split_read_only_transactions)).to_string(),
         }
     }
@@ -110,6 +115,9 @@ impl Wishes {
 
 /// Longest wait for a replica in seconds: more would only be a hanging client.
 const TIMEOUT_S_MAX: f64 = 3_600.0;
+
+/// Statements of one form at once: as the configuration has it.
+const RUNNING_MAX: u32 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

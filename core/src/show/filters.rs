@@ -14,10 +14,12 @@ fn row(entry: &Arc<Entry>) -> Vec<String> {
     let mut row = vec![entry.rule.filter.name.to_string(), value("priority"), value("status"), value("action")];
     row.extend(entry.counts.each().map(|(_, count, _)| count.to_string()));
     row.extend([entry.usage.running(), entry.usage.waiting()].map(|now| now.to_string()));
+    row.extend(entry.copies.each().map(|(_, count, _)| count.to_string()));
+    row.push(entry.copies.under_way().to_string());
     row
 }
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 17] = [
     "name",
     "priority",
     "status",
@@ -29,4 +31,10 @@ const COLUMNS: [&str; 11] = [
     "rewritten",
     "running",
     "waiting",
+    "mirrored",
+    "mirror_failed",
+    "mirror_dropped",
+    "mirror_unfit",
+    "mirror_ms",
+    "mirroring",
 ];

@@ -16,7 +16,8 @@ use crate::plan::{GateSet, GateShow, Kind, Local, Scope};
 use crate::word::kw;
 
 /// The variables that are the gate's own.
-pub(crate) const GATE_VARIABLES: [&str; 6] = [
+pub(crate) const GATE_VARIABLES: [&str; 7] = [
+    "digest_running_max",
     "enable_read_write_splitting_for_read_only_txn",
     "read_after_write_consistency",
     "read_after_write_gtid",

@@ -15,6 +15,7 @@ pub enum Action {
     Fail,
     Concurrency(Concurrency),
     Rewrite(Rewrite),
+    Mirror(Mirror),
 }
 
 /// How many of its statements may run.
@@ -34,6 +35,19 @@ pub struct Rewrite {
     replacement: Box<str>,
 }
 
+/// A copy is run somewhere else, and its answer thrown away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// One of the gate's `[[mirrors]]`.
+    pub target: Box<str>,
+    /// Of the statements that match.
+    pub percent: u8,
+    /// Copies under way; more are dropped.
+    pub queue_max: u32,
+    /// Of one copy, from its connection to the end of its answer.
+    pub ms_max: u32,
+}
+
 impl Rewrite {
     /// None: the pattern is not in it.
     pub fn apply(&self, text: &[u8]) -> Option<Vec<u8>> {
@@ -51,13 +65,13 @@ impl Action {
         if is("REWRITE") {
             return rewrite(args);
         }
+        if is("MIRROR") {
+            return mirror(args);
+        }
         let plain = match name {
             _ if is("CONTINUE") => Action::Continue,
             _ if is("FAIL") => Action::Fail,
             "" => return Err(format!("action is missing: {KNOWN}")),
-            _ if is("MIRROR") => {
-                return Err(format!("action='MIRROR' is not there: a statement is sent to one server only; {KNOWN}"));
-            }
             _ if is("WASM_PLUGIN") || is("PLUGIN") => {
                 return Err(format!("action='{name}' is not there: this gate runs no code of others; {KNOWN}"));
             }
@@ -101,6 +115,25 @@ fn rewrite(args: &str) -> Result<Action, String> {
         args.text("pattern").filter(|text| !text.is_empty()).ok_or("pattern=\"…\" is missing in action_args")?;
     let replacement = args.text("replacement").ok_or("replacement=\"…\" is missing in action_args")?;
     Ok(Action::Rewrite(Rewrite { pattern: Expression::part("pattern", pattern)?, replacement: replacement.into() }))
+}
+
+fn mirror(args: &str) -> Result<Action, String> {
+    let args = Args::read(args, &["target", "percent", "max_queue_size", "max_ms", "writes"])?;
+    if args.text("writes").is_some() {
+        return Err(WRITES.to_string());
+    }
+    let target = args.text("target").filter(|target| !target.is_empty());
+    let target = target.ok_or("target is missing in action_args: the name of one of the gate's [[mirrors]]")?;
+    let within = |key: &str, usual: u32, max: u32| match args.number(key)?.unwrap_or(usual) {
+        number if (1..=max).contains(&number) => Ok(number),
+        number => Err(format!("{key}={number} is not from 1 to {max}")),
+    };
+    Ok(Action::Mirror(Mirror {
+        target: target.into(),
+        percent: within("percent", 100, 100)? as u8,
+        queue_max: within("max_queue_size", COPIES_USUAL, COPIES_MAX)?,
+        ms_max: within("max_ms", COPY_MS_USUAL, COPY_MS_MAX)?,
+    }))
 }
 
 /// `key=value; key="value"`
@@ -165,7 +198,18 @@ fn value(text: &str) -> (String, &str) {
     (value, "")
 }
 
-const KNOWN: &str = "use CONTINUE, FAIL, CONCURRENCY_CONTROL or REWRITE";
+const KNOWN: &str = "use CONTINUE, FAIL, CONCURRENCY_CONTROL, REWRITE or MIRROR";
+
+const WRITES: &str = "writes are never mirrored, since copies have no order and some are dropped, so that the data there would be \
+                      another's: leave writes out, and replicate instead";
+
+/// Copies under way of one filter.
+const COPIES_USUAL: u32 = 1_000;
+const COPIES_MAX: u32 = 10_000;
+
+/// Of a copy.
+const COPY_MS_USUAL: u32 = 1_000;
+const COPY_MS_MAX: u32 = 60_000;
 
 /// Statements that run or wait, and milliseconds.
 const NUMBER_MAX: u32 = 1_000_000;

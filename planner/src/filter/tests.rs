@@ -95,8 +95,8 @@ fn mistakes_say_what_there_is() {
     refused("bind_var_conds='[{}]'", "action='FAIL'", "query_regex instead");
     refused("query_template='select ''a'", "action='FAIL'", "ends within a quote");
     refused("", "action='FAIL', action_args='a=1'", "takes no action_args");
-    refused("", "action='EXPLODE'", "use CONTINUE, FAIL, CONCURRENCY_CONTROL or REWRITE");
-    for absent in ["MIRROR", "WASM_PLUGIN", "SKIP_FILTER", "BUFFER", "FAIL_RETRY"] {
+    refused("", "action='EXPLODE'", "use CONTINUE, FAIL, CONCURRENCY_CONTROL, REWRITE or MIRROR");
+    for absent in ["WASM_PLUGIN", "SKIP_FILTER", "BUFFER", "FAIL_RETRY"] {
         refused("", &format!("action='{absent}'"), "is not there");
     }
     let limited = |args: &str, expected: &str| {
@@ -109,6 +109,16 @@ fn mistakes_say_what_there_is() {
     limited("max_concurrency=x; max_queue_size=1", "no whole number");
     limited("max=1", "use max_concurrency, max_queue_size, max_wait_ms");
     limited("max_concurrency=1; max_concurrency=2", "stands twice");
+    let mirrored = |args: &str, expected: &str| {
+        refused("", &format!("action='MIRROR', action_args='{args}'"), expected);
+    };
+    mirrored("", "one of the gate's [[mirrors]]");
+    mirrored("target=a; percent=0", "percent=0 is not from 1 to 100");
+    mirrored("target=a; percent=101", "not from 1 to 100");
+    mirrored("target=a; max_queue_size=0", "not from 1 to 10000");
+    mirrored("target=a; max_ms=60001", "not from 1 to 60000");
+    mirrored("target=a; writes=allow", "writes are never mirrored");
+    mirrored("backend=a", "use target, percent, max_queue_size, max_ms");
     refused("", "action='REWRITE', action_args='pattern=\"a\"'", "replacement=\"…\" is missing");
     refused("", "action='REWRITE', action_args='pattern=\"(\"; replacement=\"\"'", "no regular expression");
 }
@@ -276,6 +286,10 @@ fn actions_and_their_arguments() {
         panic!("it is one")
     };
     assert_eq!(limit, Concurrency { running_max: 10, waiting_max: 90, wait_ms_max: None });
+    let Action::Mirror(mirror) = action("action='MIRROR', action_args='target=next; percent=5; max_ms=200'") else {
+        panic!("it is one")
+    };
+    assert_eq!(mirror, Mirror { target: "next".into(), percent: 5, queue_max: 1_000, ms_max: 200 });
     let rewritten = |args: &str, sql: &str| match action(&format!("action='REWRITE', action_args='{args}'")) {
         Action::Rewrite(rewrite) => rewrite.apply(sql.as_bytes()).map(|text| String::from_utf8(text).unwrap()),
         other => panic!("{other:?}"),

@@ -18,6 +18,7 @@ use weir_core::snapshot::{
 use weir_core::trace::TraceSettings;
 use weir_net::gtid::{GtidSet, Sid};
 use weir_planner::filter::Filter;
+use weir_planner::{Facts, Route};
 
 use crate::sim::agenda::MS;
 use crate::sim::fault::Fault;
@@ -77,6 +78,12 @@ impl Control {
             digests: plan.budget.is_multiple_of(2),
             allowances: turns(plan.seed).into(),
             audit: AuditSettings { events: audited(plan.budget), refuses: false },
+            // Few statements of one form at a time. Seeds of a million and less are known from before.
+            digest_running_max: if plan.seed > 1_000_000 && plan.seed % 7 == 2 {
+                1 + (plan.seed / 7 % 3) as u32
+            } else {
+                0
+            },
             // Each lease on another connection. Seeds of a million and less are known from before.
             scatter: plan.seed > 1_000_000 && plan.seed.is_multiple_of(3),
             ..Settings::default()
@@ -220,6 +227,14 @@ impl Control {
                 }
                 false
             }
+            // Nobody runs it: it ends as dropped. What it is, it may be anywhere, and as often as one likes.
+            ControlMail::Copied(copied) => {
+                let plan = weir_planner::plan(&copied.text, &Facts::default());
+                if plan.route != Route::Read || !plan.effects.is_empty() || !copied.is_wanted() {
+                    scene.oracle.violate(format!("core {core} copies {copied:?}"));
+                }
+                false
+            }
             ControlMail::Lost(lost) => {
                 self.lost.push((core, lost, scene.now));
                 true
@@ -347,7 +362,8 @@ fn filters(seed: u64) -> Filters {
         "create filter reads () with_pattern (plans='Select') execute (action='CONCURRENCY_CONTROL', \
          action_args='max_concurrency={}; max_queue_size=1000000; max_wait_ms=1000000'); \
          create filter all () with_pattern () execute (action='CONCURRENCY_CONTROL', \
-         action_args='max_concurrency={}; max_queue_size=1000000; max_wait_ms=1000000')",
+         action_args='max_concurrency={}; max_queue_size=1000000; max_wait_ms=1000000'); \
+         create filter copies () with_pattern () execute (action='MIRROR', action_args='target=next; percent=50')",
         1 + seed / 4 % 3,
         1 + seed / 12 % 4,
     );

@@ -249,7 +249,7 @@ fn filters_are_told_in_the_order_in_which_they_are_looked_at() {
     for (sql, number, expected) in [
         ("CREATE FILTER x () WITH_PATTERN (plans='Selekt') EXECUTE (action='FAIL')", 1064, "use some of Select"),
         ("CREATE FILTER x () WITH_PATTERN (query_regex='(') EXECUTE (action='FAIL')", 1064, "no regular expression"),
-        ("CREATE FILTER x () WITH_PATTERN () EXECUTE (action='MIRROR')", 1064, "is not there"),
+        ("CREATE FILTER x () WITH_PATTERN () EXECUTE (action='MIRROR')", 1064, "target is missing"),
         (&again, 1105, "exists already"),
         ("DROP FILTER nobody", 1105, "there is no filter 'nobody'"),
         ("SHOW FILTER nobody", 1105, "there is no filter 'nobody'"),

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use weir_core::filters::Filters;
 use weir_core::mail::Mail;
 use weir_core::session::filters::told;
 use weir_core::show::{Detail, Show, Shown, What};
 use weir_core::stats::Report;
-use weir_planner::filter::Statement;
+use weir_planner::filter::{Action, Rule, Statement};
 
 pub type Pictured = oneshot::Sender<Arc<Picture>>;
 
@@ -116,9 +117,27 @@ impl Control {
     pub(super) fn change_filters(&mut self, statement: &Statement, user: &str, by: By) {
         tracing::info!(event = "filters_change", user, "{user} wants other filters: {}", told(statement));
         self.events.note("filters_change", user, told(statement));
+        if let Some(why) = self.lacks_target(statement) {
+            return self.filters_changed(by, Err(why));
+        }
         if let Some((by, outcome)) = self.filters.change(statement, user, by) {
             self.filters_changed(by, outcome);
         }
+    }
+
+    /// Why a filter that would be there then cannot mirror.
+    fn lacks_target(&self, statement: &Statement) -> Option<String> {
+        let held = self.topology.filters().map(Filters::filters).unwrap_or_default();
+        let next = statement.apply(&held).ok()?;
+        let mut targets = next.iter().filter(|filter| !held.contains(filter)).filter_map(|filter| {
+            match Rule::of(filter).ok()?.action {
+                Action::Mirror(mirror) => Some(mirror.target),
+                _ => None,
+            }
+        });
+        let knows = |target: &str| self.config.mirrors.iter().any(|known| known.name == target);
+        let target = targets.find(|target| !knows(target))?;
+        Some(format!("this gate knows no mirror '{target}': name it in its configuration ([[mirrors]]), and reload"))
     }
 
     pub(super) fn handle_filters(&mut self, news: News) {

@@ -61,6 +61,7 @@ fn limited() -> Settings {
         allowances: Arc::new(Allowances { others: Some(Arc::new(row)), ..Allowances::default() }),
         admission: AdmissionSettings { is_on: true, target_ms: 20 },
         audit: AuditSettings { events, refuses: true },
+        digest_running_max: 1,
         ..Settings::default()
     }
 }
@@ -71,6 +72,7 @@ fn filters() -> Filters {
         action_args='max_concurrency=1; max_queue_size=2; max_wait_ms=200');\
         create filter b () with_pattern (plans='Delete', query_regex='(?i).*where.*') execute (action='FAIL');\
         create filter c () with_pattern () execute (action='REWRITE', action_args='pattern=\"1\"; replacement=\"(1)\"');\
+        create filter e () with_pattern () execute (action='MIRROR', action_args='target=a; percent=50; max_queue_size=2');\
         create filter d () with_pattern (user_regex='.*') execute (action='CONTINUE')";
     let filters = Filter::read_all(TEXT).expect("they mean something");
     Filters::following(None, &filters).expect("they mean something")
