@@ -29,6 +29,8 @@ use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 mod admin_port;
 #[path = "mysql/filters.rs"]
 mod filters;
+#[path = "mysql/limits_follow.rs"]
+mod limits_follow;
 #[path = "mysql/listeners.rs"]
 mod listeners;
 #[path = "mysql/operators.rs"]
