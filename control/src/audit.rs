@@ -12,9 +12,9 @@
 use crate::config::AuditLogConfig;
 use crate::querylog::file::LogFile;
 use serde::Serialize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use weir_core::audit::{AuditEvent, AuditSettings};
@@ -25,6 +25,8 @@ pub struct AuditLog {
     /// What this gate is called in its lines.
     gate: String,
     queue: Option<SyncSender<Order>>,
+    /// Where the next lines go instead; beside the queue, which may be full because of the former file.
+    next: Arc<Mutex<Option<LogFile>>>,
     counts: Arc<Counts>,
     tally: Arc<Tally>,
     thread: Option<JoinHandle<()>>,
@@ -69,20 +71,17 @@ struct Line<'a> {
 impl AuditLog {
     /// None: there is no file. An error says that it can't be written, now.
     pub fn start(config: &AuditLogConfig, gate: String, tally: Arc<Tally>) -> Result<Option<AuditLog>, String> {
-        let Some(path) = &config.file else { return Ok(None) };
-        let mut file = LogFile::new(path, config.bytes_max, config.files_kept);
-        file.check().map_err(|error| {
-            format!("{} cannot be written ({error}): name a file in a folder that we may write to", path.display())
-        })?;
+        let Some(file) = open(config)? else { return Ok(None) };
+        let next = Arc::<Mutex<Option<LogFile>>>::default();
         let (queue, orders) = sync_channel(QUEUE_MAX);
         let counts = Arc::<Counts>::default();
         let body = {
-            let (counts, tally) = (counts.clone(), tally.clone());
-            move || Writer { file, counts, tally }.run(&orders)
+            let (next, counts, tally) = (next.clone(), counts.clone(), tally.clone());
+            move || Writer { file, next, counts, tally }.run(&orders)
         };
         let thread = std::thread::Builder::new().name("weir-audit".to_string()).spawn(body);
         let thread = thread.map_err(|error| format!("the audit log's thread cannot start: {error}"))?;
-        Ok(Some(AuditLog { gate, queue: Some(queue), counts, tally, thread: Some(thread) }))
+        Ok(Some(AuditLog { gate, queue: Some(queue), next, counts, tally, thread: Some(thread) }))
     }
 
     /// Never waits.
@@ -108,6 +107,20 @@ impl AuditLog {
         }
     }
 
+    /// Lines go to another file from the next one on, what the former one has not taken too.
+    pub fn follow(&self, file: LogFile) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        self.reopen();
+    }
+
+    /// What is in the queue is written, or counted as lost. Says how many lines there were, and how many were lost.
+    pub fn end(self) -> (u64, u64) {
+        let (counts, tally) = (self.counts.clone(), self.tally.clone());
+        drop(self);
+        tally.set_audit_stuck(false);
+        (counts.written.load(Ordering::Relaxed), counts.lost.load(Ordering::Relaxed))
+    }
+
     pub fn written(&self) -> u64 {
         self.counts.written.load(Ordering::Relaxed)
     }
@@ -130,6 +143,7 @@ impl Drop for AuditLog {
 
 struct Writer {
     file: LogFile,
+    next: Arc<Mutex<Option<LogFile>>>,
     counts: Arc<Counts>,
     tally: Arc<Tally>,
 }
@@ -144,7 +158,10 @@ impl Writer {
                 false => orders.recv_timeout(RETRY),
             };
             match order {
-                Ok(Order::Reopen) => self.file.reopen(),
+                Ok(Order::Reopen) => {
+                    self.turn_to_next();
+                    self.file.reopen();
+                }
                 Ok(Order::Line(line)) if kept.is_empty() => (kept, count) = (line, 1),
                 // The queue is what holds the others meanwhile: it is bounded.
                 Ok(Order::Line(line)) => {
@@ -178,12 +195,19 @@ impl Writer {
         }
     }
 
+    fn turn_to_next(&mut self) {
+        if let Some(next) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.file = next;
+        }
+    }
+
     fn lose(&self, count: u64) {
         self.counts.lost.fetch_add(count, Ordering::Relaxed);
         tracing::warn!(event = "audit_log_lost", count, "lines of the audit log are lost at the end");
     }
 
     fn write(&mut self, lines: &str, count: u64) -> std::io::Result<()> {
+        self.turn_to_next();
         let written = self.file.write(lines.as_bytes());
         match &written {
             Ok(()) => {
@@ -197,6 +221,18 @@ impl Writer {
         self.tally.set_audit_stuck(written.is_err());
         written
     }
+}
+
+/// The file, which can be written, now; None: there is none.
+pub fn open(config: &AuditLogConfig) -> Result<Option<LogFile>, String> {
+    let Some(path) = &config.file else { return Ok(None) };
+    let mut file = LogFile::new(path, config.bytes_max, config.files_kept);
+    file.check().map_err(|error| {
+        format!("{} cannot be written ({error}): name a file in a folder that we may write to", path.display())
+    })?;
+    // By the first line: until then another one may be rotated in its place.
+    file.reopen();
+    Ok(Some(file))
 }
 
 /// What the cores are to tell; nothing without a file.

@@ -18,6 +18,7 @@ pub mod flags;
 pub mod http;
 pub mod key;
 pub mod keys;
+pub mod listeners;
 mod meaning;
 pub mod mirrors;
 pub mod mistake;
@@ -37,17 +38,22 @@ pub use mistake::{Mistake, Mistakes, Place};
 
 use crate::controller::record::Wanted;
 use crate::grpc::tls::TlsFiles;
+use listeners::ListenerConfig;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use weir_core::audit::{AuditKind, AuditKinds};
 use weir_core::drive::ListenAddress;
 use weir_core::snapshot::{Address, Role, Settings};
+use weir_net::proxy::Networks;
 use weir_net::secret::Secret;
 
 /// Everything that a gate needs to start.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// All addresses where clients come in, those of `listeners` too, in an order that stays while the gate runs.
     pub listen: Vec<ListenAddress>,
+    /// Those that have a policy of their own.
+    pub listeners: Vec<ListenerConfig>,
     /// Metrics, health and status over HTTP; None: nowhere.
     pub admin_listen: Option<SocketAddr>,
     pub grpc_listen: Option<SocketAddr>,
@@ -58,6 +64,8 @@ pub struct Config {
     pub cores: Vec<usize>,
     pub tls: Tls,
     pub client_tls: ClientTlsPolicy,
+    /// As named; those of the settings hold where no listener says otherwise, and are none if the gate takes no header.
+    pub proxy_networks: Networks,
     pub backend_tls: BackendTlsMode,
     pub backend_tls_ca: Option<PathBuf>,
     pub memory: Memory,
@@ -163,11 +171,34 @@ pub enum ClientAuth {
     Required,
 }
 
+impl ClientAuth {
+    pub const WORDS: [(&str, ClientAuth); 3] =
+        [("off", ClientAuth::Off), ("optional", ClientAuth::Optional), ("required", ClientAuth::Required)];
+
+    pub fn word(self) -> &'static str {
+        ClientAuth::WORDS.iter().find(|(_, one)| *one == self).map_or("", |(word, _)| word)
+    }
+
+    pub fn of_word(word: &str) -> ClientAuth {
+        ClientAuth::WORDS.iter().find(|(one, _)| *one == word).map_or(ClientAuth::Off, |(_, one)| *one)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsVersion {
     #[default]
     V1_2,
     V1_3,
+}
+
+impl TlsVersion {
+    pub fn word(self) -> &'static str {
+        if self == TlsVersion::V1_3 { "1.3" } else { "1.2" }
+    }
+
+    pub fn of_word(word: &str) -> TlsVersion {
+        if word == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -294,6 +325,7 @@ impl Config {
     pub fn defaults(cores: Vec<usize>) -> Config {
         Config {
             listen: vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], address::MYSQL_PORT)))],
+            listeners: Vec::new(),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT))),
             grpc_listen: Some(SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT + 1))),
             admin_sql: AdminSql::off(),
@@ -301,6 +333,7 @@ impl Config {
             cores,
             tls: Tls::Ephemeral,
             client_tls: ClientTlsPolicy::default(),
+            proxy_networks: Networks::default(),
             backend_tls: BackendTlsMode::Off,
             backend_tls_ca: None,
             memory: Memory { blocks_per_core: 4096, block_bytes: 16 << 10, backlog: 4096 },

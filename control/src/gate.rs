@@ -25,12 +25,12 @@ pub mod roster;
 pub mod upgrade;
 pub mod witness;
 
-use crate::config::{Config, Source, Tls, address};
+use crate::config::{Config, Source, address};
 use crate::grpc::access::Loopback;
 use crate::grpc::server::Renewable;
 use crate::grpc::tls::ServerTls;
 use crate::monitor::{Sight, Topology};
-use crate::{audit, client, grpc, http, notify, traces};
+use crate::{client, grpc, http, notify};
 use certificates::Certificates;
 use cluster::Cluster;
 use control::{Control, Inputs, Order, Succession};
@@ -225,17 +225,14 @@ async fn serve(
 ) -> Result<(), GateError> {
     let towards_backends =
         backend_tls::make(config.backend_tls, config.backend_tls_ca.as_deref()).map_err(GateError::Keys)?;
-    let mut keys = keys::make(&Tls::Off, towards_backends).map_err(GateError::Keys)?;
-    keys.tls = keys::towards_clients(&config.tls, &config.client_tls).map_err(GateError::Keys)?;
+    let keys = keys::of_gate(&config, towards_backends).map_err(GateError::Keys)?;
     let (admin, grpc) = bind_own(&config, &mut origin.legacy).await?;
     let admin_sql = admin_port::bind(&config, origin.legacy.is_some()).await?;
     let began = Instant::now();
     let mut tasks = JoinSet::new();
     let tally = Arc::<Tally>::default();
     let mut files = Files::open(&config, tally.clone()).map_err(GateError::Files)?;
-    config.settings.query_log = files::wanted(&config);
-    config.settings.audit = audit::wanted(&config.audit_log);
-    config.settings.traces = traces::wanted(&config);
+    files::spell_out(&mut config);
     let mut topology = Topology::new(&config, keys);
     topology.permit(files.held());
     let (server_tls, client_tls) = certificates::grpc_tls(&config.grpc_tls).map_err(GateError::Keys)?;

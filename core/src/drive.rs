@@ -49,10 +49,12 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use world::ListenerId;
 
 pub struct DriveOptions<W> {
     /// CPU numbers; one executor is pinned to each.
     pub cores: Vec<usize>,
+    /// A client is told to its world with the place of the address here.
     pub listen: Vec<ListenAddress>,
     /// Sockets of the gate before this one, used for the same addresses.
     pub inherited: Vec<Inherited>,
@@ -151,7 +153,7 @@ struct Life<W> {
 }
 
 impl<W: World> Life<W> {
-    fn run(self, listeners: Vec<OwnedFd>) {
+    fn run(self, listeners: Vec<(ListenerId, OwnedFd)>) {
         let core = usize::from(self.seat.core.0);
         let made = catch_unwind(AssertUnwindSafe(|| {
             let world = (self.make)(self.seat);

@@ -20,7 +20,7 @@ use crate::session::account::{AccountId, Accounts};
 use crate::session::ids::Ids;
 use crate::session::pin_ledger::PinLedger;
 use crate::session::prepared::Texts;
-use crate::session::{Peer, Request, Session};
+use crate::session::{ListenerId, Peer, Request, Session};
 use crate::slots::{Key, Slots};
 use crate::snapshot::{Address, BackendId, Snapshot};
 use crate::state::States;
@@ -274,10 +274,10 @@ impl Engine {
     }
 
     /// A client has connected.
-    pub fn handle_accept(&mut self, now: Instant, peer: Peer) -> WireId {
+    pub fn handle_accept(&mut self, now: Instant, peer: Peer, listener: ListenerId) -> WireId {
         self.now = now;
         let wire = self.wires.insert(Wire::new(Owner::Nobody));
-        self.greet(wire, peer);
+        self.greet(wire, peer, listener);
         wire.into()
     }
 

@@ -39,6 +39,7 @@ pub mod logged;
 pub mod mirrored;
 pub mod named;
 pub mod overtime;
+pub mod peer;
 pub mod permit;
 pub mod pin_ledger;
 pub mod pins;
@@ -65,6 +66,8 @@ pub mod user_variables;
 pub mod verify;
 pub mod wishes;
 
+pub use peer::{ListenerId, Peer};
+
 use crate::link::Link;
 use crate::queue::Queue;
 use crate::session::account::AccountId;
@@ -81,7 +84,6 @@ use crate::session::wishes::Wishes;
 use crate::slots::Key;
 use crate::snapshot::BackendId;
 use crate::state::{SchemaId, StateId};
-use crate::tally::Origin;
 use crate::time::Instant;
 use crate::timers::Deadline;
 use crate::wire::Wire;
@@ -97,43 +99,12 @@ use weir_net::login::Login;
 use weir_planner::{Asks, Effects, Facts, Kind, Plan, Route};
 use weir_pool::Ticket;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    Tcp(std::net::SocketAddr),
-    Unix,
-}
-
-impl Peer {
-    pub fn origin(&self) -> Origin {
-        Origin::of(match self {
-            Peer::Tcp(address) => Some(address.ip()),
-            Peer::Unix => None,
-        })
-    }
-
-    /// As a server that looks up no names tells it.
-    pub fn host(&self) -> String {
-        match self {
-            Peer::Tcp(address) => address.ip().to_canonical().to_string(),
-            Peer::Unix => "localhost".to_owned(),
-        }
-    }
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Peer::Tcp(address) => address.fmt(f),
-            Peer::Unix => f.write_str("unix"),
-        }
-    }
-}
-
 pub struct Session {
     pub wire: Key<Wire>,
     /// What `CONNECTION_ID()` is for this client (S30).
     pub id: u32,
     pub peer: Peer,
+    pub listener: ListenerId,
     pub nonce: [u8; 20],
     pub caps: Capabilities,
     pub charset: u8,

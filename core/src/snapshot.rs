@@ -9,6 +9,7 @@ use crate::audit::AuditSettings;
 use crate::filters::Filters;
 use crate::permissions::Permissions;
 use crate::querylog::QueryLogSettings;
+pub use crate::session::ListenerId;
 use crate::session::overtime::TimeLimits;
 pub use crate::session::secure::{AccountRule, Require};
 use crate::tally::failures::LoginSettings;
@@ -205,6 +206,8 @@ pub struct Settings {
     pub digest_running_max: u32,
     /// Logins by plain TCP are refused.
     pub require_secure_transport: bool,
+    /// What holds at each listener instead of that and of `proxy_networks`; beyond their end, those hold.
+    pub listeners: Arc<[ListenerSettings]>,
     /// What clients of these users must show, all that stands there of one.
     pub accounts: Arc<[AccountRule]>,
     /// Stored routines that leave nothing in the session that calls them, and only read: names, with commas between.
@@ -261,6 +264,7 @@ impl Default for Settings {
             digests: false,
             digest_running_max: 0,
             require_secure_transport: false,
+            listeners: Arc::from([]),
             accounts: Arc::from([]),
             reading_routines: String::new(),
             modifying_routines: String::new(),
@@ -268,6 +272,29 @@ impl Default for Settings {
             scatter: false,
         }
     }
+}
+
+impl Settings {
+    /// Logins by plain TCP are refused there.
+    pub fn requires_tls_at(&self, listener: ListenerId) -> bool {
+        let own = self.listeners.get(usize::from(listener.0));
+        own.map_or(self.require_secure_transport, |own| own.requires_tls)
+    }
+
+    /// From where a PROXY header is wanted there.
+    pub fn proxy_networks_at(&self, listener: ListenerId) -> &Networks {
+        let own = self.listeners.get(usize::from(listener.0));
+        own.map_or(&self.proxy_networks, |own| &own.proxy_networks)
+    }
+}
+
+/// What one listener wants of those who come in there; its certificate is with the keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Logins by plain TCP are refused.
+    pub requires_tls: bool,
+    /// From where a PROXY header is wanted; none: from nowhere.
+    pub proxy_networks: Networks,
 }
 
 /// Towards backends over TCP (S46).
@@ -282,9 +309,20 @@ pub struct BackendTls {
 #[derive(Clone)]
 pub struct Keys {
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Of each listener instead, None for no TLS; beyond their end, that one holds. Each has a memory of sessions of its own, so that what
+    /// one has let in is resumed at no other.
+    pub listeners: Arc<[Option<Arc<rustls::ServerConfig>>]>,
     /// None: backends are spoken to in plain.
     pub backend_tls: Option<BackendTls>,
     pub rsa: Arc<RsaKey>,
+}
+
+impl Keys {
+    /// None: clients get no TLS there.
+    pub fn tls_at(&self, listener: ListenerId) -> Option<&Arc<rustls::ServerConfig>> {
+        let own = self.listeners.get(usize::from(listener.0));
+        own.map_or(self.tls.as_ref(), Option::as_ref)
+    }
 }
 
 impl std::fmt::Debug for Keys {

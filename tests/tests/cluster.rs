@@ -19,6 +19,9 @@ use weir_tests::keep::process::{Controller, folder, text};
 use weir_tests::keep::tablet::Tablet;
 use weir_tests::real::lone::Lone;
 
+#[path = "cluster/renewal.rs"]
+mod renewal;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_weir-under-test");
 
 /// S75, S78: members are found, the record's primary is the only one, and the last word outlives controllers and gates.

@@ -29,12 +29,16 @@ use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 mod admin_port;
 #[path = "mysql/filters.rs"]
 mod filters;
-#[path = "mysql/one_connection.rs"]
-mod one_connection;
 #[path = "mysql/forms.rs"]
 mod forms;
+#[path = "mysql/limits_follow.rs"]
+mod limits_follow;
+#[path = "mysql/listeners.rs"]
+mod listeners;
 #[path = "mysql/mirrors.rs"]
 mod mirrors;
+#[path = "mysql/one_connection.rs"]
+mod one_connection;
 #[path = "mysql/operators.rs"]
 mod operators;
 #[path = "mysql/overload.rs"]

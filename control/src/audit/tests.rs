@@ -117,3 +117,39 @@ fn what_finds_no_room_is_counted() {
     let last = lines(&place.0.join("audit.log")).pop().unwrap();
     assert_eq!((&last["event"], &last["lost"]), (&"logout".into(), &lost.into()));
 }
+
+/// An operator moves it to a disk with room: what the full one has not taken goes there too, nothing is lost, and lines stay whole.
+#[test]
+fn another_file_takes_what_the_former_one_did_not() {
+    let place = Place::new("turn");
+    let tally = Arc::<Tally>::default();
+    let config = place.config();
+    let log = AuditLog::start(&config, "g1".to_string(), tally.clone()).unwrap().unwrap();
+    log.note(SystemTime::now(), &event(AuditKind::Login, None));
+    until(|| log.written() == 1);
+    let (first, aside, next) = (place.0.join("audit.log"), place.0.join("aside.log"), place.0.join("next.log"));
+    std::fs::rename(&first, &aside).unwrap();
+    // A folder in its place: nothing can be written there.
+    std::fs::create_dir(&first).unwrap();
+    log.reopen();
+    for _ in 0..10 {
+        log.note(SystemTime::now(), &event(AuditKind::Logout, None));
+    }
+    until(|| tally.is_audit_stuck());
+    log.follow(open(&AuditLogConfig { file: Some(next.clone()), ..config.clone() }).unwrap().unwrap());
+    until(|| log.written() == 11);
+    assert!(!tally.is_audit_stuck());
+    assert_eq!((lines(&aside).len(), lines(&next).len()), (1, 10));
+
+    // The same file under other limits: it goes on where it is, and obeys them.
+    let smaller = AuditLogConfig { file: Some(next.clone()), bytes_max: 64 << 10, files_kept: 3, ..config };
+    log.follow(open(&smaller).unwrap().unwrap());
+    for _ in 0..1_000 {
+        log.note(SystemTime::now(), &event(AuditKind::Logout, None));
+    }
+    until(|| log.written() == 1_011);
+    let parts = [next.clone(), place.0.join("next.log.1"), place.0.join("next.log.2"), place.0.join("next.log.3")];
+    assert!(parts[1].exists() && parts.iter().all(|part| part.metadata().map_or(0, |data| data.len()) <= 64 << 10));
+    assert_eq!(parts.iter().map(|part| lines(part).len()).sum::<usize>(), 1_010);
+    assert_eq!(log.end(), (1_011, 0));
+}

@@ -6,7 +6,7 @@ use crate::config::accounts::{self, TypedAccount};
 use crate::config::keys::{self, Key, Kind, LISTS, SECTIONS};
 use crate::config::mirrors::{self, TypedMirror};
 use crate::config::mistake::{Given, Lines, Mistakes, Place, suggestion};
-use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
+use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores, TypedListener};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -53,6 +53,7 @@ impl Walk<'_> {
             "backends" => return self.backends(value),
             "accounts" => return self.accounts(value),
             "mirrors" => return self.mirrors(value),
+            "listeners" => return self.listeners(value),
             _ => {}
         }
         let Some(name) = SECTIONS.iter().find(|known| **known == name) else {
@@ -235,6 +236,36 @@ impl Walk<'_> {
             }
             self.typed.mirrors.push(mirror);
         }
+    }
+
+    fn listeners(&mut self, value: &Value<'_>) {
+        let Some(list) = value.get_ref().as_array() else {
+            let text = "'listeners' is a list: write [[listeners]] above each address's keys";
+            return self.wrong(value.span(), text.to_string());
+        };
+        for item in list.iter() {
+            match item.get_ref().as_table() {
+                Some(table) => self.listener(item.span(), table),
+                None => self.wrong(item.span(), "a listener is a table: write { address = \"host:port\" }".to_string()),
+            }
+        }
+    }
+
+    fn listener(&mut self, span: Range<usize>, table: &DeTable<'_>) {
+        let mut row = TypedListener::at(self.lines.place(span));
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "address" => row.address = self.text("address", value),
+                "tls" => row.tls = self.text("tls", value),
+                "tls_cert" => row.tls_cert = self.path("tls_cert", value),
+                "tls_key" => row.tls_key = self.path("tls_key", value),
+                "tls_client_auth" => row.tls_client_auth = self.text("tls_client_auth", value),
+                "tls_ca" => row.tls_ca = self.path("tls_ca", value),
+                "proxy_protocol" => row.proxy_protocol = self.text("proxy_protocol", value),
+                _ => self.unknown("listeners", key),
+            }
+        }
+        self.typed.listeners.push(row);
     }
 
     fn text(&mut self, name: &str, value: &Value<'_>) -> Option<Given<String>> {

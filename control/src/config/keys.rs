@@ -18,11 +18,12 @@ pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
 }
 
-/// In the order in which they are printed. `backends`, `mirrors` and `accounts` are lists of tables.
-pub const SECTIONS: [&str; 12] = [
+/// In the order in which they are printed. `backends`, `mirrors`, `listeners` and `accounts` are lists of tables.
+pub const SECTIONS: [&str; 13] = [
     "gate",
     "backends",
     "mirrors",
+    "listeners",
     "monitor",
     "pool",
     "routing",
@@ -35,7 +36,7 @@ pub const SECTIONS: [&str; 12] = [
 ];
 
 /// Sections that are lists of tables.
-pub const LISTS: [&str; 3] = ["backends", "mirrors", "accounts"];
+pub const LISTS: [&str; 4] = ["backends", "mirrors", "listeners", "accounts"];
 
 /// As it stands above a section's keys.
 pub fn heading(section: &str) -> String {
@@ -97,7 +98,11 @@ const MS_MAX: u64 = 86_400_000_000;
 const HOUR_MS: u64 = 3_600_000;
 
 pub const KEYS: &[Key] = &[
-    own!("gate", "listen", "Where clients come in: \"host:port\" or \"unix:/path\". Every core listens on each."),
+    own!(
+        "gate",
+        "listen",
+        "Where clients come in: \"host:port\" or \"unix:/path\". Every core listens on each. Ports with a policy of their own: [[listeners]]."
+    ),
     own!(
         "gate",
         "admin_listen",
@@ -146,18 +151,8 @@ pub const KEYS: &[Key] = &[
         doc: "Whether clients that use TLS show a certificate of tls_ca: \"off\", \"optional\" (a wrong one is refused), \"required\".",
         kind: Kind::Word {
             words: &["off", "optional", "required"],
-            read: |config| match config.client_tls.auth {
-                ClientAuth::Off => "off",
-                ClientAuth::Optional => "optional",
-                ClientAuth::Required => "required",
-            },
-            write: |config, word| {
-                config.client_tls.auth = match word {
-                    "optional" => ClientAuth::Optional,
-                    "required" => ClientAuth::Required,
-                    _ => ClientAuth::Off,
-                }
-            },
+            read: |config| config.client_tls.auth.word(),
+            write: |config, word| config.client_tls.auth = ClientAuth::of_word(word),
         },
     },
     Key {
@@ -166,13 +161,8 @@ pub const KEYS: &[Key] = &[
         doc: "The oldest version of TLS that clients may use: \"1.2\" or \"1.3\".",
         kind: Kind::Word {
             words: &["1.2", "1.3"],
-            read: |config| match config.client_tls.version_min {
-                TlsVersion::V1_2 => "1.2",
-                TlsVersion::V1_3 => "1.3",
-            },
-            write: |config, word| {
-                config.client_tls.version_min = if word == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
-            },
+            read: |config| config.client_tls.version_min.word(),
+            write: |config, word| config.client_tls.version_min = TlsVersion::of_word(word),
         },
     },
     switch!(
@@ -257,6 +247,21 @@ pub const KEYS: &[Key] = &[
         "tls_ca",
         "The PEM file of the authorities that sign its certificate, for verify_ca and verify_identity."
     ),
+    own!(
+        "listeners",
+        "address",
+        "\"host:port\" or \"unix:/path\": where clients come in by the rules below. It stands here and not in listen, which may then be empty."
+    ),
+    own!(
+        "listeners",
+        "tls",
+        "\"off\", \"optional\" or \"required\" (plain TCP is refused, 3159); it counts more than require_secure_transport. Not for Unix sockets."
+    ),
+    own!("listeners", "tls_cert", "The certificate that is shown here (PEM, with its chain). Needs tls_key."),
+    own!("listeners", "tls_key", "The file of its private key (PEM)."),
+    own!("listeners", "tls_client_auth", "As in [gate]; \"required\" needs tls = \"required\"."),
+    own!("listeners", "tls_ca", "The authorities that sign clients' certificates here (PEM)."),
+    own!("listeners", "proxy_protocol", "As in [gate], for this address; the networks are those named there."),
     own!(
         "monitor",
         "user",

@@ -10,7 +10,7 @@ use crate::config::mistake::{Given, Mistakes, Place, suggestion};
 use crate::config::outside;
 use crate::config::tablet::first_line;
 use crate::config::traced;
-use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores};
+use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores, TypedListener};
 use crate::config::{BackendConfig, BackendTlsMode, CONTROLLERS_MAX, Config, ControllersConfig, PEERS_MAX, Tls};
 use crate::gate::{backend_tls, keys};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
@@ -23,19 +23,22 @@ use weir_net::proxy::Networks;
 use weir_net::secret::Secret;
 use weir_planner::routines::Routines;
 
+mod listeners;
 mod secure;
 
 pub fn judge(typed: Typed, mistakes: Mistakes) -> Result<Config, Mistakes> {
     let allowed = cores::allowed();
     let mut judge = Judge { config: Config::defaults(cores::usual(&allowed)), mistakes };
     judge.plain(&typed);
-    judge.listen(&typed);
+    let listeners = judge.listen(&typed);
     judge.compression(&typed);
     judge.proxy_protocol(&typed);
     judge.admin(&typed);
     judge.admin_sql(&typed);
     judge.cores(&typed, &allowed);
     judge.tls(&typed);
+    judge.client_ca(&typed);
+    judge.listeners(&typed, listeners);
     judge.client_tls(&typed);
     judge.accounts(&typed.accounts);
     judge.backend_tls(&typed);
@@ -113,28 +116,6 @@ impl Judge {
         Ok(())
     }
 
-    fn listen(&mut self, typed: &Typed) {
-        let Some(listen) = &typed.listen else { return };
-        let mut found: Vec<ListenAddress> = Vec::new();
-        for Given { value, place } in listen {
-            let Some(address) = self.mistakes.keep(place, address::listen(value)) else { continue };
-            let can_be = match &address {
-                ListenAddress::Tcp(tcp) => outside::own_address(*tcp),
-                ListenAddress::Unix(path) => outside::writable_file(path),
-            };
-            self.mistakes.keep(place, can_be);
-            let is_free_port = matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0);
-            if !is_free_port && found.contains(&address) {
-                self.mistakes.add(place, format!("'{value}' is listened on twice: remove one"));
-            }
-            found.push(address);
-        }
-        if listen.is_empty() {
-            self.mistakes.add(&Place::Missing, "listen is empty: name at least one address, as in \"127.0.0.1:3306\"");
-        }
-        self.config.listen = found;
-    }
-
     fn compression(&mut self, typed: &Typed) {
         let Some(names) = &typed.compression else { return };
         let mut allowed = Allowed { zlib: false, zstd: false, uncompressed: false };
@@ -163,13 +144,15 @@ impl Judge {
             }
         }
         let place = typed.proxy_protocol.as_ref().map_or(Place::Missing, |given| given.place.clone());
+        let listener_wants = |row: &TypedListener| row.proxy_protocol.as_ref().is_some_and(|word| word.value != "off");
+        self.config.proxy_networks = networks.clone();
         match typed.proxy_protocol.as_ref().map_or("off", |given| &given.value) {
             "required" if networks.is_empty() => self.mistakes.add(
                 &place,
                 "proxy_protocol is required, yet from nobody: name the balancers in proxy_protocol_networks, or \"*\" for all",
             ),
             "required" => self.config.settings.proxy_networks = networks,
-            "off" if networks.is_empty() => {}
+            "off" if networks.is_empty() || typed.listeners.iter().any(listener_wants) => {}
             "off" => self.mistakes.add(
                 &place,
                 "proxy_protocol_networks are named, yet proxy_protocol is off: write proxy_protocol = \"required\"",

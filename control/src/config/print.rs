@@ -3,7 +3,7 @@
 //! What differs from the default stands as it is, the default itself in a comment. Passwords are never shown.
 
 use crate::config::keys::{KEYS, Key, Kind, LISTS, SECTIONS};
-use crate::config::{Config, Tls, accounts, address, cores, mirrors};
+use crate::config::{Config, Tls, accounts, address, cores, listeners, mirrors};
 use std::fmt::Write;
 use weir_core::snapshot::{Require, Role};
 
@@ -16,6 +16,7 @@ pub fn print(config: &Config) -> String {
             "backends" => put_backends(&mut out, config),
             "accounts" => accounts::put(&mut out, config),
             "mirrors" => mirrors::put(&mut out, config),
+            "listeners" => listeners::put(&mut out, config),
             _ => {}
         }
         if LISTS.contains(&section) {
@@ -94,13 +95,14 @@ fn show_own(name: &str, config: &Config) -> String {
     };
     match name {
         "listen" => {
-            let all: Vec<String> = config.listen.iter().map(|one| text(&address::show_listen(one))).collect();
+            let all = config.listen.iter().filter(|one| config.listener(one).is_none());
+            let all: Vec<String> = all.map(|one| text(&address::show_listen(one))).collect();
             format!("[{}]", all.join(", "))
         }
         "compression" => texts(config.settings.compression.names()),
         "proxy_protocol" => text(if config.settings.proxy_networks.is_empty() { "off" } else { "required" }),
         "proxy_protocol_networks" => {
-            let all: Vec<String> = config.settings.proxy_networks.texts().map(|one| text(&one)).collect();
+            let all: Vec<String> = config.proxy_networks.texts().map(|one| text(&one)).collect();
             format!("[{}]", all.join(", "))
         }
         "admin_listen" => admin(config.admin_listen),

@@ -41,8 +41,9 @@ fn of_gate(key: &'static Key, usual: &Config) -> Setting {
     let Key { section, name, doc, kind } = key;
     let default = match (*section, *name) {
         ("gate", "cores") => "all that the process may use".to_string(),
-        ("accounts", "require") => String::new(),
         ("mirrors", name) => mirrors::default_of(name).to_string(),
+        ("accounts", "require") | ("listeners", "address") => String::new(),
+        ("listeners", _) => "as in [gate]".to_string(),
         ("accounts", name) => accounts::described(name).map(|(default, _)| default).unwrap_or_default(),
         ("backends", name) => BACKEND_DEFAULTS.iter().find(|(key, _)| *key == name).map_or("", |(_, v)| v).to_string(),
         _ => print::show(key, usual),
@@ -130,7 +131,8 @@ fn own_range(section: &str, name: &str) -> String {
         ("mirrors", "tls") => listed(&mirrors::TLS_WORDS),
         ("backends", "role") => listed(&["primary", "replica"]),
         ("accounts", "require") => "ssl, x509, subject:…, issuer:…; 1,024 accounts at most".to_string(),
-        ("gate", "proxy_protocol") => listed(&["off", "required"]),
+        ("listeners", "tls" | "tls_client_auth") => listed(&["off", "optional", "required"]),
+        ("gate" | "listeners", "proxy_protocol") => listed(&["off", "required"]),
         ("gate", "compression") => listed(&["zlib", "zstd", "uncompressed"]),
         ("audit_log", "events") => listed(&AuditKind::ALL.map(AuditKind::word)),
         ("gate", "controllers") => "16 addresses at most".to_string(),
@@ -203,14 +205,17 @@ const GLOBALS: [(&str, &str, &str, &str); 7] = [
 const AGENT_TLS: &str = "the file: at once; another: SIGHUP; on and off: at the start";
 
 /// What else holds without a restart, and by what.
-const CHANGES: [(&str, &str, &str); 27] = [
+const CHANGES: [(&str, &str, &str); 30] = [
     ("gate", "filters_file", "another: at the start; the file's text: at once"),
-    ("audit_log", "file", "SIGHUP opens it anew"),
+    ("audit_log", "file", "reload, which opens it anew"),
     ("gate", "permissions", "reload; the file's text: at once"),
     ("gate", "tls_cert", "reload; the file: at once"),
     ("gate", "tls_key", "reload; the file: at once"),
     ("gate", "tls_dir", "reload; the files: at once"),
     ("gate", "tls_ca", "reload; the file: at once"),
+    ("listeners", "tls_cert", "reload; the file: at once"),
+    ("listeners", "tls_key", "reload; the file: at once"),
+    ("listeners", "tls_ca", "reload; the file: at once"),
     ("gate", "grpc_tls_cert", "the file: at once; another: reload; on and off: at the start"),
     ("gate", "grpc_tls_key", "the file: at once; another: reload; on and off: at the start"),
     ("gate", "grpc_tls_ca", "the file: at once; another: reload; on and off: at the start"),
@@ -265,6 +270,9 @@ mod tests {
         let Setting { program, section, name, .. } = setting;
         match *program {
             "gate" if *section == "backends" => format!("[[backends]]\naddress = \"127.0.0.1:1\"\n{name} = {value}\n"),
+            "gate" if *section == "listeners" => format!(
+                "[[backends]]\naddress = \"127.0.0.1:1\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{name} = {value}\n"
+            ),
             "gate" if *section == "accounts" => {
                 format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[[accounts]]\nuser = \"app\"\n{name} = {value}\n")
             }

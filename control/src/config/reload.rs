@@ -4,7 +4,9 @@
 //! changed or as kept is the difference of what is printed, so that nothing changes in silence. Passwords are never shown.
 
 use super::keys::{self, KEYS};
-use super::{BackendConfig, Config, print};
+use super::listeners::ListenerConfig;
+use super::{BackendConfig, Config, address, print};
+use weir_core::drive::ListenAddress;
 use weir_core::snapshot::Settings;
 
 #[derive(Clone, Debug)]
@@ -27,9 +29,13 @@ pub enum Step {
 
 /// `running`: what holds now, with what admins have set; `configured`: the settings without that.
 pub fn weigh(running: &Config, configured: &Settings, read: Config) -> Reload {
-    let wanted = read.clone();
+    let mut wanted = read.clone();
     let mut next = read;
     keep_fixed(running, &mut next);
+    // The same addresses in another order are the same.
+    if wanted.listen.len() == running.listen.len() && wanted.listen.iter().all(|one| running.listen.contains(one)) {
+        wanted.listen.clone_from(&running.listen);
+    }
     let file = Config { settings: configured.clone(), ..running.clone() };
     let mut reload = Reload { config: next, backends: Vec::new(), changed: Vec::new(), kept: Vec::new() };
     for key in KEYS.iter().filter(|key| !keys::LISTS.contains(&key.section)) {
@@ -53,12 +59,13 @@ pub fn weigh(running: &Config, configured: &Settings, read: Config) -> Reload {
     if running.mirrors != reload.config.mirrors {
         reload.changed.push("[[mirrors]]: other rows".to_string());
     }
+    weigh_listeners(running, &wanted, &mut reload);
     weigh_backends(running, &wanted, &mut reload);
     reload
 }
 
 fn keep_fixed(running: &Config, next: &mut Config) {
-    next.listen.clone_from(&running.listen);
+    keep_listeners(running, next);
     next.admin_listen = running.admin_listen;
     next.grpc_listen = running.grpc_listen;
     next.admin_sql = running.admin_sql.clone();
@@ -75,14 +82,46 @@ fn keep_fixed(running: &Config, next: &mut Config) {
     if has(running) != has(next) {
         next.grpc_tls = running.grpc_tls.clone();
     }
-    next.audit_log = running.audit_log.clone();
-    next.settings.audit = running.settings.audit;
     next.traces.endpoint.clone_from(&running.traces.endpoint);
     next.traces.ca.clone_from(&running.traces.ca);
     next.settings.scatter = running.settings.scatter;
     let (now, then) = (&running.settings, &mut next.settings);
     let is_smaller = then.connections_per_backend_max < now.connections_per_backend_max;
     then.budget_version = now.budget_version + u32::from(is_smaller);
+}
+
+/// Addresses stay; each has the policy that is read for it, or the one that it had.
+fn keep_listeners(running: &Config, next: &mut Config) {
+    let read = std::mem::take(&mut next.listeners);
+    let named = std::mem::replace(&mut next.listen, running.listen.clone());
+    let row = |address: &ListenAddress| match named.contains(address) {
+        true => read.iter().find(|row| row.address == *address).cloned(),
+        false => running.listener(address).cloned(),
+    };
+    next.listeners = running.listen.iter().filter_map(row).collect();
+}
+
+fn weigh_listeners(running: &Config, wanted: &Config, reload: &mut Reload) {
+    let terms = |config: &Config, address: &ListenAddress| {
+        let terms = config.listener(address).map(ListenerConfig::terms).filter(|terms| !terms.is_empty());
+        terms.unwrap_or_else(|| "as in [gate]".to_string())
+    };
+    for address in &running.listen {
+        let (was, is) = (terms(running, address), terms(&reload.config, address));
+        let name = address::show_listen(address);
+        if was != is {
+            reload.changed.push(format!("[[listeners]] {name}: was {was}, now {is}"));
+        }
+        if running.listener(address).is_some() && !wanted.listen.contains(address) {
+            let line = format!("[[listeners]] {name}: needs a restart or an upgrade to go; still listened on, {is}");
+            reload.kept.push(line);
+        }
+    }
+    let is_new = |row: &&ListenerConfig| !running.listen.contains(&row.address);
+    for row in wanted.listeners.iter().filter(is_new) {
+        let name = address::show_listen(&row.address);
+        reload.kept.push(format!("[[listeners]] {name}: needs a restart or an upgrade; not yet listened on"));
+    }
 }
 
 fn weigh_backends(running: &Config, wanted: &Config, reload: &mut Reload) {
@@ -123,10 +162,10 @@ fn terms(backend: &BackendConfig) -> String {
 
 /// Whether this key waits for the next start.
 pub fn is_fixed(section: &str, name: &str) -> bool {
-    section == "audit_log" || FIXED.contains(&(section, name))
+    FIXED.contains(&(section, name))
 }
 
-const FIXED: [(&str, &str); 18] = [
+const FIXED: [(&str, &str); 19] = [
     ("gate", "filters_file"),
     ("traces", "endpoint"),
     ("traces", "tls_ca"),
@@ -134,6 +173,7 @@ const FIXED: [(&str, &str); 18] = [
     ("gate", "admin_sql_user"),
     ("gate", "admin_sql_password_file"),
     ("gate", "listen"),
+    ("listeners", "address"),
     ("gate", "admin_listen"),
     ("gate", "grpc_listen"),
     ("gate", "cores"),
@@ -151,10 +191,11 @@ const FIXED: [(&str, &str); 18] = [
 mod tests {
     use super::*;
     use crate::config::keys::Kind;
+    use crate::config::listeners::TlsUse;
     use crate::config::{ControllersConfig, LogFormat};
     use weir_core::snapshot::{Address, Role};
 
-    fn address(port: u16) -> Address {
+    fn at(port: u16) -> Address {
         Address::Tcp(([10, 0, 0, 1], port).into())
     }
 
@@ -223,11 +264,11 @@ mod tests {
     #[test]
     fn backends_come_go_and_change_their_terms() {
         let mut running = Config::defaults(vec![0]);
-        running.backends = [1, 2, 3].map(|port| BackendConfig::at(&address(port))).to_vec();
+        running.backends = [1, 2, 3].map(|port| BackendConfig::at(&at(port))).to_vec();
         let mut read = running.clone();
         read.backends.remove(0);
         read.backends[0].weight = 7;
-        read.backends[1].address = address(33);
+        read.backends[1].address = at(33);
         let reload = weigh(&running, &running.settings, read.clone());
         let [second, third] = [read.backends[0].clone(), read.backends[1].clone()];
         let gone = |port: u16| Step::Remove { name: format!("10.0.0.1:{port}") };
@@ -241,6 +282,39 @@ mod tests {
         let reload = weigh(&running, &running.settings, read);
         assert!(reload.backends.is_empty() && reload.changed.is_empty() && reload.kept.len() == 1, "{reload:?}");
         assert_eq!(reload.config.backends, running.backends);
+    }
+
+    /// Policies go to the addresses that are listened on, whatever the order and the form; addresses wait.
+    #[test]
+    fn listeners_keep_their_addresses_and_follow_in_the_rest() {
+        let listen = |port: u16| ListenAddress::Tcp(([127, 0, 0, 1], port).into());
+        let row = |port: u16, tls| ListenerConfig { tls: Some(tls), ..ListenerConfig::at(listen(port)) };
+        let mut running = Config::defaults(vec![0]);
+        running.listen = [1, 2, 3, 4].map(listen).to_vec();
+        running.listeners = vec![row(2, TlsUse::Off), row(3, TlsUse::Required), row(4, TlsUse::Off)];
+        assert!(weigh(&running, &running.settings, running.clone()).changed.is_empty());
+        let mut read = running.clone();
+        read.listen = [3, 1, 2, 5].map(listen).to_vec();
+        read.listeners = vec![row(1, TlsUse::Required), row(3, TlsUse::Optional), row(5, TlsUse::Off)];
+        let reload = weigh(&running, &running.settings, read);
+        assert_eq!(reload.config.listen, running.listen);
+        assert_eq!(reload.config.listeners, [row(1, TlsUse::Required), row(3, TlsUse::Optional), row(4, TlsUse::Off)]);
+        assert_eq!(
+            reload.changed,
+            [
+                "[gate] listen: was [\"127.0.0.1:1\"], now [\"127.0.0.1:2\"]",
+                "[[listeners]] 127.0.0.1:1: was as in [gate], now tls = \"required\"",
+                "[[listeners]] 127.0.0.1:2: was tls = \"off\", now as in [gate]",
+                "[[listeners]] 127.0.0.1:3: was tls = \"required\", now tls = \"optional\"",
+            ]
+        );
+        assert_eq!(
+            reload.kept,
+            [
+                "[[listeners]] 127.0.0.1:4: needs a restart or an upgrade to go; still listened on, tls = \"off\"",
+                "[[listeners]] 127.0.0.1:5: needs a restart or an upgrade; not yet listened on",
+            ]
+        );
     }
 
     #[test]

@@ -289,3 +289,41 @@ fn compression_and_the_proxy_protocol() {
         assert!(mistakes.iter().any(|mistake| mistake.contains(why)), "{keys}: {mistakes:?}");
     }
 }
+
+/// S46: addresses with a policy of their own: what they say, what they leave to the gate, and that they are printed so.
+#[test]
+fn listeners_say_what_differs_from_the_gate() {
+    use listeners::{TlsUse, wanted};
+    let read = |text: &str| {
+        let text = format!("[[backends]]\naddress = \"127.0.0.1:1\"\n[monitor]\npassword = \"x\"\n{text}");
+        judged(&text, &GateFlags::default()).unwrap()
+    };
+    let rows = "[[listeners]]\naddress = \"127.0.0.1:4407\"\ntls = \"off\"\nproxy_protocol = \"required\"\n\
+                [[listeners]]\naddress = \"127.0.0.1:4408\"\ntls = \"required\"\n\
+                [[listeners]]\naddress = \"127.0.0.1:4409\"\n";
+    let gate = "[gate]\nlisten = \"127.0.0.1:4406\"\nproxy_protocol_networks = \"10.0.0.0/8\"\n";
+    let config = read(&format!("{gate}{rows}"));
+    assert_eq!((config.listen.len(), config.listeners.len()), (4, 3));
+    let holds = |config: &Config| -> Vec<(bool, usize)> {
+        wanted(config).iter().map(|one| (one.requires_tls, one.proxy_networks.texts().count())).collect()
+    };
+    assert_eq!(holds(&config), [(false, 0), (false, 1), (true, 0), (false, 0)]);
+    let used: Vec<TlsUse> = config.listeners.iter().map(|row| row.tls_use(&config)).collect();
+    assert_eq!(used, [TlsUse::Off, TlsUse::Required, TlsUse::Optional]);
+    assert!(config.own_keys(&config.listen[1]).is_some_and(|(tls, _)| tls == Tls::Off));
+    assert_eq!(config.own_keys(&config.listen[2]), None, "the gate's own certificate");
+    let again = judged(&print::print(&config), &GateFlags::default()).unwrap();
+    assert_eq!((&again.listen, &again.listeners), (&config.listen, &config.listeners));
+
+    // What a row does not say follows the gate.
+    let strict = read(&format!("{gate}require_secure_transport = true\n{rows}"));
+    assert_eq!(holds(&strict), [(true, 0), (false, 1), (true, 0), (true, 0)]);
+    let balanced = read(&format!("{gate}proxy_protocol = \"required\"\n{rows}"));
+    assert_eq!(holds(&balanced), [(false, 1), (false, 1), (true, 1), (false, 1)]);
+    // Rows alone, and none at all.
+    let alone = read(rows.replace("proxy_protocol = \"required\"\n", "").as_str());
+    assert_eq!(alone.listen.len(), 3);
+    let again = judged(&print::print(&alone), &GateFlags::default()).unwrap();
+    assert_eq!((&again.listen, &again.listeners), (&alone.listen, &alone.listeners));
+    assert!(wanted(&read("")).is_empty());
+}

@@ -26,6 +26,7 @@ pub struct Typed {
     pub backends: Vec<TypedBackend>,
     pub accounts: Vec<TypedAccount>,
     pub mirrors: Vec<TypedMirror>,
+    pub listeners: Vec<TypedListener>,
     pub controllers: Option<Given<String>>,
     pub controllers_cache: Option<Given<PathBuf>>,
     pub peers: Option<Given<String>>,
@@ -67,6 +68,26 @@ pub struct TypedBackend {
     pub zone: Option<Given<String>>,
     pub role: Option<Given<String>>,
     pub tablet: Option<Given<String>>,
+}
+
+pub struct TypedListener {
+    pub place: Place,
+    pub address: Option<Given<String>>,
+    pub tls: Option<Given<String>>,
+    pub tls_cert: Option<Given<PathBuf>>,
+    pub tls_key: Option<Given<PathBuf>>,
+    pub tls_client_auth: Option<Given<String>>,
+    pub tls_ca: Option<Given<PathBuf>>,
+    pub proxy_protocol: Option<Given<String>>,
+}
+
+impl TypedListener {
+    /// Nothing but its place.
+    pub fn at(place: Place) -> TypedListener {
+        let (address, tls, tls_cert, tls_key) = (None, None, None, None);
+        let (tls_client_auth, tls_ca, proxy_protocol) = (None, None, None);
+        TypedListener { place, address, tls, tls_cert, tls_key, tls_client_auth, tls_ca, proxy_protocol }
+    }
 }
 
 /// A value of one of the simple kinds.

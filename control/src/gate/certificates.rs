@@ -4,7 +4,7 @@
 //! for the gate's life, since clients may keep its public half. Connections that stand keep what they began with.
 
 use super::{backend_tls, keys};
-use crate::config::Config;
+use crate::config::{Config, Tls, address};
 use crate::expiry::{self, Expiry};
 use crate::grpc::server::{self, Renewable};
 use crate::grpc::tls::{ClientTls, ServerTls, TlsFiles};
@@ -12,10 +12,13 @@ use crate::grpc::{CALLS_MAX, access::Loopback};
 use crate::renewal::{LOOK_PAUSE, Renewal};
 use std::path::PathBuf;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use weir_core::drive::ListenAddress;
 use weir_core::snapshot::Keys;
 
 pub struct Certificates {
     clients: Renewal,
+    /// Of those that have files of their own, by their place.
+    listeners: Vec<(usize, Renewal)>,
     backends: Renewal,
     grpc: Renewal,
     looks: Interval,
@@ -39,7 +42,8 @@ impl Certificates {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let [clients, backends, grpc] = files(config).map(Renewal::of);
         let (ends, warn_at) = (ends(config), Instant::now());
-        Certificates { clients, backends, grpc, looks, ends, warn_at, server, client }
+        let listeners = of_listeners(config);
+        Certificates { clients, listeners, backends, grpc, looks, ends, warn_at, server, client }
     }
 
     /// It is time for [`Certificates::look`].
@@ -52,8 +56,12 @@ impl Certificates {
         let mut keys = keys.clone();
         let is_same = next.tls == running.tls && next.client_tls == running.client_tls;
         if !is_same || !keys::files(&next.tls, &next.client_tls).is_empty() {
-            keys.tls = keys::towards_clients(&next.tls, &next.client_tls)?;
+            keys.tls = match (&running.tls, &next.tls, &keys.tls) {
+                (Tls::Ephemeral, Tls::Ephemeral, Some(tls)) => Some(keys::again(tls, &next.client_tls)?),
+                _ => keys::towards_clients(&next.tls, &next.client_tls)?,
+            };
         }
+        keys.listeners = keys::of_listeners(next, keys.tls.as_ref())?;
         if next.backend_tls != running.backend_tls || next.backend_tls_ca.is_some() {
             keys.backend_tls = backend_tls::make(next.backend_tls, next.backend_tls_ca.as_deref())?;
         }
@@ -66,6 +74,7 @@ impl Certificates {
     pub fn adopt(&mut self, config: &Config, read: Read) -> Keys {
         self.use_for_grpc(read.server, read.client);
         [self.clients, self.backends, self.grpc] = files(config).map(Renewal::of);
+        self.listeners = of_listeners(config);
         (self.ends, self.warn_at) = (ends(config), Instant::now());
         read.keys
     }
@@ -79,6 +88,7 @@ impl Certificates {
                 next.get_or_insert_with(|| keys.clone()).tls = tls;
             }
         }
+        self.look_at_listeners(config, keys, &mut next, &mut told);
         if self.backends.is_due() {
             let read = backend_tls::make(config.backend_tls, config.backend_tls_ca.as_deref());
             if let Some(tls) = take(&mut self.backends, "the backends' authority", read, &mut told) {
@@ -99,6 +109,32 @@ impl Certificates {
             expiry::warn(&self.ends);
         }
         (next, told)
+    }
+
+    /// Those with files of their own, each by itself; the others have the gate's, which may be another one now.
+    fn look_at_listeners(&mut self, config: &Config, keys: &Keys, next: &mut Option<Keys>, told: &mut Vec<String>) {
+        let gates = next.as_ref().map_or(&keys.tls, |next| &next.tls).clone();
+        let mut listeners = keys.listeners.to_vec();
+        for (address, key) in config.listen.iter().zip(&mut listeners) {
+            if config.own_keys(address).is_none() {
+                key.clone_from(&gates);
+            }
+        }
+        let mut is_changed = next.is_some();
+        for (at, renewal) in &mut self.listeners {
+            if !renewal.is_due() {
+                continue;
+            }
+            let address = &config.listen[*at];
+            let read = keys::of_listener(address, config, gates.as_ref());
+            let what = format!("clients' TLS at {}", address::show_listen(address));
+            if let Some(tls) = take(renewal, &what, read, told) {
+                (listeners[*at], is_changed) = (tls, true);
+            }
+        }
+        if is_changed {
+            next.get_or_insert_with(|| keys.clone()).listeners = listeners.into();
+        }
     }
 
     /// When they end, file by file.
@@ -151,9 +187,27 @@ fn files(config: &Config) -> [Vec<PathBuf>; 3] {
     [keys::files(&config.tls, &config.client_tls), backends, [cert, key, ca].into_iter().flatten().collect()]
 }
 
+fn of_listeners(config: &Config) -> Vec<(usize, Renewal)> {
+    let own = |address| Some(listener_files(config, address)).filter(|files| !files.is_empty());
+    let all = config.listen.iter().enumerate();
+    all.filter_map(|(at, address)| Some((at, Renewal::of(own(address)?)))).collect()
+}
+
+/// Empty: the listener's are the gate's.
+fn listener_files(config: &Config, address: &ListenAddress) -> Vec<PathBuf> {
+    config.own_keys(address).map(|(tls, policy)| keys::files(&tls, &policy)).unwrap_or_default()
+}
+
+/// Each file once.
 fn ends(config: &Config) -> Vec<Expiry> {
-    let uses = ["clients", "backends", "grpc"];
-    uses.into_iter().zip(files(config)).flat_map(|(used_for, files)| Expiry::of(used_for, &files)).collect()
+    let [mut clients, backends, grpc] = files(config);
+    for file in config.listen.iter().flat_map(|address| listener_files(config, address)) {
+        if !clients.contains(&file) {
+            clients.push(file);
+        }
+    }
+    let uses = [("clients", clients), ("backends", backends), ("grpc", grpc)];
+    uses.into_iter().flat_map(|(used_for, files)| Expiry::of(used_for, &files)).collect()
 }
 
 /// The same files as a server and as a client of tablets and controllers.

@@ -1,14 +1,15 @@
 //! The gate's files, and what it tells of statements and sessions: the table permissions that it watches, the query log and the audit log
-//! that it writes, the traces that a collector gets, the copies that mirrors run. Each may be off; the first two and the mirrors may be
-//! replaced while the gate runs.
+//! that it writes, the traces that a collector gets, the copies that mirrors run. Each may be off; all but the traces may be replaced
+//! while the gate runs.
 
 use crate::acl::Permissions;
-use crate::audit::AuditLog;
-use crate::config::{Config, QueryLogConfig, address};
+use crate::audit::{self, AuditLog};
+use crate::config::{AuditLogConfig, Config, QueryLogConfig, address, listeners};
 use crate::mirrors::{self, Mirrors};
+use crate::querylog::file::LogFile;
 use crate::querylog::line::Literals;
 use crate::querylog::{QueryLog, QueryLogOptions};
-use crate::traces::Traces;
+use crate::traces::{self, Traces};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -30,8 +31,13 @@ pub struct Files {
     traces: Option<Traces>,
     mirrors: Mirrors,
     query_log_config: QueryLogConfig,
-    /// Lines of query logs that were replaced: written and lost.
+    audit_log_config: AuditLogConfig,
+    /// What this gate is called in the audit log.
+    gate: String,
+    tally: Arc<Tally>,
+    /// Lines of logs that were replaced or switched off: written and lost.
     lines_before: (u64, u64),
+    audited_before: (u64, u64),
     /// What looks at the permissions.
     watch: JoinSet<()>,
 }
@@ -42,6 +48,15 @@ pub struct Opened {
     query_log: Option<Option<QueryLog>>,
     query_log_config: QueryLogConfig,
     mirrors: Option<mirrors::Opened>,
+    audit_log: AuditStep,
+    audit_log_config: AuditLogConfig,
+}
+
+enum AuditStep {
+    Stays,
+    Begins(AuditLog),
+    Turns(LogFile),
+    Ends,
 }
 
 impl Files {
@@ -55,9 +70,13 @@ impl Files {
             query_log: None,
             traces: Traces::start(&config.traces, &gate)?,
             mirrors: Mirrors::default(),
-            audit_log: AuditLog::start(&config.audit_log, gate, tally)?,
+            audit_log: None,
             query_log_config: Config::defaults(Vec::new()).query_log,
+            audit_log_config: AuditLogConfig::default(),
+            gate,
+            tally,
             lines_before: (0, 0),
+            audited_before: (0, 0),
             watch: JoinSet::new(),
         };
         let opened = files.prepare(config)?;
@@ -78,7 +97,24 @@ impl Files {
             false => Some(options(&next.query_log).map(QueryLog::start).transpose()?),
         };
         let mirrors = self.mirrors.prepare(&next.mirrors)?;
-        Ok(Opened { permissions, query_log, query_log_config: next.query_log.clone(), mirrors })
+        let audit_log = self.prepare_audit(&next.audit_log)?;
+        let (query_log_config, audit_log_config) = (next.query_log.clone(), next.audit_log.clone());
+        Ok(Opened { permissions, query_log, query_log_config, audit_log, audit_log_config, mirrors })
+    }
+
+    /// What it is told of, and who may not come in while it is stuck, the cores know.
+    fn prepare_audit(&self, next: &AuditLogConfig) -> Result<AuditStep, String> {
+        let place = |log: &AuditLogConfig| (log.file.clone(), log.bytes_max, log.files_kept);
+        if place(next) == place(&self.audit_log_config) {
+            return Ok(AuditStep::Stays);
+        }
+        Ok(match &self.audit_log {
+            None => {
+                let begun = AuditLog::start(next, self.gate.clone(), self.tally.clone())?;
+                begun.map_or(AuditStep::Stays, AuditStep::Begins)
+            }
+            Some(_) => audit::open(next)?.map_or(AuditStep::Ends, AuditStep::Turns),
+        })
     }
 
     fn open_permissions(&self, path: &Path) -> Result<Permissions, String> {
@@ -106,6 +142,17 @@ impl Files {
             self.query_log = query_log;
         }
         self.query_log_config = opened.query_log_config;
+        self.audit_log_config = opened.audit_log_config;
+        match (opened.audit_log, &self.audit_log) {
+            (AuditStep::Stays, _) => {}
+            (AuditStep::Begins(log), _) => self.audit_log = Some(log),
+            (AuditStep::Turns(file), Some(log)) => log.follow(file),
+            (AuditStep::Turns(_), None) => unreachable!("there is one to turn, see prepare_audit"),
+            (AuditStep::Ends, _) => {
+                let (written, lost) = self.audit_log.take().map_or((0, 0), AuditLog::end);
+                self.audited_before = (self.audited_before.0 + written, self.audited_before.1 + lost);
+            }
+        }
         Ok(())
     }
 
@@ -166,7 +213,9 @@ impl Files {
         let written = written + log.map_or(0, QueryLog::written);
         let dropped = (lost + log.map_or(0, QueryLog::dropped)).saturating_add(unheard);
         let wrong = self.wrong_before + self.permissions.as_ref().map_or(0, Permissions::wrong);
+        let (written_before, lost_before) = self.audited_before;
         let audit = self.audit_log.as_ref().map_or((0, 0), |log| (log.written(), log.lost()));
+        let audit = (written_before + audit.0, lost_before + audit.1);
         let [exported, lost, failed] = self.traces.as_ref().map_or([0; 3], Traces::counted);
         counted((written, dropped), audit, wrong, [exported, lost.saturating_add(spans_unheard), failed])
     }
@@ -191,9 +240,16 @@ pub fn counted(
     ]
 }
 
+/// Those settings of the cores that the configuration says in other words: of logs, traces and listeners.
+pub fn spell_out(config: &mut Config) {
+    config.settings.query_log = wanted(&config.query_log);
+    config.settings.audit = audit::wanted(&config.audit_log);
+    config.settings.traces = traces::wanted(config);
+    config.settings.listeners = listeners::wanted(config);
+}
+
 /// What the cores are to tell; nothing without a file.
-pub fn wanted(config: &Config) -> QueryLogSettings {
-    let log = &config.query_log;
+fn wanted(log: &QueryLogConfig) -> QueryLogSettings {
     match log.file {
         Some(_) => QueryLogSettings { sample: log.sample, slow_ms: log.slow_ms, shows_literals: log.shows_literals },
         None => QueryLogSettings::default(),

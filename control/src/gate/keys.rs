@@ -6,15 +6,17 @@
 
 use super::backend_tls;
 use crate::client::trust::provider;
-use crate::config::{ClientAuth, ClientTlsPolicy, Tls, TlsVersion, outside};
+use crate::config::address::show_listen;
+use crate::config::listeners::TlsUse;
+use crate::config::{ClientAuth, ClientTlsPolicy, Config, Tls, TlsVersion, outside};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{ConfigBuilder, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs::{self, OpenOptions};
@@ -22,6 +24,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use weir_core::drive::ListenAddress;
 use weir_core::snapshot::{BackendTls, Keys};
 use weir_net::auth::RsaKey;
 
@@ -32,7 +35,16 @@ pub type KeyError = String;
 pub fn make(tls: &Tls, backend_tls: Option<BackendTls>) -> Result<Keys, KeyError> {
     let rsa = RsaKey::generate()
         .map_err(|_| "no RSA key can be generated: the system's source of randomness fails".to_string())?;
-    Ok(Keys { tls: towards_clients(tls, &ClientTlsPolicy::default())?, backend_tls, rsa: Arc::new(rsa) })
+    let tls = towards_clients(tls, &ClientTlsPolicy::default())?;
+    Ok(Keys { tls, listeners: Arc::default(), backend_tls, rsa: Arc::new(rsa) })
+}
+
+/// All that the configuration names.
+pub fn of_gate(config: &Config, backend_tls: Option<BackendTls>) -> Result<Keys, KeyError> {
+    let mut keys = make(&Tls::Off, backend_tls)?;
+    keys.tls = towards_clients(&config.tls, &config.client_tls)?;
+    keys.listeners = of_listeners(config, keys.tls.as_ref())?;
+    Ok(keys)
 }
 
 /// None: clients get no TLS.
@@ -51,11 +63,48 @@ pub fn towards_clients(tls: &Tls, policy: &ClientTlsPolicy) -> Result<Option<Arc
     Ok(Some(config))
 }
 
+/// The same certificate under another policy: one that was made at the start stays while the gate runs.
+pub fn again(former: &ServerConfig, policy: &ClientTlsPolicy) -> Result<Arc<ServerConfig>, KeyError> {
+    Ok(Arc::new(builder(policy)?.with_cert_resolver(former.cert_resolver.clone())))
+}
+
+/// Of all listeners, in the order of their addresses. `gates`: what was made of the same configuration for all.
+pub fn of_listeners(config: &Config, gates: Option<&Arc<ServerConfig>>) -> Result<Arc<[ListenerKey]>, KeyError> {
+    if config.listeners.is_empty() {
+        return Ok(Arc::default());
+    }
+    config.listen.iter().map(|address| of_listener(address, config, gates)).collect()
+}
+
+/// None: clients get no TLS there.
+pub type ListenerKey = Option<Arc<ServerConfig>>;
+
+pub fn of_listener(
+    address: &ListenAddress,
+    config: &Config,
+    gates: Option<&Arc<ServerConfig>>,
+) -> Result<ListenerKey, KeyError> {
+    let made = match (config.own_keys(address), gates) {
+        (None, gates) => Ok(gates.cloned()),
+        (Some((Tls::Ephemeral, policy)), Some(gates)) => again(gates, &policy).map(Some),
+        (Some((Tls::Off, _)), _) if config.listener(address).is_some_and(|row| row.tls_use(config) != TlsUse::Off) => {
+            Err("there is no certificate for its TLS: name one with tls_cert and tls_key".to_string())
+        }
+        (Some((tls, policy)), _) => towards_clients(&tls, &policy),
+    };
+    made.map_err(|why| format!("[[listeners]] {}: {why}", show_listen(address)))
+}
+
 /// Who verifies clients' certificates; None: they are not asked for any.
 pub fn client_verifier(policy: &ClientTlsPolicy) -> Result<Option<Arc<dyn ClientCertVerifier>>, KeyError> {
     let ca = match (policy.auth, &policy.ca) {
         (ClientAuth::Optional | ClientAuth::Required, Some(ca)) => ca,
-        _ => return Ok(None),
+        (ClientAuth::Optional | ClientAuth::Required, None) => {
+            return Err(
+                "tls_client_auth wants certificates, yet by no authority: name its PEM file in tls_ca".to_string()
+            );
+        }
+        (ClientAuth::Off, _) => return Ok(None),
     };
     let roots = backend_tls::roots("tls_ca", ca)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
@@ -133,20 +182,20 @@ fn config(
     key: PrivateKeyDer<'static>,
     policy: &ClientTlsPolicy,
 ) -> Result<Result<Arc<ServerConfig>, rustls::Error>, KeyError> {
+    Ok(builder(policy)?.with_single_cert(chain, key).map(Arc::new))
+}
+
+fn builder(policy: &ClientTlsPolicy) -> Result<ConfigBuilder<ServerConfig, WantsServerCert>, KeyError> {
     let verifier = client_verifier(policy)?;
     let versions: &[&SupportedProtocolVersion] = match policy.version_min {
         TlsVersion::V1_2 => &[&TLS13, &TLS12],
         TlsVersion::V1_3 => &[&TLS13],
     };
-    let make = || {
-        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
-        let builder = match verifier {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
-            None => builder.with_no_client_auth(),
-        };
-        builder.with_single_cert(chain, key).map(Arc::new)
-    };
-    Ok(make())
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).map_err(failed)?;
+    Ok(match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    })
 }
 
 fn fill(folder: &Path) -> Result<(), KeyError> {

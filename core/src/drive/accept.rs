@@ -6,6 +6,7 @@
 use crate::drive::exchange::Stage;
 use crate::drive::ring::{Completion, Ring};
 use crate::drive::token::{Kind, Token};
+use crate::drive::world::ListenerId;
 use crate::time::Instant;
 use io_uring::{opcode, types};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -24,6 +25,7 @@ pub struct Door {
 }
 
 struct Listener {
+    id: ListenerId,
     socket: Option<OwnedFd>,
     state: State,
 }
@@ -35,8 +37,14 @@ enum State {
     Cancelling,
 }
 
+/// A client whose connection stands, and where it came in.
+pub struct Arrival {
+    pub socket: OwnedFd,
+    pub listener: ListenerId,
+}
+
 pub enum Knock {
-    Client(OwnedFd),
+    Client(Arrival),
     /// It could not be accepted; news when that was not said a moment ago.
     Refused {
         errno: i32,
@@ -46,11 +54,10 @@ pub enum Knock {
 }
 
 impl Door {
-    pub fn new(listeners: Vec<OwnedFd>) -> Door {
-        let listeners =
-            listeners.into_iter().map(|socket| Listener { socket: Some(socket), state: State::Idle }).collect();
+    pub fn new(listeners: Vec<(ListenerId, OwnedFd)>) -> Door {
+        let idle = |(id, socket)| Listener { id, socket: Some(socket), state: State::Idle };
         Door {
-            listeners,
+            listeners: listeners.into_iter().map(idle).collect(),
             retry_at: Instant::NEVER,
             quiet_until: Instant::ZERO,
             renew_at: Instant::NEVER,
@@ -84,14 +91,16 @@ impl Door {
     }
 
     pub fn handle_accept(&mut self, now: Instant, done: Completion) -> Knock {
+        let listener = &mut self.listeners[done.token.index()];
         if !done.has_more() {
-            self.listeners[done.token.index()].state = State::Idle;
+            listener.state = State::Idle;
             self.retry_at = self.retry_at.min(now);
         }
         match -done.result {
             errno if errno <= 0 => {
                 // SAFETY: just accepted, owned by nobody else.
-                Knock::Client(unsafe { OwnedFd::from_raw_fd(done.result) })
+                let socket = unsafe { OwnedFd::from_raw_fd(done.result) };
+                Knock::Client(Arrival { socket, listener: listener.id })
             }
             // Cancelled; or the client was gone before it was accepted.
             libc::ECANCELED | libc::ECONNABORTED | libc::EINTR | libc::EAGAIN => Knock::Nobody,
@@ -107,7 +116,7 @@ impl Door {
     }
 
     /// Arms what should be armed; once the gate takes no new clients, ends it and returns the last who knocked.
-    pub fn advance(&mut self, now: Instant, stage: Stage, ring: &mut Ring) -> Vec<OwnedFd> {
+    pub fn advance(&mut self, now: Instant, stage: Stage, ring: &mut Ring) -> Vec<Arrival> {
         match stage {
             Stage::Serving => {}
             Stage::HandedOver => return self.close(ring, Queue::Left),
@@ -143,15 +152,16 @@ impl Door {
 
     /// Closes the listeners, each when its accept has ended. A client whose connection stands already is not cut off:
     /// it is returned, unless another process has the queue.
-    pub fn close(&mut self, ring: &mut Ring, queue: Queue) -> Vec<OwnedFd> {
+    pub fn close(&mut self, ring: &mut Ring, queue: Queue) -> Vec<Arrival> {
         let mut last = Vec::new();
         self.retry_at = Instant::NEVER;
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             match listener.state {
                 State::Armed => cancel(listener, index, ring),
                 State::Idle => {
-                    let socket = listener.socket.take();
-                    last.extend(socket.filter(|_| queue == Queue::Emptied).into_iter().flat_map(last_clients));
+                    let socket = listener.socket.take().filter(|_| queue == Queue::Emptied);
+                    let arrival = |socket| Arrival { socket, listener: listener.id };
+                    last.extend(socket.into_iter().flat_map(last_clients).map(arrival));
                 }
                 State::Cancelling => (),
             }

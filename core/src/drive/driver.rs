@@ -16,7 +16,7 @@ use crate::drive::machine;
 use crate::drive::ring::{Completion, Ring, Sleep};
 use crate::drive::token::{Kind, Token};
 use crate::drive::wires::{Phase, Vector, Wires};
-use crate::drive::world::{Action, DialFault, WireId, World};
+use crate::drive::world::{Action, DialFault, ListenerId, WireId, World};
 use crate::mail::Mail;
 use crate::time::Instant;
 use io_uring::{opcode, types};
@@ -80,7 +80,7 @@ impl<W: World> Driver<W> {
         core: usize,
         exchange: Arc<Exchange>,
         mut world: W,
-        listeners: Vec<OwnedFd>,
+        listeners: Vec<(ListenerId, OwnedFd)>,
         batch: BatchMode,
     ) -> io::Result<Driver<W>> {
         let mut ring = Ring::new()?;

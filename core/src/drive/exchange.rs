@@ -3,6 +3,7 @@
 //! Invariant: none of it lies on a query's path. A core looks at one counter per turn and at its box when its bell rang;
 //! everything else here happens when a client comes, a password is learnt, the world changes.
 
+use crate::drive::accept::Arrival;
 use crate::drive::bell::{Bell, Wait};
 use crate::drive::spread::Spread;
 use crate::mail::{ControlMail, Mail};
@@ -10,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crossbeam::queue::SegQueue;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,7 +48,7 @@ pub struct LetterBox {
     pub bell: Bell,
     pub mail: SegQueue<Mail>,
     /// Clients that another core has accepted and this one shall serve: counted in the spread already.
-    pub arrivals: SegQueue<OwnedFd>,
+    pub arrivals: SegQueue<Arrival>,
 }
 
 impl Exchange {
@@ -89,7 +90,7 @@ impl Exchange {
         self.boxes[core].bell.ring();
     }
 
-    pub fn hand_over(&self, core: usize, client: OwnedFd) {
+    pub fn hand_over(&self, core: usize, client: Arrival) {
         self.boxes[core].arrivals.push(client);
         self.boxes[core].bell.ring();
     }

@@ -8,6 +8,7 @@
 
 use crate::drive::error::StartError;
 use crate::drive::socket::{self, KernelAddress};
+use crate::drive::world::ListenerId;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -44,8 +45,8 @@ pub struct Inherited {
 pub struct Listeners {
     /// As bound: with the port that the kernel chose.
     pub addresses: Vec<ListenAddress>,
-    /// Per core.
-    pub sockets: Vec<Vec<OwnedFd>>,
+    /// Per core, with the address that each listens on.
+    pub sockets: Vec<Vec<(ListenerId, OwnedFd)>>,
     /// All of them once more, for the next gate.
     pub shared: Vec<Inherited>,
 }
@@ -105,9 +106,15 @@ impl Listeners {
         Ok(())
     }
 
+    /// Of the address that is being bound: its place among those that were named.
+    fn next_id(&self) -> ListenerId {
+        ListenerId(u16::try_from(self.addresses.len()).expect("far fewer addresses than numbers"))
+    }
+
     fn put(&mut self, core: usize, configured: &ListenAddress, listener: OwnedFd) -> io::Result<()> {
         self.shared.push(Inherited { address: configured.clone(), socket: listener.try_clone()? });
-        self.sockets[core].push(listener);
+        let id = self.next_id();
+        self.sockets[core].push((id, listener));
         Ok(())
     }
 }
@@ -175,7 +182,7 @@ mod tests {
         let any = ListenAddress::Tcp("[::1]:0".parse().unwrap());
         let mut listeners = Listeners::bind(&[any], 1, 16, Vec::new()).unwrap();
         let ListenAddress::Tcp(address) = listeners.addresses[0] else { unreachable!() };
-        let listener = TcpListener::from(listeners.sockets[0].pop().unwrap());
+        let listener = TcpListener::from(listeners.sockets[0].pop().unwrap().1);
         let _client = TcpStream::connect(address).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         assert_ne!(option(&accepted, libc::IPPROTO_TCP, libc::TCP_NODELAY), 0);
@@ -188,7 +195,7 @@ mod tests {
         let listeners = Listeners::bind(&[any], 3, 16, Vec::new()).unwrap();
         let ListenAddress::Tcp(address) = listeners.addresses[0] else { unreachable!() };
         for sockets in &listeners.sockets {
-            assert_eq!(socket::local_address(&sockets[0]).unwrap(), Some(address));
+            assert_eq!(socket::local_address(&sockets[0].1).unwrap(), Some(address));
         }
         assert!(TcpListener::bind(address).is_err());
     }
@@ -205,13 +212,34 @@ mod tests {
             assert_eq!((&new.addresses, new.shared.len()), (&old.addresses, before.max(after)));
             drop(old.sockets);
             let mut served = 0;
-            for socket in new.sockets.into_iter().flatten() {
+            for (_, socket) in new.sockets.into_iter().flatten() {
                 let listener = TcpListener::from(socket);
                 listener.set_nonblocking(true).unwrap();
                 served += listener.incoming().map_while(Result::ok).count();
             }
             assert_eq!(served, clients.len(), "{before} to {after} cores");
         }
+    }
+
+    /// A gate that takes over may name its addresses in another order, and more of them: each socket is the one of its address.
+    #[test]
+    fn an_inherited_socket_has_the_number_of_its_address() {
+        let free = |last: u8| ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, last], 0)));
+        let bound = |listeners: &Listeners, address: &ListenAddress| {
+            let at = listeners.addresses.iter().position(|one| one == address).unwrap();
+            let ids = listeners.sockets.iter().flatten().filter_map(|(id, socket)| {
+                let local = socket::local_address(socket).unwrap().map(ListenAddress::Tcp);
+                (local.as_ref() == Some(address)).then_some(*id)
+            });
+            let ids: Vec<ListenerId> = ids.collect();
+            assert!(!ids.is_empty() && ids.iter().all(|id| usize::from(id.0) == at), "{ids:?}, not {at}");
+        };
+        let old = Listeners::bind(&[free(1), free(2)], 2, 16, Vec::new()).unwrap();
+        let before = old.addresses.clone();
+        before.iter().for_each(|address| bound(&old, address));
+        let new = Listeners::bind(&[free(3), free(2), free(1)], 3, 16, old.shared).unwrap();
+        assert_eq!((&new.addresses[1], &new.addresses[2]), (&before[1], &before[0]));
+        new.addresses.iter().for_each(|address| bound(&new, address));
     }
 
     #[test]

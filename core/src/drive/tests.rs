@@ -1,7 +1,7 @@
 //! The driver over loopback, with a world that echoes or relays. Every wait is for an event and ends after ten seconds.
 
 use super::*;
-use crate::drive::world::DialFault;
+use crate::drive::world::{DialFault, ListenerId, Peer};
 use crate::mail::KillOutcome;
 use crate::snapshot::Address;
 use play::{FORWARD, Play, Role, Tally};
@@ -164,6 +164,31 @@ fn is_over(client: &mut TcpStream) -> bool {
             Err(error) => return error.kind() == ErrorKind::ConnectionReset,
         }
     }
+}
+
+/// Whichever core accepts a client, and whichever serves it, it is told with the listener that it came in at.
+#[test]
+fn each_client_is_told_with_its_listener() {
+    let at = |last: u8| ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, last], 0)));
+    let path = std::env::temp_dir().join(format!("weir-drive-listener-{}", std::process::id()));
+    let gate = Shape { listen: vec![at(1), at(2), ListenAddress::Unix(path)], ..Shape::default() }.start();
+    let addresses = gate.running.addresses().to_vec();
+    let mut expected = Vec::new();
+    let mut tcp = Vec::new();
+    for round in 0..24u16 {
+        let ListenAddress::Tcp(address) = addresses[usize::from(round % 2)] else { unreachable!() };
+        tcp.push(limited(TcpStream::connect(address).unwrap()));
+        expected.push((Peer::Tcp(tcp.last().unwrap().local_addr().unwrap()), ListenerId(round % 2)));
+    }
+    let ListenAddress::Unix(path) = &addresses[2] else { unreachable!() };
+    let unix: Vec<UnixStream> = (0..4).map(|_| UnixStream::connect(path).unwrap()).collect();
+    expected.extend(unix.iter().map(|_| (Peer::Unix, ListenerId(2))));
+    let counts = gate.tally.wait(|counts| counts.accepted == expected.len());
+    let seen = |one: &(Peer, ListenerId)| counts.came_in.iter().filter(|other| *other == one).count();
+    assert!(expected[..24].iter().all(|one| seen(one) == 1) && seen(&expected[27]) == 4, "{:?}", counts.came_in);
+    let wires = expected.len();
+    drop((tcp, unix));
+    gate.finish(wires);
 }
 
 #[test]

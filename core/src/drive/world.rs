@@ -11,12 +11,12 @@ use crate::mail::Mail;
 use crate::time::Instant;
 
 pub use crate::engine::{Action, DialFault, End};
-pub use crate::session::Peer;
+pub use crate::session::{ListenerId, Peer};
 pub use crate::wire::WireId;
 
 pub trait World {
     fn blocks(&mut self) -> &mut Blocks;
-    fn handle_accept(&mut self, now: Instant, peer: Peer) -> WireId;
+    fn handle_accept(&mut self, now: Instant, peer: Peer, listener: ListenerId) -> WireId;
     fn handle_dialed(&mut self, now: Instant, wire: WireId, outcome: Result<(), DialFault>);
     fn handle_chunk(&mut self, now: Instant, wire: WireId, chunk: Chunk);
     fn handle_sent(&mut self, now: Instant, wire: WireId, n: usize);
@@ -38,8 +38,8 @@ impl World for Engine {
         self.blocks()
     }
 
-    fn handle_accept(&mut self, now: Instant, peer: Peer) -> WireId {
-        self.handle_accept(now, peer)
+    fn handle_accept(&mut self, now: Instant, peer: Peer, listener: ListenerId) -> WireId {
+        self.handle_accept(now, peer, listener)
     }
 
     fn handle_dialed(&mut self, now: Instant, wire: WireId, outcome: Result<(), DialFault>) {

@@ -11,7 +11,7 @@ use crate::mail::{ControlMail, Level};
 use crate::session::claim::Claim;
 use crate::session::refuse::Refusal;
 use crate::session::secure::Password;
-use crate::session::{Freshness, Greet, Peer, Phase, Session, VerifyCause};
+use crate::session::{Freshness, Greet, ListenerId, Peer, Phase, Session, VerifyCause};
 use crate::slots::Key;
 use crate::time::Instant;
 use crate::timers::Owner as TimerOwner;
@@ -28,7 +28,7 @@ use weir_planner::Facts;
 
 impl Engine {
     /// A new client: its session, and the greeting.
-    pub(crate) fn greet(&mut self, wire: Key<Wire>, peer: Peer) {
+    pub(crate) fn greet(&mut self, wire: Key<Wire>, peer: Peer, listener: ListenerId) {
         self.counters.clients_accepted += 1;
         let mut nonce = [0u8; 20];
         for byte in &mut nonce {
@@ -36,7 +36,7 @@ impl Engine {
         }
         let nonce = weir_net::auth::nonce_from_random(nonce);
         let id = self.ids.next(self.tag);
-        let mut fresh = new_session(wire, id, peer, nonce);
+        let mut fresh = new_session(wire, id, (peer, listener), nonce);
         fresh.times = self.snapshot.settings.times;
         fresh.facts.server_version = self.server_version();
         let session = self.sessions.insert(fresh);
@@ -51,7 +51,7 @@ impl Engine {
         if self.draining {
             return self.part_with(session, 0, &Refusal::Draining);
         }
-        if self.is_proxied(peer) {
+        if self.is_proxied(peer, listener) {
             self.sessions[session].phase = Phase::Greet(Greet::Proxy);
         } else if let Err(why) = self.comes_too_fast(peer) {
             return self.part_with(session, 0, &why);
@@ -63,9 +63,9 @@ impl Engine {
     }
 
     pub(crate) fn say_greeting(&mut self, session: Key<Session>) {
-        let Session { wire, peer, id, nonce, .. } = self.sessions[session];
+        let Session { wire, peer, listener, id, nonce, .. } = self.sessions[session];
         let mut offered = self.offered() | self.snapshot.settings.compression.offered();
-        if self.snapshot.keys.tls.is_some() && matches!(peer, Peer::Tcp(_)) {
+        if self.snapshot.keys.tls_at(listener).is_some() && matches!(peer, Peer::Tcp(_)) {
             offered = offered.union(Capabilities::SSL);
         }
         let snapshot = self.snapshot.clone();
@@ -157,7 +157,7 @@ impl Engine {
         if !matches!(s.phase, Phase::Greet(Greet::Login)) || s.inbound.len() < 36 {
             return false;
         }
-        let wire = s.wire;
+        let (wire, listener) = (s.wire, s.listener);
         if self.wires[wire].is_encrypted() {
             return false;
         }
@@ -170,7 +170,7 @@ impl Engine {
         if !self.wires[wire].out.is_empty() {
             return true;
         }
-        let Some(config) = self.snapshot.keys.tls.clone() else { return false };
+        let Some(config) = self.snapshot.keys.tls_at(listener).cloned() else { return false };
         s.inbound.consume(&mut self.blocks, 36);
         s.phase = Phase::Greet(Greet::TlsHandshake);
         let mut hello = Vec::new();
@@ -321,11 +321,12 @@ fn attributes_of(login: &Login, peer: Peer) -> Rc<[(Vec<u8>, Vec<u8>)]> {
 const OWN_ATTRIBUTES: &[u8] = b"_weir_";
 const CLIENT_ATTRIBUTE: &[u8] = b"_weir_client";
 
-fn new_session(wire: Key<Wire>, id: u32, peer: Peer, nonce: [u8; 20]) -> Session {
+fn new_session(wire: Key<Wire>, id: u32, (peer, listener): (Peer, ListenerId), nonce: [u8; 20]) -> Session {
     Session {
         wire,
         id,
         peer,
+        listener,
         nonce,
         caps: Capabilities::PROTOCOL_41,
         charset: 0,

@@ -10,14 +10,14 @@
 use crate::engine::Engine;
 use crate::mail::Level;
 use crate::session::refuse::Refusal;
-use crate::session::{Greet, Peer, Phase, Session};
+use crate::session::{Greet, ListenerId, Peer, Phase, Session};
 use crate::slots::Key;
 use weir_net::limits::PROXY_V2_BYTES_MAX;
 use weir_net::proxy::{self, Told};
 
 impl Engine {
-    pub(crate) fn is_proxied(&self, peer: Peer) -> bool {
-        let networks = &self.snapshot.settings.proxy_networks;
+    pub(crate) fn is_proxied(&self, peer: Peer, listener: ListenerId) -> bool {
+        let networks = self.snapshot.settings.proxy_networks_at(listener);
         !networks.is_empty()
             && networks.has(match peer {
                 Peer::Tcp(address) => Some(address.ip()),

@@ -1,4 +1,4 @@
-//! Whether a client may log in the way that it has come: by TLS, with a certificate, as the gate's settings want it of everybody or of
+//! Whether a client may log in the way that it has come: by TLS, with a certificate, as the gate's settings want it of everybody, at its listener, or of
 //! its account. Rules: MySQL's `require_secure_transport` and `REQUIRE SSL | X509 | SUBJECT | ISSUER` of an account.
 //!
 //! Invariant: who is refused has proved no password, and no backend was asked. A Unix socket is secure for `require_secure_transport`,
@@ -48,12 +48,13 @@ impl Engine {
     /// Why this user may not log in over this connection.
     pub(crate) fn transport_refusal(&self, session: Key<Session>, user: &[u8], password: Password) -> Option<Refusal> {
         let settings = &self.snapshot.settings;
-        if !settings.require_secure_transport && settings.accounts.is_empty() {
+        let Session { wire, peer, listener, .. } = self.sessions[session];
+        let requires_tls = settings.requires_tls_at(listener);
+        if !requires_tls && settings.accounts.is_empty() {
             return None;
         }
-        let Session { wire, peer, .. } = self.sessions[session];
         let wire = &self.wires[wire];
-        if settings.require_secure_transport && peer != Peer::Unix && !wire.is_encrypted() {
+        if requires_tls && peer != Peer::Unix && !wire.is_encrypted() {
             return Some(Refusal::SecureTransportRequired);
         }
         let certificate = wire.is_encrypted().then(|| wire.peer_certificate());

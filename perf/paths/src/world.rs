@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_core::block::Chunk;
 use weir_core::engine::{Action, Engine, EngineOptions};
 use weir_core::mail::CoreId;
-use weir_core::session::Peer;
+use weir_core::session::{ListenerId, Peer};
 use weir_core::snapshot::{Address, BackendId, BackendView, Face, Health, Keys, Role, Settings, Snapshot};
 use weir_core::time::Instant;
 use weir_core::wire::WireId;
@@ -67,7 +67,7 @@ impl World {
         };
         let now = Instant(1_000_000);
         let mut engine = Engine::new(now, options);
-        let client = engine.handle_accept(now, Peer::Unix);
+        let client = engine.handle_accept(now, Peer::Unix, ListenerId(0));
         let (to_client, to_backend) = (Vec::new(), Vec::new());
         let mut world = World { engine, now, client, backend: None, reads: true, to_client, to_backend, sent: 0 };
         world.log_in();
@@ -251,7 +251,7 @@ fn snapshot(settings: Settings) -> Arc<Snapshot> {
         generation: 1,
         backends: vec![primary],
         settings: Arc::new(settings),
-        keys: Keys { tls: None, backend_tls: None, rsa: Arc::new(rsa) },
+        keys: Keys { tls: None, listeners: Arc::default(), backend_tls: None, rsa: Arc::new(rsa) },
         permissions: None,
         filters: None,
         face: Face { version: "9.7.4-weir".to_owned(), charset: 255, native_password: false },

@@ -99,7 +99,7 @@ impl Control {
             permissions: (plan.budget % 2 == 1).then(|| Permissions { rules: Arc::default(), version: 1 }),
             // Seeds of a million and less are known from before.
             filters: (plan.seed > 1_000_000 && plan.seed % 4 == 1).then(|| filters(plan.seed)),
-            keys: Keys { tls: None, backend_tls: None, rsa: Arc::new(rsa_key().clone()) },
+            keys: Keys { tls: None, listeners: Arc::default(), backend_tls: None, rsa: Arc::new(rsa_key().clone()) },
             alarms: vec![0; plan.servers.len()],
             reports_asked: 0,
             reports_seen: 0,

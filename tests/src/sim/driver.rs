@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_core::engine::{Action, DialFault, End, Engine, EngineOptions};
 use weir_core::mail::{ControlMail, Mail};
-use weir_core::session::Peer;
+use weir_core::session::{ListenerId, Peer};
 use weir_core::snapshot::Address;
 use weir_core::time::Instant;
 use weir_core::wire::WireId;
@@ -77,7 +77,7 @@ impl Core {
     /// A client connects: its end of the cable.
     pub fn accept(&mut self, scene: &mut Scene, client: usize, quality: Quality) -> Sock {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 40_000 + client as u16));
-        let id = self.engine.handle_accept(now(scene), Peer::Tcp(address));
+        let id = self.engine.handle_accept(now(scene), Peer::Tcp(address), ListenerId(0));
         let owner = Owner::Core { core: self.id, index: id.index, generation: id.generation };
         let (far, near) = scene.cables.connect(Owner::Client(client), owner, quality);
         self.admit(Wire::new(id, Stage::Open, Some(near), None));

@@ -23,16 +23,16 @@ use weir_tests::real::place::{Place, place};
 const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
 
 /// For whatever has to happen soon.
-const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// A gate, and those that took over from it. All are gone when it is dropped.
 pub struct Process {
     child: Child,
-    folder: PathBuf,
+    pub folder: PathBuf,
     ports: Vec<Port>,
     /// What a service manager hears.
     manager: UnixDatagram,
-    pids: Vec<u32>,
+    pub pids: Vec<u32>,
 }
 
 impl Drop for Process {
@@ -48,7 +48,7 @@ impl Drop for Process {
     }
 }
 
-fn signal(pid: u32, signal: &str) {
+pub fn signal(pid: u32, signal: &str) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
     assert!(sent.success(), "process {pid} takes no {signal}");
 }
@@ -80,7 +80,7 @@ impl Process {
     }
 
     /// The next word that begins so, at the latest after the limit.
-    fn hear(&self, word: &str) -> String {
+    pub fn hear(&self, word: &str) -> String {
         let mut bytes = [0; 512];
         loop {
             let len = self.manager.recv(&mut bytes).unwrap_or_else(|error| panic!("{word}: {error}\n{}", self.log()));
@@ -95,7 +95,7 @@ impl Process {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    fn options(&self) -> Options {
+    pub fn options(&self) -> Options {
         Options::tcp("127.0.0.1", self.ports[0].number()).user("app").password("app").timeout(Some(LIMIT))
     }
 
@@ -107,7 +107,7 @@ impl Process {
         self.ports[0].number()
     }
 
-    fn grpc(&self) -> String {
+    pub fn grpc(&self) -> String {
         format!("127.0.0.1:{}", self.ports[2].number())
     }
 
@@ -116,7 +116,7 @@ impl Process {
     }
 
     /// By a signal to the process that serves now; says which one serves then.
-    fn upgrade(&mut self) -> u32 {
+    pub fn upgrade(&mut self) -> u32 {
         signal(*self.pids.last().unwrap(), "USR2");
         let pid = self.hear("MAINPID=").trim_start_matches("MAINPID=").parse().unwrap();
         self.pids.push(pid);
@@ -124,7 +124,7 @@ impl Process {
         pid
     }
 
-    fn wait_for_end(&self, pid: u32) {
+    pub fn wait_for_end(&self, pid: u32) {
         let began = Instant::now();
         // A child that nobody has waited for is dead too.
         let lives = || {
@@ -271,6 +271,72 @@ fn a_certificate_is_renewed_while_clients_stay() {
     fs::write(tls.join("server-key.pem"), "no key").unwrap();
     assert!(gate.reload().unwrap_err().contains("server-key.pem"));
     login(&next.join("ca.pem")).unwrap();
+}
+
+/// As logrotate does it: the file is moved, the reload makes another, and each login has its line in one of them, whole. Another path, fewer
+/// events and off and on again follow as well.
+#[test]
+fn the_audit_log_follows_a_reload() {
+    let _others = place().stage.read().unwrap_or_else(PoisonError::into_inner);
+    let section = |lines: &str| format!("[audit_log]\n{lines}");
+    let gate = Process::start("audit", &section("file = \"audit.log\"\nevents = [\"login\"]"), &[]);
+    let logins = |file: &str| -> Vec<u64> {
+        let text = fs::read_to_string(gate.folder.join(file)).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a whole line"));
+        lines.filter(|line| line["event"] == "login").map(|line| line["connection_id"].as_u64().unwrap()).collect()
+    };
+    let login = || cell(&mut gate.client(), "SELECT CONNECTION_ID()").parse::<u64>().unwrap();
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < LIMIT, "{what}\n{}", gate.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let stop = AtomicBool::new(false);
+    let ids: Vec<u64> = thread::scope(|scope| {
+        let busy = || {
+            let mut ids = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                ids.push(login());
+            }
+            ids
+        };
+        let clients: Vec<_> = (0..2).map(|_| scope.spawn(busy)).collect();
+        until("lines", &|| logins("audit.log").len() > 20);
+        fs::rename(gate.folder.join("audit.log"), gate.folder.join("audit.log.old")).unwrap();
+        assert_eq!(gate.reload().unwrap(), "read again; no setting is another one");
+        until("lines in a new file", &|| logins("audit.log").len() > 20);
+        gate.write(&section("file = \"other.log\"\nevents = [\"login\", \"logout\"]\nbytes_max = 70000"));
+        assert_eq!(gate.reload().unwrap().lines().count(), 3);
+        until("lines elsewhere", &|| logins("other.log").len() > 20);
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    let written = || {
+        let files = ["audit.log.old", "audit.log", "other.log", "other.log.1", "other.log.2", "other.log.3"];
+        let mut all: Vec<u64> = files.into_iter().flat_map(logins).collect();
+        all.sort_unstable();
+        all
+    };
+    let mut expected = ids;
+    expected.sort_unstable();
+    until("a line for each", &|| written().len() >= expected.len());
+    assert_eq!(written(), expected);
+    let others = fs::read_to_string(gate.folder.join("other.log")).unwrap();
+    assert!(others.contains("\"logout\"") && others.lines().count() > 20, "{others}");
+
+    gate.write("");
+    assert!(gate.reload().unwrap().contains("[audit_log] file: was"));
+    login();
+    gate.write(&section("file = \"again.log\"\nevents = [\"login\"]"));
+    gate.reload().unwrap();
+    let last = login();
+    until("a line of the last one", &|| logins("again.log") == [last]);
+    assert_eq!(written(), expected);
+    let lines = "SHOW WEIR STATUS LIKE 'audit_log_lines'";
+    let counted = gate.client().rows(lines).unwrap()[0][1].clone().unwrap().parse::<usize>().unwrap();
+    assert!(counted > expected.len(), "{counted}, and {} at least", expected.len() + 1);
 }
 
 /// Five upgrades under clients that connect all the time: nobody is refused or dropped, and a transaction that was open commits where it is.

@@ -94,6 +94,96 @@ const GATE: &[Case] = &[
     ("level of the log", "[log]\nlevel = \"loud=x=y\"\n", &["weir.toml:2:9: 'loud=x=y' is no log level"]),
 ];
 
+/// Each wrong by one thing.
+const LISTENERS: &[Case] = &[
+    ("listener without an address", "[[listeners]]\ntls = \"off\"\n", &["weir.toml:1:1: this listener has no address"]),
+    (
+        "key of a listener",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntsl = \"off\"\n",
+        &["weir.toml:3:1: [listeners] has no key 'tsl'; did you mean 'tls'?"],
+    ),
+    (
+        "word of a listener",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls = \"on\"\n",
+        &["weir.toml:3:7: tls cannot be 'on'; "],
+    ),
+    (
+        "listener of another machine",
+        "[[listeners]]\naddress = \"192.0.2.1:1\"\n",
+        &["weir.toml:2:11: this machine has no address"],
+    ),
+    (
+        "two policies for one address",
+        "[gate]\nlisten = \"127.0.0.1:4406\"\n[[listeners]]\naddress = \"127.0.0.1:4406\"\n",
+        &["weir.toml:4:11: '127.0.0.1:4406' is listened on twice"],
+    ),
+    (
+        "two policies for any free port",
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n",
+        &["weir.toml:4:11: '127.0.0.1:0' is listened on twice"],
+    ),
+    (
+        "no TLS, yet a certificate",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls = \"off\"\ntls_cert = \"a/server-cert.pem\"\ntls_key = \"a/server-key.pem\"\n",
+        &["weir.toml:4:12: there is no TLS at this listener, yet this is about it"],
+    ),
+    (
+        "TLS without any certificate",
+        "[gate]\ntls = false\n[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls = \"required\"\n",
+        &["weir.toml:5:7: TLS is wanted here, yet switched off under [gate]"],
+    ),
+    (
+        "half of a listener's pair",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls_key = \"a/server-key.pem\"\n",
+        &["weir.toml:3:11: a private key needs its certificate"],
+    ),
+    (
+        "a listener's mixed pair",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls_cert = \"a/server-cert.pem\"\ntls_key = \"b/server-key.pem\"\n",
+        &["weir.toml:3:12: DIR/a/server-cert.pem and DIR/b/server-key.pem don't work together"],
+    ),
+    (
+        "certificates by no authority",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls = \"required\"\ntls_client_auth = \"required\"\n",
+        &["weir.toml:4:19: tls_client_auth wants certificates, yet by no authority"],
+    ),
+    (
+        "an authority that no listener asks",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls_ca = \"a/ca.pem\"\n",
+        &["weir.toml:3:10: tls_ca is named, yet tls_client_auth = \"off\" asks for no certificate"],
+    ),
+    (
+        "a listener's unusable authority",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls = \"required\"\ntls_client_auth = \"required\"\ntls_ca = \"text\"\n",
+        &["weir.toml:4:19: ", "it holds no certificate"],
+    ),
+    (
+        "certificates, yet plain text",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls_client_auth = \"required\"\ntls_ca = \"a/ca.pem\"\n",
+        &["weir.toml:3:19: a certificate is required here, yet who comes without TLS shows none"],
+    ),
+    (
+        "TLS at a socket",
+        "[[listeners]]\naddress = \"unix:DIR/w.sock\"\ntls = \"required\"\n",
+        &["weir.toml:3:7: a Unix socket has no TLS and is secure without it"],
+    ),
+    (
+        "balancers of nobody",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\nproxy_protocol = \"required\"\n",
+        &["weir.toml:3:18: proxy_protocol is required here, yet from nobody"],
+    ),
+    (
+        "balancers elsewhere",
+        "[gate]\nproxy_protocol_networks = \"10.0.0.0/8\"\n[[listeners]]\naddress = \"unix:DIR/w.sock\"\nproxy_protocol = \"required\"\n",
+        &["weir.toml:5:18: proxy_protocol is required at a Unix socket, yet from TCP networks alone"],
+    ),
+    (
+        "an account's certificate that nobody asks for",
+        "[[listeners]]\naddress = \"127.0.0.1:4406\"\ntls = \"required\"\n[[accounts]]\nuser = \"a\"\nrequire = \"x509\"\n",
+        &["this account needs a certificate"],
+    ),
+];
+
 const TABLET: &[Case] = &[
     ("key", "[tablet]\nserfer = \"x\"\n", &["weir.toml:2:1: [tablet] has no key 'serfer'; did you mean 'server'?"]),
     ("section", "[gate]\n", &["weir.toml:1:2: there is no section 'gate'; a tablet's keys stand in [tablet]"]),
@@ -171,9 +261,10 @@ fn checked(program: &str, dir: &Path, file: &str) -> (Option<i32>, String) {
 }
 
 fn check_all(program: &str, cases: &[Case], around: &str) {
-    let dir = laid_out(program);
+    let dir = laid_out(&format!("{program}-{}", cases.len()));
     let mut faults = Vec::new();
     for (kind, file, says) in cases {
+        let file = file.replace("DIR", &dir.display().to_string());
         let (code, said) = checked(program, &dir, &format!("{file}{around}"));
         let wanted = says.iter().map(|one| one.replace("DIR", &dir.display().to_string()));
         if code != Some(2) || !wanted.clone().all(|one| said.contains(&one)) {
@@ -191,6 +282,11 @@ const BACKEND: &str = "[[backends]]\naddress = \"127.0.0.1:1\"\n";
 #[test]
 fn each_kind_of_mistake_in_a_gates_file_is_told_with_its_place() {
     check_all("gate", GATE, BACKEND);
+}
+
+#[test]
+fn each_kind_of_mistake_in_a_listeners_rows_is_told_with_its_place() {
+    check_all("gate", LISTENERS, BACKEND);
 }
 
 #[test]

@@ -6,18 +6,23 @@ use crate::config::mistake::{Given, Place};
 use crate::config::typed::Typed;
 use crate::config::{ClientAuth, Tls};
 use crate::gate::keys;
+use std::path::PathBuf;
 use weir_core::snapshot::{AccountRule, Require};
 
 impl Judge {
-    /// After the plain keys, of which the mode is one, and after the certificate.
+    pub(super) fn client_ca(&mut self, typed: &Typed) {
+        self.config.client_tls.ca = named_ca(typed).map(|ca| ca.value.clone());
+    }
+
+    /// After the plain keys, of which the mode is one, after the certificate, and after the listeners, which may ask that authority.
     pub(super) fn client_tls(&mut self, typed: &Typed) {
-        let ca = typed.tls_ca.clone().filter(|ca| !ca.value.as_os_str().is_empty());
-        let place = ca.as_ref().map_or(Place::Missing, |ca| ca.place.clone());
-        self.config.client_tls.ca = ca.map(|ca| ca.value);
+        let place = named_ca(typed).map_or(Place::Missing, |ca| ca.place.clone());
         let policy = &self.config.client_tls;
         let has_tls = self.config.tls != Tls::Off;
+        let is_asked =
+            self.config.listeners.iter().any(|row| row.ca.is_none() && row.keys(&self.config).1.ca.is_some());
         let text = match (policy.auth, &policy.ca) {
-            (ClientAuth::Off, Some(_)) => {
+            (ClientAuth::Off, Some(_)) if !is_asked => {
                 "tls_ca is named, yet tls_client_auth = \"off\" asks for no certificate: write \"optional\" or \"required\""
             }
             (ClientAuth::Optional | ClientAuth::Required, None) => {
@@ -83,12 +88,17 @@ impl Judge {
                 (Require::Ssl | Require::X509, subject, issuer) => Require::Names { subject, issuer },
             };
         }
-        if all != Require::Ssl && self.config.client_tls.auth == ClientAuth::Off {
+        if all != Require::Ssl && !self.config.asks_for_certificates() {
             let text = "this account needs a certificate, yet tls_client_auth = \"off\" asks for none: write \"optional\" or \"required\"";
             self.mistakes.add(place, text);
         }
         Some(all)
     }
+}
+
+/// An empty name is none.
+fn named_ca(typed: &Typed) -> Option<&Given<PathBuf>> {
+    typed.tls_ca.as_ref().filter(|ca| !ca.value.as_os_str().is_empty())
 }
 
 /// Rules for accounts: each login looks through them.

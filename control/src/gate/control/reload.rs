@@ -10,7 +10,7 @@ use super::Control;
 use crate::config::reload::{Reload, Step, weigh};
 use crate::config::{Config, Mistakes};
 use crate::gate::files;
-use crate::{log, notify, traces};
+use crate::{log, notify};
 
 /// What came of a reload, a line for each setting or mistake. With mistakes nothing has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,8 +47,7 @@ impl Control {
         let running = self.running_config();
         let mut reload = weigh(&running, self.topology.configured(), read);
         let Reload { config, backends, .. } = &mut reload;
-        config.settings.query_log = files::wanted(config);
-        config.settings.traces = traces::wanted(config);
+        files::spell_out(config);
         let news = backends.iter().filter(|step| matches!(step, Step::Add(_))).count();
         if self.topology.len() + news > INDICES_MAX {
             return Err(vec![format!(

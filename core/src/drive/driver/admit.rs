@@ -1,7 +1,7 @@
 //! Admitting: an accepted client goes to the core that has the fewest, and becomes a wire there.
 
 use super::Driver;
-use crate::drive::accept::Knock;
+use crate::drive::accept::{Arrival, Knock};
 use crate::drive::handle::Handle;
 use crate::drive::ring::Completion;
 use crate::drive::socket;
@@ -9,7 +9,7 @@ use crate::drive::wires::Phase;
 use crate::drive::world::{WireId, World};
 use crate::mail::{ControlMail, Level};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 impl<W: World> Driver<W> {
     pub(super) fn handle_accept(&mut self, done: Completion) {
@@ -26,7 +26,7 @@ impl<W: World> Driver<W> {
     }
 
     /// Finds a core for a client.
-    pub(super) fn place(&mut self, client: OwnedFd) {
+    pub(super) fn place(&mut self, client: Arrival) {
         match self.exchange.spread.choose(self.core) {
             core if core == self.core => self.admit(client),
             core => self.exchange.hand_over(core, client),
@@ -34,11 +34,12 @@ impl<W: World> Driver<W> {
     }
 
     /// Takes in a client that is counted here already.
-    pub(super) fn admit(&mut self, client: OwnedFd) {
-        match socket::peer(client.as_fd()) {
+    pub(super) fn admit(&mut self, client: Arrival) {
+        let Arrival { socket, listener } = client;
+        match socket::peer(socket.as_fd()) {
             Ok(peer) => {
-                let id = self.world.handle_accept(self.now, peer);
-                self.wires.put(id, Phase::Open, Some(Handle::File(client)), true);
+                let id = self.world.handle_accept(self.now, peer, listener);
+                self.wires.put(id, Phase::Open, Some(Handle::File(socket)), true);
                 self.seat(id);
                 self.lists.unsettled.push(id);
             }

@@ -2,7 +2,7 @@
 
 use crate::block::{Blocks, Chunk};
 use crate::drive::Seat;
-use crate::drive::world::{Action, DialFault, End, Peer, WireId, World};
+use crate::drive::world::{Action, DialFault, End, ListenerId, Peer, WireId, World};
 use crate::mail::{ControlMail, CoreId, KillOutcome, Level, Mail};
 use crate::queue::Queue;
 use crate::snapshot::Address;
@@ -25,6 +25,8 @@ pub enum Role {
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub accepted: usize,
+    /// Where each of those has come in.
+    pub came_in: Vec<(Peer, ListenerId)>,
     pub closed: usize,
     pub dialed: usize,
     pub pauses: usize,
@@ -148,10 +150,13 @@ impl World for Play {
         &mut self.blocks
     }
 
-    fn handle_accept(&mut self, _: Instant, peer: Peer) -> WireId {
+    fn handle_accept(&mut self, _: Instant, peer: Peer, listener: ListenerId) -> WireId {
         assert!(matches!(peer, Peer::Unix) || matches!(peer, Peer::Tcp(address) if address.ip().is_loopback()));
         let client = self.open(None);
-        self.tally.change(|counts| counts.accepted += 1);
+        self.tally.change(|counts| {
+            counts.accepted += 1;
+            counts.came_in.push((peer, listener));
+        });
         if let Role::Relay(address) = self.role.clone() {
             let backend = self.open(Some(client));
             self.stream(client).partner = Some(backend);

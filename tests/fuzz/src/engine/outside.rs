@@ -11,7 +11,8 @@ use weir_core::permissions::Permissions;
 use weir_core::querylog::QueryLogSettings;
 use weir_core::session::overtime::TimeLimits;
 use weir_core::snapshot::{
-    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, Role, Settings, Snapshot,
+    Address, BackendId, BackendView, Balance, Consistency, Face, Health, Keys, ListenerSettings, Role, Settings,
+    Snapshot,
 };
 use weir_core::tally::failures::LoginSettings;
 use weir_core::tally::rates::ConnectSettings;
@@ -23,6 +24,8 @@ use crate::draw::Draw;
 use crate::{proof, tls};
 
 pub const BACKENDS: usize = 2;
+/// The first is as the gate, the second has no TLS, the third lets nobody in without it where limits are tight.
+pub const LISTENERS: u16 = 3;
 /// Connections to each backend: so few that clients wait for each other.
 pub const BUDGET: u32 = 2;
 /// The source of every GTID here.
@@ -62,6 +65,11 @@ fn limited() -> Settings {
         admission: AdmissionSettings { is_on: true, target_ms: 20 },
         audit: AuditSettings { events, refuses: true },
         digest_running_max: 1,
+        listeners: Arc::from([
+            ListenerSettings::default(),
+            ListenerSettings::default(),
+            ListenerSettings { requires_tls: true, ..ListenerSettings::default() },
+        ]),
         ..Settings::default()
     }
 }
@@ -140,7 +148,12 @@ impl Outside {
             generation: self.generation,
             backends: (0..BACKENDS).map(|at| self.view(at)).collect(),
             settings: self.settings.clone(),
-            keys: Keys { tls: Some(tls::server_config()), backend_tls: None, rsa: Arc::new(proof::rsa_key().clone()) },
+            keys: Keys {
+                tls: Some(tls::server_config()),
+                listeners: Arc::from([Some(tls::server_config()), None]),
+                backend_tls: None,
+                rsa: Arc::new(proof::rsa_key().clone()),
+            },
             // They allow everything: whether they are there must make no difference.
             permissions: Some(Permissions { rules: Arc::default(), version: 1 }),
             filters: self.filters.clone(),

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use weir_core::engine::{Action, DialFault, End, Engine, EngineOptions};
 use weir_core::limits::QUEUE_BYTES_HIGH;
 use weir_core::mail::{ControlMail, CoreId, KillOutcome, Mail};
-use weir_core::session::Peer as ClientPeer;
+use weir_core::session::{ListenerId, Peer as ClientPeer};
 use weir_core::show::{Detail, Shown};
 use weir_core::snapshot::Address;
 use weir_core::time::Instant;
@@ -18,7 +18,7 @@ use weir_net::packet::{self, PAYLOAD_MAX};
 use weir_net::secret::Secret;
 
 use super::client::Client;
-use super::outside::{BUDGET, Outside};
+use super::outside::{BUDGET, LISTENERS, Outside};
 use super::server::{self, Server};
 use super::spoil::spoil;
 use super::wire::{Peer, Stage, Wire};
@@ -44,6 +44,8 @@ pub struct World {
     now: Instant,
     outside: Outside,
     wires: BTreeMap<u32, Wire>,
+    /// Clients that have come so far: they take the listeners in turn.
+    accepted: u16,
     /// `WEIR_FUZZ_TRACE` is set: tell what happens, to understand an input.
     tells: bool,
 }
@@ -65,7 +67,7 @@ impl World {
         };
         let now = Instant(1);
         let tells = std::env::var_os("WEIR_FUZZ_TRACE").is_some();
-        World { engine: Engine::new(now, options), now, outside, wires: BTreeMap::new(), tells }
+        World { engine: Engine::new(now, options), now, outside, wires: BTreeMap::new(), accepted: 0, tells }
     }
 
     pub fn accept(&mut self, is_local: bool) {
@@ -73,7 +75,9 @@ impl World {
             true => ClientPeer::Unix,
             false => ClientPeer::Tcp(SocketAddr::from(([127, 0, 0, 1], 40_000))),
         };
-        let id = self.engine.handle_accept(self.now, peer);
+        let listener = ListenerId(self.accepted % LISTENERS);
+        self.accepted = self.accepted.wrapping_add(1);
+        let id = self.engine.handle_accept(self.now, peer, listener);
         self.admit(Wire::new(id, Stage::Open, Peer::Client(Client::default())));
         self.drain();
     }
