@@ -20,26 +20,28 @@ use weir_control::lab::child::Child;
 use weir_control::lab::ports::{self, Port};
 use weir_tests::real::place::{Place, place};
 
-const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
+pub const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
 
 /// For whatever has to happen soon.
-const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// A gate, and those that took over from it. All are gone when it is dropped.
 pub struct Process {
     child: Child,
-    folder: PathBuf,
+    pub folder: PathBuf,
     ports: Vec<Port>,
     /// What a service manager hears.
     manager: UnixDatagram,
-    pids: Vec<u32>,
+    pub pids: Vec<u32>,
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         for pid in &self.pids {
             // Only those that are ours: a number may be another's by now.
-            if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(WEIR)) {
+            if fs::read_link(format!("/proc/{pid}/exe"))
+                .is_ok_and(|exe| exe.starts_with(WEIR) || exe.starts_with(&self.folder))
+            {
                 signal(*pid, "KILL");
             }
         }
@@ -48,13 +50,26 @@ impl Drop for Process {
     }
 }
 
-fn signal(pid: u32, signal: &str) {
+pub fn signal(pid: u32, signal: &str) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
     assert!(sent.success(), "process {pid} takes no {signal}");
 }
 
 impl Process {
     pub fn start(name: &str, more: &str, flags: &[&str]) -> Process {
+        Process::start_as(name, more, flags, |_| PathBuf::from(WEIR))
+    }
+
+    /// Of a program of its own, which another file may take the place of.
+    pub fn start_copy(name: &str, more: &str) -> Process {
+        Process::start_as(name, more, &[], |folder| {
+            let program = folder.join("weir");
+            put_program(&program);
+            program
+        })
+    }
+
+    fn start_as(name: &str, more: &str, flags: &[&str], program: impl FnOnce(&Path) -> PathBuf) -> Process {
         let folder = std::env::temp_dir().join(format!("weir-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -62,7 +77,7 @@ impl Process {
         manager.set_read_timeout(Some(LIMIT)).unwrap();
         let ports = ports::free(3).unwrap();
         let log = fs::File::create(folder.join("log")).unwrap();
-        let mut command = Command::new(WEIR);
+        let mut command = Command::new(program(&folder));
         command.arg("gate").arg("--config").arg(folder.join("gate.toml")).args(flags);
         command.env("NOTIFY_SOCKET", folder.join("manager")).env("RUST_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -95,7 +110,7 @@ impl Process {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    fn options(&self) -> Options {
+    pub fn options(&self) -> Options {
         Options::tcp("127.0.0.1", self.ports[0].number()).user("app").password("app").timeout(Some(LIMIT))
     }
 
@@ -107,7 +122,11 @@ impl Process {
         self.ports[0].number()
     }
 
-    fn grpc(&self) -> String {
+    pub fn admin_port(&self) -> u16 {
+        self.ports[1].number()
+    }
+
+    pub fn grpc(&self) -> String {
         format!("127.0.0.1:{}", self.ports[2].number())
     }
 
@@ -116,7 +135,7 @@ impl Process {
     }
 
     /// By a signal to the process that serves now; says which one serves then.
-    fn upgrade(&mut self) -> u32 {
+    pub fn upgrade(&mut self) -> u32 {
         signal(*self.pids.last().unwrap(), "USR2");
         let pid = self.hear("MAINPID=").trim_start_matches("MAINPID=").parse().unwrap();
         self.pids.push(pid);
@@ -124,7 +143,7 @@ impl Process {
         pid
     }
 
-    fn wait_for_end(&self, pid: u32) {
+    pub fn wait_for_end(&self, pid: u32) {
         let began = Instant::now();
         // A child that nobody has waited for is dead too.
         let lives = || {
@@ -137,6 +156,13 @@ impl Process {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Our program at this path, whatever is there.
+pub fn put_program(path: &Path) {
+    let copy = path.with_extension("copy");
+    fs::copy(WEIR, &copy).unwrap();
+    fs::rename(&copy, path).unwrap();
 }
 
 /// Sections after `[gate]`; lines before the first section belong to it.
@@ -158,7 +184,7 @@ fn backends(place: &Place, count: usize) -> String {
     place.backends.iter().take(count).map(one).collect()
 }
 
-fn cell(client: &mut Client, statement: &str) -> String {
+pub fn cell(client: &mut Client, statement: &str) -> String {
     client.cell(statement).unwrap_or_else(|error| panic!("{statement}: {error}")).unwrap_or_default()
 }
 
