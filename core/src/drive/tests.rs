@@ -420,7 +420,7 @@ fn after_stop_accepting_clients_stay_and_none_come() {
 /// Nobody is refused, reset or left waiting while the sockets change hands; who is with the old one stays there.
 #[test]
 fn the_next_gate_takes_the_sockets_over() {
-    let mut old = Shape::default().start();
+    let old = Shape::default().start();
     let address = old.address();
     let kept = old.connect();
     check_echo(&kept, b"here");
