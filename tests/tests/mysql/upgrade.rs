@@ -56,22 +56,22 @@ fn a_kill_finds_clients_of_all_processes() {
         let began = Instant::now();
         while !slow.is_finished() {
             assert!(began.elapsed() < LIMIT, "{from} to {to}: nobody interrupts it\n{}", gate.log());
-            asker.run(&format!("KILL QUERY {victim_id}")).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
+            asker.run(format!("KILL QUERY {victim_id}")).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
             thread::sleep(Duration::from_millis(20));
         }
         let (mut victim, cell) = slow.join().unwrap();
         assert!(began.elapsed() < Duration::from_secs(10), "it has slept to its end");
         assert!(cell.is_err() || cell.unwrap() == "1");
-        asker.run(&format!("KILL {victim_id}")).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
+        asker.run(format!("KILL {victim_id}")).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
         assert!(victim.run("DO 1").is_err(), "{from} to {to}: it lives on");
-        assert_eq!(code(&asker.run(&format!("KILL {victim_id}")).unwrap_err()), 1094);
+        assert_eq!(code(&asker.run(format!("KILL {victim_id}")).unwrap_err()), 1094);
     }
     // A process that has ended takes its ids with it: they are no server's.
     let last = id(&mut clients[0][0]);
     clients.remove(0);
     gate.wait_for_end(gate.pids[0]);
-    assert_eq!(code(&clients[1][0].run(&format!("KILL {last}")).unwrap_err()), 1094);
-    assert_eq!(code(&clients[0][0].run(&format!("KILL {last}")).unwrap_err()), 1094);
+    assert_eq!(code(&clients[1][0].run(format!("KILL {last}")).unwrap_err()), 1094);
+    assert_eq!(code(&clients[0][0].run(format!("KILL {last}")).unwrap_err()), 1094);
 }
 
 /// In the place of the next gate: takes what the running one leaves, goes as far as `step` says, and is killed there.
