@@ -118,6 +118,8 @@ async fn handle(conversation: &mut Conversation<'_>, caps: Capabilities, payload
             None => Answer::error(1105, "the statement's packet is malformed"),
         },
         Some(Command::StmtPrepare) => Answer::error(1295, words::UNPREPARED),
+        // They have no reply, whatever they are about.
+        Some(Command::StmtClose | Command::StmtSendLongData) => return Some(Vec::new()),
         _ => Answer::error(1047, "the admin port has no such command: it answers statements as text"),
     };
     Some(words::encode(caps, &answer))

@@ -21,6 +21,7 @@ pub mod gather;
 pub mod inquiries;
 pub mod keys;
 pub mod kills;
+pub mod kin;
 pub mod roster;
 pub mod upgrade;
 pub mod witness;
@@ -256,7 +257,7 @@ async fn serve(
         admin_sql: local(admin_sql.as_ref()),
     };
     let door = admin_port::door(&config, topology.keys(), desk.clone());
-    let admin_sql = admin_port::open(&config, admin_sql, door, &mut tasks);
+    let admin_sql = admin_port::open(&config, admin_sql, door);
     topology.news();
     let board = Arc::<Board>::default();
     let former = origin.legacy.as_ref().map(|legacy| legacy.tags.clone()).unwrap_or_default();
@@ -266,10 +267,10 @@ async fn serve(
         start_cores(&config, &topology.snapshot(), inherited, (&board, &tally, tag)).map_err(GateError::Start)?;
     addresses.clients = running.addresses().to_vec();
     if let Some(legacy) = origin.legacy {
-        follow(legacy, &mut tasks).await?;
+        follow(legacy, &config, &mut kills).await?;
     }
     // Not before: until then the former gate answers, who can.
-    let admin = admin.map(|listener| serve_http(listener, &desk, &mut tasks)).transpose()?;
+    let admin = admin.map(|listener| serve_http(listener, &desk)).transpose()?;
     let grpc = grpc.map(|listener| serve_grpc(listener, &config, server_tls.as_ref(), &desk)).transpose()?;
     let certificates = Certificates::new(&config, grpc, client_tls);
     started(&addresses);
@@ -368,14 +369,10 @@ async fn bind_own(
 }
 
 /// The socket once more, for the next gate, and who accepts.
-fn serve_http(
-    listener: TcpListener,
-    desk: &Desk,
-    tasks: &mut JoinSet<()>,
-) -> Result<(std::net::TcpListener, AbortHandle), GateError> {
+fn serve_http(listener: TcpListener, desk: &Desk) -> Result<(std::net::TcpListener, AbortHandle), GateError> {
     let own = listener.into_std().map_err(GateError::Machine)?;
     let shared = own.try_clone().and_then(TcpListener::from_std).map_err(GateError::Machine)?;
-    Ok((own, tasks.spawn(http::serve(shared, desk.clone()))))
+    Ok((own, tokio::spawn(http::serve(shared, desk.clone())).abort_handle()))
 }
 
 fn serve_grpc(
@@ -390,15 +387,13 @@ fn serve_grpc(
     Renewable::start(listener, tls, grpc::CALLS_MAX, run).map_err(GateError::Keys)
 }
 
-/// Says that this process serves, and hears when the former one has ended.
-async fn follow(legacy: Legacy, tasks: &mut JoinSet<()>) -> Result<(), GateError> {
+/// Says that this process serves. From here on it knows those before it.
+async fn follow(legacy: Legacy, config: &Config, kills: &mut Kills) -> Result<(), GateError> {
     let gone = |error| GateError::Legacy(format!("the gate that was to be followed is gone ({error})"));
-    let tail = legacy.succeed().await.map_err(gone)?;
+    let tags = legacy.tags.clone();
+    let following = legacy.succeed(&config.listen).await.map_err(gone)?;
     tracing::info!(event = "taken_over", "this process has taken over; the former one finishes its sessions");
-    tasks.spawn(async move {
-        tail.ended().await;
-        tracing::info!(event = "former_ended", "the former process has ended");
-    });
+    kills.follow(following, &tags);
     Ok(())
 }
 

@@ -245,12 +245,31 @@ impl Running {
         &self.shared
     }
 
+    /// Another process has the listeners too, and may accept beside us.
+    pub fn share(&self) {
+        self.exchange.enter_stage(Stage::Shared);
+    }
+
     /// Another process has the listeners: ours stop accepting, who waits in their queues is the other's, and the files of Unix
     /// listeners stay. Who has connected here stays here.
-    pub fn hand_over(&mut self) {
+    pub fn hand_over(&self) {
         self.are_paths_removed.store(true, Ordering::Relaxed);
-        self.shared.clear();
         self.exchange.enter_stage(Stage::HandedOver);
+    }
+
+    /// The other process will not come back: ours accept again, and who was left in the queues is served. False: they were left.
+    pub fn serve_again(&self) -> bool {
+        let is_ours = self.exchange.serve_again();
+        if is_ours {
+            self.are_paths_removed.store(false, Ordering::Relaxed);
+        }
+        is_ours
+    }
+
+    /// After [`Running::hand_over`]: for good. Our listeners are closed, so that one which the other process closes refuses.
+    pub fn leave(&mut self) {
+        self.shared.clear();
+        self.exchange.enter_stage(Stage::Left);
     }
 
     /// After [`Running::hand_over`]: nobody is accepted here any more, and all clients have gone.
@@ -258,10 +277,10 @@ impl Running {
         self.exchange.is_deserted()
     }
 
-    /// Closes the listeners; who has connected stays. After [`Running::hand_over`] there is nothing to close.
+    /// Closes the listeners; who has connected stays. After [`Running::hand_over`] their queues are the other process's.
     pub fn stop_accepting(&mut self) {
-        if self.exchange.stage() == Stage::HandedOver {
-            return;
+        if matches!(self.exchange.stage(), Stage::HandedOver | Stage::Left) {
+            return self.leave();
         }
         self.remove_paths();
         self.shared.clear();

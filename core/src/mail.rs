@@ -84,7 +84,8 @@ pub struct Kill {
     /// As the gate said it in its greeting.
     pub connection_id: u32,
     pub query_only: bool,
-    /// The user who asks: only its own sessions are ended for it, at whichever gate they are. None: an operator, who may end any.
+    /// The user who asks: only its own sessions are ended for it, at whichever gate they are, unless that gate has it among its
+    /// `admin_users`. None: an operator, who may end any.
     pub asker: Option<Box<[u8]>>,
 }
 

@@ -14,6 +14,7 @@
 
 pub mod account;
 pub mod acquire;
+pub mod admin;
 pub mod admitted;
 pub mod align;
 pub mod audited;

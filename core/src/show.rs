@@ -10,6 +10,8 @@
 pub mod backends;
 pub mod filters;
 
+use std::sync::Arc;
+
 /// What may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -44,6 +46,21 @@ impl What {
         (What::Filters, "FILTERS", "name"),
     ];
 
+    /// Who is no admin sees there what is its own: others' addresses, schemas and statements are none of its business. As
+    /// MySQL's `SHOW PROCESSLIST` without the privilege PROCESS.
+    pub fn is_by_user(self) -> bool {
+        matches!(self, What::Sessions | What::Pins | What::PinsByAccount)
+    }
+
+    /// For admins alone: it tells of everybody together, and whose a row is cannot be said.
+    pub fn is_for_admins(self) -> bool {
+        matches!(self, What::Digests | What::Events | What::FlushDigests)
+    }
+
+    pub fn word(self) -> &'static str {
+        What::ALL.iter().find(|(what, ..)| *what == self).map_or("", |(_, word, _)| word)
+    }
+
     fn like_column(self) -> &'static str {
         What::ALL.iter().find(|(what, ..)| *what == self).map_or("", |(_, _, column)| column)
     }
@@ -53,6 +70,8 @@ impl What {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Show {
     pub what: What,
+    /// Only what is this user's. None: of all users.
+    pub of: Option<Arc<[u8]>>,
     like: Option<Box<str>>,
     order: Option<Order>,
     /// None: nobody said, and [`ROWS_USUAL`] holds.
@@ -68,8 +87,10 @@ struct Order {
 }
 
 /// What a core is to put into a report for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detail {
+    /// Sessions and pins of this user only. None: of all users.
+    pub of: Option<Arc<[u8]>>,
     pub sessions: bool,
     pub pins: bool,
     pub digests: bool,
@@ -89,7 +110,7 @@ pub struct Shown {
 impl Show {
     /// All rows of one word.
     pub fn of(what: What) -> Show {
-        Show { what, like: None, order: None, limit: Some(ROWS_MAX) }
+        Show { what, of: None, like: None, order: None, limit: Some(ROWS_MAX) }
     }
 
     /// The words behind `SHOW WEIR`, in upper case, one space between. Err: what is wrong, and what there is.
@@ -124,6 +145,7 @@ impl Show {
 
     pub fn detail(&self) -> Detail {
         Detail {
+            of: self.of.clone(),
             sessions: self.what == What::Sessions,
             pins: matches!(self.what, What::Pins | What::PinsByAccount),
             digests: self.what == What::Digests,

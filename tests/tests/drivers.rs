@@ -9,6 +9,9 @@
 
 use weir_tests::drivers::stand;
 
+#[path = "drivers/admin_port.rs"]
+mod admin_port;
+
 #[test]
 fn real_clients_see_one_mysql_server() {
     stand::check();

@@ -56,6 +56,9 @@ mod secure;
 #[path = "mysql/traces.rs"]
 mod traces;
 
+#[path = "mysql/upgrade.rs"]
+mod upgrade;
+
 /// The oracle agrees with itself: what would differ here is a mistake in the corpus or the comparer, not the gate's.
 #[test]
 fn sessions_are_equal_on_mysql_itself() {

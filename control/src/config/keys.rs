@@ -207,7 +207,7 @@ pub const KEYS: &[Key] = &[
         "gate",
         "admin_users",
         settings.admin_users,
-        "Users (\"ops,root\") who may SET GLOBAL the gate's own variables and change its filters."
+        "Users (\"ops,root\") who see and end sessions of all users, see digests and events, SET GLOBAL the gate's own variables and change its filters."
     ),
     switch!(
         "gate",

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 use weir_core::snapshot::Keys;
 
 /// None: there is to be none, or not yet.
@@ -28,14 +28,9 @@ pub fn door(config: &Config, keys: &Keys, desk: Desk) -> Arc<Door> {
 }
 
 /// Who accepts there; None: nobody.
-pub fn open(
-    config: &Config,
-    listener: Option<TcpListener>,
-    door: Arc<Door>,
-    tasks: &mut JoinSet<()>,
-) -> Option<AbortHandle> {
+pub fn open(config: &Config, listener: Option<TcpListener>, door: Arc<Door>) -> Option<AbortHandle> {
     let address = config.admin_sql.listen?;
-    Some(tasks.spawn(async move {
+    let task = tokio::spawn(async move {
         let mut listener = listener;
         while listener.is_none() {
             tokio::time::sleep(RETRY).await;
@@ -44,7 +39,8 @@ pub fn open(
         if let Some(listener) = listener {
             admin::serve(listener, door).await;
         }
-    }))
+    });
+    Some(task.abort_handle())
 }
 
 const WHAT: &str = "admin_sql_listen";

@@ -152,6 +152,11 @@ impl Certificates {
         self.server = None;
     }
 
+    /// gRPC again, when the next gate is gone.
+    pub fn serve(&mut self, server: Renewable) {
+        self.server = Some(server);
+    }
+
     fn use_for_grpc(&mut self, server: Option<ServerTls>, client: Option<ClientTls>) {
         if let Some(running) = &mut self.server
             && let Err(why) = running.renew(server.as_ref())

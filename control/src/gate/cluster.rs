@@ -153,8 +153,20 @@ impl Cluster {
     pub fn leave_name(&self, tag: u8) {
         if let Some(registration) = &self.registration {
             registration.send_modify(|registration| {
-                registration.name = format!("{} (leaving, {tag})", registration.name);
+                registration.name = format!("{}{LEAVING}{tag})", registration.name);
                 registration.grpc = String::new();
+            });
+        }
+    }
+
+    /// After [`Cluster::leave_name`], when the next process is gone. `grpc`: its address for others.
+    pub fn take_name_again(&self, grpc: Option<SocketAddr>) {
+        if let Some(registration) = &self.registration {
+            registration.send_modify(|registration| {
+                if let Some((name, _)) = registration.name.rsplit_once(LEAVING) {
+                    registration.name = name.to_string();
+                }
+                registration.grpc = grpc.map(|grpc| grpc.to_string()).unwrap_or_default();
             });
         }
     }
@@ -212,6 +224,9 @@ impl Cluster {
 }
 
 /// Between two looks at whether the gate serves, and whether the primary answers.
+/// Behind the name of a gate that another process follows, before its tag.
+const LEAVING: &str = " (leaving, ";
+
 const PRESENCE_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the controllers know a gate by. An address that other machines have as well (any, the loopback, a socket's path) does not tell

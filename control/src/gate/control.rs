@@ -159,8 +159,9 @@ impl Control {
                     self.tell(mails);
                 }
                 heard = self.kills.heard() => {
-                    let mails = self.kills.handle_heard(Instant::now(), heard, self.running.cores());
+                    let (mails, news) = self.kills.handle_news(Instant::now(), heard, self.running.cores());
                     self.tell(mails);
+                    news.into_iter().for_each(|news| self.handle_kin(news));
                 }
                 Some(order) = inputs.kills.recv() => {
                     let mails = self.kills.handle_peer(Instant::now(), order, self.running.cores());
@@ -259,7 +260,7 @@ impl Control {
                     let mails = self.kills.handle_kill(Instant::now(), core, token, kill);
                     self.tell(mails);
                 }
-                ControlMail::Killed { token, outcome } => self.kills.handle_killed(token, outcome),
+                ControlMail::Killed { token, outcome } => self.kills.handle_killed(Instant::now(), token, outcome),
                 ControlMail::Statement(event) => self.files.log(&event),
                 ControlMail::Span(span) => self.files.trace(inbox.now(), span),
                 ControlMail::Copied(copied) => self.files.mirror(copied),
@@ -390,6 +391,7 @@ impl Control {
             (Order::Drain, _) | (Order::StopUnlessDraining, Life::Draining { .. }) => {}
             (Order::Stop | Order::StopUnlessDraining, _) => {
                 self.disinherit();
+                self.kills.say_over();
                 self.life = Life::Over;
             }
         }
@@ -399,6 +401,7 @@ impl Control {
         self.disinherit();
         if matches!(self.life, Life::Serving) {
             notify::stopping();
+            self.kills.say_over();
         }
         let drain_ms_max = self.config.settings.drain_ms_max;
         self.events.note(

@@ -1,13 +1,18 @@
-//! Kills across gates (S30): for the cores that look for another gate's client, and for other gates that look for one of ours.
+//! Kills across gates and across a gate's processes (S30): for the cores that look for another's client, and for others that look for one
+//! of ours.
 //!
 //! ```text
-//!   core: Kill ─► asked ─┬─ controllers: the leader passes it on ─┬─► Killed ─► core     after KILL_LIMIT: unknown
-//!                        └─ peers: each is asked ─────────────────┘
-//!   another gate ─► order ─► the core that gives such ids ─► its answer, by the road that the order came
+//!   core: Kill ─► kin ─┬─ one has it: Killed ─► core
+//!                      └─ none ─► asked ─┬─ controllers: the leader passes it on ─┬─► Killed ─► core     after KILL_LIMIT: unknown
+//!                                        └─ peers: each is asked ─────────────────┘
+//!   another gate, kin ─► order ─► the core that gives such ids ─┬─ its answer, by the road that the order came
+//!                                                               └─ nobody here ─► the other kin ─► the same
 //! ```
 //! Invariant: each question of a core is answered exactly once, within a limit, and with "done" only when a gate said so. What
 //! nobody answers is unknown, not unknown thread: the client may be there.
 
+use super::kin::{Answer, Kin, Relation};
+use super::upgrade::{Following, Line, Word};
 use crate::config::{Config, ControllersConfig};
 use crate::controller::client::Controllers;
 use crate::controller::client::attend::{Heard, Said, attend};
@@ -17,11 +22,14 @@ use crate::grpc;
 use crate::grpc::proto::GateHello;
 use crate::grpc::tls::ClientTls;
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use weir_core::mail::{Asker, Kill, KillOutcome, Mail};
+use weir_core::mail::{self, Kill, KillOutcome, Mail};
 
 /// Another gate's question, by its own call.
 pub type Order = (Kill, oneshot::Sender<KillOutcome>);
@@ -29,6 +37,9 @@ pub type Order = (Kill, oneshot::Sender<KillOutcome>);
 pub struct Kills {
     /// How our clients' ids begin; the last one is that of new clients.
     tags: Vec<u8>,
+    /// How those of former processes began, which may have ended.
+    former: Vec<u8>,
+    kin: Kin<Asker>,
     road: Road,
     asked: BTreeMap<u64, Asked>,
     orders: BTreeMap<u64, Ordered>,
@@ -63,13 +74,58 @@ struct Asked {
 
 struct Ordered {
     by: By,
-    tag: u8,
+    kill: Kill,
     until: Instant,
 }
 
 enum By {
     Controllers(u64),
     Peer(oneshot::Sender<KillOutcome>),
+    /// A member, and its token.
+    Kin(u32, u64),
+}
+
+/// For whom the kin are asked.
+enum Asker {
+    /// A core, under its own token.
+    Core(usize, u64),
+    Order(By),
+}
+
+/// What came, by whichever road.
+pub enum News {
+    Heard(Heard),
+    Kin(u32, Option<Word>),
+}
+
+/// What the gate as a whole is told by its kin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KinNews {
+    HeirEnded,
+    FormerEnded,
+    /// Whoever got our sockets has ended in order, or is followed itself.
+    HeirSettled,
+}
+
+impl Road {
+    /// For ever while nobody says anything.
+    async fn heard(&mut self) -> Heard {
+        match self {
+            Road::None => std::future::pending().await,
+            Road::Controllers { heard, .. } => match heard.recv().await {
+                Some(heard) => heard,
+                None => std::future::pending().await,
+            },
+            Road::Peers { answers, .. } => loop {
+                match answers.join_next().await {
+                    Some(Ok((token, outcome))) => return Heard::Killed { token, outcome },
+                    // It panicked: its time limit answers.
+                    Some(Err(_)) => {}
+                    None => std::future::pending().await,
+                }
+            },
+        }
+    }
 }
 
 /// To a core.
@@ -94,7 +150,8 @@ impl Kills {
     }
 
     fn new(tag: u8, road: Road) -> Kills {
-        Kills { tags: vec![tag], road, asked: BTreeMap::new(), orders: BTreeMap::new(), last: 0 }
+        let (asked, orders) = (BTreeMap::new(), BTreeMap::new());
+        Kills { tags: vec![tag], former: Vec::new(), kin: Kin::default(), road, asked, orders, last: 0 }
     }
 
     /// Before the first client: the tag that no other gate has, as far as that can be learned soon.
@@ -124,6 +181,34 @@ impl Kills {
         self.tag()
     }
 
+    /// Who is still there of the processes before this one, and how their ids begin.
+    pub fn follow(&mut self, following: Following, tags: &[u8]) {
+        self.former = tags.to_vec();
+        for (line, relays) in following {
+            self.kin.adopt(line, Relation::Former, relays);
+        }
+    }
+
+    /// It has taken over: what the former processes say from now on, it hears.
+    pub fn give_way(&mut self, line: Arc<AsyncFd<Line>>, relays: bool) {
+        self.kin.part_with_formers();
+        self.kin.adopt(line, Relation::Heir, relays);
+    }
+
+    /// The one that had taken over is gone.
+    pub fn return_to_formers(&mut self) {
+        self.kin.rejoin_formers();
+    }
+
+    /// This gate ends in order.
+    pub fn say_over(&self) {
+        self.kin.say_over();
+    }
+
+    pub fn former_lines(&self) -> Vec<BorrowedFd<'_>> {
+        self.kin.former_lines()
+    }
+
     /// Of all clients that are here.
     pub fn tags(&self) -> &[u8] {
         &self.tags
@@ -136,6 +221,14 @@ impl Kills {
 
     /// A core has no client of this id.
     pub fn handle_kill(&mut self, now: Instant, core: usize, token: u64, kill: Kill) -> Letters {
+        match self.kin.ask(now, &kill, Asker::Core(core, token), None) {
+            Ok(()) => Vec::new(),
+            Err(_) => self.ask_others(now, core, token, kill),
+        }
+    }
+
+    /// Nor has another process of this gate.
+    fn ask_others(&mut self, now: Instant, core: usize, token: u64, kill: Kill) -> Letters {
         let tag = tag(&kill);
         let unknown = |why: &str| KillOutcome::Unknown(why.into());
         let is_full = self.asked.len() >= KILLS_MAX;
@@ -166,33 +259,65 @@ impl Kills {
         }
     }
 
-    /// A core's word on another gate's question.
-    pub fn handle_killed(&mut self, number: u64, outcome: KillOutcome) {
-        let Some(Ordered { by, tag, .. }) = self.orders.remove(&number) else { return };
-        let outcome = match outcome {
-            KillOutcome::NoSuchThread if !self.tags.contains(&tag) => KillOutcome::NotOfAGate,
-            outcome => outcome,
-        };
-        self.reply(by, outcome);
+    /// A core's word on another's question.
+    pub fn handle_killed(&mut self, now: Instant, number: u64, outcome: KillOutcome) {
+        let Some(Ordered { by, kill, .. }) = self.orders.remove(&number) else { return };
+        if outcome != KillOutcome::NoSuchThread {
+            return self.reply(by, outcome);
+        }
+        let asker = if let By::Kin(member, _) = by { Some(member) } else { None };
+        if let Err(Asker::Order(by)) = self.kin.ask(now, &kill, Asker::Order(by), asker) {
+            self.reply(by, self.named(&kill, KillOutcome::NotOfAGate));
+        }
     }
 
     /// For ever while nobody says anything.
-    pub async fn heard(&mut self) -> Heard {
-        match &mut self.road {
-            Road::None => std::future::pending().await,
-            Road::Controllers { heard, .. } => match heard.recv().await {
-                Some(heard) => heard,
-                None => std::future::pending().await,
-            },
-            Road::Peers { answers, .. } => loop {
-                match answers.join_next().await {
-                    Some(Ok((token, outcome))) => return Heard::Killed { token, outcome },
-                    // It panicked: its time limit answers.
-                    Some(Err(_)) => {}
-                    None => std::future::pending().await,
-                }
-            },
+    pub async fn heard(&mut self) -> News {
+        tokio::select! {
+            heard = self.road.heard() => News::Heard(heard),
+            (member, word) = self.kin.heard() => News::Kin(member, word),
         }
+    }
+
+    pub fn handle_news(&mut self, now: Instant, news: News, cores: usize) -> (Letters, Option<KinNews>) {
+        let (member, word) = match news {
+            News::Heard(heard) => return (self.handle_heard(now, heard, cores), None),
+            News::Kin(member, word) => (member, word),
+        };
+        match word {
+            Some(Word::Kill { token, kill }) => (self.handle_order(now, By::Kin(member, token), kill, cores), None),
+            Some(Word::Killed { token, outcome }) => {
+                let over = self.kin.handle_killed(member, token, outcome);
+                (self.handle_answers(now, over), None)
+            }
+            Some(Word::Over) => {
+                let is_heirs = self.kin.relation(member) == Some(Relation::Heir);
+                (Vec::new(), is_heirs.then_some(KinNews::HeirSettled))
+            }
+            None => {
+                let (relation, over) = self.kin.handle_end(member);
+                let news = relation.map(|relation| match relation {
+                    Relation::Heir => KinNews::HeirEnded,
+                    Relation::Former => KinNews::FormerEnded,
+                });
+                (self.handle_answers(now, over), news)
+            }
+        }
+    }
+
+    /// What the kin said, all of them.
+    fn handle_answers(&mut self, now: Instant, answers: impl IntoIterator<Item = Answer<Asker>>) -> Letters {
+        let mut letters = Vec::new();
+        for (asker, kill, outcome) in answers {
+            match asker {
+                Asker::Core(core, token) if outcome == KillOutcome::NotOfAGate => {
+                    letters.extend(self.ask_others(now, core, token, kill));
+                }
+                Asker::Core(core, token) => letters.push((core, Mail::Killed { token, outcome })),
+                Asker::Order(by) => self.reply(by, self.named(&kill, outcome)),
+            }
+        }
+        letters
     }
 
     pub fn handle_heard(&mut self, now: Instant, heard: Heard, cores: usize) -> Letters {
@@ -227,7 +352,7 @@ impl Kills {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let asked = self.asked.values().map(|asked| asked.until);
+        let asked = self.asked.values().map(|asked| asked.until).chain(self.kin.poll_timeout());
         asked.chain(self.orders.values().map(|order| order.until)).min()
     }
 
@@ -236,9 +361,12 @@ impl Kills {
         for (_, order) in self.orders.extract_if(.., |_, order| order.until <= now).collect::<Vec<_>>() {
             self.reply(order.by, KillOutcome::Unknown("a core of its gate does not answer".into()));
         }
+        let unanswered = self.kin.handle_timeout(now);
+        let mut letters = self.handle_answers(now, unanswered);
         let late: Vec<_> = self.asked.extract_if(.., |_, asked| asked.until <= now).collect();
         let silent = || KillOutcome::Unknown("its gate did not answer in time".into());
-        late.into_iter().map(|(_, asked)| self.tell(&asked, silent())).collect()
+        letters.extend(late.into_iter().map(|(_, asked)| self.tell(&asked, silent())));
+        letters
     }
 
     fn handle_order(&mut self, now: Instant, by: By, kill: Kill, cores: usize) -> Letters {
@@ -248,8 +376,8 @@ impl Kills {
         }
         self.last += 1;
         let (token, core) = (self.last, (kill.connection_id & 0xff_ffff) as usize % cores.max(1));
-        self.orders.insert(token, Ordered { by, tag: tag(&kill), until: now + KILL_LIMIT });
-        vec![(core, Mail::Kill { from: Asker::Control, token, kill })]
+        self.orders.insert(token, Ordered { by, kill: kill.clone(), until: now + KILL_LIMIT });
+        vec![(core, Mail::Kill { from: mail::Asker::Control, token, kill })]
     }
 
     fn reply(&mut self, by: By, outcome: KillOutcome) {
@@ -260,16 +388,26 @@ impl Kills {
             }
             (By::Controllers(_), _) => {}
             (By::Peer(answer), _) => drop(answer.send(outcome)),
+            (By::Kin(member, token), _) => self.kin.answer(member, token, outcome),
         }
     }
 
     fn tell(&self, asked: &Asked, outcome: KillOutcome) -> (usize, Mail) {
         let outcome = match outcome {
-            // Of one of our clients that is gone: a server's thread of the same number is not meant.
-            KillOutcome::NotOfAGate if self.tags.contains(&asked.tag) => KillOutcome::NoSuchThread,
+            KillOutcome::NotOfAGate => self.unless_ours(asked.tag),
             outcome => outcome,
         };
         (asked.core, Mail::Killed { token: asked.token, outcome })
+    }
+
+    fn named(&self, kill: &Kill, outcome: KillOutcome) -> KillOutcome {
+        if outcome == KillOutcome::NotOfAGate { self.unless_ours(tag(kill)) } else { outcome }
+    }
+
+    /// Of one of this gate's clients that is gone: a server's thread of the same number is not meant.
+    fn unless_ours(&self, tag: u8) -> KillOutcome {
+        let is_ours = self.tags.contains(&tag) || self.former.contains(&tag);
+        if is_ours { KillOutcome::NoSuchThread } else { KillOutcome::NotOfAGate }
     }
 
     fn cut(&mut self, why: Option<String>) {

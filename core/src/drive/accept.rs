@@ -1,5 +1,9 @@
 //! A core's door: its listeners, each with one multishot accept in the ring.
 //!
+//! ```text
+//!   Serving ─► Shared: beside another process ─► HandedOver: at rest ─► Left: closed
+//!      ▲ accepts are begun anew for a while ◄────────┴── the other process has died
+//! ```
 //! Invariant: a listener is idle, armed, or being cancelled. While the process has no descriptor left, accepting pauses
 //! for a while instead of failing in a loop; who knocks meanwhile waits in the kernel's backlog.
 
@@ -20,6 +24,8 @@ pub struct Door {
     /// When accepts that stand are begun anew; NEVER when nobody else accepts from the same sockets.
     renew_at: Instant,
     renewals_left: u32,
+    /// When last looked at; after `HandedOver` that or `Left`, until it serves again.
+    stage: Stage,
     /// It was said that the door is shut.
     is_shut_told: bool,
 }
@@ -62,13 +68,14 @@ impl Door {
             quiet_until: Instant::ZERO,
             renew_at: Instant::NEVER,
             renewals_left: RENEWALS,
+            stage: Stage::Serving,
             is_shut_told: false,
         }
     }
 
     /// Another process accepts from the same sockets, for a while.
     pub fn share(&mut self) {
-        self.renew_at = Instant::ZERO;
+        (self.renew_at, self.renewals_left) = (Instant::ZERO, RENEWALS);
     }
 
     pub fn open(&mut self, ring: &mut Ring) {
@@ -117,10 +124,20 @@ impl Door {
 
     /// Arms what should be armed; once the gate takes no new clients, ends it and returns the last who knocked.
     pub fn advance(&mut self, now: Instant, stage: Stage, ring: &mut Ring) -> Vec<Arrival> {
-        match stage {
-            Stage::Serving => {}
-            Stage::HandedOver => return self.close(ring, Queue::Left),
-            Stage::Closing | Stage::Ending => return self.close(ring, Queue::Emptied),
+        if stage != self.stage || stage >= Stage::Shared {
+            match stage {
+                // The other process is gone: its end may have come between who knocked and us.
+                Stage::Serving => self.reopen(now),
+                Stage::Shared if self.stage != Stage::Shared || self.renewals_left == 0 => self.reopen(now),
+                Stage::Shared => {}
+                Stage::HandedOver => self.rest(ring),
+                Stage::Left => return self.close(ring, Queue::Left),
+                Stage::Closing | Stage::Ending => {
+                    let is_others = matches!(self.stage, Stage::HandedOver | Stage::Left);
+                    return self.close(ring, if is_others { Queue::Left } else { Queue::Emptied });
+                }
+            }
+            self.stage = stage;
         }
         if now >= self.renew_at {
             self.renew(now, ring);
@@ -144,10 +161,35 @@ impl Door {
         }
     }
 
-    /// True once, when no listener is left.
+    fn reopen(&mut self, now: Instant) {
+        self.share();
+        self.retry_at = now;
+    }
+
+    /// Accepts nobody, and keeps the listeners.
+    fn rest(&mut self, ring: &mut Ring) {
+        (self.retry_at, self.renew_at) = (Instant::NEVER, Instant::NEVER);
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            if listener.state == State::Armed {
+                cancel(listener, index, ring);
+            }
+        }
+    }
+
+    /// True once, when no listener accepts any more.
     pub fn is_shut_now(&mut self) -> bool {
-        let is_shut = self.listeners.iter().all(|listener| listener.socket.is_none());
+        let is_shut = self.listeners.iter().all(|listener| listener.state == State::Idle);
         is_shut && !std::mem::replace(&mut self.is_shut_told, true)
+    }
+
+    /// It was said that it is.
+    pub fn is_shut(&self) -> bool {
+        self.is_shut_told
+    }
+
+    /// True once, when that no longer is so.
+    pub fn is_open_now(&mut self) -> bool {
+        std::mem::take(&mut self.is_shut_told)
     }
 
     /// Closes the listeners, each when its accept has ended. A client whose connection stands already is not cut off:

@@ -138,11 +138,21 @@ impl<W: World> Driver<W> {
         for client in self.door.advance(self.now, stage, &mut self.ring) {
             self.place(client);
         }
-        if stage != Stage::Serving && self.door.is_shut_now() {
-            self.exchange.door_shut();
+        if stage != Stage::Serving || self.door.is_shut() {
+            self.tell_of_door(stage);
         }
         self.obey();
         self.settle();
+    }
+
+    #[cold]
+    fn tell_of_door(&mut self, stage: Stage) {
+        match stage {
+            Stage::Serving | Stage::Shared if self.door.is_open_now() => self.exchange.door_opened(),
+            Stage::Serving | Stage::Shared => {}
+            _ if self.door.is_shut_now() => self.exchange.door_shut(),
+            _ => {}
+        }
     }
 
     fn take_completions(&mut self) {

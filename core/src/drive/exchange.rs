@@ -15,16 +15,21 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How far the gate's life has come, for its cores. Only ever grows.
+/// How far the gate's life has come, for its cores. It grows, and goes back to `Serving` only from where the listeners are still ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Serving = 0,
-    /// Another process accepts from the same sockets: no new clients here, and nobody is taken out of their queues.
-    HandedOver = 1,
+    /// Another process has the same sockets and may accept beside us.
+    Shared = 1,
+    /// Another process accepts from the same sockets: no new clients here, and nobody is taken out of their queues. The sockets stay open,
+    /// so that nobody is refused should that process die.
+    HandedOver = 2,
+    /// The same for good: our sockets are closed.
+    Left = 3,
     /// No new clients.
-    Closing = 2,
+    Closing = 4,
     /// Everything ends now.
-    Ending = 3,
+    Ending = 5,
 }
 
 pub struct Exchange {
@@ -118,8 +123,10 @@ impl Exchange {
     pub fn stage(&self) -> Stage {
         match self.stage.load(Ordering::Acquire) {
             0 => Stage::Serving,
-            1 => Stage::HandedOver,
-            2 => Stage::Closing,
+            1 => Stage::Shared,
+            2 => Stage::HandedOver,
+            3 => Stage::Left,
+            4 => Stage::Closing,
             _ => Stage::Ending,
         }
     }
@@ -129,9 +136,22 @@ impl Exchange {
         self.ring_all();
     }
 
-    /// A core accepts nobody any more; told once by each.
+    /// The listeners are ours alone again. False: they are not ours any more.
+    pub fn serve_again(&self) -> bool {
+        let back = |stage| (stage <= Stage::HandedOver as u8).then_some(Stage::Serving as u8);
+        let is_back = self.stage.fetch_update(Ordering::AcqRel, Ordering::Acquire, back).is_ok();
+        self.ring_all();
+        is_back
+    }
+
+    /// A core accepts nobody any more.
     pub fn door_shut(&self) {
         self.doors_open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// One that had said so accepts again.
+    pub fn door_opened(&self) {
+        self.doors_open.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Nobody is accepted, and nobody who was is still here or under way to a core.

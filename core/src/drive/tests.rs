@@ -445,7 +445,7 @@ fn after_stop_accepting_clients_stay_and_none_come() {
 /// Nobody is refused, reset or left waiting while the sockets change hands; who is with the old one stays there.
 #[test]
 fn the_next_gate_takes_the_sockets_over() {
-    let mut old = Shape::default().start();
+    let old = Shape::default().start();
     let address = old.address();
     let kept = old.connect();
     check_echo(&kept, b"here");
@@ -485,6 +485,43 @@ fn the_next_gate_takes_the_sockets_over() {
         served
     });
     assert!(served > 20, "{served}");
+}
+
+/// The process that had taken over is gone: who stood in a queue meanwhile is served, and so is who comes then; the same once more.
+#[test]
+fn listeners_that_were_handed_over_are_taken_up_again() {
+    let old = Shape::default().start();
+    let address = old.address();
+    let share = |one: &Inherited| Inherited { address: one.address.clone(), socket: one.socket.try_clone().unwrap() };
+    for _ in 0..2 {
+        old.running.share();
+        let inherited = old.running.listeners().iter().map(share).collect();
+        let new = Shape { inherited, ..Shape::default() }.start();
+        old.running.hand_over();
+        let started = std::time::Instant::now();
+        while !old.running.is_deserted() {
+            assert!(started.elapsed() < LIMIT, "a door stays open");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        check_echo(&new.connect(), b"there");
+        new.running.join();
+        let waiting: Vec<TcpStream> =
+            (0..16).map(|_| limited(TcpStream::connect(address).expect("nobody is refused"))).collect();
+        assert!(old.running.serve_again());
+        waiting.iter().for_each(|client| check_echo(client, b"waited"));
+        check_echo(&old.connect(), b"here again");
+        drop(waiting);
+    }
+    let mut old = old;
+    old.running.hand_over();
+    old.running.leave();
+    let started = std::time::Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(started.elapsed() < LIMIT, "a listener stays open");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(!old.running.serve_again(), "there is nothing left to listen on");
+    old.running.join();
 }
 
 #[test]

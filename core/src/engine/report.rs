@@ -12,6 +12,7 @@ use crate::tally::forms::form_of;
 impl Engine {
     pub(crate) fn report(&mut self, token: u64, detail: Detail) {
         self.wait_ns.saturating_record_n(0, std::mem::take(&mut self.waits_none));
+        let of = detail.of.as_deref();
         let report = Report {
             core: self.core.0,
             counters: self.counters_now(),
@@ -19,11 +20,11 @@ impl Engine {
             backend_ns: self.backend_ns.clone(),
             gate_ns: self.gate_ns.clone(),
             pools: self.pool_reports(),
-            pins: self.pin_reports(),
+            pins: self.pin_reports(of),
             digests: if detail.digests { self.digest_reports() } else { Vec::new() },
-            pins_ever: if detail.pins { self.pins_ever() } else { Vec::new() },
-            sessions_untold: if detail.sessions { self.sessions.len().saturating_sub(SESSIONS_TOLD_MAX) } else { 0 },
-            sessions: if detail.sessions { self.session_reports() } else { Vec::new() },
+            pins_ever: if detail.pins { self.pins_ever(of) } else { Vec::new() },
+            sessions_untold: if detail.sessions { self.sessions_of(of).skip(SESSIONS_TOLD_MAX).count() } else { 0 },
+            sessions: if detail.sessions { self.session_reports(of) } else { Vec::new() },
         };
         if detail.forgets_digests {
             self.digests.forget();
@@ -72,11 +73,20 @@ impl Engine {
         reports
     }
 
-    fn pins_ever(&self) -> Vec<(String, &'static str, u64)> {
-        self.pin_ledger.each().map(|(user, reason, times)| (user.to_string(), reason, times)).collect()
+    fn pins_ever(&self, of: Option<&[u8]>) -> Vec<(String, &'static str, u64)> {
+        let of = of.map(String::from_utf8_lossy);
+        let is_asked = |(user, ..): &(&str, &str, u64)| of.as_ref().is_none_or(|of| of == user);
+        self.pin_ledger.each().filter(is_asked).map(|(user, reason, times)| (user.to_string(), reason, times)).collect()
     }
 
-    fn session_reports(&self) -> Vec<SessionReport> {
+    /// Of one user, or of all. Who has not logged in yet is nobody's.
+    fn sessions_of(&self, of: Option<&[u8]>) -> impl Iterator<Item = &Session> {
+        let user = |s: &Session| self.accounts.find(s.account).map(|account| &*account.user);
+        let is_asked = move |s: &&Session| of.is_none_or(|of| user(s) == Some(of));
+        self.sessions.iter().map(|(_, s)| s).filter(is_asked)
+    }
+
+    fn session_reports(&self, of: Option<&[u8]>) -> Vec<SessionReport> {
         let report = |s: &Session| {
             let link = s.lease.and_then(|link| self.links.get(link));
             SessionReport {
@@ -89,12 +99,12 @@ impl Engine {
                 pins: s.pins.reasons().words().collect::<Vec<_>>().join(", "),
             }
         };
-        self.sessions.iter().take(SESSIONS_TOLD_MAX).map(|(_, s)| report(s)).collect()
+        self.sessions_of(of).take(SESSIONS_TOLD_MAX).map(report).collect()
     }
 
-    pub(crate) fn pin_reports(&self) -> Vec<PinReport> {
+    pub(crate) fn pin_reports(&self, of: Option<&[u8]>) -> Vec<PinReport> {
         let mut all = Vec::new();
-        for (_, s) in self.sessions.iter().filter(|(_, s)| !s.pins.is_empty()) {
+        for s in self.sessions_of(of).filter(|s| !s.pins.is_empty()) {
             let backend = s.lease.and_then(|l| self.links.get(l)).map(|l| l.backend).unwrap_or(BackendId(0));
             for reason in s.pins.reasons().words() {
                 all.push(PinReport {

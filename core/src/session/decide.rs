@@ -53,7 +53,7 @@ impl Engine {
         let mut home = None;
         if plan.effects.contains(Effects::TEXT_EXECUTE) {
             if self.restraint.is_watched {
-                self.look_named(session, &plan);
+                self.watch_named(session, &plan);
             }
             if let Some((known, schema)) = self.sessions[session].named.executed(&plan) {
                 (plan, home) = (known, Some(schema));

@@ -1,7 +1,8 @@
 //! Digests where commands pass: a number for each plan's text, a count when a statement ends.
 //!
-//! Counted are `COM_QUERY` and `COM_STMT_EXECUTE` that a backend answered, or that the gate refused. Off, it costs one branch when a text
-//! is planned and one when a statement ends.
+//! Counted are `COM_QUERY` and `COM_STMT_EXECUTE` that a backend answered, or that the gate refused. `EXECUTE name` counts as the text that
+//! was prepared by that name, as `COM_STMT_EXECUTE` does, where the gate knows it. Off, it costs one branch when a text is planned and one
+//! when a statement ends.
 
 use crate::digest::{Ended, TEXT_BYTES_MAX};
 use crate::engine::Engine;

@@ -6,6 +6,7 @@ use crate::audit::AuditKind;
 use crate::engine::{Action as Act, Engine};
 use crate::filters::{Entry, Filters};
 use crate::mail::ControlMail;
+use crate::session::admin::Deed;
 use crate::session::local::{Shape, Table};
 use crate::session::refuse::Refusal;
 use crate::session::{Phase, Request, Session};
@@ -34,10 +35,7 @@ impl Engine {
     fn change_filters(&mut self, session: Key<Session>, request: Box<Request>, statement: Statement) {
         let user = Box::<[u8]>::from(&*self.accounts.get(self.sessions[session].account).user);
         let what = told(&statement);
-        if !self.snapshot.settings.is_admin(&user) {
-            let user = String::from_utf8_lossy(&user).to_string();
-            let why = Refusal::FilterNotAdmin { user };
-            self.audit(session, AuditKind::Denied, Some(why.words().0), &what);
+        if let Err(why) = self.check_admin(session, Deed::Filters, &what) {
             return self.refuse(session, request, &why);
         }
         self.audit(session, AuditKind::Admin, None, &what);

@@ -10,6 +10,7 @@
 use crate::audit::AuditKind;
 use crate::engine::{Action, Engine};
 use crate::mail::ControlMail;
+use crate::session::admin::Deed;
 use crate::session::refuse::Refusal;
 use crate::session::wishes::{Policy, Wishes};
 use crate::session::{Phase, Request, Session};
@@ -29,18 +30,13 @@ pub struct Wanted {
 impl Engine {
     pub(crate) fn set_gate(&mut self, session: Key<Session>, request: Box<Request>, values: &[GateSet]) {
         match self.wanted(session, values) {
-            Err(why) => {
-                if matches!(why, Refusal::NotAdmin { .. }) {
-                    self.audit(session, AuditKind::Denied, Some(why.words().0), "SET GLOBAL");
-                }
-                self.refuse(session, request, &why)
-            }
+            Err(why) => self.refuse(session, request, &why),
             Ok(wanted) if wanted.global.is_empty() => self.gate_is_set(session, request, wanted),
             Ok(wanted) => self.ask_control(session, request, wanted),
         }
     }
 
-    fn wanted(&self, session: Key<Session>, values: &[GateSet]) -> Result<Wanted, Refusal> {
+    fn wanted(&mut self, session: Key<Session>, values: &[GateSet]) -> Result<Wanted, Refusal> {
         let wishes = self.sessions[session].wishes;
         let mut wanted = Wanted { wishes, token: None, global: Vec::new() };
         for set in values {
@@ -53,11 +49,10 @@ impl Engine {
                 (false, _) => wanted.wishes.set(name, &text).then_some(()).ok_or_else(bad)?,
             }
         }
-        let user = &self.accounts.get(self.sessions[session].account).user;
-        match wanted.global.is_empty() || self.snapshot.settings.is_admin(user) {
-            true => Ok(wanted),
-            false => Err(Refusal::NotAdmin { user: String::from_utf8_lossy(user).to_string() }),
+        if !wanted.global.is_empty() {
+            self.check_admin(session, Deed::Set, "SET GLOBAL")?;
         }
+        Ok(wanted)
     }
 
     fn ask_control(&mut self, session: Key<Session>, request: Box<Request>, mut wanted: Wanted) {
@@ -129,10 +124,6 @@ impl Settings {
             }
         }
     }
-
-    pub fn is_admin(&self, user: &[u8]) -> bool {
-        self.admin_users.split(',').any(|admin| !admin.trim().is_empty() && admin.trim().as_bytes() == user)
-    }
 }
 
 /// One assignment of a `SET GLOBAL`: its name and value, if that can be.
@@ -191,12 +182,5 @@ mod tests {
             settings.set_variable(name, "DEFAULT", &configured);
             assert_eq!(Wishes::default().show(name, &settings), Wishes::default().show(name, &configured), "{name}");
         }
-    }
-
-    #[test]
-    fn admins_are_named() {
-        let settings = Settings { admin_users: "ops, root".to_string(), ..Settings::default() };
-        assert!(settings.is_admin(b"ops") && settings.is_admin(b"root"));
-        assert!(!settings.is_admin(b"oops") && !settings.is_admin(b"") && !Settings::default().is_admin(b""));
     }
 }

@@ -96,13 +96,14 @@ impl Engine {
         self.part_with(session, 1, &Refusal::Interrupted);
     }
 
-    /// Kills a session of this core, if the asker's account is the same. Another account's would need the server's
-    /// `CONNECTION_ADMIN`, which the gate cannot judge: refused as the server refuses it.
+    /// Kills a session of this core, if the asker's user is the same, or one of the gate's admins. Another's would need the server's
+    /// `CONNECTION_ADMIN`, which the gate cannot judge: refused as the server refuses it. The victim's gate decides, by its own list.
     fn kill_here(&mut self, kill: &Kill) -> KillOutcome {
         let Some(victim) = self.ids.find(kill.connection_id) else { return KillOutcome::NoSuchThread };
         let account = self.sessions[victim].account;
         let Some(owner) = self.accounts.find(account) else { return KillOutcome::NoSuchThread };
-        if kill.asker.as_ref().is_some_and(|asker| *owner.user != **asker) {
+        let is_foreign = |asker: &[u8]| *owner.user != *asker && !self.snapshot.settings.is_admin(asker);
+        if kill.asker.as_deref().is_some_and(is_foreign) {
             return KillOutcome::NotOwner;
         }
         if let (Some(link), true) = (self.sessions[victim].lease, kill.query_only) {

@@ -39,12 +39,14 @@ pub struct NamedStatements {
     is_unclear: bool,
 }
 
+/// A text that was prepared by name.
 #[derive(Debug)]
-struct Known {
+pub struct Known {
     /// The whole `PREPARE` and where it was said.
     text: Rc<Text>,
-    /// What it prepares.
+    /// What it prepares, and as what it was read.
     inside: Box<[u8]>,
+    facts: Facts,
     plan: Rc<Plan>,
 }
 
@@ -73,10 +75,9 @@ impl NamedStatements {
         Some((Rc::new(plan), known.text.schema))
     }
 
-    /// The text behind an `EXECUTE`, its plan, and the schema that it was prepared in, if they are known.
-    pub fn text(&self, execute: &Plan) -> Option<(&[u8], &Plan, SchemaId)> {
-        let known = self.known.get(&execute.named.as_ref()?.name)?;
-        Some((&known.inside, &known.plan, known.text.schema))
+    /// The text behind an `EXECUTE`, if it is known.
+    pub fn behind(&self, execute: &Plan) -> Option<&Known> {
+        self.known.get(&execute.named.as_ref()?.name)
     }
 
     /// A statement has ended that was planned so.
@@ -171,6 +172,23 @@ const USES: Effects = Effects::TEXT_EXECUTE
     .union(Effects::UNKNOWN);
 
 impl Known {
+    pub fn sql(&self) -> &[u8] {
+        &self.inside
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// That it was prepared in.
+    pub fn schema(&self) -> SchemaId {
+        self.text.schema
+    }
+
     fn read(name: &str, text: &[u8], texts: &mut Texts, home: &Home) -> Option<Known> {
         if text.len() > TEXT_BYTES_MAX || !is_plain(text) {
             return None;
@@ -189,7 +207,7 @@ impl Known {
         said.push(b'\'');
         let inside = Box::from(text);
         let text = texts.intern_named(&said, name, home.schema, home.state, home.class);
-        Some(Known { text, inside, plan: Rc::new(plan) })
+        Some(Known { text, inside, facts: home.facts, plan: Rc::new(plan) })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::engine::moves::Unbuffered;
 use crate::permissions::Denied;
 use crate::session::Peer;
+use crate::session::admin::Deed;
 use weir_net::compress::NotAgreed;
 use weir_net::outcome::ErrPacket;
 use weir_net::statement::PARAMETERS_MISCOUNTED;
@@ -58,9 +59,6 @@ pub enum Refusal {
     /// Not to be read.
     BadFilter(String),
     FilterNotChanged(String),
-    FilterNotAdmin {
-        user: String,
-    },
     /// None: it may not even wait.
     AccountRunning {
         user: String,
@@ -165,6 +163,7 @@ pub enum Refusal {
     GlobalVariable(String),
     NotAdmin {
         user: String,
+        deed: Deed,
     },
     /// What is wrong with it, as a sentence.
     BadShow(String),
@@ -259,11 +258,6 @@ impl Refusal {
             ),
             R::BadFilter(why) => (1064, b"42000", why.clone()),
             R::FilterNotChanged(why) => (1105, b"HY000", format!("The filters stay as they are: {why}")),
-            R::FilterNotAdmin { user } => (
-                1227,
-                b"42000",
-                format!("Access denied; '{user}' must be among the gate's admin_users to change its filters; SHOW FILTERS shows them"),
-            ),
             R::StatementTimeout { ms } => (
                 3024,
                 b"HY000",
@@ -418,11 +412,9 @@ impl Refusal {
             }
             R::SessionVariable(name) => (1228, b"HY000", format!("Variable '{name}' is a SESSION variable and can't be used with SET GLOBAL")),
             R::GlobalVariable(name) => (1229, b"HY000", format!("Variable '{name}' is a GLOBAL variable and should be set with SET GLOBAL")),
-            R::NotAdmin { user } => (
-                1227,
-                b"42000",
-                format!("Access denied; '{user}' must be among the gate's admin_users for this operation; SET SESSION sets it for yourself"),
-            ),
+            R::NotAdmin { user, deed } => {
+                (1227, b"42000", format!("Access denied; '{user}' must be among the gate's admin_users {}", deed.words()))
+            }
             R::BadShow(why) => (1064, b"42000", why.clone()),
             R::TableDenied(message) => (Denied::CODE, b"42000", message.clone()),
             // The server names the account's host here, which only it knows; this is the usual one.
@@ -474,7 +466,6 @@ mod tests {
             Refusal::FilterRewrite { name: text(), why: "w" },
             Refusal::BadFilter("it is not understood".into()),
             Refusal::FilterNotChanged(text()),
-            Refusal::FilterNotAdmin { user: text() },
             Refusal::StatementTimeout { ms: 5 },
             Refusal::TransactionTimeout { ms: 5, setting: "transaction_ms_max" },
             Refusal::Draining,
@@ -513,7 +504,7 @@ mod tests {
             Refusal::BadGateSetting { name: "n".into(), value: "v".into() },
             Refusal::SessionVariable("n".into()),
             Refusal::GlobalVariable("n".into()),
-            Refusal::NotAdmin { user: "u".into() },
+            Refusal::NotAdmin { user: "u".into(), deed: Deed::Set },
             Refusal::BadShow("Z is not known".into()),
             Refusal::TableDenied("SELECT command denied".into()),
             Refusal::SchemaDenied { user: "u".into(), schema: "s".into() },

@@ -151,16 +151,13 @@ impl Engine {
         }
     }
 
-    /// An `EXECUTE name` is about to take its text's plan: that one is looked at.
-    pub(crate) fn look_named(&mut self, session: Key<Session>, execute: &Plan) {
-        let s = &self.sessions[session];
-        let Some((text, plan, schema)) = s.named.text(execute) else { return };
-        if self.restraint.limits_forms {
-            Engine::note_form(plan, text, &s.facts);
-        }
-        if let Some(filters) = &self.snapshot.filters {
-            Engine::look(filters, plan, text, &s.facts, (schema, self.states.schema_name(schema)));
-        }
+    /// An `EXECUTE name` is about to take its text's plan: that one is looked at, and counted by its own digest. A text that is not known
+    /// is counted as the `EXECUTE` that it is.
+    #[cold]
+    pub(crate) fn watch_named(&mut self, session: Key<Session>, execute: &Plan) {
+        let Some(known) = self.sessions[session].named.behind(execute) else { return };
+        let schema = (known.schema(), self.states.schema_name(known.schema()));
+        Engine::watch(&self.snapshot, &mut self.digests, known.plan(), known.sql(), known.facts(), schema);
     }
 
     /// Puts another text in the place of the client's. None: no filter makes another of it.

@@ -4,6 +4,7 @@
 
 use crate::engine::{Action, Engine};
 use crate::mail::ControlMail;
+use crate::session::admin::Deed;
 use crate::session::local::{Shape, Table};
 use crate::session::refuse::Refusal;
 use crate::session::{Phase, Request, Session};
@@ -22,18 +23,19 @@ impl Engine {
                 let answer = show.finish(filters::table(self.snapshot.filters.as_ref()));
                 self.answer_shown(session, request, answer);
             }
-            Ok(show) => self.ask_for_table(session, request, show),
+            Ok(show) => match self.confine(session, show) {
+                Ok(show) => self.ask_for_table(session, request, show),
+                Err(why) => self.refuse(session, request, &why),
+            },
         }
     }
 
     /// `FLUSH WEIR DIGESTS`: all cores forget, then the client is answered.
     pub(crate) fn flush_digests(&mut self, session: Key<Session>, request: Box<Request>) {
-        let user = &self.accounts.get(self.sessions[session].account).user;
-        if self.snapshot.settings.is_admin(user) {
-            return self.ask_for_table(session, request, Show::of(What::FlushDigests));
+        match self.check_admin(session, Deed::Flush, "FLUSH WEIR DIGESTS") {
+            Ok(()) => self.ask_for_table(session, request, Show::of(What::FlushDigests)),
+            Err(why) => self.refuse(session, request, &why),
         }
-        let user = String::from_utf8_lossy(user).to_string();
-        self.refuse(session, request, &Refusal::NotAdmin { user });
     }
 
     fn ask_for_table(&mut self, session: Key<Session>, request: Box<Request>, show: Show) {

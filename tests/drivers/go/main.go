@@ -26,9 +26,12 @@ func version(module string) string {
 }
 
 func main() {
-	if os.Args[1] == "gorm" {
+	switch os.Args[1] {
+	case "gorm":
 		withGorm()
-	} else {
+	case "admin":
+		adminPort()
+	default:
 		withSQL()
 	}
 }

@@ -1,12 +1,8 @@
 """MySQL Connector/Python, in pure Python (`pure`) or on its C extension (`c`)."""
-import ctypes, importlib.util, os, sys
+import sys
 
 if sys.argv[1] == "c":
-    # Its extension needs the OpenSSL that comes with it, where the system's is older, and does not look there by itself.
-    vendor = os.path.join(importlib.util.find_spec("mysql").submodule_search_locations[0], "vendor")
-    for library in ("libcrypto.so.3", "libssl.so.3"):
-        if os.path.exists(os.path.join(vendor, library)):
-            ctypes.CDLL(os.path.join(vendor, library), ctypes.RTLD_GLOBAL)
+    import extension  # Finds its libraries.
 import mysql.connector
 
 if sys.argv[1] == "c":

@@ -73,8 +73,8 @@ impl Kit {
             Kit::Mysql | Kit::Mariadb | Kit::Php | Kit::Perl | Kit::Ruby | Kit::Percona | Kit::Mydumper => &[],
             Kit::Python => &["requirements.txt"],
             Kit::Node => &["package.json", "package-lock.json"],
-            Kit::Go => &["go.mod", "go.sum", "main.go", "trace.go", "sql.go", "gorm.go"],
-            Kit::Java => &["pom.xml", "Trace.java", "Jdbc.java", "Hibernate.java"],
+            Kit::Go => &["go.mod", "go.sum", "main.go", "trace.go", "sql.go", "gorm.go", "admin.go"],
+            Kit::Java => &["pom.xml", "Trace.java", "Jdbc.java", "Hibernate.java", "Admin.java"],
             Kit::Rust => RUST,
             Kit::Ghost => &["go.mod", "go.sum", "tools.go"],
         }

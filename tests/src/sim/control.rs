@@ -314,7 +314,7 @@ impl Control {
         self.reports_asked += 1;
         Mail::Report {
             token: self.reports_asked,
-            detail: Detail { sessions: true, pins: true, digests: true, forgets_digests: false },
+            detail: Detail { of: None, sessions: true, pins: true, digests: true, forgets_digests: false },
         }
     }
 }

@@ -121,6 +121,106 @@ fn events_variables_and_mistakes_are_shown() {
     assert!(ask(&mut wire, "SHOW WARNINGS").unwrap().rows().is_empty());
 }
 
+/// Who is not among `admin_users` sees and ends what is its own user's; an admin and the admin port see all, whatever is set.
+#[test]
+fn others_are_none_of_ones_business() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let mut admin = place.admin().unwrap();
+    admin.sql("DROP USER IF EXISTS weir_plain").unwrap();
+    admin.sql("CREATE USER weir_plain IDENTIFIED BY 'plain'").unwrap();
+    admin.ensure_replicated().unwrap();
+    let gate = start(place);
+    let named = Account { user: "weir_plain".to_owned(), password: "plain".to_owned(), ..place.account() };
+    let mut plain = Wire::login(&gate.address(), &named).unwrap();
+    let neighbour = Wire::login(&gate.address(), &named).unwrap();
+    let mut ops = Wire::login(&gate.address(), &place.account()).unwrap();
+    for wire in [&mut plain, &mut ops] {
+        ask(wire, "DO GET_LOCK(CONCAT('weir_business_', USER()), 1)").unwrap();
+    }
+    let users = |wire: &mut Wire, statement: &str, at: usize| {
+        let rows = ask(wire, statement).unwrap().rows();
+        let mut users: Vec<String> =
+            rows.iter().map(|row| String::from_utf8(row[at].clone().unwrap()).unwrap()).collect();
+        users.sort();
+        users.dedup();
+        users
+    };
+    for (statement, at) in [("SHOW WEIR SESSIONS", 1), ("SHOW WEIR PINS", 1), ("SHOW WEIR PINS BY ACCOUNT", 0)] {
+        assert_eq!(users(&mut plain, statement, at), ["weir_plain"], "{statement}");
+        assert_eq!(users(&mut ops, statement, at), ["app", "weir_plain"], "{statement}");
+    }
+    assert_eq!(ask(&mut plain, "SHOW WEIR SESSIONS").unwrap().rows().len(), 2, "both of its own");
+    for word in ["STATUS", "BACKENDS", "POOLS", "TOPOLOGY", "VARIABLES", "FILTERS"] {
+        ask(&mut plain, &format!("SHOW WEIR {word}")).unwrap();
+    }
+    for statement in [
+        "SHOW WEIR DIGESTS",
+        "SHOW WEIR EVENTS LIKE '%'",
+        "FLUSH WEIR DIGESTS",
+        "SET GLOBAL read_write_splitting_ratio = 3",
+    ] {
+        let why = ask(&mut plain, statement).map(drop).unwrap_err();
+        assert!(why.contains("1227") && why.contains("admin_users"), "{statement}: {why}");
+    }
+    // CONNECTION_ADMIN, so to say.
+    let why = ask(&mut plain, &format!("KILL {}", ops.connection_id)).map(drop).unwrap_err();
+    assert!(why.contains("1095"), "{why}");
+    ask(&mut plain, &format!("KILL {}", neighbour.connection_id)).unwrap();
+    ask(&mut ops, &format!("KILL {}", plain.connection_id)).unwrap();
+    assert!(ask(&mut plain, "DO 1").is_err());
+    admin.sql("DROP USER weir_plain").unwrap();
+}
+
+/// `EXECUTE name` is counted as the text that was prepared, with its time and rows; MySQL counts the `EXECUTE`, and the text elsewhere.
+#[test]
+fn executes_by_name_are_counted_by_their_text() {
+    const STATEMENTS: [&str; 9] = [
+        "PREPARE of_a_text FROM 'SELECT SLEEP(0.05), ? AS weir_named'",
+        "SET @v = 3",
+        "EXECUTE of_a_text USING @v",
+        "EXECUTE `of_a_text` USING @v",
+        "SELECT SLEEP(0.05), 7 AS weir_named",
+        "SET @sql = 'SELECT 1, 2, 3 AS weir_of_a_variable'",
+        "PREPARE of_a_variable FROM @sql",
+        "EXECUTE of_a_variable",
+        "EXECUTE of_nothing",
+    ];
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let mut admin = place.admin().unwrap();
+    for schema in ["weir_named", "weir_named_direct"] {
+        admin.sql(&format!("CREATE DATABASE IF NOT EXISTS {schema}")).unwrap();
+    }
+    admin.ensure_replicated().unwrap();
+    let account = |schema: &str| Account { schema: Some(schema.to_owned()), ..place.account() };
+    let gate = start(place);
+    for (address, schema) in [(place.primary(), "weir_named_direct"), (gate.address(), "weir_named")] {
+        let mut wire = Wire::login(&address, &account(schema)).unwrap();
+        let failed = STATEMENTS.iter().filter(|statement| ask(&mut wire, statement).is_err()).count();
+        assert_eq!(failed, 1, "there is no statement of one name");
+    }
+    let directly = "SELECT DIGEST_TEXT FROM performance_schema.events_statements_summary_by_digest \
+                    WHERE SCHEMA_NAME='weir_named_direct' AND DIGEST_TEXT LIKE 'EXECUTE%'";
+    println!("MySQL itself: {:?}", admin.sql(directly).unwrap().rows());
+    let rows = asked(place, gate.port(), "SHOW WEIR DIGESTS LIMIT 1000").unwrap();
+    let of = |part: &str| {
+        let found =
+            |row: &&BTreeMap<String, String>| row["schema_name"] == "weir_named" && row["digest_text"].contains(part);
+        match &rows.iter().filter(found).collect::<Vec<_>>()[..] {
+            [row] => *row,
+            found => panic!("{part}: {found:?} of {rows:?}"),
+        }
+    };
+    let named = of("weir_named");
+    assert_eq!((&*named["count"], &*named["rows_sent"]), ("3", "3"), "two by name, and one as it is: {named:?}");
+    assert!(named["backend_p50_us"].parse::<u64>().unwrap() >= 40_000, "{named:?}");
+    assert_eq!(of("weir_of_a_variable")["count"], "1");
+    // What is behind a name that nobody knows, nobody knows.
+    assert_eq!((&*of("EXECUTE `of_nothing`")["count"], &*of("EXECUTE `of_nothing`")["errors"]), ("1", "1"));
+    assert!(rows.iter().all(|row| !row["digest_text"].starts_with("EXECUTE `of_a_")), "{rows:?}");
+}
+
 /// Statements are counted by the normal forms that MySQL itself has for them, on all cores together.
 #[test]
 fn digests_are_those_of_mysql() {
@@ -177,6 +277,8 @@ fn digests_are_those_of_mysql() {
     let mut direct = Wire::login(&place.primary(), &account("weir_digests_direct")).unwrap();
     // An error is no surprise: one table is missing.
     TEXTS.iter().for_each(|text| drop(ask(&mut direct, text)));
+    // The server counts a statement when it has answered it: the last one is counted before the next is read.
+    ask(&mut direct, TEXTS[0]).unwrap();
     let digests = "SELECT DIGEST_TEXT FROM performance_schema.events_statements_summary_by_digest \
                    WHERE SCHEMA_NAME='weir_digests_direct' ORDER BY BINARY DIGEST_TEXT";
     let text = |row: &Vec<Option<Vec<u8>>>| String::from_utf8(row[0].clone().unwrap()).unwrap();

@@ -20,7 +20,7 @@ use weir_control::lab::child::Child;
 use weir_control::lab::ports::{self, Port};
 use weir_tests::real::place::{Place, place};
 
-const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
+pub const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
 
 /// For whatever has to happen soon.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -39,7 +39,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         for pid in &self.pids {
             // Only those that are ours: a number may be another's by now.
-            if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(WEIR)) {
+            if fs::read_link(format!("/proc/{pid}/exe"))
+                .is_ok_and(|exe| exe.starts_with(WEIR) || exe.starts_with(&self.folder))
+            {
                 signal(*pid, "KILL");
             }
         }
@@ -55,6 +57,19 @@ pub fn signal(pid: u32, signal: &str) {
 
 impl Process {
     pub fn start(name: &str, more: &str, flags: &[&str]) -> Process {
+        Process::start_as(name, more, flags, |_| PathBuf::from(WEIR))
+    }
+
+    /// Of a program of its own, which another file may take the place of.
+    pub fn start_copy(name: &str, more: &str) -> Process {
+        Process::start_as(name, more, &[], |folder| {
+            let program = folder.join("weir");
+            put_program(&program);
+            program
+        })
+    }
+
+    fn start_as(name: &str, more: &str, flags: &[&str], program: impl FnOnce(&Path) -> PathBuf) -> Process {
         let folder = std::env::temp_dir().join(format!("weir-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -62,7 +77,7 @@ impl Process {
         manager.set_read_timeout(Some(LIMIT)).unwrap();
         let ports = ports::free(3).unwrap();
         let log = fs::File::create(folder.join("log")).unwrap();
-        let mut command = Command::new(WEIR);
+        let mut command = Command::new(program(&folder));
         command.arg("gate").arg("--config").arg(folder.join("gate.toml")).args(flags);
         command.env("NOTIFY_SOCKET", folder.join("manager")).env("RUST_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -107,6 +122,10 @@ impl Process {
         self.ports[0].number()
     }
 
+    pub fn admin_port(&self) -> u16 {
+        self.ports[1].number()
+    }
+
     pub fn grpc(&self) -> String {
         format!("127.0.0.1:{}", self.ports[2].number())
     }
@@ -139,6 +158,13 @@ impl Process {
     }
 }
 
+/// Our program at this path, whatever is there.
+pub fn put_program(path: &Path) {
+    let copy = path.with_extension("copy");
+    fs::copy(WEIR, &copy).unwrap();
+    fs::rename(&copy, path).unwrap();
+}
+
 /// Sections after `[gate]`; lines before the first section belong to it.
 fn write(folder: &Path, ports: &[Port], more: &str) {
     let [clients, admin, grpc] = [0, 1, 2].map(|at| ports[at].number());
@@ -158,7 +184,7 @@ fn backends(place: &Place, count: usize) -> String {
     place.backends.iter().take(count).map(one).collect()
 }
 
-fn cell(client: &mut Client, statement: &str) -> String {
+pub fn cell(client: &mut Client, statement: &str) -> String {
     client.cell(statement).unwrap_or_else(|error| panic!("{statement}: {error}")).unwrap_or_default()
 }
 

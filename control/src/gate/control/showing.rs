@@ -77,7 +77,8 @@ impl Control {
     }
 
     fn ask_cores(&self, token: u64, detail: Detail) {
-        (0..self.running.cores()).for_each(|core| self.running.post(core, Mail::Report { token, detail }));
+        (0..self.running.cores())
+            .for_each(|core| self.running.post(core, Mail::Report { token, detail: detail.clone() }));
     }
 
     pub(super) fn answer(&mut self, gathered: Gathered<Pictured, Wanted>) {

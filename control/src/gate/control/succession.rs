@@ -2,16 +2,22 @@
 //!
 //! ```text
 //!   Serving ── start ─► Serving, with an heir ─┬─ ready ─► Leaving ─┬─ nobody is here any more ─► Over
-//!                                              └─ failed ─► Serving └─ upgrade_drain_ms_max ─► Draining
+//!      ▲                                       └─ failed ─► Serving ├─ upgrade_drain_ms_max ─► Draining
+//!      └─────────────────────────────────────────────────────────── └─ the heir dies
 //! ```
-//! Invariant: until the heir is ready this gate does all that it did, and afterwards it accepts nobody.
+//! Invariant: until the heir is ready this gate does all that it did, and afterwards it accepts nobody, unless the heir dies without a word:
+//! then it does all of it again. Sockets of HTTP, gRPC and the admin port are closed meanwhile and bound anew; those of clients are kept
+//! until the heir says that it ends, or is followed itself.
 
 use super::{Control, Life};
+use crate::gate::kills::KinNews;
 use crate::gate::upgrade::{Heard, Heir, Program, Sockets};
+use crate::gate::{admin_port, certificates, serve_grpc, serve_http};
 use crate::notify;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -23,7 +29,7 @@ pub struct Succession {
     /// None: this gate is a part of another process.
     pub program: Option<Program>,
     /// HTTP, and who accepts there.
-    pub admin: Option<(TcpListener, AbortHandle)>,
+    pub admin: Option<(std::net::TcpListener, AbortHandle)>,
     /// Who accepts at the admin port.
     pub admin_sql: Option<AbortHandle>,
     /// How ids of connections of gates before this one begin.
@@ -35,7 +41,7 @@ pub struct Succession {
 impl Succession {
     pub fn new(
         program: Option<Program>,
-        admin: Option<(TcpListener, AbortHandle)>,
+        admin: Option<(std::net::TcpListener, AbortHandle)>,
         admin_sql: Option<AbortHandle>,
         tags: Vec<u8>,
     ) -> Succession {
@@ -67,6 +73,8 @@ impl Control {
         match self.start_heir() {
             Ok(heir) => {
                 let pid = heir.pid();
+                // From here on it may accept beside us.
+                self.running.share();
                 tracing::info!(event = "upgrade_started", pid, "another process is started to take over");
                 self.events.note("upgrade_started", "gate", format!("process {pid} is started to take over"));
                 self.succession.heir = Some(heir);
@@ -91,6 +99,7 @@ impl Control {
             admin: admin.map(|((listener, _), address)| (address.to_string(), listener.as_fd())),
             grpc: grpc.map(|(listener, address)| (address.to_string(), listener.as_fd())),
             tags: &tags[tags.len().saturating_sub(TAGS_MAX)..],
+            kin: self.kills.former_lines(),
         };
         Heir::start(program, &sockets, self.config.monitor.start_ms_max).map_err(|error| {
             format!("no process can be started ({error}): look at the program's file and at the limits")
@@ -105,6 +114,8 @@ impl Control {
             Heard::Failed(why) => {
                 heir.end();
                 self.succession.heir = None;
+                // Whom the kernel has woken it for may still stand in a queue.
+                self.running.serve_again();
                 self.refuse_upgrade(why);
             }
         }
@@ -131,8 +142,15 @@ impl Control {
             cluster.leave_name(self.kills.tag());
         }
         notify::main_process(pid);
-        if let Some(Err(error)) = self.succession.heir.as_ref().map(Heir::give_way) {
-            tracing::warn!(event = "heir_unheard", %error, "the process that takes over is not heard of any more");
+        if let Some(heir) = &self.succession.heir {
+            if let Err(error) = heir.give_way() {
+                tracing::warn!(event = "heir_unheard", %error, "the process that takes over is not heard of any more");
+            }
+            let (line, relays) = heir.line();
+            self.kills.give_way(line, relays);
+            if !heir.holds_all(self.running.listeners()) {
+                self.running.leave();
+            }
         }
         let limit_ms = self.config.upgrade_drain_ms_max;
         let now = Instant::now();
@@ -145,6 +163,68 @@ impl Control {
             "process {pid} has taken over; sessions that are here go on here"
         );
         self.succession.answer(&Ok(pid));
+    }
+
+    pub(super) fn handle_kin(&mut self, news: KinNews) {
+        match news {
+            KinNews::HeirEnded => self.take_up_again(),
+            KinNews::HeirSettled if matches!(self.life, Life::Leaving { .. }) => self.running.leave(),
+            KinNews::HeirSettled => {}
+            KinNews::FormerEnded => tracing::info!(event = "former_ended", "a former process has ended"),
+        }
+    }
+
+    /// The heir has died. While this gate is there and has the sockets, nobody is refused for long.
+    fn take_up_again(&mut self) {
+        if let Some(heir) = self.succession.heir.as_mut().filter(|_| matches!(self.life, Life::Leaving { .. })) {
+            heir.end();
+        } else {
+            return;
+        }
+        self.succession.heir = None;
+        if !self.running.serve_again() {
+            tracing::warn!(event = "heir_ended", "the process that had taken over has ended; this one accepts nobody");
+            return;
+        }
+        self.life = Life::Serving;
+        self.kills.return_to_formers();
+        if let Some(cluster) = &self.cluster {
+            cluster.take_name_again(self.config.grpc_listen);
+        }
+        self.open_doors();
+        notify::main_process(std::process::id());
+        self.desk.set_ready(self.is_ready());
+        let why = "the process that had taken over has ended without a word: this one serves again";
+        tracing::error!(event = "upgrade_undone", "{why}; what the other one logged says why");
+        self.events.note("upgrade_undone", "gate", why);
+    }
+
+    /// Those that were left to the heir: HTTP, gRPC, the admin port.
+    fn open_doors(&mut self) {
+        let listen = |address: SocketAddr| -> Result<TcpListener, String> {
+            let listener = std::net::TcpListener::bind(address).map_err(|error| error.to_string())?;
+            listener.set_nonblocking(true).map_err(|error| error.to_string())?;
+            TcpListener::from_std(listener).map_err(|error| error.to_string())
+        };
+        let failed = |what: &str, why: String| tracing::error!(event = "listen_failed", "{what} is not served: {why}");
+        if let Some(address) = self.config.admin_listen {
+            match listen(address).and_then(|own| serve_http(own, &self.desk).map_err(|why| why.to_string())) {
+                Ok(served) => self.succession.admin = Some(served),
+                Err(why) => failed("admin_listen (HTTP)", why),
+            }
+        }
+        if let Some(address) = self.config.grpc_listen {
+            let served = certificates::grpc_tls(&self.config.grpc_tls).and_then(|(tls, _)| {
+                let own = listen(address)?;
+                serve_grpc(own, &self.config, tls.as_ref(), &self.desk).map_err(|why| why.to_string())
+            });
+            match served {
+                Ok(served) => self.certificates.serve(served),
+                Err(why) => failed("grpc_listen", why),
+            }
+        }
+        let door = admin_port::door(&self.config, self.topology.keys(), self.desk.clone());
+        self.succession.admin_sql = admin_port::open(&self.config, None, door);
     }
 
     /// After the hand-over: whether anybody is left, and whether they have had their time.
@@ -176,6 +256,6 @@ impl Control {
 /// Tags of former gates that are kept from the next one's draw: many more than live at once.
 const TAGS_MAX: usize = 64;
 
-/// After the hand-over: so long at least for the last answers, and between two looks at who is left.
-const LEAVE_MIN: Duration = Duration::from_millis(500);
+/// After the hand-over: so long at least for the last answers and an heir that dies at once, and between two looks at who is left.
+const LEAVE_MIN: Duration = Duration::from_secs(2);
 const LEAVE_LOOK: Duration = Duration::from_millis(50);

@@ -80,11 +80,11 @@ fn nobody_waits_for_ever_and_nothing_is_done_by_silence() {
 fn another_gates_order_goes_to_the_core_that_gives_such_ids() {
     let Stage { mut kills, mut said, now } = attended();
     let ordered = |letters: Letters| match <[_; 1]>::try_from(letters) {
-        Ok([(core, Mail::Kill { from: Asker::Control, token, kill })]) => (core, token, kill),
+        Ok([(core, Mail::Kill { from: mail::Asker::Control, token, kill })]) => (core, token, kill),
         other => panic!("{other:?}"),
     };
     let mut answer = |kills: &mut Kills, number, outcome| {
-        kills.handle_killed(number, outcome);
+        kills.handle_killed(now, number, outcome);
         match said.try_recv() {
             Ok(Said::Killed { token, outcome }) => Some((token, outcome)),
             _ => None,
@@ -120,4 +120,81 @@ fn a_gate_that_knows_no_other_leaves_it_to_the_primary() {
     let now = Instant::now();
     assert_eq!(outcome(kills.handle_kill(now, 1, 1, kill(0x0900_0001))), (1, 1, KillOutcome::NotOfAGate));
     assert_eq!(outcome(kills.handle_kill(now, 1, 2, kill(0x0300_0001))), (1, 2, KillOutcome::NoSuchThread));
+}
+
+/// The newest of three processes, whose ids begin with 3: the others' began with 1 and 2.
+fn family() -> (Kills, [Line; 2]) {
+    let mut kills = Kills::new(3, Road::None);
+    let (ours, theirs): (Vec<Line>, Vec<_>) = [(); 2].map(|()| Line::pair().unwrap()).into_iter().unzip();
+    kills.follow(ours.into_iter().map(|line| (Arc::new(line.polled().unwrap()), true)).collect(), &[1, 2]);
+    let lines: Vec<Line> = theirs.into_iter().map(Line::new).collect();
+    (kills, lines.try_into().unwrap())
+}
+
+fn heard(line: &Line) -> Option<Word> {
+    Word::decode(&line.receive(crate::gate::upgrade::Patience::None).ok()??.text)
+}
+
+/// A question of one of our cores, and its kin's answers.
+#[tokio::test]
+async fn kin_are_asked_before_anybody_else() {
+    let (mut kills, lines) = family();
+    let now = Instant::now();
+    use KillOutcome::{Done, NoSuchThread, NotOfAGate};
+    for (at, (id, first, second, expected)) in [
+        (0x0100_0001, Done, NotOfAGate, Done),
+        (0x0100_0001, NoSuchThread, NotOfAGate, NoSuchThread),
+        // Of a process that has ended, and of nobody here.
+        (0x0200_0001, NotOfAGate, NotOfAGate, NoSuchThread),
+        (0x0900_0001, NotOfAGate, NotOfAGate, NotOfAGate),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let token = at as u64 + 7;
+        assert!(kills.handle_kill(now, 1, token, kill(id)).is_empty());
+        let mut letters = Vec::new();
+        for (line, outcome) in lines.iter().zip([first, second]) {
+            let Some(Word::Kill { token, kill: passed }) = heard(line) else { panic!("it was not asked") };
+            assert_eq!(passed, kill(id));
+            line.send(&Word::Killed { token, outcome }.encode(), &[]).unwrap();
+            let news = kills.heard().await;
+            letters.extend(kills.handle_news(now, news, 2).0);
+        }
+        assert_eq!(outcome(letters), (1, token, expected));
+        assert_eq!(kills.poll_timeout(), None);
+    }
+    // One hangs.
+    assert!(kills.handle_kill(now, 0, 1, kill(0x0100_0001)).is_empty());
+    let late = kills.poll_timeout().unwrap();
+    assert!(is_unknown(&outcome(kills.handle_timeout(late)), "does not answer"));
+}
+
+/// A question of one of our kin: our own cores first, then the others of them.
+#[tokio::test]
+async fn kin_find_each_other_by_the_newest() {
+    let (mut kills, [asker, other]) = family();
+    let now = Instant::now();
+    for (ours, theirs, expected) in [
+        (KillOutcome::NotOwner, None, KillOutcome::NotOwner),
+        (KillOutcome::NoSuchThread, Some(KillOutcome::Done), KillOutcome::Done),
+        (KillOutcome::NoSuchThread, Some(KillOutcome::NotOfAGate), KillOutcome::NoSuchThread),
+    ] {
+        asker.send(&Word::Kill { token: 70, kill: kill(0x0200_0005) }.encode(), &[]).unwrap();
+        let news = kills.heard().await;
+        let (letters, _) = kills.handle_news(now, news, 2);
+        let [(1, Mail::Kill { token, .. })] = letters[..] else { panic!("{letters:?}") };
+        kills.handle_killed(now, token, ours);
+        if let Some(theirs) = theirs {
+            let Some(Word::Kill { token, .. }) = heard(&other) else { panic!("it was not asked") };
+            other.send(&Word::Killed { token, outcome: theirs }.encode(), &[]).unwrap();
+            let news = kills.heard().await;
+            assert!(kills.handle_news(now, news, 2).0.is_empty());
+        }
+        assert_eq!(heard(&asker), Some(Word::Killed { token: 70, outcome: expected }));
+        assert_eq!((heard(&asker), heard(&other)), (None, None), "who asks is not asked");
+    }
+    drop(other);
+    let news = kills.heard().await;
+    assert_eq!(kills.handle_news(now, news, 2).1, Some(KinNews::FormerEnded));
 }

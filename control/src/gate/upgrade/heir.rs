@@ -1,15 +1,16 @@
 //! The heir: the next gate, as the running one sees it, from its start until it serves.
 //!
-//! Invariant: one that does not come to serve is ended, and has changed nothing.
+//! Invariant: one that does not come to serve, or is dead when its word is heard, is ended, and has changed nothing.
 
 use super::line::{Line, Patience, SOCKETS_MAX};
-use super::{START_LIMIT, VARIABLE, WORDS_VERSION};
+use super::{RELAYS, START_LIMIT, VARIABLE, WORDS_VERSION};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -39,12 +40,18 @@ pub struct Sockets<'a> {
     pub grpc: Option<(String, BorrowedFd<'a>)>,
     /// How ids of connections of gates before it begin.
     pub tags: &'a [u8],
+    /// Lines to processes before this one, which relay kills.
+    pub kin: Vec<BorrowedFd<'a>>,
 }
 
 pub struct Heir {
     child: Child,
-    line: AsyncFd<Line>,
+    line: Arc<AsyncFd<Line>>,
     until: Instant,
+    /// It answers questions about its clients.
+    relays: bool,
+    /// Addresses of clients that it listens on with our sockets.
+    holds: Vec<String>,
 }
 
 /// What became of it.
@@ -68,9 +75,9 @@ impl Heir {
             end(&mut child);
             return Err(error);
         }
-        let line = line.polled()?;
+        let line = Arc::new(line.polled()?);
         let until = Instant::now() + Duration::from_millis(start_ms_max) + START_LIMIT;
-        Ok(Heir { child, line, until })
+        Ok(Heir { child, line, until, relays: false, holds: Vec::new() })
     }
 
     pub fn pid(&self) -> u32 {
@@ -86,7 +93,9 @@ impl Heir {
             let Ok(mut ready) = ready else { return Heard::Failed("its line broke".to_string()) };
             match ready.get_inner().receive(Patience::None) {
                 Ok(Some(message)) => match message.text.split_once(' ') {
-                    None if message.text == "ready" => return Heard::Ready,
+                    None if message.text == "ready" => return self.is_there().await,
+                    None if message.text == RELAYS => self.relays = true,
+                    Some(("holds", address)) => self.holds.push(address.to_string()),
                     Some(("failed", why)) => return Heard::Failed(why.to_string()),
                     // A word of a newer version.
                     _ => {}
@@ -95,6 +104,16 @@ impl Heir {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) => return Heard::Failed(format!("its line broke ({error})")),
             }
+        }
+    }
+
+    /// It has said that it is ready: is it still?
+    async fn is_there(&mut self) -> Heard {
+        let is_silent = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        match (self.child.try_wait(), self.line.get_ref().receive(Patience::None)) {
+            (Ok(None), Err(error)) if is_silent(&error) => Heard::Ready,
+            (Ok(None), Ok(Some(_))) => Heard::Ready,
+            _ => Heard::Failed(self.last_words().await),
         }
     }
 
@@ -111,6 +130,16 @@ impl Heir {
     /// It has the clients from here on.
     pub fn give_way(&self) -> io::Result<()> {
         self.line.get_ref().send("yours", &[])
+    }
+
+    /// For what is said after the hand-over.
+    pub fn line(&self) -> (Arc<AsyncFd<Line>>, bool) {
+        (self.line.clone(), self.relays)
+    }
+
+    /// It listens wherever this gate does, so that our sockets are of use to nobody else.
+    pub fn holds_all(&self, clients: &[Inherited]) -> bool {
+        clients.iter().all(|one| self.holds.contains(&address::show_listen(&one.address)))
     }
 
     /// It is not to serve.
@@ -142,6 +171,10 @@ pub(super) fn hand_over(line: &Line, sockets: &Sockets<'_>) -> io::Result<()> {
     }
     let tags: Vec<String> = sockets.tags.iter().map(u8::to_string).collect();
     line.send(&format!("tags {}", tags.join(" ")), &[])?;
+    for some in sockets.kin.chunks(SOCKETS_MAX) {
+        line.send("kin", some)?;
+    }
+    line.send(RELAYS, &[])?;
     line.send("end", &[])
 }
 

@@ -3,14 +3,15 @@
 //! Invariant: a socket that the configuration has no use for is closed; none is listened on twice.
 
 use super::line::{Line, Message, Patience};
-use super::{VARIABLE, WORD_LIMIT, WORDS_VERSION};
+use super::{RELAYS, VARIABLE, WORD_LIMIT, WORDS_VERSION};
 use crate::config::address;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
-use weir_core::drive::Inherited;
+use weir_core::drive::{Inherited, ListenAddress};
 
 #[derive(Debug)]
 pub struct Legacy {
@@ -21,13 +22,14 @@ pub struct Legacy {
     grpc: Vec<(String, OwnedFd)>,
     /// How ids of connections of gates before this one begin.
     pub tags: Vec<u8>,
+    /// Lines to the processes before the former one.
+    kin: Vec<OwnedFd>,
+    /// The former one answers questions about its clients.
+    relays: bool,
 }
 
-/// The former gate, while it finishes its sessions.
-#[derive(Debug)]
-pub struct Tail {
-    line: AsyncFd<Line>,
-}
+/// Who is still there of the processes before this one, while they finish their sessions: their lines, and whether they answer questions.
+pub type Following = Vec<(Arc<AsyncFd<Line>>, bool)>;
 
 impl Legacy {
     /// None: no gate has started this process. Err: one has, and what it said is not understood.
@@ -51,7 +53,8 @@ impl Legacy {
     fn hear(line: Line) -> Result<Legacy, String> {
         let broken = |error: &dyn std::fmt::Display| format!("the former gate's line broke ({error})");
         line.set_limit(WORD_LIMIT).map_err(|error| broken(&error))?;
-        let mut legacy = Legacy { line, clients: Vec::new(), admin: Vec::new(), grpc: Vec::new(), tags: Vec::new() };
+        let (clients, admin, grpc, tags, kin) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
+        let mut legacy = Legacy { line, clients, admin, grpc, tags, kin, relays: false };
         loop {
             let message = legacy.line.receive(Patience::Waits).map_err(|error| broken(&error))?;
             let Some(Message { text, sockets }) = message else { return Err(broken(&"it has ended")) };
@@ -64,6 +67,8 @@ impl Legacy {
                 ("admin", at) => legacy.admin.extend(sockets.into_iter().map(|socket| (at.to_string(), socket))),
                 ("grpc", at) => legacy.grpc.extend(sockets.into_iter().map(|socket| (at.to_string(), socket))),
                 ("tags", tags) => legacy.tags = tags.split(' ').filter_map(|tag| tag.parse().ok()).collect(),
+                ("kin", _) => legacy.kin.extend(sockets),
+                (RELAYS, _) => legacy.relays = true,
                 ("end", _) => return Ok(legacy),
                 // Of a newer version: what comes with it is closed.
                 _ => {}
@@ -85,31 +90,33 @@ impl Legacy {
         refuse(&self.line, why);
     }
 
-    /// This process serves: returns when the former gate has stopped to accept and has left its name, or has ended.
-    pub async fn succeed(self) -> io::Result<Tail> {
+    /// This process serves its clients at these addresses: returns when the former gate has stopped to accept and has left its name, or has
+    /// ended.
+    pub async fn succeed(self, addresses: &[ListenAddress]) -> io::Result<Following> {
+        self.line.send(RELAYS, &[])?;
+        for address in addresses {
+            self.line.send(&format!("holds {}", address::show_listen(address)), &[])?;
+        }
         self.line.send("ready", &[])?;
-        let tail = Tail { line: self.line.polled()? };
+        let line = self.line.polled()?;
         // Whatever it says: it has our word, and cannot be waited for longer.
-        let _ = timeout(WORD_LIMIT, tail.word()).await;
-        Ok(tail)
+        let _ = timeout(WORD_LIMIT, word(&line)).await;
+        let mut following = vec![(Arc::new(line), self.relays)];
+        for socket in self.kin {
+            following.push((Arc::new(Line::new(socket).polled()?), true));
+        }
+        Ok(following)
     }
 }
 
-impl Tail {
-    /// Waits for the former gate's end.
-    pub async fn ended(&self) {
-        while self.word().await.is_some() {}
-    }
-
-    /// None: it has ended.
-    async fn word(&self) -> Option<String> {
-        loop {
-            let mut ready = self.line.readable().await.ok()?;
-            match ready.get_inner().receive(Patience::None) {
-                Ok(message) => return message.map(|message| message.text),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Err(_) => return None,
-            }
+/// None: it has ended.
+async fn word(line: &AsyncFd<Line>) -> Option<String> {
+    loop {
+        let mut ready = line.readable().await.ok()?;
+        match ready.get_inner().receive(Patience::None) {
+            Ok(message) => return message.map(|message| message.text),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            Err(_) => return None,
         }
     }
 }
@@ -143,12 +150,16 @@ mod tests {
     #[tokio::test]
     async fn what_is_left_arrives_under_its_configured_address() {
         let (ours, theirs) = Line::pair().unwrap();
+        let (older, kin) = Line::pair().unwrap();
         let clients = ["127.0.0.1:0", "unix:/run/w.sock", "127.0.0.1:0"].map(inherited);
         let admin = TcpListener::bind("127.0.0.1:0").unwrap();
         let bound = admin.local_addr().unwrap();
         let admin = Some(("127.0.0.1:0".to_string(), admin.as_fd()));
-        super::super::heir::hand_over(&ours, &Sockets { clients: &clients, admin, grpc: None, tags: &[7, 200] })
-            .unwrap();
+        super::super::heir::hand_over(
+            &ours,
+            &Sockets { clients: &clients, admin, grpc: None, tags: &[7, 200], kin: vec![kin.as_fd()] },
+        )
+        .unwrap();
         let mut legacy = Legacy::hear(Line::new(theirs)).unwrap();
         let addresses: Vec<String> = legacy.clients.iter().map(|one| address::show_listen(&one.address)).collect();
         assert_eq!(addresses, ["127.0.0.1:0", "127.0.0.1:0", "unix:/run/w.sock"]);
@@ -158,14 +169,19 @@ mod tests {
         assert_eq!(legacy.admin(Some(free)).unwrap().local_addr().unwrap(), bound);
         assert!(legacy.admin(Some(free)).is_none());
 
-        let tail = tokio::spawn(legacy.succeed());
+        let following = tokio::spawn(async move { legacy.succeed(&[address::listen("127.0.0.1:0").unwrap()]).await });
         let told = tokio::task::spawn_blocking(move || {
-            let word = ours.receive(Patience::Waits).unwrap().unwrap().text;
+            let words = [(); 3].map(|()| ours.receive(Patience::Waits).unwrap().unwrap().text);
             ours.send("yours", &[]).unwrap();
-            word
+            words
         });
-        assert_eq!(told.await.unwrap(), "ready");
-        tail.await.unwrap().unwrap().ended().await;
+        assert_eq!(told.await.unwrap(), [RELAYS, "holds 127.0.0.1:0", "ready"]);
+        let following = following.await.unwrap().unwrap();
+        assert!(following.iter().map(|(_, relays)| *relays).eq([true, true]));
+        drop(kin);
+        older.send("to the newest", &[]).unwrap();
+        assert_eq!(word(&following[1].0).await.as_deref(), Some("to the newest"));
+        assert_eq!(word(&following[0].0).await, None, "it has ended");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -109,6 +109,12 @@ impl Line {
     }
 }
 
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl AsRawFd for Line {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
@@ -174,7 +180,6 @@ pub const TEXT_BYTES_MAX: usize = 32 << 10;
 mod tests {
     use super::*;
     use std::net::TcpListener;
-    use std::os::fd::AsFd;
 
     #[test]
     fn words_come_whole_and_sockets_with_them() {

@@ -260,7 +260,7 @@ impl World {
             _ if draw.u8() == 0xff => Mail::Drain { within_ms: 100 },
             _ => Mail::Report {
                 token: 2,
-                detail: Detail { sessions: true, pins: true, digests: true, forgets_digests: true },
+                detail: Detail { of: None, sessions: true, pins: true, digests: true, forgets_digests: true },
             },
         };
         self.engine.handle_mail(self.now, mail);

@@ -100,7 +100,7 @@ fn java(folder: &Path, home: &Path) -> Result<(), String> {
     run(maven, "fetching Java's drivers (mvn is needed)")?;
     let mut compile = Command::new("javac");
     compile.args(["-nowarn", "-cp", &format!("{}/jars/*", home.display()), "-d"]).arg(home.join("classes"));
-    for source in ["Trace.java", "Jdbc.java", "Hibernate.java"] {
+    for source in ["Trace.java", "Jdbc.java", "Hibernate.java", "Admin.java"] {
         compile.arg(folder.join(source));
     }
     run(compile, "compiling Java's clients (a JDK is needed)").map(drop)

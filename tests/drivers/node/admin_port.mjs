@@ -1,0 +1,21 @@
+// The admin port with mysql2, as the other languages' scripts of that name do.
+import mysql from "mysql2/promise";
+const env = (name) => process.env["WEIR_" + name];
+const c = await mysql.createConnection({ host: env("HOST"), port: Number(env("PORT")), user: env("USER"), password: env("PASSWORD"), multipleStatements: true, rowsAsArray: true });
+const ask = async (sql, args) => (await c.query(sql, args))[0];
+const failed = (work) => work.then((result) => JSON.stringify(result[0]), (error) => error.errno);
+console.log("status", (await ask("SHOW WEIR STATUS LIKE 'cores'"))[0][0]);
+console.log("session", ...(await ask("SHOW WEIR SESSIONS LIKE ?", ["ap_"])).filter((row) => row[0] === env("VICTIM")).map((row) => row[1]));
+console.log("digests", (await ask("SHOW WEIR DIGESTS LIMIT 1")).length);
+console.log("route", (await ask("EXPLAIN ROUTE SELECT 1 FROM t"))[0][0]);
+await ask("SET GLOBAL read_write_splitting_ratio = 41");
+console.log("ratio", (await ask("SELECT @@read_write_splitting_ratio"))[0][0]);
+await ask("KILL " + env("VICTIM"));
+console.log("killed");
+console.log("error", await failed(c.query("SELECT * FROM mysql.user")));
+console.log("prepared", await failed(c.execute("SHOW WEIR STATUS LIKE 'cores'")));
+await c.beginTransaction();
+await c.rollback();
+await c.ping();
+console.log("end", (await ask("SELECT 1"))[0][0]);
+await c.end();
