@@ -33,3 +33,57 @@ pub enum Kind {
     },
     Own,
 }
+
+// One row of the table, by what it says and which field of the configuration holds it.
+
+macro_rules! number {
+    ($section:literal, $name:literal, $min:expr, $max:expr, $($field:ident).+ : $int:ty, $doc:literal) => {
+        Key {
+            section: $section,
+            name: $name,
+            doc: $doc,
+            kind: Kind::Number {
+                min: $min,
+                max: $max,
+                read: |config| config.$($field).+ as u64,
+                write: |config, value| config.$($field).+ = value as $int,
+            },
+        }
+    };
+}
+
+macro_rules! switch {
+    ($section:literal, $name:literal, $($field:ident).+, $doc:literal) => {
+        Key {
+            section: $section,
+            name: $name,
+            doc: $doc,
+            kind: Kind::Switch {
+                read: |config| config.$($field).+,
+                write: |config, value| config.$($field).+ = value,
+            },
+        }
+    };
+}
+
+macro_rules! name {
+    ($section:literal, $name:literal, $($field:ident).+, $doc:literal) => {
+        Key {
+            section: $section,
+            name: $name,
+            doc: $doc,
+            kind: Kind::Name {
+                read: |config| &config.$($field).+,
+                write: |config, name| config.$($field).+ = name.to_string(),
+            },
+        }
+    };
+}
+
+macro_rules! own {
+    ($section:literal, $name:literal, $doc:literal) => {
+        Key { section: $section, name: $name, doc: $doc, kind: Kind::Own }
+    };
+}
+
+pub(super) use {name, number, own, switch};

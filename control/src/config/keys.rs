@@ -9,6 +9,7 @@ use weir_core::snapshot::{Balance, Consistency};
 use weir_net::compress::Agreed;
 
 pub use crate::config::key::{Key, Kind};
+use crate::config::key::{name, number, own, switch};
 
 pub fn find(section: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.section == section && key.name == name)
@@ -41,56 +42,6 @@ pub const LISTS: [&str; 4] = ["backends", "mirrors", "listeners", "accounts"];
 /// As it stands above a section's keys.
 pub fn heading(section: &str) -> String {
     if LISTS.contains(&section) { format!("[[{section}]]") } else { format!("[{section}]") }
-}
-
-macro_rules! number {
-    ($section:literal, $name:literal, $min:expr, $max:expr, $($field:ident).+ : $int:ty, $doc:literal) => {
-        Key {
-            section: $section,
-            name: $name,
-            doc: $doc,
-            kind: Kind::Number {
-                min: $min,
-                max: $max,
-                read: |config| config.$($field).+ as u64,
-                write: |config, value| config.$($field).+ = value as $int,
-            },
-        }
-    };
-}
-
-macro_rules! switch {
-    ($section:literal, $name:literal, $($field:ident).+, $doc:literal) => {
-        Key {
-            section: $section,
-            name: $name,
-            doc: $doc,
-            kind: Kind::Switch {
-                read: |config| config.$($field).+,
-                write: |config, value| config.$($field).+ = value,
-            },
-        }
-    };
-}
-
-macro_rules! name {
-    ($section:literal, $name:literal, $($field:ident).+, $doc:literal) => {
-        Key {
-            section: $section,
-            name: $name,
-            doc: $doc,
-            kind: Kind::Name {
-                read: |config| &config.$($field).+,
-                write: |config, name| config.$($field).+ = name.to_string(),
-            },
-        }
-    };
-}
-
-macro_rules! own {
-    ($section:literal, $name:literal, $doc:literal) => {
-        Key { section: $section, name: $name, doc: $doc, kind: Kind::Own }
-    };
 }
 
 /// A thousand days: above it a number is a slip.
