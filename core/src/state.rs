@@ -175,9 +175,8 @@ impl States {
     }
 
     /// `SET …` that makes a connection in state `has` look like `wants`; false when they are equal. The roles alone differ, or
-    /// are the same. `login` is the collation that its login asked for, where that is not the server's own: what is not set
-    /// leads back there, not to `DEFAULT`.
-    pub fn difference(&self, has: StateId, wants: StateId, login: Option<u8>, out: &mut Vec<u8>) -> bool {
+    /// are the same. What is not set leads back to what its login made of the server's defaults.
+    pub fn difference(&self, has: StateId, wants: StateId, login: Defaults, out: &mut Vec<u8>) -> bool {
         if has == wants {
             return false;
         }
@@ -210,7 +209,11 @@ impl States {
         // since some variables (character_set_connection) change others (collation_connection).
         let gone = |name: &str| wants.iter().all(|(n, _)| **n != *name) && name != NAMES_COLLATION && name != ROLE;
         for (name, _) in has.iter().filter(|(name, _)| gone(name)) {
-            match login.filter(|_| follows_login(name)) {
+            if login.ignores_space && &**name == "sql_mode" {
+                put_given(out, &mut first, name, b"CONCAT(@@GLOBAL.sql_mode,',IGNORE_SPACE')");
+                continue;
+            }
+            match login.collation.filter(|_| follows_login(name)) {
                 // The server takes a collation by its number for each of them, and remembers it where it keeps a character set.
                 Some(collation) => put_given(out, &mut first, name, collation.to_string().as_bytes()),
                 None => put_assignment(out, &mut first, name, None),
@@ -263,6 +266,15 @@ fn follows_another(name: &str) -> bool {
 /// Variables that a login sets by its collation.
 fn follows_login(name: &str) -> bool {
     BY_NAMES.contains(&name) || name == "collation_connection"
+}
+
+/// What a login asks for beside the server's defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// Where that is not the server's own.
+    pub collation: Option<u8>,
+    /// `CLIENT_IGNORE_SPACE`, which adds to `sql_mode`.
+    pub ignores_space: bool,
 }
 
 /// The collation that a login of class `class` leaves on a server whose own is `server`, if another. What cannot be a client's
@@ -322,7 +334,7 @@ mod tests {
 
     fn set(states: &States, has: StateId, wants: StateId) -> String {
         let mut out = Vec::new();
-        states.difference(has, wants, None, &mut out);
+        states.difference(has, wants, Defaults::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -335,11 +347,16 @@ mod tests {
             named = states.with(named, name, b"latin1");
         }
         let mut out = Vec::new();
-        assert!(states.difference(named, StateId(0), login_collation(45, 255), &mut out));
+        let login = Defaults { collation: login_collation(45, 255), ignores_space: false };
+        assert!(states.difference(named, StateId(0), login, &mut out));
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "SET character_set_client=45,character_set_connection=45,character_set_results=45,sql_mode=DEFAULT"
         );
+        let mut out = Vec::new();
+        let moded = states.with(StateId(0), "sql_mode", b"ANSI");
+        assert!(states.difference(moded, StateId(0), Defaults { ignores_space: true, ..login }, &mut out));
+        assert_eq!(String::from_utf8(out).unwrap(), "SET sql_mode=CONCAT(@@GLOBAL.sql_mode,',IGNORE_SPACE')");
         assert_eq!(
             [(255, 255), (35, 255), (100, 255), (8, 255)].map(|(c, s)| login_collation(c, s)),
             [None, None, None, Some(8)]

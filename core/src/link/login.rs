@@ -17,7 +17,7 @@ use crate::session::user_variables::OnLink;
 use crate::session::{Phase, Session, Wait};
 use crate::slots::Key;
 use crate::snapshot::{Address, BackendId};
-use crate::state::{SchemaId, StateId};
+use crate::state::{Defaults, SchemaId, StateId, login_collation};
 use crate::wire::Wire;
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
@@ -217,10 +217,11 @@ impl Engine {
         self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
     }
 
-    /// What its login asked for, where that is not the server's own.
-    pub(crate) fn login_collation(&self, link: Key<Link>) -> Option<u8> {
+    /// What the connection has where nothing was set.
+    pub(crate) fn defaults_of(&self, link: Key<Link>) -> Defaults {
         let l = &self.links[link];
-        crate::state::login_collation(self.classes.get(l.class).charset, l.charset)
+        let collation = login_collation(self.classes.get(l.class).charset, l.charset);
+        Defaults { collation, ignores_space: l.caps.contains(Capabilities::IGNORE_SPACE) }
     }
 
     fn logged_in(&mut self, link: Key<Link>, payload: &[u8]) {

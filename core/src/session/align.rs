@@ -124,7 +124,7 @@ impl Engine {
 
     fn say_difference(&mut self, link: Key<Link>, wants: StateId) {
         let mut text = Vec::new();
-        self.states.difference(self.links[link].state, wants, self.login_collation(link), &mut text);
+        self.states.difference(self.links[link].state, wants, self.defaults_of(link), &mut text);
         self.inject(link, ReplyKind::Query, Purpose::Variables(wants), Command::Query, &text);
     }
 

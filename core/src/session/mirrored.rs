@@ -17,7 +17,7 @@ use crate::mirror::{COPY_BYTES_MAX, Copied, Home};
 use crate::session::prepared::{Busy, Statement};
 use crate::session::{Body, Request, Session};
 use crate::slots::Key;
-use crate::state::{SchemaId, StateId};
+use crate::state::{Defaults, SchemaId, StateId};
 use std::sync::Arc;
 use weir_net::command::query_text;
 use weir_net::flags::{Capabilities, Status};
@@ -113,7 +113,7 @@ impl Engine {
         };
         let class = self.classes.get(self.sessions[session].class);
         let mut variables = Vec::new();
-        self.states.difference(StateId(0), state, None, &mut variables);
+        self.states.difference(StateId(0), state, Defaults::default(), &mut variables);
         let home = Home {
             charset: class.charset,
             ignores_space: class.caps.contains(Capabilities::IGNORE_SPACE),
