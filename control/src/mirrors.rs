@@ -40,30 +40,35 @@ enum Order {
 }
 
 impl Mirrors {
-    /// None: they are the ones that are held. Err: what is wrong with a file of theirs.
-    pub fn prepare(&self, wanted: &[MirrorConfig]) -> Result<Option<Opened>, String> {
+    /// None: they are the ones that are held. Err: what is wrong with a file of theirs, or the thread cannot start.
+    pub fn prepare(&mut self, wanted: &[MirrorConfig]) -> Result<Option<Opened>, String> {
         if wanted == self.held {
             return Ok(None);
         }
+        self.start()?;
         let open = |mirror: &MirrorConfig| Ok((mirror.clone(), mirror.options()?));
         wanted.iter().map(open).collect::<Result<Opened, String>>().map(Some)
     }
 
     /// What is under way at a mirror that is not among them any more, or is another, is dropped.
-    pub fn adopt(&mut self, mirrors: Opened) -> Result<(), String> {
+    pub fn adopt(&mut self, mirrors: Opened) {
         self.held = mirrors.iter().map(|(mirror, _)| mirror.clone()).collect();
-        if self.orders.is_none() {
-            let cannot = |error: std::io::Error| format!("the mirrors' thread cannot start: {error}");
-            let (orders, inbox) = mpsc::unbounded_channel();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-            let body = move || runtime.block_on(dispatch(inbox));
-            let thread = std::thread::Builder::new().name("weir-mirrors".to_string()).spawn(body).map_err(cannot)?;
-            (self.orders, self.thread) = (Some(orders), Some(thread));
-        }
         if let Some(orders) = &self.orders {
             // The thread ends behind this value only.
             let _ = orders.send(Order::Adopt(mirrors));
         }
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        if self.orders.is_some() {
+            return Ok(());
+        }
+        let cannot = |error: std::io::Error| format!("the mirrors' thread cannot start: {error}");
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let body = move || runtime.block_on(dispatch(inbox));
+        let thread = std::thread::Builder::new().name("weir-mirrors".to_string()).spawn(body).map_err(cannot)?;
+        (self.orders, self.thread) = (Some(orders), Some(thread));
         Ok(())
     }
 

@@ -49,6 +49,19 @@ impl Plan {
         self.memo.uses(|| self.may_be_known().and_then(|()| tables(sql, facts)))
     }
 
+    /// Its effects on the session, by which what it leaves there is judged: procedures that are vouched for leave nothing.
+    pub fn effects_on_session(&self) -> Effects {
+        match self.effects.contains(Effects::VOUCHED_CALL) {
+            true => self.effects.without(Effects::CALL),
+            false => self.effects,
+        }
+    }
+
+    /// It calls a stored routine that the operator vouches for.
+    pub fn calls_vouched(&self) -> bool {
+        self.effects.intersects(Effects::VOUCHED_CALL | Effects::VOUCHED_FUNCTION)
+    }
+
     /// Err: it does what no text tells the tables of.
     fn may_be_known(&self) -> Result<(), Unknown> {
         if self.effects.intersects(STORED_FUNCTION) {

@@ -138,22 +138,13 @@ const USER_BYTES_MAX: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::GateFlags;
-
-    fn loaded(name: &str, rows: &str) -> Result<Config, String> {
-        let path = std::env::temp_dir().join(format!("weir-accounts-{}-{name}.toml", std::process::id()));
-        std::fs::write(&path, format!("[[backends]]\naddress = \"127.0.0.1:1\"\n{rows}")).unwrap();
-        let flags = GateFlags { config: Some(path.clone()), ..GateFlags::default() };
-        let loaded = crate::config::load(&flags, &|_| None).map_err(|found| found.to_string());
-        std::fs::remove_file(path).unwrap();
-        loaded
-    }
+    use crate::config::tests::beside_a_server;
 
     #[test]
     fn rows_mean_what_they_say_and_are_printed_so_that_they_can_be_read_again() {
         let rows = "[[accounts]]\nuser = \"app\"\nrunning_max = 4\nwait_ms_max = 50\nweight = 300\n\
                     [[accounts]]\nuser = \"*\"\nconnections_max = 7\nstatement_ms_max = 0\n";
-        let config = loaded("rows", rows).unwrap();
+        let config = beside_a_server(rows).unwrap();
         let all = &config.settings.allowances;
         let usual = Allowance::default();
         let app = Allowance { running_max: 4, wait_ms_max: Some(50), weight: 300, ..usual.clone() };
@@ -161,7 +152,7 @@ mod tests {
         assert_eq!((&**all.of(b"app").unwrap(), &**all.of(b"x").unwrap()), (&app, &others));
         let mut printed = String::new();
         put(&mut printed, &config);
-        assert_eq!(loaded("again", &printed).unwrap().settings.allowances, *all);
+        assert_eq!(beside_a_server(&printed).unwrap().settings.allowances, *all);
     }
 
     #[test]
@@ -174,8 +165,8 @@ mod tests {
             ("table", "[accounts]\nuser = \"a\"\n", "write [[accounts]]"),
             ("type", "[[accounts]]\nuser = \"a\"\nweight = \"b\"\n", "weight must be a whole number"),
         ] {
-            let found = loaded(name, rows).unwrap_err();
-            assert!(found.contains(says), "{found}");
+            let found = beside_a_server(rows).unwrap_err();
+            assert!(found.contains(says), "{name}: {found}");
         }
     }
 }

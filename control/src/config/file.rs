@@ -50,10 +50,10 @@ impl Walk<'_> {
     fn section(&mut self, section: &Name<'_>, value: &Value<'_>) {
         let name = section.get_ref().as_ref();
         match name {
-            "backends" => return self.backends(value),
-            "accounts" => return self.accounts(value),
-            "mirrors" => return self.mirrors(value),
-            "listeners" => return self.listeners(value),
+            "backends" => return self.rows(value, BACKENDS, Self::backend),
+            "accounts" => return self.rows(value, ACCOUNTS, Self::account),
+            "mirrors" => return self.rows(value, MIRRORS, Self::mirror),
+            "listeners" => return self.rows(value, LISTENERS, Self::listener),
             _ => {}
         }
         let Some(name) = SECTIONS.iter().find(|known| **known == name) else {
@@ -141,15 +141,21 @@ impl Walk<'_> {
         }
     }
 
-    fn backends(&mut self, value: &Value<'_>) {
+    /// A list of tables, each of which `walk` reads. `of`: whose keys stand in one; `one`: what it is called; `keys`: what one needs.
+    fn rows(
+        &mut self,
+        value: &Value<'_>,
+        (section, of, one, keys): (&str, &str, &str, &str),
+        walk: fn(&mut Self, Range<usize>, &DeTable<'_>),
+    ) {
         let Some(list) = value.get_ref().as_array() else {
-            return self
-                .wrong(value.span(), "'backends' is a list: write [[backends]] above each server's keys".to_string());
+            let text = format!("'{section}' is a list: write [[{section}]] above each {of}'s keys");
+            return self.wrong(value.span(), text);
         };
         for item in list.iter() {
             match item.get_ref().as_table() {
-                Some(table) => self.backend(item.span(), table),
-                None => self.wrong(item.span(), "a backend is a table: write { address = \"host:port\" }".to_string()),
+                Some(table) => walk(self, item.span(), table),
+                None => self.wrong(item.span(), format!("{one} is a table: write {{ {keys} }}")),
             }
         }
     }
@@ -165,27 +171,11 @@ impl Walk<'_> {
                 "role" => backend.role = self.text("role", value),
                 "zone" => backend.zone = self.text("zone", value),
                 "tablet" => backend.tablet = self.text("tablet", value),
-                "weight" => match value.get_ref().as_integer().and_then(unsigned) {
-                    Some(weight) => backend.weight = Some(Given::new(weight, self.lines.place(value.span()))),
-                    None => self.wrong_type("weight", "a whole number from 0 up", value.span(), value.get_ref()),
-                },
+                "weight" => backend.weight = self.whole("weight", value),
                 _ => self.unknown("backends", key),
             }
         }
         self.typed.backends.push(backend);
-    }
-
-    fn accounts(&mut self, value: &Value<'_>) {
-        let Some(list) = value.get_ref().as_array() else {
-            let text = "'accounts' is a list: write [[accounts]] above each user's keys";
-            return self.wrong(value.span(), text.to_string());
-        };
-        for item in list.iter() {
-            match item.get_ref().as_table() {
-                Some(table) => self.account(item.span(), table),
-                None => self.wrong(item.span(), "an account is a table: write { user = \"name\" }".to_string()),
-            }
-        }
     }
 
     fn account(&mut self, span: Range<usize>, table: &DeTable<'_>) {
@@ -195,60 +185,29 @@ impl Walk<'_> {
             match (key.get_ref().as_ref(), accounts::number(key.get_ref())) {
                 ("user", _) => account.user = self.text("user", value),
                 ("require", _) => account.require = self.texts("require", value),
-                (_, Some(known)) => match value.get_ref().as_integer().and_then(unsigned) {
-                    Some(number) => {
-                        account.numbers.push((known.name, Given::new(number, self.lines.place(value.span()))));
-                    }
-                    None => self.wrong_type(known.name, "a whole number from 0 up", value.span(), value.get_ref()),
-                },
+                (_, Some(known)) => {
+                    let number = self.whole(known.name, value);
+                    account.numbers.extend(number.map(|number| (known.name, number)));
+                }
                 (_, None) => self.unknown("accounts", key),
             }
         }
         self.typed.accounts.push(account);
     }
 
-    fn mirrors(&mut self, value: &Value<'_>) {
-        let Some(list) = value.get_ref().as_array() else {
-            let text = "'mirrors' is a list: write [[mirrors]] above each server's keys";
-            return self.wrong(value.span(), text.to_string());
-        };
-        for item in list.iter() {
-            let Some(table) = item.get_ref().as_table() else {
-                let text = "a mirror is a table: write { name = \"next\", address = \"host:port\" }";
-                self.wrong(item.span(), text.to_string());
-                continue;
-            };
-            let mut mirror = TypedMirror::at(self.lines.place(item.span()));
-            for (key, value) in table {
-                let name = key.get_ref().as_ref();
-                match (name, mirrors::text_of(&mut mirror, name)) {
-                    (_, Some(place)) => *place = self.text(name, value),
-                    ("password_file", _) => mirror.password_file = self.path(name, value),
-                    ("tls_ca", _) => mirror.tls_ca = self.path(name, value),
-                    ("connections_max", _) => match value.get_ref().as_integer().and_then(unsigned) {
-                        Some(number) => {
-                            mirror.connections_max = Some(Given::new(number, self.lines.place(value.span())));
-                        }
-                        None => self.wrong_type(name, "a whole number from 0 up", value.span(), value.get_ref()),
-                    },
-                    _ => self.unknown("mirrors", key),
-                }
-            }
-            self.typed.mirrors.push(mirror);
-        }
-    }
-
-    fn listeners(&mut self, value: &Value<'_>) {
-        let Some(list) = value.get_ref().as_array() else {
-            let text = "'listeners' is a list: write [[listeners]] above each address's keys";
-            return self.wrong(value.span(), text.to_string());
-        };
-        for item in list.iter() {
-            match item.get_ref().as_table() {
-                Some(table) => self.listener(item.span(), table),
-                None => self.wrong(item.span(), "a listener is a table: write { address = \"host:port\" }".to_string()),
+    fn mirror(&mut self, span: Range<usize>, table: &DeTable<'_>) {
+        let mut mirror = TypedMirror::at(self.lines.place(span));
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            match (name, mirrors::text_of(&mut mirror, name)) {
+                (_, Some(place)) => *place = self.text(name, value),
+                ("password_file", _) => mirror.password_file = self.path(name, value),
+                ("tls_ca", _) => mirror.tls_ca = self.path(name, value),
+                ("connections_max", _) => mirror.connections_max = self.whole(name, value),
+                _ => self.unknown("mirrors", key),
             }
         }
+        self.typed.mirrors.push(mirror);
     }
 
     fn listener(&mut self, span: Range<usize>, table: &DeTable<'_>) {
@@ -266,6 +225,14 @@ impl Walk<'_> {
             }
         }
         self.typed.listeners.push(row);
+    }
+
+    fn whole(&mut self, name: &str, value: &Value<'_>) -> Option<Given<u64>> {
+        let number = value.get_ref().as_integer().and_then(unsigned);
+        if number.is_none() {
+            self.wrong_type(name, "a whole number from 0 up", value.span(), value.get_ref());
+        }
+        Some(Given::new(number?, self.lines.place(value.span())))
     }
 
     fn text(&mut self, name: &str, value: &Value<'_>) -> Option<Given<String>> {
@@ -319,6 +286,11 @@ impl Walk<'_> {
         self.mistakes.add(&place, text);
     }
 }
+
+const BACKENDS: (&str, &str, &str, &str) = ("backends", "server", "a backend", "address = \"host:port\"");
+const ACCOUNTS: (&str, &str, &str, &str) = ("accounts", "user", "an account", "user = \"name\"");
+const MIRRORS: (&str, &str, &str, &str) = ("mirrors", "server", "a mirror", "name = \"next\", address = \"host:port\"");
+const LISTENERS: (&str, &str, &str, &str) = ("listeners", "address", "a listener", "address = \"host:port\"");
 
 fn unsigned(number: &DeInteger<'_>) -> Option<u64> {
     u64::from_str_radix(number.as_str(), number.radix()).ok()

@@ -3,7 +3,7 @@
 //! Invariant: each has a name of its own, and a password is never shown.
 
 use super::keys::{KEYS, Key};
-use super::mistake::{Given, Mistakes, Place, suggestion};
+use super::mistake::{Given, Mistakes, Place};
 use super::tablet::first_line;
 use super::{BackendTlsMode, Config, address};
 use crate::client::{ClientTls, Options};
@@ -118,13 +118,8 @@ fn judge_one(row: &TypedMirror, mistakes: &mut Mistakes) -> Option<MirrorConfig>
         }
         given.value
     });
-    let mut tls = BackendTlsMode::Off;
-    if let Some(Given { value, place }) = &row.tls {
-        match TLS_WORDS.contains(&value.as_str()) {
-            true => tls = BackendTlsMode::of_word(value),
-            false => mistakes.add(place, format!("tls cannot be '{value}'; {}", suggestion(value, TLS_WORDS))),
-        }
-    }
+    let modes = TLS_WORDS.map(|word| (word, BackendTlsMode::of_word(word)));
+    let tls = mistakes.word(row.tls.as_ref(), "tls", &modes).unwrap_or(BackendTlsMode::Off);
     let ca = row.tls_ca.as_ref().filter(|file| !file.value.as_os_str().is_empty());
     let mirror = MirrorConfig {
         name: name.value.clone(),
@@ -187,29 +182,20 @@ const NAME_BYTES_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::GateFlags;
-
-    fn loaded(name: &str, rows: &str) -> Result<Config, String> {
-        let path = std::env::temp_dir().join(format!("weir-mirrors-{}-{name}.toml", std::process::id()));
-        std::fs::write(&path, format!("[[backends]]\naddress = \"127.0.0.1:1\"\n{rows}")).unwrap();
-        let flags = GateFlags { config: Some(path.clone()), ..GateFlags::default() };
-        let loaded = crate::config::load(&flags, &|_| None).map_err(|found| found.to_string());
-        std::fs::remove_file(path).unwrap();
-        loaded
-    }
+    use crate::config::tests::beside_a_server;
 
     #[test]
     fn rows_mean_what_they_say_and_are_printed_so_that_they_can_be_read_again() {
         let rows = "[[mirrors]]\nname = \"next\"\naddress = \"127.0.0.1:7\"\nuser = \"copies\"\nconnections_max = 2\n\
                     [[mirrors]]\nname = \"other\"\naddress = \"127.0.0.1\"\nuser = \"copies\"\ntls = \"required\"\n";
-        let config = loaded("rows", rows).unwrap();
+        let config = beside_a_server(rows).unwrap();
         let [next, other] = &config.mirrors[..] else { panic!("{:?}", config.mirrors) };
         assert_eq!((next.name.as_str(), next.connections_max, next.tls), ("next", 2, BackendTlsMode::Off));
         assert_eq!((other.connections_max, other.tls), (8, BackendTlsMode::Required));
         assert!(matches!(other.options().unwrap().tls, ClientTls::Verified(..)));
         let mut printed = String::new();
         put(&mut printed, &config);
-        assert_eq!(loaded("again", &printed).unwrap().mirrors, config.mirrors);
+        assert_eq!(beside_a_server(&printed).unwrap().mirrors, config.mirrors);
     }
 
     #[test]
@@ -225,8 +211,8 @@ mod tests {
             ("password", format!("{row}password_file = \"/nowhere\"\n"), "put the password into its first line"),
             ("table", "[mirrors]\nname = \"a\"\n".to_string(), "write [[mirrors]]"),
         ] {
-            let found = loaded(name, &rows).unwrap_err();
-            assert!(found.contains(says), "{found}");
+            let found = beside_a_server(&rows).unwrap_err();
+            assert!(found.contains(says), "{name}: {found}");
         }
     }
 }

@@ -79,6 +79,22 @@ impl Mistakes {
         outcome.map_err(|text| self.add(place, text)).ok()
     }
 
+    /// The meaning of a word that was given; None: there is none, or it is no such word.
+    pub fn word<T: Copy>(
+        &mut self,
+        given: Option<&Given<String>>,
+        name: &str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        let Given { value, place } = given?;
+        let found = words.iter().find(|(word, _)| word == value).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let near = suggestion(value, words.iter().map(|(word, _)| *word));
+            self.add(place, format!("{name} cannot be '{value}'; {near}"));
+        }
+        found
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

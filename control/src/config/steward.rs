@@ -1,6 +1,6 @@
 //! The steward's configuration: whether a tablet manages its server, and with what. A part of `[tablet]`.
 
-use super::mistake::{Given, Mistakes, Place, suggestion};
+use super::mistake::{Given, Mistakes, Place};
 use super::tablet::first_line;
 use std::path::Path;
 use weir_net::secret::Secret;
@@ -117,13 +117,8 @@ fn choose<'a, T: Copy>(
     to: &mut T,
     mistakes: &mut Mistakes,
 ) {
-    let Some(Given { value, place }) = text(name) else { return };
-    match words.iter().find(|(word, _)| word == value) {
-        Some((_, meaning)) => *to = *meaning,
-        None => {
-            let near = suggestion(value, words.iter().map(|(word, _)| *word));
-            mistakes.add(place, format!("{name} cannot be '{value}'; {near}"));
-        }
+    if let Some(meaning) = mistakes.word(text(name), name, words) {
+        *to = meaning;
     }
 }
 

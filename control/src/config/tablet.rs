@@ -5,7 +5,7 @@
 
 use super::controller::{Side, judge_tls};
 use super::http::HttpConfig;
-use super::mistake::{Given, Mistakes, Place, suggestion};
+use super::mistake::{Given, Mistakes, Place};
 use super::section::{Section, Typed};
 pub use super::steward::{Manage, SemiSyncWish, StewardConfig};
 use super::{CONTROLLERS_MAX, ControllersConfig, LogConfig, LogFormat, MONITOR_USER, address, outside, steward};
@@ -400,15 +400,9 @@ pub fn judge_log<'a>(text: &dyn Fn(&str) -> Option<&'a Given<String>>, log: &mut
         log.filter.clone_from(value);
         mistakes.keep(place, crate::log::check(value));
     }
-    if let Some(Given { value, place }) = text("log_format") {
-        match value.as_str() {
-            "text" => log.format = LogFormat::Text,
-            "json" => log.format = LogFormat::Json,
-            other => {
-                let text = format!("log_format cannot be '{other}'; {}", suggestion(other, ["text", "json"]));
-                mistakes.add(place, text);
-            }
-        }
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    if let Some(format) = mistakes.word(text("log_format"), "log_format", &formats) {
+        log.format = format;
     }
 }
 

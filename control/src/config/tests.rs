@@ -11,6 +11,12 @@ fn judged(text: &str, flags: &GateFlags) -> Result<Config, Mistakes> {
     meaning::judge(typed, mistakes)
 }
 
+/// Of a file with a server, and these rows.
+pub(super) fn beside_a_server(rows: &str) -> Result<Config, String> {
+    let text = format!("[[backends]]\naddress = \"127.0.0.1:1\"\n{rows}");
+    judged(&text, &GateFlags::default()).map_err(|found| found.to_string())
+}
+
 fn mistakes(text: &str) -> Vec<String> {
     let mistakes = judged(text, &GateFlags::default()).unwrap_err();
     mistakes.0.iter().map(ToString::to_string).collect()

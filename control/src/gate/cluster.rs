@@ -223,10 +223,10 @@ impl Cluster {
     }
 }
 
-/// Between two looks at whether the gate serves, and whether the primary answers.
 /// Behind the name of a gate that another process follows, before its tag.
 const LEAVING: &str = " (leaving, ";
 
+/// Between two looks at whether the gate serves, and whether the primary answers.
 const PRESENCE_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the controllers know a gate by. An address that other machines have as well (any, the loopback, a socket's path) does not tell

@@ -80,12 +80,12 @@ impl Files {
             watch: JoinSet::new(),
         };
         let opened = files.prepare(config)?;
-        files.adopt(opened)?;
+        files.adopt(opened);
         Ok(files)
     }
 
     /// Opens what `next` names, and changes nothing yet.
-    pub fn prepare(&self, next: &Config) -> Result<Opened, String> {
+    pub fn prepare(&mut self, next: &Config) -> Result<Opened, String> {
         let path = next.permissions.as_deref();
         let held = self.permissions.as_ref().and_then(Permissions::path);
         let permissions = match path == held {
@@ -121,10 +121,9 @@ impl Files {
         Ok(Permissions::open(Some(path))?.following(self.version))
     }
 
-    /// Err: no thread can be started for the first mirrors; then nothing has changed.
-    pub fn adopt(&mut self, opened: Opened) -> Result<(), String> {
+    pub fn adopt(&mut self, opened: Opened) {
         if let Some(mirrors) = opened.mirrors {
-            self.mirrors.adopt(mirrors)?;
+            self.mirrors.adopt(mirrors);
         }
         if let Some(permissions) = opened.permissions {
             self.wrong_before += self.permissions.as_ref().map_or(0, Permissions::wrong);
@@ -153,7 +152,6 @@ impl Files {
                 self.audited_before = (self.audited_before.0 + written, self.audited_before.1 + lost);
             }
         }
-        Ok(())
     }
 
     /// What the cores are to obey; None: permissions are off.

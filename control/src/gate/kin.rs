@@ -82,8 +82,8 @@ impl<A> Kin<A> {
 
     /// The heir reads what they say from now on. They need not come back: this process would first.
     pub fn part_with_formers(&mut self) {
+        self.say_over();
         for member in self.members.values_mut().filter(|member| member.relation == Relation::Former) {
-            say(member, &Word::Over);
             member.reader.take().iter().for_each(AbortHandle::abort);
         }
     }

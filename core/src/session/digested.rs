@@ -15,11 +15,13 @@ use weir_net::command::Command;
 use weir_planner::{Facts, Plan};
 
 impl Engine {
-    /// Gives a plan the number of its text, once.
+    /// Gives a plan the number of its text, once, and what [`Engine::note_form`] gives it, since the digest is made.
     #[inline]
     pub(crate) fn number_digest(digests: &mut crate::digest::Digests, plan: &Plan, text: &[u8], facts: &Facts) {
         if plan.memo.digest.get() == 0 && plan.local.is_none() {
-            plan.memo.digest.set(digests.number(weir_planner::digest(text, facts, TEXT_BYTES_MAX)));
+            let digest = weir_planner::digest(text, facts, TEXT_BYTES_MAX);
+            plan.memo.form.set(form_of(&digest));
+            plan.memo.digest.set(digests.number(digest));
         }
     }
 

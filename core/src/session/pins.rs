@@ -141,8 +141,7 @@ pub fn of_plan(plan: &Plan) -> Reasons {
         (Effects::CALC_FOUND_ROWS, Reasons::FOUND_ROWS),
     ];
     let mut reasons = Reasons::default();
-    let is_vouched = plan.effects.contains(Effects::VOUCHED_CALL);
-    let effects = if is_vouched { plan.effects.without(Effects::CALL) } else { plan.effects };
+    let effects = plan.effects_on_session();
     for (effect, reason) in TABLE {
         if effects.contains(*effect) {
             reasons.0 |= reason.0;

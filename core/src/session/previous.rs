@@ -115,14 +115,14 @@ impl Previous {
         if request.command != Command::StmtExecute || request.outcome.error != Some(WRONG_ARGUMENTS) {
             return false;
         }
-        let before = self.warnings;
-        if before == 0 && !(goes_on && self.is_on(slot)) {
+        let (before, knows_it) = (self.warnings, goes_on && self.is_on(slot));
+        if before == 0 && !knows_it {
             self.failed(WRONG_ARGUMENTS, b"HY000", "Incorrect arguments to mysqld_stmt_execute");
             return true;
         }
         (self.warnings, self.row_count) = (before.saturating_add(1), -1);
         (self.told, self.may_have_more) = (self.warnings, false);
-        if !(goes_on && self.is_on(slot)) {
+        if !knows_it {
             self.place = Place::On { slot: NOWHERE, rows: false };
         }
         true

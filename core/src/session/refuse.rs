@@ -220,10 +220,7 @@ impl Refusal {
                 format!("User '{user}' has exceeded the 'connections_max' resource (current value: {limit}): close connections"),
             ),
             R::AccountRunning { user, limit, waiting_max, waited_ms } => {
-                let why = match waited_ms {
-                    Some(ms) => format!("waited {ms} ms (wait_ms_max)"),
-                    None => format!("{waiting_max} others wait already (waiting_max)"),
-                };
+                let why = why_not_its_turn(*waited_ms, *waiting_max, ("wait_ms_max", "waiting_max"));
                 let what = "nothing was sent, so it is safe to retry";
                 let exceeded = format!("User '{user}' has exceeded the 'running_max' resource (current value: {limit})");
                 (1226, b"42000", format!("{exceeded}: {why}; {what}"))
@@ -234,19 +231,13 @@ impl Refusal {
                 (1105, b"HY000", format!("The filter '{name}' refuses this statement (FAIL){desc}; {what}"))
             }
             R::FilterQueue { name, running_max, waiting_max, waited_ms } => {
-                let why = match waited_ms {
-                    Some(ms) => format!("waited {ms} ms (max_wait_ms)"),
-                    None => format!("{waiting_max} others wait already (max_queue_size)"),
-                };
+                let why = why_not_its_turn(*waited_ms, *waiting_max, ("max_wait_ms", "max_queue_size"));
                 let what = "nothing was sent, so it is safe to retry";
                 let limit = format!("the filter '{name}' lets {running_max} such statements run at once (max_concurrency)");
                 (3168, b"HY000", format!("Server isn't available: {limit}, and this one {why}; {what}"))
             }
             R::DigestRunning { limit, waiting_max, waited_ms } => {
-                let why = match waited_ms {
-                    Some(ms) => format!("waited {ms} ms (wait_ms_max)"),
-                    None => format!("{waiting_max} others wait already (waiters_max)"),
-                };
+                let why = why_not_its_turn(*waited_ms, *waiting_max, ("wait_ms_max", "waiters_max"));
                 let what = "nothing was sent, so it is safe to retry later";
                 let limit = format!("{limit} statements of its form run at once (digest_running_max)");
                 (3168, b"HY000", format!("Server isn't available: {limit}, and this one {why}; {what}"))
@@ -439,6 +430,14 @@ impl Refusal {
         let mut out = Vec::with_capacity(message.len() + 16);
         ErrPacket { code, state: *state, message: message.as_bytes() }.encode(&mut out);
         out
+    }
+}
+
+/// `settings`: what limits the time of waiting, and the length of the line.
+fn why_not_its_turn(waited_ms: Option<u64>, waiting_max: u32, settings: (&str, &str)) -> String {
+    match waited_ms {
+        Some(ms) => format!("waited {ms} ms ({})", settings.0),
+        None => format!("{waiting_max} others wait already ({})", settings.1),
     }
 }
 

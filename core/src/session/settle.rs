@@ -15,7 +15,7 @@ use crate::session::previous::{Found, found_rows, keeps_diagnostics, keeps_row_c
 use crate::session::refuse::Refusal;
 use crate::session::replica::shows_data;
 use crate::session::trackers::last_row;
-use crate::session::user_variables::{is_by_trigger, is_vouched};
+use crate::session::user_variables::is_by_trigger;
 use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
 use crate::slots::Key;
 use weir_net::command::Command;
@@ -225,7 +225,7 @@ impl Engine {
             }
             let s = &mut self.sessions[session];
             let mut sets_user_variables = s.user_variables.handle(&plan, s.state, failed);
-            if outcome.state_changed && (on_primary || is_vouched(&plan)) && is_by_trigger(&plan) {
+            if outcome.state_changed && (on_primary || plan.calls_vouched()) && is_by_trigger(&plan) {
                 s.user_variables.handle_unseen();
                 sets_user_variables = true;
             }

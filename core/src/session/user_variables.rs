@@ -55,9 +55,7 @@ impl UserVariables {
             return self.handle_reads(plan);
         }
         self.version = self.version.wrapping_add(1);
-        let is_vouched = plan.effects.contains(Effects::VOUCHED_CALL);
-        let effects = if is_vouched { plan.effects.without(Effects::CALL) } else { plan.effects };
-        if plan.user_variables.is_empty() || effects.intersects(UNSEEN) {
+        if plan.user_variables.is_empty() || plan.effects_on_session().intersects(UNSEEN) {
             self.disown();
             return true;
         }
@@ -184,12 +182,7 @@ pub(crate) fn is_by_trigger(plan: &Plan) -> bool {
         Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete | Kind::Load | Kind::Select | Kind::Do
     );
     // And one that is vouched for, against what the operator says.
-    (touches_rows || is_vouched(plan)) && plan.statements == 1 && !plan.effects.contains(Effects::SET_USER_VARIABLE)
-}
-
-/// The operator vouches for what it calls: it leaves nothing behind.
-pub(crate) fn is_vouched(plan: &Plan) -> bool {
-    plan.effects.intersects(Effects::VOUCHED_CALL | Effects::VOUCHED_FUNCTION)
+    (touches_rows || plan.calls_vouched()) && plan.statements == 1 && !plan.effects.contains(Effects::SET_USER_VARIABLE)
 }
 
 /// As it stands in a statement.

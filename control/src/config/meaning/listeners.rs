@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::config::listeners::{LISTENERS_MAX, ListenerConfig, TlsUse};
-use crate::config::mistake::{Given, Place, suggestion};
+use crate::config::mistake::{Given, Place};
 use crate::config::typed::{Typed, TypedListener};
 use crate::config::{ClientAuth, Tls, address, outside};
 use crate::gate::keys;
@@ -69,11 +69,11 @@ impl Judge {
             let address = address.unwrap_or(ListenAddress::Tcp(([127, 0, 0, 1], 0).into()));
             let listener = ListenerConfig {
                 address,
-                tls: self.word(&row.tls, "tls", &TlsUse::WORDS),
+                tls: self.mistakes.word(row.tls.as_ref(), "tls", &TlsUse::WORDS),
                 files: self.listener_files(row),
-                auth: self.word(&row.tls_client_auth, "tls_client_auth", &ClientAuth::WORDS),
+                auth: self.mistakes.word(row.tls_client_auth.as_ref(), "tls_client_auth", &ClientAuth::WORDS),
                 ca: row.tls_ca.as_ref().map(|ca| ca.value.clone()),
-                proxy_protocol: self.word(&row.proxy_protocol, "proxy_protocol", &PROXY_WORDS),
+                proxy_protocol: self.mistakes.word(row.proxy_protocol.as_ref(), "proxy_protocol", &PROXY_WORDS),
             };
             self.listener_tls(row, &listener);
             self.listener_proxies(row, &listener);
@@ -81,16 +81,6 @@ impl Judge {
                 self.config.listeners.push(listener);
             }
         }
-    }
-
-    fn word<T: Copy>(&mut self, given: &Option<Given<String>>, name: &str, words: &[(&'static str, T)]) -> Option<T> {
-        let Given { value, place } = given.as_ref()?;
-        let found = words.iter().find(|(word, _)| word == value).map(|(_, one)| *one);
-        if found.is_none() {
-            let help = suggestion(value, words.iter().map(|(word, _)| *word));
-            self.mistakes.add(place, format!("{name} cannot be '{value}'; {help}"));
-        }
-        found
     }
 
     fn listener_files(&mut self, row: &TypedListener) -> Option<(PathBuf, PathBuf)> {

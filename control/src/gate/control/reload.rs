@@ -60,7 +60,7 @@ impl Control {
         log::change(&config.log.filter).map_err(|why| vec![why])?;
 
         let Reload { config, backends, changed, kept } = reload;
-        self.files.adopt(opened).map_err(|why| vec![why])?;
+        self.files.adopt(opened);
         self.files.reload();
         self.topology.permit(self.files.held());
         self.filters.reload();
