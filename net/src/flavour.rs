@@ -59,6 +59,17 @@ impl Flavour {
             Self::MariaDb => b"mysql_native_password",
         }
     }
+
+    /// What the gate speaks and no server of this flavour does.
+    pub const fn lacks(self) -> Capabilities {
+        match self {
+            Self::Mysql => Capabilities::empty(),
+            // What `IGNORE_SPACE` makes of `sql_mode` is lost there with the first reset or change of user (seen on 10.11).
+            Self::MariaDb => Capabilities::QUERY_ATTRIBUTES
+                .union(Capabilities::OPTIONAL_RESULTSET_METADATA)
+                .union(Capabilities::IGNORE_SPACE),
+        }
+    }
 }
 
 /// What the gate speaks and a server of this version does not: it is not offered to clients of such servers (S49).
@@ -66,13 +77,10 @@ impl Flavour {
 /// that there are none.
 pub fn lacks(version: &str) -> Capabilities {
     let is_before_attributes = matches!(version_number(version), 1..QUERY_ATTRIBUTES_SINCE);
-    match Flavour::of(version.as_bytes()) {
-        // What `IGNORE_SPACE` makes of `sql_mode` is lost there with the first reset or change of user (seen on 10.11).
-        Flavour::MariaDb => {
-            Capabilities::QUERY_ATTRIBUTES | Capabilities::OPTIONAL_RESULTSET_METADATA | Capabilities::IGNORE_SPACE
-        }
-        Flavour::Mysql if is_before_attributes => Capabilities::QUERY_ATTRIBUTES,
-        Flavour::Mysql => Capabilities::empty(),
+    let flavour = Flavour::of(version.as_bytes());
+    match is_before_attributes && flavour == Flavour::Mysql {
+        true => Capabilities::QUERY_ATTRIBUTES,
+        false => flavour.lacks(),
     }
 }
 

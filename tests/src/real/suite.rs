@@ -188,8 +188,11 @@ impl Worker {
             _shared = self.place.stage.read().unwrap_or_else(PoisonError::into_inner);
         }
         let database = format!("w{at}");
-        let account =
-            Account { schema: Some(database.clone()), capabilities: capabilities(at, session), ..self.place.account() };
+        let account = Account {
+            schema: Some(database.clone()),
+            capabilities: self.capabilities(at, session),
+            ..self.place.account()
+        };
         let direct = match &*slot {
             Some(known) => known.clone(),
             None => {
@@ -207,6 +210,14 @@ impl Worker {
         self.clear(session, &database)?;
         let differences = compare::differences(&direct, &compare::shown(&trace));
         Ok(Verdict { differences, noise: noise.map_or(0, |noise| noise.answered) })
+    }
+
+    /// Without an order of its own a session gets one of several kinds of client, as far as the server can serve it.
+    fn capabilities(&self, turn: usize, session: &Session) -> Capabilities {
+        match session.capabilities {
+            Some(change) => change.apply(USUAL),
+            None => CLIENTS[(turn + further_turn()) % CLIENTS.len()].minus(self.place.mysql.flavour.lacks()),
+        }
     }
 
     fn run(
@@ -239,14 +250,6 @@ impl Worker {
             self.admin.sql(&format!("DROP DATABASE IF EXISTS {database}_2"))?;
         }
         Ok(())
-    }
-}
-
-/// Without an order of its own a session gets one of several kinds of client.
-fn capabilities(turn: usize, session: &Session) -> Capabilities {
-    match session.capabilities {
-        Some(change) => change.apply(USUAL),
-        None => CLIENTS[(turn + further_turn()) % CLIENTS.len()],
     }
 }
 

@@ -16,8 +16,7 @@ pub const FLAVOURS: &[&str] = &[
     "+FOUND_ROWS",
     "+FOUND_ROWS -DEPRECATE_EOF",
     "-MULTI_STATEMENTS",
-    // Not IGNORE_SPACE: a connection whose sql_mode was led back to the default has lost it.
-    "+INTERACTIVE",
+    "+IGNORE_SPACE +INTERACTIVE",
     "-PS_MULTI_RESULTS -MULTI_RESULTS -MULTI_STATEMENTS",
     "-TRANSACTIONS -LOCAL_FILES",
 ];
