@@ -192,6 +192,8 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
+    pub const WORDS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
     pub fn word(self) -> &'static str {
         if self == TlsVersion::V1_3 { "1.3" } else { "1.2" }
     }

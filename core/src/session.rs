@@ -97,7 +97,7 @@ use weir_net::compress::Agreed;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::gtid::GtidSet;
 use weir_net::login::Login;
-use weir_planner::{Asks, Effects, Facts, Kind, Plan, Route};
+use weir_planner::{Asks, Effects, Facts, Plan, Route};
 use weir_pool::Ticket;
 
 pub struct Session {
@@ -191,7 +191,8 @@ impl Session {
         let Some(plan) = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare) else {
             return false;
         };
-        plan.kind == Kind::Call && plan.statements == 1 || request.outcome.results.saturating_add(1) < plan.statements
+        let ended = request.outcome.statements;
+        plan.is_call(ended) || ended.saturating_add(1) < plan.statements || self.named.is_call(plan)
     }
 
     /// True when it has rested since that moment on a connection that it keeps for nothing but questions, or for user
@@ -428,6 +429,8 @@ pub struct Outcome {
     pub error: Option<u16>,
     /// Results that have ended, those without rows too.
     pub results: u16,
+    /// Statements of the text that have ended: the results of a `CALL` are one's.
+    pub statements: u16,
     /// Of the last result.
     pub warnings: u16,
     /// Of the result that had most.

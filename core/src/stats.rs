@@ -117,6 +117,7 @@ pub struct SessionReport {
     pub connection_id: u32,
     pub user: String,
     pub peer: String,
+    pub listener: crate::session::ListenerId,
     pub schema: String,
     pub phase: &'static str,
     /// The one whose connection it holds; empty for none.

@@ -53,9 +53,12 @@ pub fn plan_with(sql: &[u8], facts: &Facts, routines: &Routines) -> Plan {
     }
     let mut cursor = Cursor::new(sql, facts, routines);
     let mut joined: Option<Draft> = None;
-    let mut statements: u16 = 0;
+    let (mut statements, mut calls): (u16, u64) = (0, 0);
     loop {
         let mut draft = cursor.statement();
+        if draft.kind == Some(Kind::Call) {
+            calls |= 1u64.checked_shl(statements.into()).unwrap_or_default();
+        }
         statements = statements.saturating_add(1);
         let end = cursor.peek().end;
         if draft.recuts() && may_be_recut(sql.get(end..).unwrap_or_default()) {
@@ -66,7 +69,8 @@ pub fn plan_with(sql: &[u8], facts: &Facts, routines: &Routines) -> Plan {
             Some(before) => before.join(draft),
         });
         let ended = cursor.next();
-        if ended.kind != TokenKind::Semicolon || cursor.at_end() {
+        let rest = sql.get(ended.end..).unwrap_or_default();
+        if ended.kind != TokenKind::Semicolon || cursor.at_end() || rest.iter().all(is_cut_off) {
             break;
         }
     }
@@ -74,11 +78,16 @@ pub fn plan_with(sql: &[u8], facts: &Facts, routines: &Routines) -> Plan {
     if statements > 1 {
         draft.settle_several(facts);
     }
-    let mut plan = cursor.finish(draft, statements);
+    let mut plan = Plan { calls, ..cursor.finish(draft, statements) };
     if plan.effects.intersects(Effects::SET_USER_VARIABLE | Effects::READS_USER_VARIABLE) {
         plan.user_variables = mentioned(sql, facts);
     }
     plan
+}
+
+/// What the server takes off a packet's end before it reads it.
+fn is_cut_off(byte: &u8) -> bool {
+    matches!(byte, b';' | b' ' | b'\t'..=b'\r')
 }
 
 /// True for bytes that `sql_mode` or the character set can make into something else.
@@ -307,6 +316,7 @@ impl Draft {
             reason,
             hint,
             statements,
+            calls: 0,
             assigns: self.assigns.into(),
             local: self.local,
             values: values.into(),

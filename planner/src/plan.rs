@@ -19,6 +19,8 @@ pub struct Plan {
     pub hint: Option<Hint>,
     /// Statements in the packet; an empty one counts, since the server answers it.
     pub statements: u16,
+    /// Which of the first 64 statements are `CALL`s, whose end is told behind all their results: bit 0 is the first.
+    pub calls: u64,
     /// What `SET` statements assign, in their order; at most `limits::ASSIGNS_MAX`, beyond which the plan is UNKNOWN.
     pub assigns: Box<[Assign]>,
     /// The answer that the gate gives, when `route` is `Local`.
@@ -44,6 +46,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether the statement with so many in front of it is a `CALL`.
+    pub fn is_call(&self, before: u16) -> bool {
+        self.calls.checked_shr(before.into()).is_some_and(|calls| calls & 1 == 1)
+    }
+
     /// The tables of the text that this is the plan of, under the same facts. Read at the first call, then remembered.
     pub fn tables(&self, sql: &[u8], facts: &Facts) -> &Result<Uses, Unknown> {
         self.memo.uses(|| self.may_be_known().and_then(|()| tables(sql, facts)))

@@ -220,6 +220,7 @@ impl Walk<'_> {
                 "tls_key" => row.tls_key = self.path("tls_key", value),
                 "tls_client_auth" => row.tls_client_auth = self.text("tls_client_auth", value),
                 "tls_ca" => row.tls_ca = self.path("tls_ca", value),
+                "tls_min_version" => row.tls_min_version = self.text("tls_min_version", value),
                 "proxy_protocol" => row.proxy_protocol = self.text("proxy_protocol", value),
                 _ => self.unknown("listeners", key),
             }

@@ -212,6 +212,7 @@ pub const KEYS: &[Key] = &[
     own!("listeners", "tls_key", "The file of its private key (PEM)."),
     own!("listeners", "tls_client_auth", "As in [gate]; \"required\" needs tls = \"required\"."),
     own!("listeners", "tls_ca", "The authorities that sign clients' certificates here (PEM)."),
+    own!("listeners", "tls_min_version", "The oldest version of TLS that clients may use here."),
     own!("listeners", "proxy_protocol", "As in [gate], for this address; the networks are those named there."),
     own!(
         "monitor",

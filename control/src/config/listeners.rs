@@ -4,7 +4,7 @@
 //! Invariant: a row's address is one of [`Config::listen`], and of no other row. What a row does not say is the gate's.
 
 use super::keys::{KEYS, Key};
-use super::{ClientAuth, ClientTlsPolicy, Config, Tls, address};
+use super::{ClientAuth, ClientTlsPolicy, Config, Tls, TlsVersion, address};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub struct ListenerConfig {
     pub files: Option<(PathBuf, PathBuf)>,
     pub auth: Option<ClientAuth>,
     pub ca: Option<PathBuf>,
+    pub version_min: Option<TlsVersion>,
     pub proxy_protocol: Option<bool>,
 }
 
@@ -44,7 +45,15 @@ impl TlsUse {
 impl ListenerConfig {
     /// As the gate, in all.
     pub fn at(address: ListenAddress) -> ListenerConfig {
-        ListenerConfig { address, tls: None, files: None, auth: None, ca: None, proxy_protocol: None }
+        ListenerConfig {
+            address,
+            tls: None,
+            files: None,
+            auth: None,
+            ca: None,
+            version_min: None,
+            proxy_protocol: None,
+        }
     }
 
     /// A Unix socket has no TLS, and is secure without it.
@@ -69,7 +78,8 @@ impl ListenerConfig {
         };
         let auth = self.auth.unwrap_or(config.client_tls.auth);
         let ca = self.ca.as_ref().or(config.client_tls.ca.as_ref()).filter(|_| auth != ClientAuth::Off).cloned();
-        (tls, ClientTlsPolicy { ca, auth, version_min: config.client_tls.version_min })
+        let version_min = self.version_min.unwrap_or(config.client_tls.version_min);
+        (tls, ClientTlsPolicy { ca, auth, version_min })
     }
 
     /// Its keys where they are as typed: `tls = "off"`; empty for none.
@@ -90,6 +100,7 @@ impl ListenerConfig {
             "tls_key" => self.files.as_ref().map(|(_, key)| path(key)),
             "tls_client_auth" => self.auth.map(|auth| text(auth.word())),
             "tls_ca" => self.ca.as_ref().map(path),
+            "tls_min_version" => self.version_min.map(|version| text(version.word())),
             "proxy_protocol" => self.proxy_protocol.map(|on| text(if on { "required" } else { "off" })),
             _ => unreachable!("every key of a listener has a line here: {name}"),
         }

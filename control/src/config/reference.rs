@@ -6,7 +6,7 @@
 //! gives each border to the reader.
 
 use super::keys::{KEYS, Key, Kind};
-use super::{Config, accounts, controller, mirrors, print, reload, tablet};
+use super::{Config, TlsVersion, accounts, controller, mirrors, print, reload, tablet};
 use weir_core::audit::AuditKind;
 
 /// One key of a configuration file.
@@ -132,6 +132,7 @@ fn own_range(section: &str, name: &str) -> String {
         ("backends", "role") => listed(&["primary", "replica"]),
         ("accounts", "require") => "ssl, x509, subject:…, issuer:…; 1,024 accounts at most".to_string(),
         ("listeners", "tls" | "tls_client_auth") => listed(&["off", "optional", "required"]),
+        ("listeners", "tls_min_version") => listed(&TlsVersion::WORDS.map(|(word, _)| word)),
         ("gate" | "listeners", "proxy_protocol") => listed(&["off", "required"]),
         ("gate", "compression") => listed(&["zlib", "zstd", "uncompressed"]),
         ("audit_log", "events") => listed(&AuditKind::ALL.map(AuditKind::word)),

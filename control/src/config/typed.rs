@@ -78,6 +78,7 @@ pub struct TypedListener {
     pub tls_key: Option<Given<PathBuf>>,
     pub tls_client_auth: Option<Given<String>>,
     pub tls_ca: Option<Given<PathBuf>>,
+    pub tls_min_version: Option<Given<String>>,
     pub proxy_protocol: Option<Given<String>>,
 }
 
@@ -85,8 +86,18 @@ impl TypedListener {
     /// Nothing but its place.
     pub fn at(place: Place) -> TypedListener {
         let (address, tls, tls_cert, tls_key) = (None, None, None, None);
-        let (tls_client_auth, tls_ca, proxy_protocol) = (None, None, None);
-        TypedListener { place, address, tls, tls_cert, tls_key, tls_client_auth, tls_ca, proxy_protocol }
+        let (tls_client_auth, tls_ca, tls_min_version, proxy_protocol) = (None, None, None, None);
+        TypedListener {
+            place,
+            address,
+            tls,
+            tls_cert,
+            tls_key,
+            tls_client_auth,
+            tls_ca,
+            tls_min_version,
+            proxy_protocol,
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use weir_core::show::Shown;
 
 pub fn table(picture: &Picture) -> Shown {
-    let columns = vec!["connection_id", "user", "peer", "schema", "phase", "backend", "pins", "core"];
+    let columns = vec!["connection_id", "user", "peer", "schema", "phase", "backend", "pins", "listener", "core"];
     let mut shown = Shown { columns, rows: Vec::new(), note: None };
     for report in &picture.reports {
         for s in &report.sessions {
-            let cells: [&dyn ToString; 8] =
-                [&s.connection_id, &s.user, &s.peer, &s.schema, &s.phase, &s.backend, &s.pins, &report.core];
+            let listener = picture.listen.get(usize::from(s.listener.0)).map_or("", String::as_str);
+            let cells: [&dyn ToString; 9] =
+                [&s.connection_id, &s.user, &s.peer, &s.schema, &s.phase, &s.backend, &s.pins, &listener, &report.core];
             shown.rows.push(row(cells));
         }
         if report.sessions_untold > 0 {

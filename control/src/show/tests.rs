@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::gate::events::Events;
 use crate::status::tests::picture;
 use weir_core::show::{Show, Shown};
+use weir_core::snapshot::ListenerId;
 use weir_core::stats::SessionReport;
 
 fn ask(words: &str) -> Shown {
@@ -19,6 +20,7 @@ fn ask(words: &str) -> Shown {
             phase: "ready",
             backend: "b0".to_string(),
             pins: "lock".to_string(),
+            listener: ListenerId(0),
         }];
         report.sessions_untold = 2;
     }
@@ -41,7 +43,7 @@ fn figures_are_summed_and_shown_by_core() {
     assert_eq!(rows("POOLS"), ["b0|5|2|1|1|0|0|0", "b0|5|2|1|1|0|0|2"]);
     assert_eq!(rows("PINS LIMIT 1"), ["77|app|b0|lock|SELECT GET_LOCK|1234|0"]);
     assert_eq!(rows("PINS BY ACCOUNT"), ["app|lock|2|6"]);
-    assert_eq!(rows("SESSIONS ORDER BY core LIMIT 1"), ["7|app|unix|shop|ready|b0|lock|2"]);
+    assert_eq!(rows("SESSIONS ORDER BY core LIMIT 1"), ["7|app|unix|shop|ready|b0|lock|127.0.0.1:3306|2"]);
     assert_eq!(rows("BACKENDS LIKE 'b1'")[0].split('|').next(), Some("b1"));
 }
 

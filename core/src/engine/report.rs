@@ -92,7 +92,8 @@ impl Engine {
             SessionReport {
                 connection_id: s.id,
                 user: self.user_of(s),
-                peer: format!("{:?}", s.peer),
+                peer: s.peer.to_string(),
+                listener: s.listener,
                 schema: String::from_utf8_lossy(self.states.schema_name(s.schema)).into_owned(),
                 phase: s.phase.name(),
                 backend: link.map(|link| self.snapshot.backend(link.backend).name.clone()).unwrap_or_default(),

@@ -23,7 +23,7 @@ use std::rc::Rc;
 use weir_net::command::Command;
 use weir_net::scan::ReplyKind;
 use weir_planner::named::{Named, NamedSource, executed, is_plain};
-use weir_planner::{Effects, Facts, Plan};
+use weir_planner::{Effects, Facts, Kind, Plan};
 
 /// Texts that travel are at most so long, in bytes, and a session has at most so many.
 const TEXT_BYTES_MAX: usize = 8 << 10;
@@ -37,6 +37,8 @@ pub struct NamedStatements {
     strangers: BTreeSet<Box<str>>,
     /// Nobody knows which names there are, or what one of them has done.
     is_unclear: bool,
+    /// Names that were given to a `CALL`. They are kept when nothing else is known: a procedure hardly takes them for something else.
+    calls: BTreeSet<Box<str>>,
 }
 
 /// A text that was prepared by name.
@@ -75,6 +77,12 @@ impl NamedStatements {
         Some((Rc::new(plan), known.text.schema))
     }
 
+    /// An `EXECUTE` whose text is a `CALL`.
+    pub fn is_call(&self, execute: &Plan) -> bool {
+        execute.effects.contains(Effects::TEXT_EXECUTE)
+            && execute.named.as_ref().is_some_and(|named| self.calls.contains(&named.name))
+    }
+
     /// The text behind an `EXECUTE`, if it is known.
     pub fn behind(&self, execute: &Plan) -> Option<&Known> {
         self.known.get(&execute.named.as_ref()?.name)
@@ -110,6 +118,9 @@ impl NamedStatements {
             NamedSource::Literal(text) => Known::read(&named.name, text, texts, home),
             _ => None,
         };
+        if known.as_ref().is_some_and(|known| known.plan.kind == Kind::Call) {
+            self.calls.insert(named.name.clone());
+        }
         match known.filter(|_| self.known.len() + self.strangers.len() < NAMES_MAX) {
             Some(known) => drop(self.known.insert(named.name.clone(), known)),
             None => drop(self.strangers.insert(named.name.clone())),
@@ -119,10 +130,12 @@ impl NamedStatements {
     fn forget(&mut self, name: &str) {
         self.known.remove(name);
         self.strangers.remove(name);
+        self.calls.remove(name);
     }
 
     fn disown(&mut self) {
-        *self = NamedStatements { is_unclear: true, ..NamedStatements::default() };
+        *self =
+            NamedStatements { is_unclear: true, calls: std::mem::take(&mut self.calls), ..NamedStatements::default() };
     }
 
     /// There is none, for sure.

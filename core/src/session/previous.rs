@@ -96,7 +96,7 @@ impl Previous {
             (self.warnings, self.told) = (1, 1);
         }
         self.row_count = match command {
-            Command::Ping | Command::InitDb if !failed => 0,
+            Command::Ping | Command::InitDb | Command::StmtReset if !failed => 0,
             Command::SetOption | Command::Debug if !failed => -1,
             Command::InitDb => -1,
             _ => return,

@@ -117,8 +117,13 @@ impl Engine {
             Phase::Relaying(request) => request.plan.as_ref().map(|plan| plan.kind),
             _ => None,
         };
-        // It is the GTID that this client does not see; but a transaction that begins is told to all.
-        if std::mem::take(&mut self.links[link].owes_gtid) && ok.track.is_empty() && kind != Some(Kind::Begin) {
+        // It is the GTID that this client does not see; but a transaction that begins is told to all, also one that follows another.
+        let begins = match kind {
+            Some(Kind::Begin) => true,
+            Some(Kind::Commit | Kind::Rollback) => ok.status.contains(Status::IN_TRANS),
+            _ => false,
+        };
+        if std::mem::take(&mut self.links[link].owes_gtid) && ok.track.is_empty() && !begins {
             return false;
         }
         let ends_one = || Tracks::new(ok.track).flatten().any(|track| matches!(track, Track::Gtids(_)));
@@ -138,6 +143,9 @@ impl Engine {
             outcome.warnings = ok.warnings;
             outcome.most_warnings = outcome.most_warnings.max(ok.warnings);
             outcome.results = outcome.results.saturating_add(1);
+            let is_within =
+                rows.is_some() && request.plan.as_ref().is_some_and(|plan| plan.is_call(outcome.statements));
+            outcome.statements = outcome.statements.saturating_add(u16::from(!is_within));
             outcome.affected_rows = outcome.affected_rows.saturating_add(ok.affected_rows);
             outcome.last_affected = ok.affected_rows;
             outcome.rows = rows;

@@ -227,7 +227,9 @@ impl Engine {
             Command::StmtClose => self.close_statement(session, request, id),
             Command::StmtReset if busy == Busy::No => {
                 // It brings no warning, and leaves those of the last statement.
-                self.sessions[session].previous.told = 0;
+                let previous = &mut self.sessions[session].previous;
+                previous.commanded(Command::StmtReset, false);
+                previous.told = 0;
                 self.answer_ok(session, request);
             }
             Command::StmtFetch if busy != Busy::Cursor => self.refuse(session, request, &Refusal::NoOpenCursor { id }),

@@ -127,6 +127,9 @@ fn play(arena: &mut Arena, order: Order, seed: u64, report: &Mutex<Report>) {
     let mut shared = lock(report);
     shared.cases += 1;
     shared.steps += case.steps.len();
+    if shared.cases.is_multiple_of(PROGRESS_CASES) {
+        eprintln!("so far {}", shared.words());
+    }
     match ending {
         Ending::Equal { compared, is_cut } => {
             shared.compared += compared;
@@ -142,6 +145,7 @@ fn play(arena: &mut Arena, order: Order, seed: u64, report: &Mutex<Report>) {
         Ending::Unready(why) => {
             let mut words = format!("seed {seed}: could not be prepared: {why}\n");
             let _ = write!(words, "{}", case.text());
+            eprintln!("{words}");
             shared.failures.push(words);
         }
     }
@@ -164,6 +168,9 @@ fn prepare(place: &Place) -> Result<(), String> {
 fn lock(report: &Mutex<Report>) -> std::sync::MutexGuard<'_, Report> {
     report.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How often a long run says how far it is.
+const PROGRESS_CASES: usize = 100;
 
 /// Each mostly waits for MySQL.
 const WORKERS: usize = 3;

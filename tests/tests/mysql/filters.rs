@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use weir_control::client::value::Value;
 use weir_control::client::{Client, ClientError, Options, Rows, Statement};
+use weir_control::config::Config;
 use weir_tests::real::gate::{Gate, GateOptions};
-use weir_tests::real::place::{Place, place};
+use weir_tests::real::place::{Place, ask, place};
+use weir_tests::real::wire::{Account, Wire};
 
 /// A gate whose filters are kept in a file, and where `app` may change them.
 struct Filtered {
@@ -31,16 +33,17 @@ impl Filtered {
         let name = format!("weir-filters-{}-{}.sql", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut filtered = Filtered { gate: None, file: std::env::temp_dir().join(name) };
         let _ = std::fs::remove_file(&filtered.file);
-        filtered.restart(place);
+        filtered.restart(place, |_| {});
         filtered
     }
 
-    fn restart(&mut self, place: &Place) {
+    fn restart(&mut self, place: &Place, more: impl Fn(&mut Config)) {
         self.gate = None;
         let options = GateOptions { connections_per_backend: 24, cores_max: 2, socket: None };
         let gate = Gate::start_with(place, options, |config| {
             config.settings.admin_users = "app".to_owned();
             config.filters_file = Some(self.file.clone());
+            more(config);
         });
         self.gate = Some(gate.unwrap_or_else(|why| panic!("{why}")));
     }
@@ -98,6 +101,14 @@ fn schema(place: &Place) {
         admin.sql(statement).unwrap();
     }
     admin.ensure_replicated().unwrap();
+}
+
+/// `weir_filtered`, who may read.
+fn another_user() {
+    let mut direct = place().admin().unwrap();
+    direct.sql("CREATE USER IF NOT EXISTS weir_filtered IDENTIFIED BY 'app'").unwrap();
+    direct.sql("GRANT SELECT ON weir_filters.* TO weir_filtered").unwrap();
+    direct.ensure_replicated().unwrap();
 }
 
 fn create(name: &str, priority: u32, pattern: &str, execute: &str) -> String {
@@ -186,10 +197,7 @@ fn what_a_filter_refuses_comes_through_on_no_path() {
 #[test]
 fn filters_are_told_in_the_order_in_which_they_are_looked_at() {
     let (_others, filtered) = Filtered::open();
-    let mut direct = place().admin().unwrap();
-    direct.sql("CREATE USER IF NOT EXISTS weir_filtered IDENTIFIED BY 'app'").unwrap();
-    direct.sql("GRANT SELECT ON weir_filters.* TO weir_filtered").unwrap();
-    direct.ensure_replicated().unwrap();
+    another_user();
     let mut admin = filtered.connect();
     let mut other = filtered.connect_as("weir_filtered", "app");
     let fail = "action='FAIL'";
@@ -264,12 +272,42 @@ fn filters_are_told_in_the_order_in_which_they_are_looked_at() {
     assert_eq!(other.rows("SHOW FILTERS").unwrap().len(), 5);
 }
 
+/// Who sends a statement is who the session's user is now, and comes from where a balancer says.
+#[test]
+fn filters_mean_the_user_of_now_and_the_address_behind_a_balancer() {
+    let (_others, mut filtered) = Filtered::open();
+    another_user();
+    let mut client = filtered.connect_as("weir_filtered", "app");
+    let mut admin = filtered.connect();
+    admin.run(create("guests", 1, "user_regex='weir_.*'", "action='FAIL'")).unwrap();
+    refused(client.cell("SELECT n FROM t2"), "guests");
+    client.change_user("app", "app", "weir_filters").unwrap();
+    assert_eq!(client.cell("SELECT n FROM t2").unwrap().as_deref(), Some("100"));
+    client.change_user("weir_filtered", "app", "weir_filters").unwrap();
+    refused(client.cell("SELECT n FROM t2"), "guests");
+    refused(client.prepare("SELECT n FROM t2"), "guests");
+    admin.run("DROP FILTER guests").unwrap();
+    admin.run(create("office", 1, r"request_ip_regex='192\.0\.2\..*'", "action='FAIL'")).unwrap();
+    assert_eq!(client.cell("SELECT n FROM t2").unwrap().as_deref(), Some("100"), "it comes from the loopback");
+    drop((client, admin));
+
+    filtered.restart(place(), |config| config.settings.proxy_networks.add("127.0.0.0/8").unwrap());
+    for (from, is_refused) in [("192.0.2.7", true), ("198.51.100.7", false), ("127.0.0.1", false)] {
+        let preface = format!("PROXY TCP4 {from} 203.0.113.1 40000 3306\r\n").into_bytes();
+        let account = Account { preface, ..place().account() };
+        let mut wire = Wire::login(&filtered.gate().address(), &account).unwrap();
+        let reply = ask(&mut wire, "SELECT n FROM weir_filters.t2");
+        assert_eq!(reply.as_ref().is_err_and(|why| why.contains("'office' refuses")), is_refused, "{from}: {reply:?}");
+        assert_eq!(reply.is_ok(), !is_refused, "{from}");
+    }
+}
+
 /// A change of the file by hand is obeyed within seconds; the next process begins with what the last one had.
 #[test]
 fn filters_outlive_their_gate_in_a_file() {
     let (_others, mut filtered) = Filtered::open();
     filtered.connect().run(create("kept", 1, "plans='Delete'", "action='FAIL'")).unwrap();
-    filtered.restart(place());
+    filtered.restart(place(), |_| {});
     let mut client = filtered.connect();
     refused(client.run("DELETE FROM t2 WHERE id = 99"), "kept");
     std::fs::write(&filtered.file, format!("{};\n", create("other", 1, "plans='Insert'", "action='FAIL'"))).unwrap();

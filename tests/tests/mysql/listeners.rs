@@ -96,12 +96,12 @@ fn row(address: SocketAddr, keys: &str) -> String {
 fn each_listener_has_its_own_policy() {
     let place = place();
     let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
-    let (ways, ports) = (Ways::new(place), ports::free(4).unwrap());
+    let (ways, ports) = (Ways::new(place), ports::free(5).unwrap());
     let folder = std::env::temp_dir().join(format!("weir-listener-keys-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     let [own, other] = ["own", "other"].map(|name| folder.join(name));
     let [own_files, other_files] = [&own, &other].map(|folder| pair(folder));
-    let [side, open, mutual] = [0, 1, 2].map(|port| at(1, &ports[port]));
+    let [side, open, mutual, newest] = [0, 1, 2, 4].map(|port| at(1, &ports[port]));
     let (local, anywhere) = (at(1, &ports[3]), at(2, &ports[3]));
     let everywhere = SocketAddr::from(([0, 0, 0, 0], ports[3].number()));
     let mutual_keys =
@@ -112,6 +112,7 @@ fn each_listener_has_its_own_policy() {
         row(mutual, &mutual_keys),
         row(local, "tls = \"off\""),
         row(everywhere, "tls = \"required\""),
+        row(newest, "tls_min_version = \"1.3\""),
     ];
     let gate = Process::start("listeners", &format!("{other_files}{}", rows.concat()), &[]);
     let gates = SocketAddr::from(([127, 0, 0, 1], gate.port()));
@@ -126,6 +127,17 @@ fn each_listener_has_its_own_policy() {
     ] {
         ways.check(&gate, address, expected);
     }
+    let mut door = Client::connect(&Options::tcp("127.0.0.1", side.port()).user("app").password("app")).unwrap();
+    let id = door.cell("SELECT CONNECTION_ID()").unwrap();
+    let sessions = door.rows("SHOW WEIR SESSIONS").unwrap();
+    let mine = sessions.iter().find(|row| row[0] == id).unwrap();
+    assert_eq!(mine[7].as_deref(), Some(&*side.to_string()), "{sessions:?}");
+    // A client of TLS 1.2 comes in where the gate's own version holds.
+    for (address, expected) in [(open, IN), (newest, "ERROR 2026 (HY000): SSL connection error")] {
+        let said = said(place, address, &["--ssl-mode=REQUIRED", "--tls-version=TLSv1.2"]);
+        assert!(said.starts_with(expected), "{address}: {said}");
+    }
+    assert_eq!(said(place, newest, &["--ssl-mode=REQUIRED", "--tls-version=TLSv1.3"]), IN);
     // Each shows its own certificate, or else the gate's.
     let [by_own, by_other] = [&own, &other].map(|folder| trusting(&folder.join("ca.pem")));
     for (address, is_own) in [(gates, false), (open, true), (anywhere, false)] {

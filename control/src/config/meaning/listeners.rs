@@ -4,7 +4,7 @@ use super::Judge;
 use crate::config::listeners::{LISTENERS_MAX, ListenerConfig, TlsUse};
 use crate::config::mistake::{Given, Place};
 use crate::config::typed::{Typed, TypedListener};
-use crate::config::{ClientAuth, Tls, address, outside};
+use crate::config::{ClientAuth, Tls, TlsVersion, address, outside};
 use crate::gate::keys;
 use std::path::PathBuf;
 use weir_core::drive::ListenAddress;
@@ -73,6 +73,7 @@ impl Judge {
                 files: self.listener_files(row),
                 auth: self.mistakes.word(row.tls_client_auth.as_ref(), "tls_client_auth", &ClientAuth::WORDS),
                 ca: row.tls_ca.as_ref().map(|ca| ca.value.clone()),
+                version_min: self.mistakes.word(row.tls_min_version.as_ref(), "tls_min_version", &TlsVersion::WORDS),
                 proxy_protocol: self.mistakes.word(row.proxy_protocol.as_ref(), "proxy_protocol", &PROXY_WORDS),
             };
             self.listener_tls(row, &listener);
@@ -108,7 +109,8 @@ impl Judge {
         let place_of = |given: &Option<Given<String>>| given.as_ref().map(|given| given.place.clone());
         let path = |given: &Option<Given<PathBuf>>| given.as_ref().map(|given| given.place.clone());
         let auth = place_of(&row.tls_client_auth).filter(|_| listener.auth != Some(ClientAuth::Off));
-        let said = [path(&row.tls_cert), path(&row.tls_key), auth.clone(), path(&row.tls_ca)];
+        let version = place_of(&row.tls_min_version);
+        let said = [path(&row.tls_cert), path(&row.tls_key), auth.clone(), path(&row.tls_ca), version];
         let said = said.into_iter().flatten().next();
         let wanted = place_of(&row.tls).filter(|_| matches!(listener.tls, Some(TlsUse::Optional | TlsUse::Required)));
         let is_unix = matches!(listener.address, ListenAddress::Unix(_));

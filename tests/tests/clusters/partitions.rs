@@ -65,7 +65,7 @@ const ENDS: &[End] = &[
 fn every_partition_has_its_end() {
     if !hosts::is_inside() {
         let mut again = Command::new(std::env::current_exe().expect("a test is a file"));
-        again.args(["every_partition_has_its_end", "--exact", "--nocapture", "--test-threads=1"]);
+        again.args(["partitions::every_partition_has_its_end", "--exact", "--nocapture", "--test-threads=1"]);
         let status = hosts::run_inside(again).unwrap_or_else(|fault| panic!("{fault}"));
         assert!(status.success(), "{status}: see above");
         return;

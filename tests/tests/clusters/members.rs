@@ -19,7 +19,6 @@ use weir_tests::keep::process::{Controller, folder, text};
 use weir_tests::keep::tablet::Tablet;
 use weir_tests::real::lone::Lone;
 
-#[path = "cluster/renewal.rs"]
 mod renewal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_weir-under-test");
