@@ -24,7 +24,7 @@ pub fn author(sharing: Sharing, seed: u64) -> Case {
     // Each may pin a connection: no more than there are.
     let sessions = if sharing == Sharing::Scatter && random.chance(40) { 3 } else { 2 };
     let labels = ["a", "b", "c"].into_iter().take(sessions);
-    let mut author = Author { actors: labels.map(Actor::new).collect(), random, gets_eofs: false };
+    let mut author = Author { actors: labels.map(Actor::new).collect(), random, turns: 0, gets_eofs: false };
     let capabilities = (*author.random.pick(FLAVOURS)).to_owned();
     author.gets_eofs = capabilities.contains("-DEPRECATE_EOF");
     let len = author.random.between(STEPS_MIN, STEPS_MAX) as usize;
@@ -50,6 +50,8 @@ pub fn author(sharing: Sharing, seed: u64) -> Case {
 struct Author {
     actors: Vec<Actor>,
     random: Random,
+    /// Turns that have been drawn.
+    turns: u32,
     /// Somebody gets EOFs behind columns. In those behind out-parameters the gate lacks `SERVER_PS_OUT_PARAMS`: the flag comes behind the
     /// rows, and the EOF has gone out before.
     gets_eofs: bool,
@@ -109,6 +111,7 @@ impl Author {
     fn step(&mut self, at: usize) -> Option<String> {
         if self.actors[at].due.is_empty() {
             let label = self.actors[at].label;
+            self.turns += 1;
             let turn = self.expand("{turn}", label, 0);
             self.actors[at].due = turn.split(" // ").map(|step| step.trim().to_owned()).collect();
         }
@@ -172,6 +175,10 @@ impl Author {
                 out.push_str(&left[at..=end]);
             } else if inner == "me" {
                 out.push_str(me);
+            } else if inner == "xid" {
+                // One for each turn: a replica applies two transactions of one name beside each other when they touch different rows,
+                // and stops at the second (XAER_DUPID, seen on 9.7).
+                out.push_str(&format!("'${{db}}_{me}{}'", self.turns));
             } else if inner.contains('|') {
                 let choices: Vec<&str> = inner.split('|').collect();
                 out.push_str(self.random.pick::<&str>(&choices));
