@@ -27,6 +27,8 @@ use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 
 #[path = "mysql/admin_port.rs"]
 mod admin_port;
+#[path = "mysql/compression.rs"]
+mod compression;
 #[path = "mysql/filters.rs"]
 mod filters;
 #[path = "mysql/forms.rs"]
