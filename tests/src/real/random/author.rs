@@ -70,6 +70,9 @@ struct Actor {
     /// What each prepared statement was executed with first: later executes keep to that. What a bare parameter is, the first execute
     /// on a connection decides, and one session's statement may begin anew on another (README, limits).
     types: HashMap<String, Vec<String>>,
+    /// Prepared statements that were not executed yet, and whether a definition has changed since: then MySQL prepares them anew with
+    /// what the execute brings, and on another connection they begin with that (README, limits).
+    unused: HashMap<String, bool>,
 }
 
 impl Actor {
@@ -81,7 +84,25 @@ impl Actor {
             is_serializable: false,
             is_in_xa: false,
             types: HashMap::new(),
+            unused: HashMap::new(),
         }
+    }
+
+    /// A statement that MySQL would prepare anew before its first execute is closed instead.
+    fn without_stale(&mut self, step: String) -> String {
+        const CHANGES: [&str; 4] = ["CREATE ", "ALTER ", "DROP ", "RENAME "];
+        let mut words = step.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("@prepare"), Some(name)) => drop(self.unused.insert(name.to_owned(), false)),
+            (Some("@execute"), Some(name)) if self.unused.remove(name) == Some(true) => {
+                return format!("@close {name}");
+            }
+            _ if CHANGES.iter().any(|change| step.contains(change)) => {
+                self.unused.values_mut().for_each(|is_stale| *is_stale = true);
+            }
+            _ => {}
+        }
+        step
     }
 
     fn note(&mut self, step: &str) {
@@ -117,6 +138,7 @@ impl Author {
         }
         let step = self.actors[at].due.pop_front()?;
         let step = self.with_first_types(at, step);
+        let step = self.actors[at].without_stale(step);
         if self.gets_eofs && step.starts_with("@prepare o2") {
             return None;
         }
