@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_net::command::Command;
 use weir_net::flags::Status;
 use weir_net::scan::ReplyKind;
+use weir_planner::named::NamedSource;
 use weir_planner::{Effects, Kind, Plan, Scope};
 
 /// A session's.
@@ -241,7 +242,11 @@ impl Session {
         let travels = plan.kind == Kind::Set && plan.assigns.iter().all(is_literal);
         let computes = plan.effects.contains(Effects::SET_USER_VARIABLE) && !travels;
         let pins = of_plan(plan).without(Reasons::SOFT).without(Reasons::USER_VARIABLE);
-        let (stays, reads) = (computes || !pins.is_empty(), plan.effects.contains(Effects::READS_USER_VARIABLE));
+        // What is prepared keeps the type that a variable has then.
+        let source = plan.named.as_ref().map(|named| &named.source);
+        let keeps = matches!(source, Some(NamedSource::Literal(text)) if text.contains(&b'@'));
+        let stays = computes || keeps || !pins.is_empty();
+        let reads = plan.effects.contains(Effects::READS_USER_VARIABLE);
         let is_named = |name: &str| read.binary_search_by(|read| (**read).cmp(name)).is_ok();
         let may_be_read = |name: &str| stays || (reads && read.is_empty()) || is_named(name);
         link.user_variables.names.iter().any(|name| !is_own(name) && may_be_read(name))
