@@ -195,11 +195,11 @@ impl TlsVersion {
     pub const WORDS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 
     pub fn word(self) -> &'static str {
-        if self == TlsVersion::V1_3 { "1.3" } else { "1.2" }
+        TlsVersion::WORDS.iter().find(|(_, one)| *one == self).map_or("", |(word, _)| word)
     }
 
     pub fn of_word(word: &str) -> TlsVersion {
-        if word == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 }
+        TlsVersion::WORDS.iter().find(|(one, _)| *one == word).map_or(TlsVersion::V1_2, |(_, one)| *one)
     }
 }
 

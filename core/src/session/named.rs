@@ -118,7 +118,7 @@ impl NamedStatements {
             NamedSource::Literal(text) => Known::read(&named.name, text, texts, home),
             _ => None,
         };
-        if known.as_ref().is_some_and(|known| known.plan.kind == Kind::Call) {
+        if self.calls.len() < NAMES_MAX && known.as_ref().is_some_and(|known| known.plan.kind == Kind::Call) {
             self.calls.insert(named.name.clone());
         }
         match known.filter(|_| self.known.len() + self.strangers.len() < NAMES_MAX) {

@@ -10,7 +10,7 @@ use weir_control::ctl;
 use weir_control::ctl::cluster::{self, Ask};
 use weir_control::gate::{self, GateHandle};
 use weir_control::grpc::tls::TlsFiles;
-use weir_control::lab::template::{MONITOR, REPLICATION};
+use weir_control::lab::template::MONITOR;
 use weir_control::lab::{Cluster, ClusterOptions, Kind, Mysql, ports};
 use weir_control::status::BackendStatus;
 use weir_control::tablet;
@@ -18,6 +18,8 @@ use weir_core::snapshot::Address;
 use weir_tests::keep::load::{Load, TABLE};
 use weir_tests::keep::process::{Controller, folder, text};
 use weir_tests::real::lone::{Lone, root};
+
+use super::members::replicate;
 
 /// One after the other: eight servers at once are slow to elect anybody on two CPUs.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -212,15 +214,6 @@ impl Pair {
     fn addresses(&self) -> Vec<Address> {
         vec![self.one.address(), self.two.address()]
     }
-}
-
-fn replicate(replica: &Lone, source: &Lone) {
-    let ((user, password), port) = (REPLICATION, source.server().port());
-    let change = format!(
-        "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, SOURCE_USER='{user}', \
-         SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1"
-    );
-    replica.sql(&[&change, "SET GLOBAL super_read_only=1", "START REPLICA"]).unwrap();
 }
 
 /// A group wants a primary key.

@@ -386,7 +386,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn replicate(replica: &Lone, source: &Lone) {
+pub(super) fn replicate(replica: &Lone, source: &Lone) {
     let ((user, password), port) = (REPLICATION, source.server().port());
     let change = format!(
         "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, SOURCE_USER='{user}', \

@@ -81,20 +81,18 @@ impl Fleet {
         fleet
     }
 
-    /// The next record; returns its epoch.
     fn says(&self, phase: Phase) -> u64 {
-        let mut next = (*self.record.borrow().clone().unwrap()).clone();
-        next.epoch = Epoch::new(next.epoch.number() + 1);
-        next.phase = phase;
-        next.check().unwrap();
-        let epoch = next.epoch.number();
-        self.record.send_replace(Some(Arc::new(next)));
-        epoch
+        self.turns(phase, |_| {})
     }
 
     fn promoted(&self, phase: Phase, executed: &GtidSet) -> u64 {
+        self.turns(phase, |next| next.promoted_gtid_executed = executed.to_string())
+    }
+
+    /// The next record; returns its epoch.
+    fn turns(&self, phase: Phase, change: impl FnOnce(&mut Record)) -> u64 {
         let mut next = (*self.record.borrow().clone().unwrap()).clone();
-        next.promoted_gtid_executed = executed.to_string();
+        change(&mut next);
         next.epoch = Epoch::new(next.epoch.number() + 1);
         next.phase = phase;
         next.check().unwrap();

@@ -155,10 +155,15 @@ fn forgive_types_with_nothing(direct: &[Shown], gate: &mut [Shown]) {
     for (direct, gate) in direct.iter().zip(gate) {
         has_called |= [": CALL ", "; CALL ", ": EXECUTE ", ": @execute "].iter().any(|call| direct.is_of(call));
         let is_open = has_called || direct.says("IN_TRANS");
+        let others = |lines: &[String]| lines.iter().filter(|line| !is_column(line)).cloned().collect::<Vec<_>>();
         // Who reads one that does not exist in a write makes it, and may be told of a changed state.
-        let untold = |line: &String| line.replace(" SESSION_STATE_CHANGED", "").replace(", StateChanged(true)", "");
-        let others = |lines: &[String]| lines.iter().filter(|line| !is_column(line)).map(untold).collect::<Vec<_>>();
-        if is_open && reads(direct) && others(&direct.lines) == others(&gate.lines) {
+        let untold = |line: &String| match line.strip_suffix(", StateChanged(true)") {
+            Some(line) => line.replace(" SESSION_STATE_CHANGED", ""),
+            None => line.clone(),
+        };
+        let (told, shown) = (others(&direct.lines), others(&gate.lines));
+        let is_equal = told == shown || told.iter().map(untold).collect::<Vec<_>>() == shown;
+        if is_open && reads(direct) && is_equal {
             gate.lines.clone_from(&direct.lines);
         }
     }
