@@ -39,6 +39,8 @@ mod limits_follow;
 mod listeners;
 #[path = "mysql/mirrors.rs"]
 mod mirrors;
+#[path = "mysql/mute.rs"]
+mod mute;
 #[path = "mysql/one_connection.rs"]
 mod one_connection;
 #[path = "mysql/operators.rs"]

@@ -14,7 +14,7 @@ pub struct Freshness {
     pub seen: Option<Arc<GtidSet>>,
     /// The replica that it read from last, and since when it reads there. It may have shown more than was known of it.
     pub reads_on: Option<(BackendId, Instant)>,
-    /// It has read on the primary since: what that had executed is to be asked before a replica may serve.
+    /// It has read on the primary since, or on one that was: what the primary has executed is to be asked before a replica may serve.
     pub saw_primary: bool,
     /// A write without a GTID went by: only the primary is known to have it, until a later GTID covers it (S62).
     pub primary_only: bool,

@@ -14,10 +14,11 @@
 use crate::engine::{Engine, split_mix};
 use crate::limits::SAME_REPLICA_MS;
 use crate::session::wishes::Policy;
-use crate::session::{Request, Session};
+use crate::session::{Phase, Request, Session};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, BackendView, Balance, Health, Role};
-use weir_planner::{Consistency, Effects, Kind, Reason, Route, Target};
+use std::rc::Rc;
+use weir_planner::{Consistency, Effects, Kind, Plan, Reason, Route, Target};
 use weir_pool::{Candidate, Measure, soft_choice, two_choices, weighted_random};
 
 /// Where a request of a session without a connection goes, or what it waits for.
@@ -184,6 +185,20 @@ impl Engine {
         }
     }
 
+    /// Its rows came from a server whose word was not asked for them. A primary that is thought to be down is not the snapshot's, and
+    /// a transaction there goes on reading; one that was begun on a replica at `EVENTUAL` may be read in at a level above.
+    pub(crate) fn shows_more(&self, session: Key<Session>, backend: BackendId) -> bool {
+        let s = &self.sessions[session];
+        let Phase::Relaying(request) = &s.phase else { return false };
+        let shows = |plan: &Rc<Plan>| request.outcome.rows.is_some() && shows_data(plan.kind, plan.reason);
+        let is_asked_for = || {
+            self.snapshot.backend(backend).role == Role::Replica
+                && (s.freshness.reads_on.is_some_and(|(on, _)| on == backend)
+                    || self.level_of(session, request) == Consistency::Eventual)
+        };
+        request.plan.as_ref().is_some_and(shows) && !is_asked_for()
+    }
+
     /// A random number that stays the same while the request looks again: when it was asked about the replica that it leaves, another draw
     /// would favour that one, and with it whoever has the largest share already.
     fn draw(&self, session: Key<Session>, request: &Request, salt: u64) -> u64 {
@@ -242,7 +257,7 @@ fn choose(balance: Balance, fit: &[Candidate], random: u64) -> Option<u16> {
 }
 
 /// Whether a statement's rows tell of data as the primary has it, so that later reads must not show less.
-pub(crate) fn shows_data(kind: Kind, reason: Reason) -> bool {
+fn shows_data(kind: Kind, reason: Reason) -> bool {
     let asks = matches!(
         reason,
         Reason::SystemVariable | Reason::AsksPrevious | Reason::ServerFunction | Reason::SystemSchema | Reason::Show

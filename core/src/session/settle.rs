@@ -13,11 +13,11 @@ use crate::session::pins::{self, Reasons};
 use crate::session::prepared::Busy;
 use crate::session::previous::{Found, found_rows, keeps_diagnostics, keeps_row_count};
 use crate::session::refuse::Refusal;
-use crate::session::replica::shows_data;
 use crate::session::trackers::last_row;
 use crate::session::user_variables::is_by_trigger;
 use crate::session::{Body, Phase, Progress, Request, Session, Wrote};
 use crate::slots::Key;
+use crate::snapshot::Role;
 use weir_net::command::Command;
 use weir_net::flags::Status;
 use weir_net::scan::ReplyKind;
@@ -164,15 +164,10 @@ impl Engine {
     /// What the next statement may ask about this one (S21).
     fn settle_previous(&mut self, session: Key<Session>, link: Key<Link>) {
         let slot = self.links[link].slot;
-        let on_primary = Some(self.links[link].backend) == self.snapshot.primary();
+        let shows_more = self.shows_more(session, self.links[link].backend);
         let s = &mut self.sessions[session];
+        s.freshness.saw_primary |= shows_more;
         let Phase::Relaying(request) = &s.phase else { return };
-        if on_primary
-            && request.outcome.rows.is_some()
-            && request.plan.as_ref().is_some_and(|p| shows_data(p.kind, p.reason))
-        {
-            s.freshness.saw_primary = true;
-        }
         if keeps_diagnostics(request.command) {
             return s.previous.commanded(request.command, request.outcome.error.is_some());
         }
@@ -206,7 +201,7 @@ impl Engine {
         let conditions = request.conditions();
         let plan = request.plan.clone();
         let status = self.links[link].status;
-        let on_primary = Some(self.links[link].backend) == self.snapshot.primary();
+        let on_replica = self.snapshot.backend(self.links[link].backend).role == Role::Replica;
         let failed = outcome.error.is_some();
         let mut add = Reasons::default();
         let mut end = Reasons::default();
@@ -225,7 +220,7 @@ impl Engine {
             }
             let s = &mut self.sessions[session];
             let mut sets_user_variables = s.user_variables.handle(&plan, s.state, failed);
-            if outcome.state_changed && (on_primary || plan.calls_vouched()) && is_by_trigger(&plan) {
+            if outcome.state_changed && (!on_replica || plan.calls_vouched()) && is_by_trigger(&plan) {
                 s.user_variables.handle_unseen();
                 sets_user_variables = true;
             }

@@ -69,10 +69,11 @@ struct Missing {
     gone: Option<Box<str>>,
 }
 
-/// It asks about the previous statement, and about no user variable.
-fn keeps_previous(request: &Request) -> bool {
+/// It asks what only this connection knows about the previous statement, and about no user variable.
+fn keeps_previous(request: &Request, place: &Place) -> bool {
     const MAY_READ: Effects = Effects::READS_USER_VARIABLE.union(UNSEEN);
-    request.asks().intersects(ABOUT_PREVIOUS)
+    matches!(place, Place::On { .. })
+        && request.asks().intersects(ABOUT_PREVIOUS)
         && request.plan.as_ref().is_none_or(|plan| !plan.effects.intersects(MAY_READ))
 }
 
@@ -93,7 +94,8 @@ impl Engine {
         let own = if chooses { self.states.role_as(s.state, self.links[link].state) } else { s.state };
         let home = missing.map(|text| (self.states.understood_as(own, text.state), text));
         let s = &self.sessions[session];
-        let lacks_user_variables = s.lacks_user_variables(session, &self.links[link]) && !keeps_previous(request);
+        let lacks_user_variables =
+            s.lacks_user_variables(session, &self.links[link]) && !keeps_previous(request, &s.previous.place);
         let under = s.user_variables.under().filter(|_| lacks_user_variables);
         let under = under.map(|under| self.states.understood_as(own, under));
         Some(self.step_next(session, request, link, Missing { own, home, lacks_user_variables, under, gone }))

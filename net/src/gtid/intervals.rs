@@ -58,10 +58,14 @@ impl Intervals {
         self.more.last_mut().unwrap_or(&mut self.first)
     }
 
-    /// One walk over both lists.
+    /// One walk over both lists, unless `other` is one interval: what a server tells after a write should not cost a walk over the
+    /// holes of a source.
     pub fn merge(&mut self, other: &Self) {
         if self.contains(other) {
             return;
+        }
+        if other.more.is_empty() && self.touches_only_later(other.first) {
+            return self.put(other.first);
         }
         let merged = {
             let mut ours = self.iter().peekable();
@@ -75,6 +79,21 @@ impl Intervals {
         if let Some(merged) = merged {
             *self = merged;
         }
+    }
+
+    /// `new` neither lies before the first interval nor touches it.
+    fn touches_only_later(&self, new: Interval) -> bool {
+        self.first.1.saturating_add(1) < new.0
+    }
+
+    /// Puts in an interval that touches only later ones: joins those that it touches.
+    fn put(&mut self, new: Interval) {
+        let from = self.more.partition_point(|one| one.1.saturating_add(1) < new.0);
+        let to = self.more.partition_point(|one| one.0 <= new.1.saturating_add(1));
+        let touched = self.more.get(from..to).unwrap_or_default();
+        let first = touched.first().map_or(new.0, |one| one.0.min(new.0));
+        let last = touched.last().map_or(new.1, |one| one.1.max(new.1));
+        self.more.splice(from..to, [(first, last)]);
     }
 
     /// What is left without `other`; `None` when nothing is.
@@ -108,8 +127,8 @@ impl Intervals {
     }
 
     pub fn contains(&self, other: &Self) -> bool {
-        if within(other.first, self.first) && other.more.is_empty() {
-            return true;
+        if other.more.is_empty() {
+            return self.holds(other.first);
         }
         let mut ours = self.iter();
         let mut our = ours.next();
@@ -122,6 +141,14 @@ impl Intervals {
             }
             false
         })
+    }
+
+    fn holds(&self, one: Interval) -> bool {
+        if one.0 <= self.first.1 {
+            return within(one, self.first);
+        }
+        let at = self.more.partition_point(|ours| ours.1 < one.1);
+        self.more.get(at).is_some_and(|ours| within(one, *ours))
     }
 }
 

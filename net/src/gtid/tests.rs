@@ -122,6 +122,36 @@ fn algebra_against_a_naive_model() {
     }
 }
 
+/// A source with many holes that are filled one by one, as a server's are after it was behind.
+#[test]
+fn holes_are_filled_in_any_order() {
+    let sid = Sid { uuid: [7; 16], tag: None };
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut below = move |limit: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % limit
+    };
+    for _ in 0..300 {
+        let (mut made, mut model) = (GtidSet::new(), Model::new());
+        for _ in 0..60 {
+            let first = 1 + below(80);
+            let last = first + below(3);
+            let mut one = GtidSet::new();
+            one.add(sid.clone(), first, last);
+            let is_there = (first..=last).all(|number| model.contains(&(sid.clone(), number)));
+            assert_eq!(made.contains(&one), is_there, "{made} ⊇ {one}");
+            made.merge(&one);
+            model.extend((first..=last).map(|number| (sid.clone(), number)));
+            check(&made, &model);
+        }
+    }
+    let mut whole = set("07070707-0707-0707-0707-070707070707:1-5:7:9223372036854775806");
+    whole.merge(&set("07070707-0707-0707-0707-070707070707:6-9223372036854775805"));
+    assert_eq!(whole, set("07070707-0707-0707-0707-070707070707:1-9223372036854775806"));
+}
+
 type Model = BTreeSet<(Sid, u64)>;
 
 fn random_set(below: &mut impl FnMut(u64) -> u64) -> (GtidSet, Model) {

@@ -145,7 +145,7 @@ impl Oracle {
     pub fn check_end(&mut self, executed: &GtidSet) {
         let mut missing = self.acknowledged.clone();
         missing.subtract(executed);
-        self.counts.lost += missing.count();
+        self.counts.lost = missing.count();
         if self.semi_sync && !self.loss_is_accepted && !missing.is_empty() {
             self.fail(format!("lost: {missing} at the end, under semi-sync"));
         }

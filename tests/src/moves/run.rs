@@ -11,6 +11,8 @@ use weir_control::controller::record::{MemberState, Phase};
 use weir_control::monitor::facts::Receiver;
 use weir_control::tablet::word::Word;
 
+const HOUR: Ms = 3_600_000;
+
 /// What happened; Err: what an oracle has found.
 pub fn run(plan: &Plan) -> Result<Counts, String> {
     let mut world = World::new(plan.clone());
@@ -23,8 +25,8 @@ pub fn run(plan: &Plan) -> Result<Counts, String> {
 }
 
 /// One world that lives for so long: faults for some time, then it must get well and rest, then other faults. It ends at the first
-/// thing that an oracle finds, with the time of it.
-pub fn run_long(plan: &Plan, lasts: Ms) -> Result<Counts, String> {
+/// thing that an oracle finds, with the time of it; `each_hour` hears how far it is.
+pub fn run_long(plan: &Plan, lasts: Ms, mut each_hour: impl FnMut(Ms, &Counts)) -> Result<Counts, String> {
     let mut world = World::new(Plan { faults: Vec::new(), is_calm: false, ..plan.clone() });
     world.begin();
     world.operate();
@@ -40,6 +42,9 @@ pub fn run_long(plan: &Plan, lasts: Ms) -> Result<Counts, String> {
         world.rest_well();
         world.oracle.is_quiet = false;
         world.purge_binlogs();
+        if begins / HOUR < world.now / HOUR {
+            each_hour(world.now, &world.oracle.counts);
+        }
     }
     let now = world.now;
     world.outcome().map_err(|why| format!("after {} s: {why}", now / 1_000))

@@ -15,6 +15,7 @@ use weir_control::client::{Client, Options};
 use weir_control::config::reference;
 use weir_tests::real::place::{first_cell, place};
 
+use super::mute::Mute;
 use super::reload::{LIMIT, Process, signal};
 
 struct Row {
@@ -33,7 +34,7 @@ const fn row(
     Row { setting, before, after, shows }
 }
 
-/// `PRIMARY`: nobody is. One connection for each server makes everybody wait for it.
+/// `PRIMARY`: nobody is. `MUTE`: it lets in only the monitor. One connection for each server makes everybody wait for it.
 const POOL: &[Row] = &[
     row(
         ("pool", "connections_per_backend_max"),
@@ -82,6 +83,12 @@ const POOL: &[Row] = &[
                     GROUP BY t.THREAD_ID) k";
         bench.admin(kept).parse::<u32>().unwrap() < 2
     }),
+    row(
+        ("pool", "dial_ms_max"),
+        "MUTE[limits]\nhandshake_ms_max = 600\n[pool]\nconnections_warm_min = 0\nwait_ms_max = 500\ndial_ms_max = 1000",
+        "MUTE[limits]\nhandshake_ms_max = 600\n[pool]\nconnections_warm_min = 0\nwait_ms_max = 500\ndial_ms_max = 50",
+        dial_is_short,
+    ),
     row(
         ("pool", "enable_buffer"),
         "PRIMARY[pool]\nbuffer_window_ms = 600",
@@ -219,14 +226,9 @@ const ACCOUNTS: &[Row] = &[
 ];
 
 /// Numbers without a row, and why.
-const ELSEWHERE: [(&str, &str, &str); 3] = [
-    (
-        "pool",
-        "dial_ms_max",
-        "wants a server that takes connections and says nothing; the engine reads it for each dial",
-    ),
+const ELSEWHERE: [(&str, &str, &str); 2] = [
     ("limits", "drain_ms_max", "ends the gate: below"),
-    ("limits", "upgrade_drain_ms_max", "is about the process that leaves; control reads it then"),
+    ("limits", "upgrade_drain_ms_max", "is about the process that leaves: upgrade::a_former_process_has_its_time"),
 ];
 
 /// SLEEP that is killed is no error for the server; it only ends.
@@ -270,6 +272,20 @@ fn login_is_put_off(bench: &Bench) -> bool {
     is_late
 }
 
+/// How long a dial lasts that begins now. One that began before has the time that it had.
+fn dial_is_short(bench: &Bench) -> bool {
+    let began = Instant::now();
+    loop {
+        // Whoever waits, for a login or for a statement.
+        let outcome = bench.login().and_then(|mut client| client.run("DO 1").map(drop).map_err(|why| why.to_string()));
+        assert!(outcome.is_err());
+        assert!(began.elapsed() < LIMIT, "nobody dials\n{}", bench.gate.log());
+        if let Some(lasted) = bench.mute.held_since(began) {
+            return lasted < ms(500);
+        }
+    }
+}
+
 fn fails_soon(bench: &Bench) -> bool {
     let mut client = bench.client();
     let began = Instant::now();
@@ -292,6 +308,7 @@ const SWEPT: Duration = Duration::from_millis(1_300);
 struct Bench {
     gate: Process,
     user: &'static str,
+    mute: Mute,
 }
 
 impl Bench {
@@ -300,7 +317,8 @@ impl Bench {
         admin.sql(&format!("DROP USER IF EXISTS {user}")).unwrap();
         admin.sql(&format!("CREATE USER {user} IDENTIFIED BY 'app'")).unwrap();
         admin.ensure_replicated().unwrap();
-        Bench { gate: Process::start(user, "", &["--cores", "1"]), user }
+        let mute = Mute::before(place().backends[0]);
+        Bench { gate: Process::start(user, "", &["--cores", "1"]), user, mute }
     }
 
     /// The rows of one table, one after the other.
@@ -325,8 +343,9 @@ impl Bench {
         let replicas = place().backends.iter().take(2);
         let nobody: String =
             replicas.map(|address| format!("[[backends]]\naddress = \"{address}\"\nrole = \"replica\"\n")).collect();
+        let mute = format!("[[backends]]\naddress = \"{}\"\nrole = \"primary\"\n{nobody}", self.mute.address);
         let row = format!("[[accounts]]\nuser = \"{}\"\n", self.user);
-        self.gate.write(&more.replace("PRIMARY", &nobody).replace("ROW", &row));
+        self.gate.write(&more.replace("PRIMARY", &nobody).replace("MUTE", &mute).replace("ROW", &row));
         self.gate.reload().unwrap()
     }
 

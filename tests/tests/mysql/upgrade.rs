@@ -74,6 +74,26 @@ fn a_kill_finds_clients_of_all_processes() {
     assert_eq!(code(&clients[0][0].run(format!("KILL {last}")).unwrap_err()), 1094);
 }
 
+/// `upgrade_drain_ms_max` as it was read last: the sessions of a former process go on for that long, and then it ends.
+#[test]
+fn a_former_process_has_its_time() {
+    let _others = place().stage.read().unwrap_or_else(PoisonError::into_inner);
+    let mut gate = Process::start("former", "", &[]);
+    let mut first = gate.client();
+    gate.upgrade();
+    let mut second = gate.client();
+    gate.write("[limits]\nupgrade_drain_ms_max = 300\n");
+    let told = gate.reload().unwrap();
+    assert!(told.contains("[limits] upgrade_drain_ms_max: was"), "{told}");
+    let began = Instant::now();
+    gate.upgrade();
+    gate.wait_for_end(gate.pids[1]);
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}\n{}", began.elapsed(), gate.log());
+    assert!(second.run("DO 1").is_err());
+    // One that left before the reload has the hour that was the limit then.
+    first.run("DO 1").unwrap();
+}
+
 /// In the place of the next gate: takes what the running one leaves, goes as far as `step` says, and is killed there.
 const HEIR: &str = r#"#!/usr/bin/env python3
 import array, os, signal, socket, subprocess, sys, time
