@@ -11,6 +11,7 @@
 mod answer;
 mod chatter;
 mod login;
+mod prepared;
 mod words;
 
 use crate::client::error::ClientError;
@@ -18,6 +19,7 @@ use crate::client::frames::Inbound;
 use crate::client::wire::Wire;
 use crate::gate::desk::Desk;
 use answer::{Answer, Conversation};
+use prepared::Prepared;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::secret::Secret;
+use words::Form;
 
 /// Who may come in, and what they reach.
 pub struct Door {
@@ -94,35 +97,61 @@ async fn attend(stream: TcpStream, peer: SocketAddr, door: &Door) -> Result<(), 
         return Ok(());
     };
     tracing::info!(event = "admin_login", user = door.user, %peer, tls = wire.is_encrypted(), "an admin has logged in");
-    let mut conversation = Conversation::new(door, id);
+    let mut talk = Talk { caps, conversation: Conversation::new(door, id), prepared: Prepared::default() };
     loop {
         inbound.expect_seq(0);
         wire.allowance = COMMAND_BYTES_MAX;
         let packet = tokio::time::timeout(IDLE_LIMIT, wire.packet(&mut inbound)).await;
         let packet = packet.map_err(|_| ClientError::Closed)??;
-        let Some(bytes) = handle(&mut conversation, caps, &packet.payload).await else { return Ok(()) };
+        let Some(bytes) = talk.handle(&packet.payload).await else { return Ok(()) };
         wire.send(&bytes).await?;
     }
 }
 
-/// A command's whole answer, framed; None: the client says good-bye.
-async fn handle(conversation: &mut Conversation<'_>, caps: Capabilities, payload: &[u8]) -> Option<Vec<u8>> {
-    let (byte, body) = payload.split_first()?;
-    let answer = match Command::from_byte(*byte) {
-        Some(Command::Quit) => return None,
-        Some(Command::Ping | Command::InitDb | Command::ResetConnection) => Answer::Done,
-        Some(Command::SetOption) => return Some(words::framed(&words::eof(caps))),
-        Some(Command::Statistics) => return Some(words::framed(b"Weir's admin port: say SHOW WEIR STATUS")),
-        Some(Command::Query) => match words::text(caps, body) {
-            Some(sql) => conversation.answer(sql).await,
-            None => Answer::error(1105, "the statement's packet is malformed"),
-        },
-        Some(Command::StmtPrepare) => Answer::error(1295, words::UNPREPARED),
-        // They have no reply, whatever they are about.
-        Some(Command::StmtClose | Command::StmtSendLongData) => return Some(Vec::new()),
-        _ => Answer::error(1047, "the admin port has no such command: it answers statements as text"),
-    };
-    Some(words::encode(caps, &answer))
+/// One client that is in.
+struct Talk<'a> {
+    caps: Capabilities,
+    conversation: Conversation<'a>,
+    prepared: Prepared,
+}
+
+impl Talk<'_> {
+    /// A command's whole answer, framed; None: the client says good-bye.
+    async fn handle(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+        let (byte, body) = payload.split_first()?;
+        let caps = self.caps;
+        let (answer, form) = match Command::from_byte(*byte) {
+            Some(Command::Quit) => return None,
+            Some(Command::Ping | Command::InitDb) => (Answer::Done, Form::Text),
+            Some(Command::ResetConnection) => {
+                self.prepared.forget();
+                (Answer::Done, Form::Text)
+            }
+            Some(Command::SetOption) => return Some(words::framed(&words::eof(caps))),
+            Some(Command::Statistics) => return Some(words::framed(b"Weir's admin port: say SHOW WEIR STATUS")),
+            Some(Command::Query) => match words::text(caps, body) {
+                Some(sql) => (self.conversation.answer(sql).await, Form::Text),
+                None => (Answer::error(1105, "the statement's packet is malformed"), Form::Text),
+            },
+            Some(Command::StmtPrepare) => match self.prepared.prepare(body) {
+                Ok(payload) => return Some(words::framed(&payload)),
+                Err(why) => (why, Form::Text),
+            },
+            Some(Command::StmtExecute) => match self.prepared.text(body) {
+                Ok(sql) => (self.conversation.answer(sql).await, Form::Binary),
+                Err(why) => (why, Form::Text),
+            },
+            Some(Command::StmtReset) => (self.prepared.text(body).map_or_else(|why| why, |_| Answer::Done), Form::Text),
+            Some(Command::StmtClose) => {
+                self.prepared.close(body);
+                return Some(Vec::new());
+            }
+            // It has no reply, whatever it is about.
+            Some(Command::StmtSendLongData) => return Some(Vec::new()),
+            _ => (Answer::error(1047, "the admin port has no such command: it answers statements"), Form::Text),
+        };
+        Some(words::encode(caps, &answer, form))
+    }
 }
 
 /// At once: people and dashboards, not applications.

@@ -145,6 +145,30 @@ pub fn put_result(
     columns: &[Column<'_>],
     rows: &[Vec<Option<Vec<u8>>>],
 ) -> u8 {
+    put_table(out, seq, caps, end, columns, rows, |out, row| row.iter().for_each(|cell| out.put_cell(cell.as_deref())))
+}
+
+/// The same behind an execute. The cells are texts here, too: a whole number's are its digits.
+pub fn put_binary_result(
+    out: &mut Vec<u8>,
+    seq: u8,
+    caps: Capabilities,
+    end: EofPacket,
+    columns: &[Column<'_>],
+    rows: &[Vec<Option<Vec<u8>>>],
+) -> u8 {
+    put_table(out, seq, caps, end, columns, rows, |out, row| put_binary_row(out, columns, row))
+}
+
+fn put_table(
+    out: &mut Vec<u8>,
+    seq: u8,
+    caps: Capabilities,
+    end: EofPacket,
+    columns: &[Column<'_>],
+    rows: &[Vec<Option<Vec<u8>>>],
+    put_row: impl Fn(&mut Vec<u8>, &[Option<Vec<u8>>]),
+) -> u8 {
     let mut seq = put_framed(out, seq, |out| out.put_lenenc(columns.len() as u64));
     for column in columns {
         seq = put_framed(out, seq, |out| put_column(out, column));
@@ -153,13 +177,36 @@ pub fn put_result(
         seq = put_framed(out, seq, |out| end.encode(out, caps));
     }
     for row in rows {
-        seq = put_framed(out, seq, |out| {
-            for cell in row {
-                out.put_cell(cell.as_deref());
-            }
-        });
+        seq = put_framed(out, seq, |out| put_row(out, row));
     }
     put_framed(out, seq, |out| end.encode(out, caps))
+}
+
+/// Two bits of the map of NULLs are the protocol's own.
+const NULLS_BEGIN: usize = 2;
+
+fn put_binary_row(out: &mut Vec<u8>, columns: &[Column<'_>], row: &[Option<Vec<u8>>]) {
+    let mut nulls = vec![0u8; (row.len() + NULLS_BEGIN).div_ceil(8)];
+    for at in row.iter().enumerate().filter(|(_, cell)| cell.is_none()).map(|(at, _)| at + NULLS_BEGIN) {
+        if let Some(byte) = nulls.get_mut(at / 8) {
+            *byte |= 1 << (at % 8);
+        }
+    }
+    out.put_u8(0);
+    out.extend_from_slice(&nulls);
+    for (column, cell) in columns.iter().zip(row) {
+        let Some(cell) = cell else { continue };
+        match column.kind {
+            KIND_LONGLONG => out.extend_from_slice(&whole_number(cell).to_le_bytes()),
+            _ => out.put_lenenc_bytes(cell),
+        }
+    }
+}
+
+/// Its 64 bits, with a sign or without.
+fn whole_number(digits: &[u8]) -> u64 {
+    let text = std::str::from_utf8(digits).unwrap_or_default();
+    text.parse::<i64>().map(i64::cast_unsigned).or_else(|_| text.parse()).unwrap_or(0)
 }
 
 fn put_framed(out: &mut Vec<u8>, seq: u8, write: impl FnOnce(&mut Vec<u8>)) -> u8 {

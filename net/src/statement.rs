@@ -44,6 +44,15 @@ impl PrepareOk {
         let warnings = if reader.is_empty() { 0 } else { reader.u16()? };
         Ok(Self { statement_id, columns, params, warnings })
     }
+
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_u8(0);
+        out.put_u32(self.statement_id);
+        out.put_u16(self.columns);
+        out.put_u16(self.params);
+        out.put_u8(0);
+        out.put_u16(self.warnings);
+    }
 }
 
 /// Writes another id into a whole packet (header included) whose payload has it after the first byte: a prepare-OK,

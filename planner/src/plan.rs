@@ -219,6 +219,28 @@ pub enum Local {
     UseRole { schema: Box<[u8]>, role: Target },
 }
 
+impl Local {
+    /// A server would not understand it, or another thing: its prepared form is the gate's, too.
+    pub fn is_gates_alone(&self) -> bool {
+        match self {
+            Local::ExplainRoute(_)
+            | Local::ShowWeir(_)
+            | Local::FlushDigests
+            | Local::Filter(_)
+            | Local::ExplainFilter(_)
+            | Local::Kill { .. }
+            | Local::SetGate(_)
+            | Local::ShowGate(_) => true,
+            // `USE` has no prepared form at a server.
+            Local::UseRole { .. }
+            | Local::ConnectionId { .. }
+            | Local::RowCount { .. }
+            | Local::FoundRows { .. }
+            | Local::ShowConditions { .. } => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateSet {
     pub global: bool,

@@ -48,6 +48,8 @@ mod operators;
 #[path = "mysql/overload.rs"]
 mod overload;
 
+#[path = "mysql/prepared_admin.rs"]
+mod prepared_admin;
 #[path = "mysql/reload.rs"]
 mod reload;
 

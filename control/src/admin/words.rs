@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::{STATUS, err, ok};
-use weir_net::column::{Column, put_result};
+use weir_net::column::{Column, put_binary_result, put_result};
 use weir_net::command::query_text;
 use weir_net::flags::Capabilities;
 use weir_net::outcome::EofPacket;
@@ -27,8 +27,15 @@ pub fn framed(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// How rows are sent: a statement's as texts, an execute's in their binary form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Binary,
+}
+
 /// The whole answer, framed.
-pub fn encode(caps: Capabilities, answer: &Answer) -> Vec<u8> {
+pub fn encode(caps: Capabilities, answer: &Answer, form: Form) -> Vec<u8> {
     match answer {
         Answer::Done => {
             let mut payload = Vec::new();
@@ -39,7 +46,11 @@ pub fn encode(caps: Capabilities, answer: &Answer) -> Vec<u8> {
         Answer::Rows { columns, rows, warnings } => {
             let mut bytes = Vec::new();
             let columns: Vec<_> = columns.iter().map(|name| Column::text(name.as_bytes(), CELL_CHARS)).collect();
-            put_result(&mut bytes, 1, caps, EofPacket { warnings: *warnings, status: STATUS }, &columns, rows);
+            let end = EofPacket { warnings: *warnings, status: STATUS };
+            match form {
+                Form::Text => put_result(&mut bytes, 1, caps, end, &columns, rows),
+                Form::Binary => put_binary_result(&mut bytes, 1, caps, end, &columns, rows),
+            };
             bytes
         }
     }
@@ -50,9 +61,6 @@ pub fn text(caps: Capabilities, body: &[u8]) -> Option<&[u8]> {
     let parts = query_text(body, caps).ok()?;
     body.get(parts.text)
 }
-
-pub const UNPREPARED: &str = "This command is not supported in the prepared statement protocol yet: the admin port takes \
-                              statements as text (Connector/J: useServerPrepStmts=false, Go: interpolateParams=true)";
 
 /// Characters that a column says to hold.
 const CELL_CHARS: u32 = 1_024;

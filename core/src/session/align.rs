@@ -302,7 +302,8 @@ impl Engine {
         let Phase::Aligning(mut request) = std::mem::replace(&mut self.sessions[session].phase, Phase::Ready) else {
             return;
         };
-        let code = weir_net::outcome::ErrPacket::decode(err).map_or(0, |e| e.code);
+        let decoded = weir_net::outcome::ErrPacket::decode(err).ok();
+        let code = decoded.as_ref().map_or(0, |e| e.code);
         if code == 1049 && request.schemaless.is_none() && request.body == Body::Whole {
             request.schemaless = Some(err.into());
             self.sessions[session].phase = Phase::Aligning(request);
@@ -312,6 +313,10 @@ impl Engine {
         if request.body != Body::Whole {
             self.say_packet(session, 1, err);
             return self.end_session(session, crate::session::farewell::Parting::AfterSending);
+        }
+        if let Some(e) = decoded {
+            // The connection that knows the error may run others' statements by now.
+            self.sessions[session].previous.failed(e.code, &e.state, &String::from_utf8_lossy(e.message));
         }
         self.answer(session, request, err);
     }

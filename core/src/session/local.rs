@@ -16,9 +16,9 @@ use std::rc::Rc;
 use weir_net::auth::{Ask, Known, ServerAuth};
 use weir_net::column::{
     CHARSET_BINARY, CHARSET_UTF8MB4, Column, FLAG_BINARY, FLAG_NOT_NULL, FLAG_UNSIGNED, KIND_LONG, KIND_VAR_STRING,
-    put_result,
+    put_binary_result, put_result,
 };
-use weir_net::command::ChangeUser;
+use weir_net::command::{ChangeUser, Command};
 use weir_net::flavour::Flavour;
 use weir_net::outcome::EofPacket;
 use weir_planner::{Kind, Local, Plan};
@@ -114,7 +114,11 @@ impl Engine {
             Shape::Signed => Column::signed(name),
             Shape::Is(column) => Column { name, ..*column },
         });
-        put_result(&mut bytes, 1, caps, EofPacket { warnings, status }, &columns.collect::<Vec<_>>(), &table.rows);
+        let (columns, end) = (columns.collect::<Vec<_>>(), EofPacket { warnings, status });
+        match request.command {
+            Command::StmtExecute => put_binary_result(&mut bytes, 1, caps, end, &columns, &table.rows),
+            _ => put_result(&mut bytes, 1, caps, end, &columns, &table.rows),
+        };
         self.log_rows(session, &mut request, table.rows.len(), bytes.len());
         self.say(wire, &bytes);
         self.rest(session);

@@ -90,6 +90,13 @@ impl Previous {
         self.place = Place::On { slot, rows: is_there || (had_rows && goes_on) };
     }
 
+    /// A command that is no statement was answered there; it leaves what it finds, which may be another session's.
+    pub fn passed_by(&mut self, slot: SlotId, goes_on: bool) {
+        if !goes_on && self.is_on(slot) {
+            self.place = Place::On { slot: NOWHERE, rows: false };
+        }
+    }
+
     /// A command that is no statement was answered: an OK says that it changed so many rows, an EOF that it had rows.
     pub fn commanded(&mut self, command: Command, failed: bool) {
         if failed {

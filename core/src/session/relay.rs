@@ -120,7 +120,7 @@ impl Engine {
         // It is the GTID that this client does not see; but a transaction that begins is told to all, also one that follows another.
         let begins = match kind {
             Some(Kind::Begin) => true,
-            Some(Kind::Commit | Kind::Rollback) => ok.status.contains(Status::IN_TRANS),
+            Some(Kind::Commit | Kind::Rollback | Kind::Call) => ok.status.contains(Status::IN_TRANS),
             _ => false,
         };
         if std::mem::take(&mut self.links[link].owes_gtid) && ok.track.is_empty() && !begins {

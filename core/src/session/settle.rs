@@ -169,6 +169,7 @@ impl Engine {
         s.freshness.saw_primary |= shows_more;
         let Phase::Relaying(request) = &s.phase else { return };
         if keeps_diagnostics(request.command) {
+            s.previous.passed_by(slot, self.links[link].goes_on || request.outcome.error.is_some());
             return s.previous.commanded(request.command, request.outcome.error.is_some());
         }
         if s.previous.was_refused_early(request, slot, self.links[link].goes_on) {

@@ -17,7 +17,7 @@ use weir_net::flags::Capabilities;
 use weir_net::packet::{self, HEADER_BYTES};
 use weir_net::scan::ReplyKind;
 use weir_net::statement::{ExecuteHead, PrepareOk};
-use weir_planner::{Effects, Route};
+use weir_planner::{Effects, Local, Plan, Route};
 
 /// Where a statement's id stands in its command: behind the header and the command byte.
 const ID_AT: usize = HEADER_BYTES + 1;
@@ -57,6 +57,9 @@ impl Engine {
                 return self.refuse(session, request, &why);
             }
         }
+        if plan.local.as_ref().is_some_and(Local::is_gates_alone) {
+            return self.prepare_here(session, request, &sql, plan);
+        }
         let draft = if self.sampler.is_on() { self.draft_prepare(session, &sql) } else { None };
         let mut request = self.substitute(session, request, &plan);
         // What the gate answers itself in text has no prepared form: the server prepares it, and it is pinned there, as is what
@@ -65,6 +68,18 @@ impl Engine {
         let route = if travels { Route::Read } else { Route::Primary };
         (request.plan, request.draft) = (Some(plan), draft);
         self.decide(session, request.to(route));
+    }
+
+    /// What no server would understand is prepared by its text alone. Its columns come with each execute, as those of a `CALL` do.
+    fn prepare_here(&mut self, session: Key<Session>, mut request: Box<Request>, sql: &[u8], plan: Rc<Plan>) {
+        let s = &self.sessions[session];
+        let text = self.texts.intern(sql, s.schema, s.state, s.class);
+        request.plan = Some(plan.clone());
+        let statement_id = self.add_statement(session, text, plan, 0);
+        self.sessions[session].previous.done();
+        let mut payload = Vec::new();
+        PrepareOk { statement_id, columns: 0, params: 0, warnings: 0 }.encode(&mut payload);
+        self.answer(session, request, &payload);
     }
 
     /// The backend has prepared the client's statement: from here on it has the client's id.
@@ -78,6 +93,11 @@ impl Engine {
         let (schema, state, class) = (s.schema, s.state, s.class);
         let text = self.texts.intern(&payload, schema, state, class);
         self.remember_prepared(link, &text, ok.statement_id);
+        self.add_statement(session, text, plan, ok.params)
+    }
+
+    /// The client's own number for it.
+    fn add_statement(&mut self, session: Key<Session>, text: Rc<Text>, plan: Rc<Plan>, params: u16) -> u32 {
         let s = &mut self.sessions[session];
         s.statement_next = s.statement_next.wrapping_add(1).max(1);
         let id = s.statement_next;
@@ -88,7 +108,7 @@ impl Engine {
                 text,
                 plan,
                 facts: s.facts,
-                params: ok.params,
+                params,
                 types: None,
                 busy: Busy::No,
                 alone: false,
@@ -137,6 +157,7 @@ impl Engine {
             return self.unknown_statement(session, request);
         };
         let is_first = statement.types.is_none() && statement.params > 0;
+        let is_gates = statement.plan.local.as_ref().is_some_and(Local::is_gates_alone);
         if let Some(err) = statement.failed.clone() {
             let (text, busy) = (statement.text.id, statement.busy);
             if let Some(statement) = self.sessions[session].statements.get_mut(&id) {
@@ -153,6 +174,11 @@ impl Engine {
                 return self.refuse(session, request, &why);
             }
             self.mirror_execute(session, &request, id);
+        }
+        if is_gates && request.body == Body::Whole {
+            let plan = self.sessions[session].statements[&id].plan.clone();
+            request.plan = Some(plan.clone());
+            return self.answer_locally(session, request.on(Some(id)), &plan);
         }
         let draft = if self.sampler.is_on() { self.draft_execute(session, &request, id) } else { None };
         if request.body == Body::Whole && self.opens_cursor(session) {

@@ -153,10 +153,11 @@ pub const RULES: &[(&str, &[&str])] = &[
             "3* INSERT INTO own_{me} (v) VALUES ({text}), ({text})",
             "2* INSERT INTO own_{me} () VALUES ()",
             "INSERT INTO own_{me} (id, v) VALUES ({key}, {text})",
-            // Never a duplicate of `n`: the next number behind that depends on which open table the server takes.
+            // Never a number of its own and a duplicate of `n`: the next one behind that depends on which open table the server takes.
             "INSERT IGNORE INTO own_{me} (id, n, v) VALUES ({key}, NULL, REPEAT('x', 70))",
             "INSERT INTO own_{me} (n) VALUES (LAST_INSERT_ID())",
-            "INSERT INTO own_{me} (id, n) VALUES ({key}, {int}) ON DUPLICATE KEY UPDATE n = n + 1, id = LAST_INSERT_ID(id)",
+            "INSERT INTO own_{me} (id, v) VALUES ({key}, {text}) ON DUPLICATE KEY UPDATE v = 'twice', id = LAST_INSERT_ID(id)",
+            "INSERT INTO own_{me} (n) VALUES ({int}) ON DUPLICATE KEY UPDATE v = 'twice', id = LAST_INSERT_ID(id)",
             "INSERT INTO own_{me} (v, t) VALUES ('t', FROM_UNIXTIME(86400))",
             "INSERT INTO own_{me} (v) SELECT v FROM shared ORDER BY id",
             "REPLACE INTO own_{me} (id, v) VALUES ({key}, {text})",
