@@ -34,7 +34,7 @@ impl Answer {
         Answer::Refused { code, state: *b"HY000", text: text.to_string() }
     }
 
-    fn refused(refusal: &Refusal) -> Answer {
+    pub fn refused(refusal: &Refusal) -> Answer {
         let (code, state, text) = refusal.words();
         Answer::Refused { code, state: *state, text }
     }

@@ -4,7 +4,10 @@
 
 use super::answer::Answer;
 use std::collections::BTreeMap;
+use weir_core::session::refuse::Refusal;
 use weir_net::statement::{PrepareOk, statement_id};
+use weir_planner::Facts;
+use weir_planner::filter::parameters;
 
 #[derive(Debug, Default)]
 pub struct Prepared {
@@ -15,6 +18,9 @@ pub struct Prepared {
 impl Prepared {
     /// Its reply's payload.
     pub fn prepare(&mut self, sql: &[u8]) -> Result<Vec<u8>, Answer> {
+        if parameters(sql, &Facts::default()) > 0 {
+            return Err(Answer::refused(&Refusal::Parameters));
+        }
         if self.texts.len() >= STATEMENTS_MAX {
             let text = format!(
                 "Can't create more than max_prepared_stmt_count statements (current value: {STATEMENTS_MAX}); close some"

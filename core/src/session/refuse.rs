@@ -146,6 +146,8 @@ pub enum Refusal {
     ReplicaHintInTransaction,
     HeldByReplica,
     KillByNumber,
+    /// In a prepared statement of the gate's own.
+    Parameters,
     NoSuchThread(u64),
     NotOwner(u64),
     /// Of a client of another gate.
@@ -391,6 +393,7 @@ impl Refusal {
                     .into(),
             ),
             R::KillByNumber => (1235, b"42000", "This gate needs the connection id of KILL as a number".into()),
+            R::Parameters => (1295, b"HY000", PARAMETERS.into()),
             R::NoSuchThread(id) => (1094, b"HY000", format!("Unknown thread id: {id}")),
             R::NotOwner(id) => (1095, b"HY000", format!("You are not owner of thread {id}")),
             R::KillUnanswered { id, why } => (
@@ -440,6 +443,10 @@ fn why_not_its_turn(waited_ms: Option<u64>, waiting_max: u32, settings: (&str, &
         None => format!("{waiting_max} others wait already ({})", settings.1),
     }
 }
+
+/// The driver's ways to write the values into the text.
+const PARAMETERS: &str = "This command is not supported in the prepared statement protocol yet: what Weir answers itself has no \
+                          parameters; write the values into the text (Go: interpolateParams=true, Node: query instead of execute)";
 
 #[cfg(test)]
 mod tests {
@@ -497,6 +504,7 @@ mod tests {
             Refusal::ReplicaHintInTransaction,
             Refusal::HeldByReplica,
             Refusal::KillByNumber,
+            Refusal::Parameters,
             Refusal::NoSuchThread(8),
             Refusal::NotOwner(9),
             Refusal::KillUnanswered { id: 9, why: "w".into() },

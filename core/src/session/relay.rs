@@ -117,10 +117,11 @@ impl Engine {
             Phase::Relaying(request) => request.plan.as_ref().map(|plan| plan.kind),
             _ => None,
         };
-        // It is the GTID that this client does not see; but a transaction that begins is told to all, also one that follows another.
+        // It is the GTID that this client does not see; but a transaction that is begun is told to all, also one that follows another. One
+        // that begins by itself, without autocommit, is not.
         let begins = match kind {
             Some(Kind::Begin) => true,
-            Some(Kind::Commit | Kind::Rollback | Kind::Call) => ok.status.contains(Status::IN_TRANS),
+            Some(Kind::Xa | Kind::Commit | Kind::Rollback | Kind::Call) => ok.status.contains(Status::IN_TRANS),
             _ => false,
         };
         if std::mem::take(&mut self.links[link].owes_gtid) && ok.track.is_empty() && !begins {

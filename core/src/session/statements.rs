@@ -58,6 +58,9 @@ impl Engine {
             }
         }
         if plan.local.as_ref().is_some_and(Local::is_gates_alone) {
+            if weir_planner::filter::parameters(&sql, &facts) > 0 {
+                return self.refuse(session, request, &Refusal::Parameters);
+            }
             return self.prepare_here(session, request, &sql, plan);
         }
         let draft = if self.sampler.is_on() { self.draft_prepare(session, &sql) } else { None };

@@ -32,8 +32,14 @@ func adminPort() {
 	fmt.Println("killed")
 	_, err = db.Query("SELECT * FROM mysql.user")
 	fmt.Println("error", number(err))
-	_, err = db.Prepare("SHOW WEIR STATUS LIKE 'cores'")
-	fmt.Println("prepared", number(err))
+	prepared, err := db.Prepare("SHOW WEIR STATUS LIKE 'cores'")
+	must(err)
+	found, err := prepared.Query()
+	must(err)
+	first := cells(found)[0][0]
+	must(prepared.Close())
+	_, err = db.Prepare("SHOW WEIR STATUS LIKE ?")
+	fmt.Println("prepared", first, number(err))
 	tx, err := db.Begin()
 	must(err)
 	must(tx.Rollback())
@@ -44,6 +50,10 @@ func adminPort() {
 func table(db *sql.DB, text string, args ...any) [][]string {
 	rows, err := db.Query(text, args...)
 	must(err)
+	return cells(rows)
+}
+
+func cells(rows *sql.Rows) [][]string {
 	defer rows.Close()
 	names, err := rows.Columns()
 	must(err)

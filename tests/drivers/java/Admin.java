@@ -46,9 +46,10 @@ public final class Admin {
             System.out.println("error " + e.getErrorCode());
         }
         try (Connection server = open("?useServerPrepStmts=true&emulateUnsupportedPstmts=false"); PreparedStatement s = server.prepareStatement("SHOW WEIR STATUS LIKE 'cores'")) {
-            System.out.println("prepared " + rows(s.executeQuery()));
+            System.out.print("prepared " + rows(s.executeQuery()).get(0).get(0));
+            server.prepareStatement("SHOW WEIR STATUS LIKE ?");
         } catch (SQLException e) {
-            System.out.println("prepared " + e.getErrorCode());
+            System.out.println(" " + e.getErrorCode());
         }
         // By default it prepares at the client what the server does not.
         try (Connection server = open("?useServerPrepStmts=true&cachePrepStmts=true"); PreparedStatement s = server.prepareStatement("SHOW WEIR STATUS LIKE ?")) {

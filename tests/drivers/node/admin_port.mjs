@@ -13,7 +13,7 @@ console.log("ratio", (await ask("SELECT @@read_write_splitting_ratio"))[0][0]);
 await ask("KILL " + env("VICTIM"));
 console.log("killed");
 console.log("error", await failed(c.query("SELECT * FROM mysql.user")));
-console.log("prepared", await failed(c.execute("SHOW WEIR STATUS LIKE 'cores'")));
+console.log("prepared", (await c.execute("SHOW WEIR STATUS LIKE 'cores'"))[0][0][0], await failed(c.execute("SHOW WEIR STATUS LIKE ?", ["cores"])));
 await c.beginTransaction();
 await c.rollback();
 await c.ping();

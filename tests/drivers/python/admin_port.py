@@ -43,10 +43,11 @@ except Error as error:
 if sys.argv[1] == "pymysql":
     print("prepared not by this driver")
 else:
+    first = ask("SHOW WEIR STATUS LIKE 'cores'", prepared=True)[0][0]
     try:
-        print("prepared", ask("SHOW WEIR STATUS LIKE 'cores'", prepared=True))
+        print("prepared", first, ask("SHOW WEIR STATUS LIKE %s", ("cores",), prepared=True))
     except Error as error:
-        print("prepared", number(error))
+        print("prepared", first, number(error))
 c.rollback()
 c.ping()
 print("end", ask("SELECT 1")[0][0])

@@ -12,18 +12,18 @@ use weir_tests::real::gate::{Gate, GateOptions};
 use weir_tests::real::place::{ask, place};
 use weir_tests::real::wire::Wire;
 
-/// Drivers with their kits, and what they do with a statement that is to be prepared at the server.
+/// Drivers with their kits, and what they do with a statement that is to be prepared at the server: with a parameter that is refused, with
+/// words that say how to write the value into the text, and without one it is answered.
 const CLIENTS: [(&str, Kit, &[&str], &str); 6] = [
     ("PyMySQL", Kit::Python, &["admin_port.py", "pymysql"], "not by this driver"),
-    ("Connector/Python, pure", Kit::Python, &["admin_port.py", "pure"], REFUSED),
-    ("Connector/Python, C", Kit::Python, &["admin_port.py", "c"], REFUSED),
-    ("Connector/J, and DBeaver's questions", Kit::Java, &["Admin"], REFUSED),
-    ("go-sql-driver", Kit::Go, &["admin"], REFUSED),
-    ("mysql2 (Node)", Kit::Node, &["admin_port.mjs"], REFUSED),
+    ("Connector/Python, pure", Kit::Python, &["admin_port.py", "pure"], PREPARED),
+    ("Connector/Python, C", Kit::Python, &["admin_port.py", "c"], PREPARED),
+    ("Connector/J, and DBeaver's questions", Kit::Java, &["Admin"], PREPARED),
+    ("go-sql-driver", Kit::Go, &["admin"], PREPARED),
+    ("mysql2 (Node)", Kit::Node, &["admin_port.mjs"], PREPARED),
 ];
 
-/// With a message that says how to send it as text.
-const REFUSED: &str = "1295";
+const PREPARED: &str = "cores 1295";
 
 #[test]
 fn real_drivers_come_in_by_the_admin_port() {

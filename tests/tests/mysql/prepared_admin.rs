@@ -45,6 +45,7 @@ fn check(client: &mut Client) {
     let set = client.prepare("SET GLOBAL read_write_splitting_ratio = 45").unwrap();
     client.execute(&set, &[]).unwrap().success().unwrap();
     assert_eq!(client.cell("SELECT @@GLOBAL.read_write_splitting_ratio").unwrap().unwrap(), "45");
+    assert_eq!(code(&client.prepare("SHOW WEIR STATUS LIKE ?").unwrap_err()), 1295);
     let wrong = client.prepare("SHOW WEIR NONSENSE").unwrap();
     let (by_text, by_execute) = (client.query("SHOW WEIR NONSENSE").unwrap(), client.execute(&wrong, &[]).unwrap());
     assert_eq!(by_execute.success().unwrap_err().to_string(), by_text.success().unwrap_err().to_string());
