@@ -109,30 +109,6 @@ impl Engine {
         Verdict::Changed
     }
 
-    /// Whether the server says that something changed without saying what, as it does when a transaction ends and the
-    /// next begins at once. The gate's trackers may have put a GTID there that this client does not see: it comes when a transaction
-    /// ends, so one that is open behind it is another.
-    fn changed_without_news(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>) -> bool {
-        let kind = match &self.sessions[session].phase {
-            Phase::Relaying(request) => request.plan.as_ref().map(|plan| plan.kind),
-            _ => None,
-        };
-        // It is the GTID that this client does not see; but a transaction that is begun is told to all, also one that follows another. One
-        // that begins by itself, without autocommit, is not.
-        let begins = match kind {
-            Some(Kind::Begin) => true,
-            Some(Kind::Xa | Kind::Commit | Kind::Rollback | Kind::Call) => ok.status.contains(Status::IN_TRANS),
-            _ => false,
-        };
-        if std::mem::take(&mut self.links[link].owes_gtid) && ok.track.is_empty() && !begins {
-            return false;
-        }
-        let ends_one = || Tracks::new(ok.track).flatten().any(|track| matches!(track, Track::Gtids(_)));
-        // What `LOCK TABLES` begins is not told.
-        let begins_another = || ok.status.contains(Status::IN_TRANS) && ends_one() && kind != Some(Kind::Lock);
-        ok.status.contains(Status::SESSION_STATE_CHANGED) && (ok.track.is_empty() || begins_another())
-    }
-
     /// Believes an OK: status, what changed, GTIDs. Returns the trackers that this client is shown.
     fn absorb(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>, rows: Option<u64>) -> Vec<u8> {
         let l = &mut self.links[link];
