@@ -182,16 +182,11 @@ fn put_table(
     put_framed(out, seq, |out| end.encode(out, caps))
 }
 
-/// Two bits of the map of NULLs are the protocol's own.
-const NULLS_BEGIN: usize = 2;
-
 fn put_binary_row(out: &mut Vec<u8>, columns: &[Column<'_>], row: &[Option<Vec<u8>>]) {
-    let mut nulls = vec![0u8; (row.len() + NULLS_BEGIN).div_ceil(8)];
-    for at in row.iter().enumerate().filter(|(_, cell)| cell.is_none()).map(|(at, _)| at + NULLS_BEGIN) {
-        if let Some(byte) = nulls.get_mut(at / 8) {
-            *byte |= 1 << (at % 8);
-        }
-    }
+    // Two bits of the map of NULLs are the protocol's own.
+    let marks: Vec<bool> = [false; 2].into_iter().chain(row.iter().map(Option::is_none)).collect();
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0u8, |byte, bit| byte << 1 | u8::from(*bit));
+    let nulls: Vec<u8> = marks.chunks(8).map(byte).collect();
     out.put_u8(0);
     out.extend_from_slice(&nulls);
     for (column, cell) in columns.iter().zip(row) {
@@ -221,6 +216,24 @@ mod tests {
     use crate::flags::Status;
     use crate::packet::{HEADER_BYTES, Header};
     use crate::scan::{ReplyKind, ReplyScan, Step, What};
+
+    /// Of nine cells the first, the seventh and the last are NULL: the bits 2, 8 and 10.
+    #[test]
+    fn a_binary_row_marks_its_nulls() {
+        let columns: Vec<_> =
+            (0..9).map(|at| if at == 1 { Column::signed(b"n") } else { Column::text(b"t", 5) }).collect();
+        let cell = |at| match at {
+            0 | 6 | 8 => None,
+            1 => Some(b"-2".to_vec()),
+            _ => Some(b"x".to_vec()),
+        };
+        let mut out = Vec::new();
+        put_binary_row(&mut out, &columns, &(0..9).map(cell).collect::<Vec<_>>());
+        let mut expected = vec![0, 0b0000_0100, 0b0000_0101, 0xfe];
+        expected.extend_from_slice(&[0xff; 7]);
+        expected.extend_from_slice(b"\x01x\x01x\x01x\x01x\x01x");
+        assert_eq!(out, expected);
+    }
 
     #[test]
     fn definitions_come_back() {
