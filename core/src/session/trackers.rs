@@ -74,6 +74,9 @@ impl News {
     }
 }
 
+/// "you need (at least one of) the … privilege(s)".
+const ACCESS_DENIED: u16 = 1227;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Names {
     ByDefault,
@@ -261,7 +264,10 @@ impl Engine {
     pub(crate) fn take_trackers_back(&mut self, session: Key<Session>, link: Key<Link>) {
         let Phase::Relaying(request) = &self.sessions[session].phase else { return };
         let plan = request.plan.clone();
-        let sets = plan.as_ref().is_some_and(|p| p.kind != Kind::Show && p.kind != Kind::Select);
+        // What it may not set it has not set, nor what stands beside that: its value is the server's own, which the account could not
+        // give to another connection either.
+        let is_refused = request.outcome.error == Some(ACCESS_DENIED);
+        let sets = !is_refused && plan.as_ref().is_some_and(|p| p.kind != Kind::Show && p.kind != Kind::Select);
         if let Some(plan) = plan.filter(|_| sets) {
             let has_tracker = self.links[link].flavour.gtid_variable().is_none();
             let sets_gtids = has_tracker
