@@ -27,11 +27,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use weir_net::column::Form;
 use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::outcome::{ErrPacket, OkPacket};
 use weir_net::secret::Secret;
-use words::Form;
 
 /// Who may come in, and what they reach.
 pub struct Door {
@@ -120,36 +120,38 @@ impl Talk<'_> {
     async fn handle(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let (byte, body) = payload.split_first()?;
         let caps = self.caps;
-        let (answer, form) = match Command::from_byte(*byte) {
+        let command = Command::from_byte(*byte);
+        let answer = match command {
             Some(Command::Quit) => return None,
-            Some(Command::Ping | Command::InitDb) => (Answer::Done, Form::Text),
+            Some(Command::Ping | Command::InitDb) => Answer::Done,
             Some(Command::ResetConnection) => {
                 self.prepared.forget();
-                (Answer::Done, Form::Text)
+                Answer::Done
             }
             Some(Command::SetOption) => return Some(words::framed(&words::eof(caps))),
             Some(Command::Statistics) => return Some(words::framed(b"Weir's admin port: say SHOW WEIR STATUS")),
             Some(Command::Query) => match words::text(caps, body) {
-                Some(sql) => (self.conversation.answer(sql).await, Form::Text),
-                None => (Answer::error(1105, "the statement's packet is malformed"), Form::Text),
+                Some(sql) => self.conversation.answer(sql).await,
+                None => Answer::error(1105, "the statement's packet is malformed"),
             },
             Some(Command::StmtPrepare) => match self.prepared.prepare(body) {
                 Ok(payload) => return Some(words::framed(&payload)),
-                Err(why) => (why, Form::Text),
+                Err(why) => why,
             },
             Some(Command::StmtExecute) => match self.prepared.text(body) {
-                Ok(sql) => (self.conversation.answer(sql).await, Form::Binary),
-                Err(why) => (why, Form::Text),
+                Ok(sql) => self.conversation.answer(sql).await,
+                Err(why) => why,
             },
-            Some(Command::StmtReset) => (self.prepared.text(body).map_or_else(|why| why, |_| Answer::Done), Form::Text),
+            Some(Command::StmtReset) => self.prepared.text(body).map_or_else(|why| why, |_| Answer::Done),
             Some(Command::StmtClose) => {
                 self.prepared.close(body);
                 return Some(Vec::new());
             }
             // It has no reply, whatever it is about.
             Some(Command::StmtSendLongData) => return Some(Vec::new()),
-            _ => (Answer::error(1047, "the admin port has no such command: it answers statements"), Form::Text),
+            _ => Answer::error(1047, "the admin port has no such command: it answers statements"),
         };
+        let form = if command == Some(Command::StmtExecute) { Form::Binary } else { Form::Text };
         Some(words::encode(caps, &answer, form))
     }
 }

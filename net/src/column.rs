@@ -136,7 +136,14 @@ pub fn cells(payload: &[u8]) -> impl Iterator<Item = Result<Option<&[u8]>, Malfo
     })
 }
 
-/// Appends a whole text result, framed. Returns the next sequence number.
+/// How rows are sent: a statement's as texts, an execute's in their binary form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Binary,
+}
+
+/// Appends a whole result, framed. Returns the next sequence number. The cells are texts in either form: a whole number's are its digits.
 pub fn put_result(
     out: &mut Vec<u8>,
     seq: u8,
@@ -144,30 +151,7 @@ pub fn put_result(
     end: EofPacket,
     columns: &[Column<'_>],
     rows: &[Vec<Option<Vec<u8>>>],
-) -> u8 {
-    put_table(out, seq, caps, end, columns, rows, |out, row| row.iter().for_each(|cell| out.put_cell(cell.as_deref())))
-}
-
-/// The same behind an execute. The cells are texts here, too: a whole number's are its digits.
-pub fn put_binary_result(
-    out: &mut Vec<u8>,
-    seq: u8,
-    caps: Capabilities,
-    end: EofPacket,
-    columns: &[Column<'_>],
-    rows: &[Vec<Option<Vec<u8>>>],
-) -> u8 {
-    put_table(out, seq, caps, end, columns, rows, |out, row| put_binary_row(out, columns, row))
-}
-
-fn put_table(
-    out: &mut Vec<u8>,
-    seq: u8,
-    caps: Capabilities,
-    end: EofPacket,
-    columns: &[Column<'_>],
-    rows: &[Vec<Option<Vec<u8>>>],
-    put_row: impl Fn(&mut Vec<u8>, &[Option<Vec<u8>>]),
+    form: Form,
 ) -> u8 {
     let mut seq = put_framed(out, seq, |out| out.put_lenenc(columns.len() as u64));
     for column in columns {
@@ -177,7 +161,10 @@ fn put_table(
         seq = put_framed(out, seq, |out| end.encode(out, caps));
     }
     for row in rows {
-        seq = put_framed(out, seq, |out| put_row(out, row));
+        seq = put_framed(out, seq, |out| match form {
+            Form::Text => row.iter().for_each(|cell| out.put_cell(cell.as_deref())),
+            Form::Binary => put_binary_row(out, columns, row),
+        });
     }
     put_framed(out, seq, |out| end.encode(out, caps))
 }
@@ -271,8 +258,15 @@ mod tests {
         let rows = vec![vec![Some(b"a".to_vec()), None], vec![Some(vec![b'x'; 300]), Some(b"7".to_vec())]];
         for (caps, packets) in [(Capabilities::empty(), 7), (Capabilities::DEPRECATE_EOF, 6)] {
             let mut out = Vec::new();
-            let next =
-                put_result(&mut out, 1, caps, EofPacket { warnings: 0, status: Status::AUTOCOMMIT }, &columns, &rows);
+            let next = put_result(
+                &mut out,
+                1,
+                caps,
+                EofPacket { warnings: 0, status: Status::AUTOCOMMIT },
+                &columns,
+                &rows,
+                Form::Text,
+            );
             assert_eq!(next, packets + 1);
             let mut scan = ReplyScan::new(ReplyKind::Query, caps);
             let mut input = &mut out[..];

@@ -22,10 +22,7 @@ impl Prepared {
             return Err(Answer::refused(&Refusal::Parameters));
         }
         if self.texts.len() >= STATEMENTS_MAX {
-            let text = format!(
-                "Can't create more than max_prepared_stmt_count statements (current value: {STATEMENTS_MAX}); close some"
-            );
-            return Err(Answer::error(1461, &text));
+            return Err(Answer::refused(&Refusal::TooManyStatements));
         }
         self.last = self.last.wrapping_add(1).max(1);
         self.texts.insert(self.last, sql.to_vec());
@@ -37,11 +34,7 @@ impl Prepared {
     /// The text of the statement that a command's body begins with.
     pub fn text(&self, body: &[u8]) -> Result<&[u8], Answer> {
         let id = statement_id(body).unwrap_or(0);
-        let unknown = || {
-            let text = format!("Unknown prepared statement handler ({id}) given to mysql_stmt_precheck");
-            Answer::error(1243, &text)
-        };
-        self.texts.get(&id).map(Vec::as_slice).ok_or_else(unknown)
+        self.texts.get(&id).map(Vec::as_slice).ok_or_else(|| Answer::refused(&Refusal::UnknownStatement { id }))
     }
 
     pub fn close(&mut self, body: &[u8]) {

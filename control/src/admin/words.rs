@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::{STATUS, err, ok};
-use weir_net::column::{Column, put_binary_result, put_result};
+use weir_net::column::{Column, Form, put_result};
 use weir_net::command::query_text;
 use weir_net::flags::Capabilities;
 use weir_net::outcome::EofPacket;
@@ -27,13 +27,6 @@ pub fn framed(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// How rows are sent: a statement's as texts, an execute's in their binary form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Text,
-    Binary,
-}
-
 /// The whole answer, framed.
 pub fn encode(caps: Capabilities, answer: &Answer, form: Form) -> Vec<u8> {
     match answer {
@@ -46,11 +39,7 @@ pub fn encode(caps: Capabilities, answer: &Answer, form: Form) -> Vec<u8> {
         Answer::Rows { columns, rows, warnings } => {
             let mut bytes = Vec::new();
             let columns: Vec<_> = columns.iter().map(|name| Column::text(name.as_bytes(), CELL_CHARS)).collect();
-            let end = EofPacket { warnings: *warnings, status: STATUS };
-            match form {
-                Form::Text => put_result(&mut bytes, 1, caps, end, &columns, rows),
-                Form::Binary => put_binary_result(&mut bytes, 1, caps, end, &columns, rows),
-            };
+            put_result(&mut bytes, 1, caps, EofPacket { warnings: *warnings, status: STATUS }, &columns, rows, form);
             bytes
         }
     }

@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 use weir_net::auth::{Ask, CACHING_SHA2, Channel, Known, ServerAuth};
-use weir_net::column::{Column, put_result};
+use weir_net::column::{Column, Form, put_result};
 use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::greeting::Greeting;
@@ -131,8 +131,15 @@ impl Fake {
     ) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
         let columns = vec![Column::text(b"echo", 10); rows.first().map_or(1, Vec::len)];
-        let next =
-            put_result(&mut bytes, self.inbound.seq(), capabilities, EofPacket { warnings: 0, status }, &columns, rows);
+        let next = put_result(
+            &mut bytes,
+            self.inbound.seq(),
+            capabilities,
+            EofPacket { warnings: 0, status },
+            &columns,
+            rows,
+            Form::Text,
+        );
         self.inbound.expect_seq(next);
         self.send(&bytes)
     }

@@ -15,8 +15,8 @@ use crate::state::{NAMES_COLLATION, StateId};
 use std::rc::Rc;
 use weir_net::auth::{Ask, Known, ServerAuth};
 use weir_net::column::{
-    CHARSET_BINARY, CHARSET_UTF8MB4, Column, FLAG_BINARY, FLAG_NOT_NULL, FLAG_UNSIGNED, KIND_LONG, KIND_VAR_STRING,
-    put_binary_result, put_result,
+    CHARSET_BINARY, CHARSET_UTF8MB4, Column, FLAG_BINARY, FLAG_NOT_NULL, FLAG_UNSIGNED, Form, KIND_LONG,
+    KIND_VAR_STRING, put_result,
 };
 use weir_net::command::{ChangeUser, Command};
 use weir_net::flavour::Flavour;
@@ -115,10 +115,8 @@ impl Engine {
             Shape::Is(column) => Column { name, ..*column },
         });
         let (columns, end) = (columns.collect::<Vec<_>>(), EofPacket { warnings, status });
-        match request.command {
-            Command::StmtExecute => put_binary_result(&mut bytes, 1, caps, end, &columns, &table.rows),
-            _ => put_result(&mut bytes, 1, caps, end, &columns, &table.rows),
-        };
+        let form = if request.command == Command::StmtExecute { Form::Binary } else { Form::Text };
+        put_result(&mut bytes, 1, caps, end, &columns, &table.rows, form);
         self.log_rows(session, &mut request, table.rows.len(), bytes.len());
         self.say(wire, &bytes);
         self.rest(session);

@@ -98,13 +98,7 @@ fn next_transaction_extends_the_interval() {
 /// Every operation against a set of single transactions.
 #[test]
 fn algebra_against_a_naive_model() {
-    let mut random = 0x2545_f491_4f6c_dd1du64;
-    let mut below = move |limit: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % limit
-    };
+    let mut below = random_below(0x2545_f491_4f6c_dd1d);
     for _ in 0..3000 {
         let (mut left, mut left_model) = random_set(&mut below);
         let (right, right_model) = random_set(&mut below);
@@ -126,13 +120,7 @@ fn algebra_against_a_naive_model() {
 #[test]
 fn holes_are_filled_in_any_order() {
     let sid = Sid { uuid: [7; 16], tag: None };
-    let mut random = 0x9e37_79b9_7f4a_7c15u64;
-    let mut below = move |limit: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % limit
-    };
+    let mut below = random_below(0x9e37_79b9_7f4a_7c15);
     for _ in 0..300 {
         let (mut made, mut model) = (GtidSet::new(), Model::new());
         for _ in 0..60 {
@@ -150,6 +138,15 @@ fn holes_are_filled_in_any_order() {
     let mut whole = set("07070707-0707-0707-0707-070707070707:1-5:7:9223372036854775806");
     whole.merge(&set("07070707-0707-0707-0707-070707070707:6-9223372036854775805"));
     assert_eq!(whole, set("07070707-0707-0707-0707-070707070707:1-9223372036854775806"));
+}
+
+fn random_below(mut random: u64) -> impl FnMut(u64) -> u64 {
+    move |limit: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % limit
+    }
 }
 
 type Model = BTreeSet<(Sid, u64)>;

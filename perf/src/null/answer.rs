@@ -5,18 +5,12 @@
 //! A point select's reply is what sysbench's would be: one column `c` of `sbtest1`, 120 bytes.
 //! Rules: MySQL "Text Resultset", "Binary Protocol Resultset", "COM_STMT_PREPARE Response".
 
-use weir_net::column::{CHARSET_BINARY, CHARSET_UTF8MB4, Column, put_column, put_result};
+use weir_net::column::{CHARSET_BINARY, CHARSET_UTF8MB4, Column, Form, put_column, put_result};
 use weir_net::flags::{Capabilities, Status};
 use weir_net::outcome::{EofPacket, ErrPacket, OkPacket};
 use weir_net::packet;
+use weir_net::statement::PrepareOk;
 use weir_net::writer::Put;
-
-/// The text protocol writes rows as texts, the binary one with a bitmap in front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Text,
-    Binary,
-}
 
 /// Replies of one row that were written before. There are as many as combinations of status, form and one capability:
 /// a handful.
@@ -72,7 +66,7 @@ pub fn put_texts(
 ) -> u8 {
     let columns: Vec<Column<'_>> = (names.iter()).map(|name| Column::text(name.as_bytes(), 1024)).collect();
     let rows = if values.is_empty() { vec![] } else { vec![values] };
-    put_result(out, seq, caps, EofPacket { warnings: 0, status }, &columns, &rows)
+    put_result(out, seq, caps, EofPacket { warnings: 0, status }, &columns, &rows, Form::Text)
 }
 
 pub fn put_ok(out: &mut Vec<u8>, seq: u8, caps: Capabilities, ok: &OkPacket<'_>) -> u8 {
@@ -96,14 +90,8 @@ pub fn put_prepared(
     columns: u16,
     params: u16,
 ) {
-    let mut seq = put_framed(out, seq, |out| {
-        out.put_u8(0);
-        out.put_u32(id);
-        out.put_u16(columns);
-        out.put_u16(params);
-        out.put_u8(0);
-        out.put_u16(0);
-    });
+    let ok = PrepareOk { statement_id: id, columns, params, warnings: 0 };
+    let mut seq = put_framed(out, seq, |out| ok.encode(out));
     for (count, column) in [(params, &PARAMETER), (columns, &POINT_COLUMN)] {
         for _ in 0..count {
             seq = put_framed(out, seq, |out| put_column(out, column));

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use weir_net::auth::{CACHING_SHA2, FAST_AUTH_OK, nonce_from_random};
+use weir_net::column::Form;
 use weir_net::command::{ChangeUser, Command, query_text};
 use weir_net::error::Malformed;
 use weir_net::flags::{Capabilities, Status};
@@ -19,7 +20,7 @@ use weir_net::statement::statement_id;
 use weir_net::track::{Track, put_track};
 
 use super::World;
-use super::answer::{Form, put_error, put_framed, put_ok, put_prepared, put_rows, put_texts};
+use super::answer::{put_error, put_framed, put_ok, put_prepared, put_rows, put_texts};
 use super::ask::{Ask, placeholders, statements};
 use super::variables::{self, SERVER_UUID, VERSION};
 use crate::limits::{NULL_ROWS_MAX, NULL_STATEMENTS_MAX};

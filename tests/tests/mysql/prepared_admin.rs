@@ -3,10 +3,12 @@
 use std::sync::PoisonError;
 
 use weir_control::client::reply::Reply;
-use weir_control::client::{Client, ClientError, Options};
+use weir_control::client::{Client, Options};
 use weir_net::secret::Secret;
 use weir_tests::real::gate::{Gate, GateOptions};
 use weir_tests::real::place::place;
+
+use super::upgrade::code;
 
 /// They answer with rows that do not change in a moment.
 const STEADY: [&str; 6] = [
@@ -21,13 +23,6 @@ const STEADY: [&str; 6] = [
 fn texts(reply: &Reply) -> (Vec<String>, Vec<Vec<Option<String>>>) {
     let rows = reply.rows().unwrap_or_else(|| panic!("no rows: {reply:?}"));
     (rows.columns.iter().map(|column| column.name.clone()).collect(), rows.texts())
-}
-
-fn code(error: &ClientError) -> u16 {
-    match error {
-        ClientError::Server(error) => error.code,
-        other => panic!("{other}"),
-    }
 }
 
 /// Rows, OKs and errors, more than once, and a statement that is closed.

@@ -20,7 +20,7 @@ fn id(client: &mut Client) -> String {
     cell(client, "SELECT CONNECTION_ID()")
 }
 
-fn code(error: &ClientError) -> u16 {
+pub fn code(error: &ClientError) -> u16 {
     match error {
         ClientError::Server(error) => error.code,
         other => panic!("{other}"),

@@ -5,7 +5,7 @@ use crate::world::{CAPS, UUID, World, framed, ok};
 use weir_core::block::Chunk;
 use weir_core::snapshot::Settings;
 use weir_core::trace::TraceSettings;
-use weir_net::column::{Column, put_result};
+use weir_net::column::{Column, Form, put_result};
 use weir_net::flags::Status;
 use weir_net::gtid::{GtidSet, Sid};
 use weir_net::outcome::EofPacket;
@@ -23,7 +23,7 @@ pub fn result(rows: usize) -> Vec<u8> {
     let row = vec![Some(vec![b'7'; 100])];
     let end = EofPacket { warnings: 0, status: Status::AUTOCOMMIT };
     let mut bytes = Vec::new();
-    put_result(&mut bytes, 1, CAPS, end, &[column], &vec![row; rows]);
+    put_result(&mut bytes, 1, CAPS, end, &[column], &vec![row; rows], Form::Text);
     bytes
 }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use weir_net::auth::FAST_AUTH_OK;
-use weir_net::column::{Column, put_result};
+use weir_net::column::{Column, Form, put_result};
 use weir_net::command::Command;
 use weir_net::flags::{Capabilities, Status};
 use weir_net::greeting::Greeting;
@@ -210,7 +210,7 @@ impl Server {
     fn result(&mut self, seq: u8, status: Status) {
         let mut bytes = Vec::new();
         let end = EofPacket { warnings: 0, status };
-        put_result(&mut bytes, seq, CAPS, end, &[Column::text(b"a", 5)], &[vec![Some(b"1".to_vec())]]);
+        put_result(&mut bytes, seq, CAPS, end, &[Column::text(b"a", 5)], &[vec![Some(b"1".to_vec())]], Form::Text);
         self.answers.push_back(bytes);
     }
 
@@ -218,7 +218,8 @@ impl Server {
         let mut bytes = Vec::new();
         let columns = [Column::text(b"a", 5)];
         let more = EofPacket { warnings: 1, status: self.status | Status::MORE_RESULTS };
-        let next = put_result(&mut bytes, seq, CAPS, more, &columns, &[vec![Some(b"1".to_vec())], vec![None]]);
+        let next =
+            put_result(&mut bytes, seq, CAPS, more, &columns, &[vec![Some(b"1".to_vec())], vec![None]], Form::Text);
         packet::put(&mut bytes, next, &ok_payload(self.status, &[]));
         self.answers.push_back(bytes);
     }
