@@ -62,6 +62,8 @@ pub struct Link {
     pub flavour: Flavour,
     /// MariaDB's alone: its last user's warnings or errors may still be there, which most statements leave as they are.
     pub has_conditions: bool,
+    /// The last statement there counted changed rows: a `CALL` that counts none answers with that number, whoever's it was.
+    pub has_count: bool,
     pub phase: LinkPhase,
     /// The server's own id of this connection.
     pub thread_id: u32,

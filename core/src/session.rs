@@ -414,6 +414,12 @@ impl Request {
         if plan.effects.intersects(UNSEEN) { plan.asks | Asks::LAST_INSERT_ID } else { plan.asks }
     }
 
+    /// It may run a procedure that counts nothing: MySQL's OK then has the count of the statement before.
+    pub fn echoes_count(&self) -> bool {
+        let runs = Effects::CALL | Effects::TEXT_EXECUTE;
+        self.command != Command::StmtPrepare && self.plan.as_ref().is_some_and(|plan| plan.effects.intersects(runs))
+    }
+
     /// Conditions that may be in the diagnostics area behind it, and were not there before, as far as is known.
     pub fn conditions(&self) -> u16 {
         let keeps_some = self.plan.as_ref().is_some_and(|plan| plan.asks.contains(Asks::CONDITIONS_WITHIN));

@@ -171,6 +171,7 @@ impl Engine {
             caps: weir_net::flags::Capabilities::empty(),
             flavour: Default::default(),
             has_conditions: false,
+            has_count: false,
             phase: LinkPhase::Dialing,
             thread_id: 0,
             nonce: [0; 20],

@@ -12,13 +12,13 @@ use crate::engine::Engine;
 use crate::limits::COMMAND_BYTES_BUFFERED_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Link, LinkPhase};
-use crate::session::previous::{ABOUT_PREVIOUS, CLEARS, Place};
+use crate::session::previous::{ABOUT_PREVIOUS, CLEARS, Place, UNCOUNTS, Way};
 use crate::session::refuse::Refusal;
+use crate::session::statements::reply_kind;
 use crate::session::step::Next;
 use crate::session::{Body, Phase, Progress, Request, Session};
 use crate::slots::Key;
 use crate::state::StateId;
-use std::rc::Rc;
 use weir_net::command::Command;
 use weir_net::packet::HEADER_BYTES;
 use weir_net::scan::ReplyKind;
@@ -114,6 +114,11 @@ impl Engine {
                 self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, CLEARS);
                 return true;
             }
+            Next::Uncount => {
+                self.links[link].has_count = false;
+                self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, UNCOUNTS);
+                return true;
+            }
             Next::Await(on) => return !self.fetch_insert_id(session, on),
             Next::Lost => self.refuse_request(session, &Refusal::InsertIdGone),
             Next::AskWritable => self.ask_writable(link),
@@ -140,9 +145,9 @@ impl Engine {
         true
     }
 
-    fn lead(&mut self, session: Key<Session>, link: Key<Link>, way: &[Rc<[u8]>]) {
-        for text in way {
-            self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, text);
+    fn lead(&mut self, session: Key<Session>, link: Key<Link>, way: &[Way]) {
+        for (command, text) in way {
+            self.inject(link, reply_kind(*command), Purpose::Lead, *command, text);
         }
         let slot = self.links[link].slot;
         self.sessions[session].previous.place = Place::On { slot, rows: true };

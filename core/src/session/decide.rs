@@ -307,7 +307,8 @@ impl Engine {
     /// Takes the very connection that knows the answer, when the request asks for it and it is idle.
     fn one_with_the_answer(&mut self, session: Key<Session>, request: &Request) -> Answerer {
         let asks = request.plan.as_ref().map(|p| p.asks).unwrap_or_default();
-        if asks.is_empty() {
+        let echoes = self.sessions[session].previous.row_count > 0 && request.echoes_count();
+        if asks.is_empty() && !echoes {
             return Answerer::Anyone;
         }
         let primary = self.snapshot.primary();
@@ -315,6 +316,10 @@ impl Engine {
         let about_previous = asks.intersects(ABOUT_PREVIOUS);
         let slot = if let (true, Place::On { slot, .. }) = (about_previous, &s.previous.place) {
             Some(*slot)
+        } else if let (true, Place::On { slot, .. }) = (echoes, &s.previous.place) {
+            // If it is free: nothing else brings the count back.
+            let l = self.slot_links.get(slot.index).and_then(|link| self.links.get(link));
+            l.filter(|l| l.slot == *slot && Some(l.backend) == primary && l.class == s.class).map(|l| l.slot)
         } else if let (true, InsertId::OnLink { link, .. }) = (asks.contains(Asks::LAST_INSERT_ID), s.insert_id) {
             // One of another class takes other statements: several at once, or one.
             self.links.get(link).filter(|l| Some(l.backend) == primary && l.class == s.class).map(|l| l.slot)

@@ -8,7 +8,9 @@
 //! A question alone (`SELECT ROW_COUNT()`) is answered from here; one inside a larger statement needs the connection
 //! where the statement ran, or one that was led into the same state.
 
-use crate::session::{Outcome, Request};
+use crate::link::Link;
+use crate::session::{Outcome, Request, Session};
+use crate::slots::Key;
 use std::rc::Rc;
 use weir_net::command::Command;
 use weir_net::flavour::Flavour;
@@ -30,6 +32,9 @@ pub struct Previous {
     /// What the gate warned of itself, with a table of its own.
     pub note: Option<Rc<str>>,
 }
+
+/// A command of the gate's own on the way into a state, and its text.
+pub type Way = (Command, Rc<[u8]>);
 
 /// What a statement has made of `FOUND_ROWS()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +177,13 @@ impl Previous {
         matches!(self.place, Place::On { slot: on, .. } if on == slot)
     }
 
+    /// This runs what may count nothing, and then answers with the count of what ran before it: on this connection another
+    /// session's, or one that this session has seen pass.
+    pub fn would_be_miscounted(&self, request: &Request, link: &Link, session: Key<Session>) -> bool {
+        let is_there = self.is_on(link.slot) && link.undisturbed && link.last_session == Some(session);
+        request.echoes_count() && !is_there
+    }
+
     /// The connection has told how many conditions there are, or has not.
     pub fn conditions_told(&mut self, count: Option<u16>) {
         self.may_have_more = false;
@@ -199,10 +211,10 @@ impl Previous {
         possible
     }
 
-    /// The statements that lead a connection into the state; none when one is in it, None when there is no way.
+    /// The commands that lead a connection into the state; none when one is in it, None when there is no way.
     ///
     /// MariaDB clears the conditions of earlier statements, whoever's, only for one that reads a table, if need be a derived one.
-    pub fn way(&self, asks: Asks, flavour: Flavour) -> Option<Vec<Rc<[u8]>>> {
+    pub fn way(&self, asks: Asks, flavour: Flavour) -> Option<Vec<Way>> {
         let rows: &[u8] = match self.found_rows {
             Some(0) if flavour == Flavour::MariaDb => b"SELECT 1 FROM (SELECT 1) AS t LIMIT 0",
             Some(0) => b"SELECT 1 LIMIT 0",
@@ -216,13 +228,18 @@ impl Previous {
             _ if flavour == Flavour::MariaDb => CLEARS,
             _ => b"SELECT 1 LIMIT 1",
         };
-        let mut way = vec![Rc::from(rows)];
+        let says = |text: &[u8]| (Command::Query, Rc::from(text));
+        let mut way = vec![says(rows)];
         match &self.place {
             Place::On { .. } => way.clear(),
             Place::AfterRows => {}
             // Not `DO`, which counts a row.
-            Place::AfterOk => way.push(Rc::from(&b"SET last_insert_id=LAST_INSERT_ID()"[..])),
-            Place::AfterError(signal) => way.push(signal.clone()),
+            Place::AfterOk => way.push(says(b"SET last_insert_id=LAST_INSERT_ID()")),
+            Place::AfterError(signal) => way.push((Command::Query, signal.clone())),
+        }
+        // An OK behind them that leaves the conditions alone, as the client's command did (`commanded`).
+        if self.row_count == 0 && matches!(self.place, Place::AfterRows | Place::AfterError(_)) {
+            way.push((Command::Ping, Rc::default()));
         }
         Some(way)
     }
@@ -230,6 +247,9 @@ impl Previous {
 
 /// No pool gives it out.
 const NOWHERE: SlotId = SlotId { index: u32::MAX, generation: 0 };
+
+/// Behind it the count of changed rows is -1, which a `CALL` answers with as 0.
+pub const UNCOUNTS: &[u8] = b"SELECT 1 LIMIT 1";
 
 /// Takes MariaDB's conditions off a connection.
 pub const CLEARS: &[u8] = b"SELECT 1 FROM (SELECT 1) AS t";
@@ -287,7 +307,11 @@ mod tests {
     fn the_way_leads_into_the_state() {
         let shown = |previous: &Previous, asks| {
             let way = previous.way(asks, Flavour::Mysql)?;
-            Some(way.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>().join("; "))
+            let said = |(command, text): &Way| match command {
+                Command::Query => String::from_utf8_lossy(text).into_owned(),
+                other => format!("{other:?}"),
+            };
+            Some(way.iter().map(said).collect::<Vec<_>>().join("; "))
         };
         let mut previous = Previous::default();
         assert_eq!(shown(&previous, ABOUT_PREVIOUS).unwrap(), "SELECT 1 LIMIT 0; SET last_insert_id=LAST_INSERT_ID()");
@@ -300,6 +324,8 @@ mod tests {
         let signal = "SELECT 1 LIMIT 1; SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO=1105, MESSAGE_TEXT='it''s gone'";
         assert_eq!(shown(&previous, Asks::DIAGNOSTICS).unwrap(), signal);
         assert_eq!((previous.row_count, previous.warnings), (-1, 1));
+        previous.commanded(Command::InitDb, false);
+        assert_eq!(shown(&previous, Asks::DIAGNOSTICS).unwrap(), signal.to_owned() + "; Ping");
         let on = Place::On { slot: SlotId { index: 0, generation: 0 }, rows: false };
         let mut previous = Previous { warnings: 1, told: 1, row_count: -1, place: on, ..Previous::default() };
         assert!(!previous.leave(Asks::DIAGNOSTICS.union(Asks::ROW_COUNT)), "only the connection knows its error");

@@ -114,6 +114,7 @@ impl Engine {
         let l = &mut self.links[link];
         l.status = ok.status.minus(Status::SESSION_STATE_CHANGED);
         l.has_conditions |= ok.warnings > 0 && l.flavour == Flavour::MariaDb;
+        l.has_count = ok.affected_rows > 0;
         let s = &mut self.sessions[session];
         if let Phase::Relaying(request) = &mut s.phase {
             let outcome = &mut request.outcome;

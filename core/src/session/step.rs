@@ -7,7 +7,7 @@ use crate::link::Link;
 use crate::session::insert_id::{Heard, InsertId, NUMBERING, Number};
 use crate::session::named::Lack;
 use crate::session::prepared::Text;
-use crate::session::previous::{ABOUT_PREVIOUS, Place};
+use crate::session::previous::{ABOUT_PREVIOUS, Place, Way};
 use crate::session::{Phase, Request, Session, UNSEEN};
 use crate::slots::Key;
 use crate::state::{SchemaId, StateId};
@@ -36,9 +36,11 @@ pub(crate) enum Next {
     Await(Key<Link>),
     Trackers,
     UserVariables,
-    Lead(Vec<Rc<[u8]>>),
+    Lead(Vec<Way>),
     /// Another's conditions off a MariaDB server's connection.
     Clear,
+    /// Takes the count of changed rows off the connection.
+    Uncount,
     AskWritable,
     Send,
 }
@@ -172,6 +174,7 @@ impl Engine {
             _ if self.must_ask_writable(session, request, link) => Next::AskWritable,
             _ if lacks_user_variables => Next::UserVariables,
             _ if self.wants_own_trackers(request) && !l.is_bare() => Next::Trackers,
+            _ if l.has_count && s.previous.would_be_miscounted(request, l, session) => Next::Uncount,
             Place::On { .. } => Next::Send,
             _ if asks.intersects(ABOUT_PREVIOUS) => s.previous.way(asks, l.flavour).map_or(Next::Send, Next::Lead),
             _ => Next::Send,

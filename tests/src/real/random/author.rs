@@ -73,6 +73,9 @@ struct Actor {
     /// Prepared statements that were not executed yet, and whether a definition has changed since: then MySQL prepares them anew with
     /// what the execute brings, and on another connection they begin with that (README, limits).
     unused: HashMap<String, bool>,
+    /// What each name was prepared with last; `None`: it is gone since.
+    prepared: HashMap<String, Option<String>>,
+    last: String,
 }
 
 impl Actor {
@@ -85,7 +88,31 @@ impl Actor {
             is_in_xa: false,
             types: HashMap::new(),
             unused: HashMap::new(),
+            prepared: HashMap::new(),
+            last: String::new(),
         }
+    }
+
+    /// A statement that leaves neither conditions nor a count goes in front of what MySQL's answer to depends on what is there (README,
+    /// limits): a `CALL` that counts nothing has the count of the statement before, and the error about a statement that is no more
+    /// stands behind the conditions of the one before.
+    fn with_room(&mut self, step: String) -> String {
+        const COUNTS: [&str; 8] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "ALTER", "CALL", "EXECUTE"];
+        let mut words = step.split_whitespace();
+        let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let text = match verb {
+            "@execute" | "@fetch" | "@reset-statement" | "EXECUTE" => self.prepared.get(name),
+            _ => None,
+        };
+        let is_gone = text.is_some_and(|text| text.is_none());
+        let calls =
+            step.starts_with("CALL ") || text.is_some_and(|text| text.as_ref().is_some_and(|t| t.contains("CALL ")));
+        let counted = || self.last.starts_with("@execute") || COUNTS.iter().any(|word| self.last.contains(word));
+        if self.last != ROOM && (is_gone || calls && counted()) {
+            self.due.push_front(step);
+            return ROOM.to_owned();
+        }
+        step
     }
 
     /// A statement that MySQL would prepare anew before its first execute is closed instead.
@@ -106,6 +133,17 @@ impl Actor {
     }
 
     fn note(&mut self, step: &str) {
+        let mut words = step.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("@prepare" | "PREPARE"), Some(name)) => {
+                self.prepared.insert(name.to_owned(), Some(step.to_owned()));
+            }
+            (Some("@close"), Some(name)) => {
+                self.prepared.insert(name.to_owned(), None);
+            }
+            _ => {}
+        }
+        step.clone_into(&mut self.last);
         if step.contains("XA START") {
             self.is_in_xa = true;
         }
@@ -117,10 +155,15 @@ impl Actor {
         if is_end || ends_all {
             self.holds = false;
         }
+        if ends_all {
+            self.prepared.values_mut().for_each(|text| *text = None);
+        }
         self.is_serializable |= step.contains("SERIALIZABLE");
         self.holds |= step.contains("shared") && (self.is_serializable || may_lock(step));
     }
 }
+
+const ROOM: &str = "DO 0";
 
 fn may_lock(step: &str) -> bool {
     const WORDS: [&str; 9] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "SHARE", "LOAD", "CALL", "XA", "EXECUTE"];
@@ -139,6 +182,7 @@ impl Author {
         let step = self.actors[at].due.pop_front()?;
         let step = self.with_first_types(at, step);
         let step = self.actors[at].without_stale(step);
+        let step = self.actors[at].with_room(step);
         if self.gets_eofs && step.starts_with("@prepare o2") {
             return None;
         }
