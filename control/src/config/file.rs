@@ -5,7 +5,7 @@
 use crate::config::accounts::{self, TypedAccount};
 use crate::config::keys::{self, Key, Kind, LISTS, SECTIONS};
 use crate::config::mirrors::{self, TypedMirror};
-use crate::config::mistake::{Given, Lines, Mistakes, Place, suggestion};
+use crate::config::mistake::{Given, Lines, Mistakes, Place, nearest, suggestion};
 use crate::config::typed::{Plain, Typed, TypedBackend, TypedCores, TypedListener};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,7 @@ impl Walk<'_> {
         let elsewhere = SECTIONS.iter().find(|other| keys::find(other, name).is_some());
         let text = match elsewhere {
             Some(other) => format!("'{name}' belongs into [{other}], not into [{section}]: move it"),
-            None => format!("[{section}] has no key '{name}'; {}", suggestion(name, keys::names(section))),
+            None => format!("[{section}] has no key '{name}'; {}", meant(section, name)),
         };
         self.wrong(key.span(), text);
     }
@@ -295,6 +295,18 @@ const LISTENERS: (&str, &str, &str, &str) = ("listeners", "address", "a listener
 
 fn unsigned(number: &DeInteger<'_>) -> Option<u64> {
     u64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// What a key of this section was meant to be: one of its own, else one of another section.
+fn meant(section: &str, name: &str) -> String {
+    let own: Vec<&str> = keys::names(section).collect();
+    let others = SECTIONS.iter().flat_map(|other| keys::names(other).map(move |key| (*other, key)));
+    let nearest_elsewhere =
+        others.filter_map(|(other, key)| nearest(name, [key]).map(|(far, key)| (far, other, key))).min();
+    match (nearest(name, own.iter().copied()), nearest_elsewhere) {
+        (None, Some((_, other, key))) => format!("did you mean '{key}' of [{other}]?"),
+        _ => suggestion(name, own),
+    }
 }
 
 fn wanted(kind: &Kind) -> &'static str {

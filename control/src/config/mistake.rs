@@ -143,15 +143,16 @@ impl<'a> Lines<'a> {
 /// What was meant, if one of the known names is near: "; did you mean 'x'?", otherwise all of them.
 pub fn suggestion<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let near = known
-        .iter()
-        .map(|name| (distance(typed, name), *name))
-        .filter(|(distance, name)| *distance <= name.len().max(typed.len()) / 3 + 1)
-        .min();
-    match near {
+    match nearest(typed, known.iter().copied()) {
         Some((_, name)) => format!("did you mean '{name}'?"),
         None => format!("known here: {}", known.join(", ")),
     }
+}
+
+/// The known name that was likely meant, with how far off it is.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<(usize, &'a str)> {
+    let far = known.into_iter().map(|name| (distance(typed, name), name));
+    far.filter(|(distance, name)| *distance <= name.len().max(typed.len()) / 3 + 1).min()
 }
 
 /// Edits (insert, delete, replace, swap of neighbours) between two names, without regard to case.

@@ -113,6 +113,13 @@ weight = -1
 }
 
 #[test]
+fn a_key_that_is_near_one_of_another_section_is_told_so() {
+    let found = mistakes("[gate]\nconnections_per_backend = 3\n[[backends]]\naddress = \"127.0.0.1:1\"\n");
+    let wanted = "[gate] has no key 'connections_per_backend'; did you mean 'connections_per_backend_max' of [pool]?";
+    assert!(found.iter().any(|text| text.ends_with(wanted)), "{found:?}");
+}
+
+#[test]
 fn broken_syntax_is_reported_and_the_rest_is_still_read() {
     let found = mistakes("[gate]\ncores = = 2\nlistn = 1\n[[backends]]\naddress = \"127.0.0.1:1\"\n");
     assert!(found.iter().any(|text| text.starts_with("w.toml:2:")), "{found:?}");

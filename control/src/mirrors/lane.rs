@@ -2,11 +2,12 @@
 //!
 //! Invariant: at most `connections_max` connections are open, held by workers or idle. One is used again where it means the same: its
 //! variables, its character set and its time limit are the copy's; its schema is changed. A mirror that cannot be connected to is left
-//! alone for [`AWAY`], and copies fail at once meanwhile.
+//! alone for [`AWAY`], and copies fail at once meanwhile; so is one where a copy's time ends in the handshake.
 
 use super::drain::{self, Kind};
 use crate::client::{AsyncClient, ClientError, Options, request};
 use crate::config::{MirrorConfig, address};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -139,8 +140,9 @@ impl Shared {
         if home.ignores_space {
             options = options.with(Capabilities::IGNORE_SPACE);
         }
+        let dial = Dial { shared: self, began: Instant::now(), limit: limit(ms_max), is_over: false };
         let outcome = AsyncClient::connect(&options).await;
-        self.note(outcome.as_ref().err());
+        dial.end(outcome.as_ref().err());
         let mut client = outcome?;
         let time = match client.session().version.contains("MariaDB") {
             true => format!("SET SESSION max_statement_time={}.{:03}", ms_max / 1_000, ms_max % 1_000),
@@ -171,6 +173,29 @@ impl Shared {
                     );
                 }
             }
+        }
+    }
+}
+
+/// An attempt to connect. It is given up with its copy's time (`work`); a mirror that took most of that for itself hangs.
+struct Dial<'a> {
+    shared: &'a Shared,
+    began: Instant,
+    limit: Duration,
+    is_over: bool,
+}
+
+impl Dial<'_> {
+    fn end(mut self, error: Option<&ClientError>) {
+        self.is_over = true;
+        self.shared.note(error);
+    }
+}
+
+impl Drop for Dial<'_> {
+    fn drop(&mut self) {
+        if !self.is_over && self.began.elapsed() * 2 > self.limit {
+            self.shared.note(Some(&ClientError::Io(io::ErrorKind::TimedOut.into())));
         }
     }
 }

@@ -150,7 +150,9 @@ impl Engine {
             self.inject(link, reply_kind(*command), Purpose::Lead, *command, text);
         }
         let slot = self.links[link].slot;
-        self.sessions[session].previous.place = Place::On { slot, rows: true };
+        let previous = &mut self.sessions[session].previous;
+        let rows = !matches!(previous.place, Place::On { rows: false, .. });
+        (previous.place, previous.count_is_older) = (Place::On { slot, rows }, false);
     }
 
     /// True when a reply is under way that decides about what may be sent next.

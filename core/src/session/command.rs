@@ -199,7 +199,7 @@ impl Engine {
         EofPacket { warnings: s.previous.told, status: s.lasting_status() }.encode(&mut payload, s.caps);
         self.answer(session, request, &payload);
         if let Some(s) = self.sessions.get_mut(session) {
-            s.previous.commanded(Command::SetOption, false);
+            s.previous.commanded(Command::SetOption, false, None);
         }
     }
 
@@ -212,7 +212,7 @@ impl Engine {
         // Ping resets nothing and asks nothing about data: the gate itself is alive.
         self.answer_ok(session, request);
         if let Some(s) = self.sessions.get_mut(session) {
-            s.previous.commanded(Command::Ping, false);
+            s.previous.commanded(Command::Ping, false, None);
         }
     }
 

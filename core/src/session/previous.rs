@@ -29,6 +29,8 @@ pub struct Previous {
     /// None: only the connection knows (`SQL_CALC_FOUND_ROWS`).
     pub found_rows: Option<u64>,
     pub place: Place,
+    /// The connection of `place` counts as the statement did, and a command that counts nothing was answered since, elsewhere.
+    pub count_is_older: bool,
     /// What the gate warned of itself, with a table of its own.
     pub note: Option<Rc<str>>,
 }
@@ -70,6 +72,7 @@ impl Default for Previous {
             row_count: 0,
             found_rows: Some(0),
             place: Place::AfterOk,
+            count_is_older: false,
             note: None,
         }
     }
@@ -80,6 +83,7 @@ impl Previous {
     /// `goes_on`: nothing but this session's statements ran there since the one before.
     pub fn ran(&mut self, slot: SlotId, outcome: &Outcome, found: Found, goes_on: bool) {
         (self.warnings, self.told) = (outcome.warnings, outcome.warnings);
+        self.count_is_older = false;
         self.may_have_more = outcome.error.is_some();
         self.row_count = match (outcome.error, outcome.rows) {
             (None, None) => i64::try_from(outcome.last_affected).unwrap_or(-1),
@@ -102,10 +106,15 @@ impl Previous {
         }
     }
 
-    /// A command that is no statement was answered: an OK says that it changed so many rows, an EOF that it had rows.
-    pub fn commanded(&mut self, command: Command, failed: bool) {
+    /// A command that is no statement was answered, by this connection or by the gate: an OK says that it changed so many rows, an EOF
+    /// that it had rows.
+    pub fn commanded(&mut self, command: Command, failed: bool, ran_on: Option<SlotId>) {
+        let is_there = ran_on.is_some_and(|slot| self.is_on(slot));
         if failed {
             (self.warnings, self.told) = (1, 1);
+            if let Some(slot) = ran_on.filter(|_| !is_there) {
+                self.place = Place::On { slot, rows: false };
+            }
         }
         self.row_count = match command {
             Command::Ping | Command::InitDb | Command::StmtReset if !failed => 0,
@@ -113,8 +122,9 @@ impl Previous {
             Command::InitDb => -1,
             _ => return,
         };
+        self.count_is_older = self.row_count == 0 && !is_there && matches!(self.place, Place::On { .. });
         // Where it ran nobody else need know: another connection can be led there.
-        let rests_there = matches!(command, Command::InitDb | Command::Debug) || self.warnings > 0;
+        let rests_there = self.count_is_older || is_there || self.warnings > 0;
         if !rests_there {
             self.place = if self.row_count == 0 { Place::AfterOk } else { Place::AfterRows };
         }
@@ -202,7 +212,7 @@ impl Previous {
             _ if asks.contains(Asks::ROW_COUNT) => return false,
             _ => Place::AfterOk,
         };
-        let left = Previous { place, ..self.clone() };
+        let left = Previous { place, count_is_older: false, ..self.clone() };
         // That there is one does not depend on the flavour.
         let possible = left.way(asks, Flavour::Mysql).is_some();
         if possible {
@@ -238,7 +248,12 @@ impl Previous {
             Place::AfterError(signal) => way.push((Command::Query, signal.clone())),
         }
         // An OK behind them that leaves the conditions alone, as the client's command did (`commanded`).
-        if self.row_count == 0 && matches!(self.place, Place::AfterRows | Place::AfterError(_)) {
+        let counts_otherwise = match self.place {
+            Place::On { .. } => self.count_is_older && asks.contains(Asks::ROW_COUNT),
+            Place::AfterOk => false,
+            Place::AfterRows | Place::AfterError(_) => self.row_count == 0,
+        };
+        if counts_otherwise {
             way.push((Command::Ping, Rc::default()));
         }
         Some(way)
@@ -324,7 +339,7 @@ mod tests {
         let signal = "SELECT 1 LIMIT 1; SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO=1105, MESSAGE_TEXT='it''s gone'";
         assert_eq!(shown(&previous, Asks::DIAGNOSTICS).unwrap(), signal);
         assert_eq!((previous.row_count, previous.warnings), (-1, 1));
-        previous.commanded(Command::InitDb, false);
+        previous.commanded(Command::InitDb, false, None);
         assert_eq!(shown(&previous, Asks::DIAGNOSTICS).unwrap(), signal.to_owned() + "; Ping");
         let on = Place::On { slot: SlotId { index: 0, generation: 0 }, rows: false };
         let mut previous = Previous { warnings: 1, told: 1, row_count: -1, place: on, ..Previous::default() };

@@ -170,7 +170,7 @@ impl Engine {
         let Phase::Relaying(request) = &s.phase else { return };
         if keeps_diagnostics(request.command) {
             s.previous.passed_by(slot, self.links[link].goes_on || request.outcome.error.is_some());
-            return s.previous.commanded(request.command, request.outcome.error.is_some());
+            return s.previous.commanded(request.command, request.outcome.error.is_some(), Some(slot));
         }
         if s.previous.was_refused_early(request, slot, self.links[link].goes_on) {
             return;

@@ -257,7 +257,7 @@ impl Engine {
             Command::StmtReset if busy == Busy::No => {
                 // It brings no warning, and leaves those of the last statement.
                 let previous = &mut self.sessions[session].previous;
-                previous.commanded(Command::StmtReset, false);
+                previous.commanded(Command::StmtReset, false, None);
                 previous.told = 0;
                 self.answer_ok(session, request);
             }

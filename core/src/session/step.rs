@@ -175,8 +175,10 @@ impl Engine {
             _ if lacks_user_variables => Next::UserVariables,
             _ if self.wants_own_trackers(request) && !l.is_bare() => Next::Trackers,
             _ if l.has_count && s.previous.would_be_miscounted(request, l, session) => Next::Uncount,
-            Place::On { .. } => Next::Send,
-            _ if asks.intersects(ABOUT_PREVIOUS) => s.previous.way(asks, l.flavour).map_or(Next::Send, Next::Lead),
+            Place::On { .. } if !s.previous.count_is_older => Next::Send,
+            _ if asks.intersects(ABOUT_PREVIOUS) => {
+                s.previous.way(asks, l.flavour).filter(|way| !way.is_empty()).map_or(Next::Send, Next::Lead)
+            }
             _ => Next::Send,
         }
     }

@@ -224,7 +224,7 @@ async fn until_leads(address: &str) {
 }
 
 /// Only a leader that has read the store lists tablets; another one names the leader.
-async fn leads(address: &str) -> bool {
+pub(super) async fn leads(address: &str) -> bool {
     let Ok(mut client) = client(address).await else { return false };
     match client.list_tablets(proto::ListTabletsRequest {}).await {
         Ok(_) => true,

@@ -5,6 +5,7 @@ mod controller;
 mod demo;
 mod etcd;
 mod failover;
+mod filters;
 mod freshness;
 mod group;
 mod members;

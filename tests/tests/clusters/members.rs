@@ -21,7 +21,7 @@ use weir_tests::real::lone::Lone;
 
 mod renewal;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_weir-under-test");
+pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_weir-under-test");
 
 /// S75, S78: members are found, the record's primary is the only one, and the last word outlives controllers and gates.
 #[test]
@@ -85,72 +85,6 @@ fn a_gate_is_told_of_its_backends_and_goes_on_alone() {
     let mut client = connect(&second);
     assert_eq!(client.cell("SELECT v FROM weir_cluster.t").unwrap().as_deref(), Some("12"));
     drop((client, second, tablets));
-    std::fs::remove_dir_all(&folder).unwrap();
-}
-
-/// Filters are one set for all gates: what one is told, the others obey, and one that starts later as well, also without controllers.
-#[test]
-fn filters_hold_at_all_gates() {
-    let source = Lone::start(67, "").unwrap();
-    source
-        .sql(&[
-            "CREATE DATABASE weir_filters",
-            "CREATE TABLE weir_filters.t (id INT PRIMARY KEY)",
-            "GRANT ALL ON weir_filters.* TO app",
-        ])
-        .unwrap();
-    let folder = folder("filters");
-    let mut controller = controller(&folder);
-    let controllers = vec![controller.address()];
-    let tablet = member("m1", &source, &controllers);
-    let start = |cache: &str| {
-        let mut config = Config::local(&[], "nobody", "nothing");
-        config.controllers =
-            Some(ControllersConfig { addresses: controllers.clone(), cache: Some(folder.join(cache)) });
-        config.settings.admin_users = "app".to_owned();
-        config.cores.truncate(2);
-        gate::start(config).unwrap_or_else(|error| panic!("{error}"))
-    };
-    let (one, two) = (start("one"), start("two"));
-    let (mut first, mut second) = (connect(&one), connect(&two));
-    let delete = "DELETE FROM weir_filters.t";
-    let is_refused = |client: &mut Client| match client.run(delete) {
-        Ok(_) => false,
-        Err(error) if error.to_string().contains("The filter 'kept' refuses") => true,
-        Err(error) => panic!("{error}"),
-    };
-    let follows = |client: &mut Client, wanted: bool| {
-        until("the other gate follows", || if is_refused(client) == wanted { Ok(()) } else { Err("not yet") });
-    };
-    first.run("CREATE FILTER kept (desc='no') WITH_PATTERN (plans='Delete') EXECUTE (action='FAIL')").unwrap();
-    assert!(is_refused(&mut first), "who has the OK has the filter");
-    follows(&mut second, true);
-    assert_eq!(first.rows("SHOW CREATE FILTER kept").unwrap(), second.rows("SHOW CREATE FILTER kept").unwrap());
-    // Either gate may be told, and each knows what the other has made.
-    let why = second.run("CREATE FILTER kept () WITH_PATTERN () EXECUTE (action='FAIL')").err().unwrap().to_string();
-    assert!(why.contains("exists already"), "{why}");
-    second.run("ALTER FILTER kept (status='INACTIVE')").unwrap();
-    assert!(!is_refused(&mut second));
-    follows(&mut first, false);
-    second.run("ALTER FILTER kept (status='ACTIVE')").unwrap();
-    follows(&mut first, true);
-
-    // The controller dies: what holds goes on to hold, nothing can be changed, and a gate starts with what it knew last.
-    controller.kill9();
-    let why = first.run("DROP FILTER kept").err().unwrap().to_string();
-    assert!(why.contains("The filters stay as they are"), "{why}");
-    assert!(is_refused(&mut first) && is_refused(&mut second));
-    drop(second);
-    two.stop();
-    let again = start("two");
-    shown(&again, "the kept word", |all| roles(all) == ["m1 primary"]);
-    assert!(is_refused(&mut connect(&again)));
-    // Back with its store: it still has them.
-    controller.start();
-    runtime().block_on(controller.wait(LIMIT));
-    until("it is gone", || first.run("DROP FILTER kept").map(drop));
-    follows(&mut connect(&again), false);
-    drop((first, one, again, tablet));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -366,7 +300,7 @@ fn clashes(with: &dyn Fn(&str, &Lone, &[&str]) -> Tablet, replica: &Lone, third:
 
 /// In this process.
 /// One that keeps its record there, and answers.
-fn controller(folder: &Path) -> Controller {
+pub(super) fn controller(folder: &Path) -> Controller {
     let args = ["--store".to_owned(), text(&folder.join("store.db"))];
     let mut controller = Controller::new(PROGRAM, ports::free(1).unwrap().remove(0), &args);
     controller.start();
@@ -374,7 +308,7 @@ fn controller(folder: &Path) -> Controller {
     controller
 }
 
-fn member(name: &str, lone: &Lone, controllers: &[String]) -> TabletHandle {
+pub(super) fn member(name: &str, lone: &Lone, controllers: &[String]) -> TabletHandle {
     let mut config = TabletConfig::local(&lone.address(), MONITOR.0, MONITOR.1);
     let controllers = ControllersConfig { addresses: controllers.to_vec(), cache: None };
     let membership = MembershipConfig { controllers, advertise_grpc: None, zone: String::new(), weight: 100 };
@@ -382,7 +316,7 @@ fn member(name: &str, lone: &Lone, controllers: &[String]) -> TabletHandle {
     tablet::start(config).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -395,15 +329,15 @@ pub(super) fn replicate(replica: &Lone, source: &Lone) {
     replica.sql(&[&change, "SET GLOBAL super_read_only=1", "START REPLICA"]).unwrap();
 }
 
-fn connect(gate: &GateHandle) -> Client {
+pub(super) fn connect(gate: &GateHandle) -> Client {
     Client::connect(&gate.client_options("app", "app").unwrap()).unwrap()
 }
 
-fn roles(all: &[BackendStatus]) -> Vec<String> {
+pub(super) fn roles(all: &[BackendStatus]) -> Vec<String> {
     all.iter().map(|backend| format!("{} {}", backend.name, backend.role)).collect()
 }
 
-fn shown(gate: &GateHandle, what: &str, holds: impl Fn(&[BackendStatus]) -> bool) {
+pub(super) fn shown(gate: &GateHandle, what: &str, holds: impl Fn(&[BackendStatus]) -> bool) {
     let grpc = gate.addresses().grpc.unwrap().to_string();
     until(what, || {
         let backends = ctl::status(&grpc).unwrap().backends;
@@ -425,7 +359,7 @@ fn listed(ask: &Ask, what: &str, holds: impl Fn(&[TabletView]) -> bool) {
     });
 }
 
-fn until<T, E: std::fmt::Display>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
+pub(super) fn until<T, E: std::fmt::Display>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {
         match look() {
@@ -436,4 +370,4 @@ fn until<T, E: std::fmt::Display>(what: &str, mut look: impl FnMut() -> Result<T
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LIMIT: Duration = Duration::from_secs(30);

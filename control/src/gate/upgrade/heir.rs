@@ -71,9 +71,13 @@ impl Heir {
         command.args(&program.args).env(VARIABLE, WORDS_VERSION).stdin(Stdio::from(theirs));
         let mut child = command.spawn()?;
         drop(command);
-        if let Err(error) = hand_over(&line, sockets) {
-            end(&mut child);
-            return Err(error);
+        match hand_over(&line, sockets) {
+            // Whoever ends at once has not read all of it: `heard` tells.
+            Err(error) if !is_end(&error) => {
+                end(&mut child);
+                return Err(error);
+            }
+            _ => {}
         }
         let line = Arc::new(line.polled()?);
         let until = Instant::now() + Duration::from_millis(start_ms_max) + START_LIMIT;
@@ -102,6 +106,7 @@ impl Heir {
                 },
                 Ok(None) => return Heard::Failed(self.last_words().await),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(error) if is_end(&error) => return Heard::Failed(self.last_words().await),
                 Err(error) => return Heard::Failed(format!("its line broke ({error})")),
             }
         }
@@ -152,6 +157,11 @@ fn end(child: &mut Child) {
     // It may have ended by itself.
     let _ = child.kill();
     let _ = child.wait();
+}
+
+/// The other side is gone.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 pub(super) fn hand_over(line: &Line, sockets: &Sockets<'_>) -> io::Result<()> {

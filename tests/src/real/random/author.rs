@@ -68,10 +68,10 @@ struct Actor {
     /// `COMMIT` may be refused.
     is_in_xa: bool,
     /// What each prepared statement was executed with first: later executes keep to that. What a bare parameter is, the first execute
-    /// on a connection decides, and one session's statement may begin anew on another (README, limits).
+    /// on a connection decides, and one session's statement may begin anew on another (`docs/guide/differences.md`).
     types: HashMap<String, Vec<String>>,
     /// Prepared statements that were not executed yet, and whether a definition has changed since: then MySQL prepares them anew with
-    /// what the execute brings, and on another connection they begin with that (README, limits).
+    /// what the execute brings, and on another connection they begin with that (`docs/guide/differences.md`).
     unused: HashMap<String, bool>,
     /// What each name was prepared with last; `None`: it is gone since.
     prepared: HashMap<String, Option<String>>,
@@ -93,8 +93,8 @@ impl Actor {
         }
     }
 
-    /// A statement that leaves neither conditions nor a count goes in front of what MySQL's answer to depends on what is there (README,
-    /// limits): a `CALL` that counts nothing has the count of the statement before, and the error about a statement that is no more
+    /// A statement that leaves neither conditions nor a count goes in front of what MySQL's answer to depends on what is there (the guide,
+    /// "differences"): a `CALL` that counts nothing has the count of the statement before, and the error about a statement that is no more
     /// stands behind the conditions of the one before.
     fn with_room(&mut self, step: String) -> String {
         const COUNTS: [&str; 8] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "ALTER", "CALL", "EXECUTE"];

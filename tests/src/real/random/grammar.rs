@@ -268,7 +268,7 @@ pub const RULES: &[(&str, &[&str])] = &[
             "@prepare l1 INSERT INTO own_{me} (v) VALUES (?) // @long l1 0 part // @long l1 0 ${xy*9} // @execute l1 long:str",
             "@long l1 0 lost // @reset-statement l1 // @execute l1 str:'short'",
             // In places of strings alone: how MySQL words what it cannot make a number of depends, beyond ASCII, on
-            // whether its connection executes the statement for the first time (README, limits).
+            // whether its connection executes the statement for the first time (`docs/guide/differences.md`).
             "@prepare u1 {beyond_ascii} // @execute u1 str:'\u{fc}' // @execute u1 str:'two'",
             "2* @execute u1 {str:'\u{fc}'|str:'\u{fc}\u{1f600}'|str:''}",
             "@prepare k0 SELECT id, v FROM shared ORDER BY id // @execute k0 cursor // @fetch k0 2 // @fetch k0 100",
@@ -545,7 +545,7 @@ pub const RULES: &[(&str, &[&str])] = &[
             "8* SET {assign}",
             "2* SET {assign}, {assign}",
             "SET {assign}, {bad_assign}",
-            // Alone: what one that fails was warned of is lost with the trackers that it has set (README, limits).
+            // Alone: what one that fails was warned of is lost with the trackers that it has set (`docs/guide/differences.md`).
             "SET session_track_schema = {ON|OFF}",
             "SET session_track_state_change = {ON|OFF}, {assign}",
             "SET @@{|session.|local.}{assign}",

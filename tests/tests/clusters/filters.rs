@@ -1,0 +1,134 @@
+//! Filters are one set for all gates of a cluster, kept with the topology's record: in a controller's file, or in etcd.
+
+use weir_control::client::Client;
+use weir_control::config::{Config, ControllersConfig};
+use weir_control::gate;
+use weir_control::lab::etcd::Etcd;
+use weir_control::lab::ports;
+use weir_core::filters::FILTERS_MAX;
+use weir_tests::keep::process::{Controller, folder};
+use weir_tests::real::lone::Lone;
+
+use super::etcd::leads;
+use super::members::{LIMIT, PROGRAM, connect, controller, member, roles, runtime, shown, until};
+
+/// What one gate is told, the others obey, and one that starts later as well, also without controllers.
+#[test]
+fn filters_hold_at_all_gates() {
+    let source = Lone::start(67, "").unwrap();
+    source
+        .sql(&[
+            "CREATE DATABASE weir_filters",
+            "CREATE TABLE weir_filters.t (id INT PRIMARY KEY)",
+            "GRANT ALL ON weir_filters.* TO app",
+        ])
+        .unwrap();
+    let folder = folder("filters");
+    let mut controller = controller(&folder);
+    let controllers = vec![controller.address()];
+    let tablet = member("m1", &source, &controllers);
+    let start = |cache: &str| {
+        let mut config = Config::local(&[], "nobody", "nothing");
+        config.controllers =
+            Some(ControllersConfig { addresses: controllers.clone(), cache: Some(folder.join(cache)) });
+        config.settings.admin_users = "app".to_owned();
+        config.cores.truncate(2);
+        gate::start(config).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let (one, two) = (start("one"), start("two"));
+    let (mut first, mut second) = (connect(&one), connect(&two));
+    let delete = "DELETE FROM weir_filters.t";
+    let is_refused = |client: &mut Client| match client.run(delete) {
+        Ok(_) => false,
+        Err(error) if error.to_string().contains("The filter 'kept' refuses") => true,
+        Err(error) => panic!("{error}"),
+    };
+    let follows = |client: &mut Client, wanted: bool| {
+        until("the other gate follows", || if is_refused(client) == wanted { Ok(()) } else { Err("not yet") });
+    };
+    first.run("CREATE FILTER kept (desc='no') WITH_PATTERN (plans='Delete') EXECUTE (action='FAIL')").unwrap();
+    assert!(is_refused(&mut first), "who has the OK has the filter");
+    follows(&mut second, true);
+    assert_eq!(first.rows("SHOW CREATE FILTER kept").unwrap(), second.rows("SHOW CREATE FILTER kept").unwrap());
+    // Either gate may be told, and each knows what the other has made.
+    let why = second.run("CREATE FILTER kept () WITH_PATTERN () EXECUTE (action='FAIL')").err().unwrap().to_string();
+    assert!(why.contains("exists already"), "{why}");
+    second.run("ALTER FILTER kept (status='INACTIVE')").unwrap();
+    assert!(!is_refused(&mut second));
+    follows(&mut first, false);
+    second.run("ALTER FILTER kept (status='ACTIVE')").unwrap();
+    follows(&mut first, true);
+
+    // The controller dies: what holds goes on to hold, nothing can be changed, and a gate starts with what it knew last.
+    controller.kill9();
+    let why = first.run("DROP FILTER kept").err().unwrap().to_string();
+    assert!(why.contains("The filters stay as they are"), "{why}");
+    assert!(is_refused(&mut first) && is_refused(&mut second));
+    drop(second);
+    two.stop();
+    let again = start("two");
+    shown(&again, "the kept word", |all| roles(all) == ["m1 primary"]);
+    assert!(is_refused(&mut connect(&again)));
+    // Back with its store: it still has them.
+    controller.start();
+    runtime().block_on(controller.wait(LIMIT));
+    until("it is gone", || first.run("DROP FILTER kept").map(drop));
+    follows(&mut connect(&again), false);
+    drop((first, one, again, tablet));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The same behind etcd, up to the room that a record has: a filter that finds none is refused and leaves the others alone, and whoever
+/// leads next has them all.
+#[test]
+fn etcd_keeps_filters_up_to_the_records_room() {
+    let source = Lone::start(70, "").unwrap();
+    source.sql(&["CREATE DATABASE weir_filters", "GRANT ALL ON weir_filters.* TO app"]).unwrap();
+    let folder = folder("filters-etcd");
+    let etcd = Etcd::create(&folder, 1, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    etcd.start(0).unwrap();
+    let args = ["--etcd".to_owned(), etcd.addresses().join(",")];
+    let ports = ports::free(2).unwrap();
+    let mut keepers: Vec<_> = ports.into_iter().map(|port| Controller::new(PROGRAM, port, &args)).collect();
+    for keeper in &mut keepers {
+        keeper.start();
+        runtime().block_on(keeper.wait(LIMIT));
+    }
+    let controllers: Vec<String> = keepers.iter().map(Controller::address).collect();
+    let tablet = member("m1", &source, &controllers);
+    let start = || {
+        let mut config = Config::local(&[], "nobody", "nothing");
+        config.controllers = Some(ControllersConfig { addresses: controllers.clone(), cache: None });
+        config.settings.admin_users = "app".to_owned();
+        config.cores.truncate(1);
+        gate::start(config).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let gate = start();
+    shown(&gate, "its primary", |all| roles(all) == ["m1 primary"]);
+    let mut client = connect(&gate);
+    let long = "x".repeat(4_000);
+    let create = |name: usize| {
+        format!(
+            "CREATE FILTER f{name:03} (desc='{long}') WITH_PATTERN (user_regex='{long}', leading_comment_regex='{long}', \
+             trailing_comment_regex='{long}') EXECUTE (action='CONTINUE')"
+        )
+    };
+    let kept = (0..FILTERS_MAX).find_map(|name| client.run(&create(name)).err().map(|why| (name, why.to_string())));
+    let (kept, why) = kept.expect("sixteen kilobytes each: the room of a record ends before their number");
+    assert!(kept > 60 && why.contains("bytes"), "{kept} filters, then: {why}");
+    let names = |client: &mut Client| client.rows("SHOW FILTERS").unwrap().len();
+    assert_eq!(names(&mut client), kept);
+
+    // The other controller leads, and a gate that starts behind it is told all of them.
+    let leading = keepers.iter().position(|keeper| runtime().block_on(leads(&keeper.address()))).expect("one leads");
+    keepers[leading].kill9();
+    until("the other leads", || client.run("DROP FILTER f000").map(drop));
+    let other = start();
+    shown(&other, "its primary", |all| roles(all) == ["m1 primary"]);
+    let mut second = connect(&other);
+    until("told of all", || (names(&mut second) == kept - 1).then_some(()).ok_or("not yet"));
+    assert_eq!(second.rows("SHOW CREATE FILTER f001").unwrap(), client.rows("SHOW CREATE FILTER f001").unwrap());
+    drop((client, second, gate, other, tablet, keepers));
+    etcd.kill9(0);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
