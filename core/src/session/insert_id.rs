@@ -11,11 +11,11 @@ use crate::engine::Engine;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Link, LinkPhase};
 use crate::session::trackers::last_row;
-use crate::session::{Phase, Session};
+use crate::session::{Phase, Session, UNSEEN};
 use crate::slots::Key;
 use weir_net::command::Command;
 use weir_net::scan::ReplyKind;
-use weir_planner::Kind;
+use weir_planner::{Effects, Kind, Plan};
 
 /// Where this session's `LAST_INSERT_ID()` is known (S20).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -221,10 +221,8 @@ impl Engine {
         if request.command == Command::StmtPrepare || request.outcome.ran_nothing {
             return;
         }
-        let Some(kind) = request.plan.as_ref().map(|plan| plan.kind).filter(|kind| NUMBERING.contains(kind)) else {
-            return;
-        };
-        let is_before_rows = BEFORE_ROWS.contains(&code) && !matches!(kind, Kind::Call | Kind::Multi);
+        let Some(plan) = request.plan.as_ref().filter(|plan| may_number(plan)) else { return };
+        let is_before_rows = BEFORE_ROWS.contains(&code) && !matches!(plan.kind, Kind::Call | Kind::Multi);
         if !is_before_rows {
             s.insert_id = s.insert_id.told(link, s.insert_id.known(), Heard::Nothing);
             self.links[link].numbered = true;
@@ -239,8 +237,13 @@ impl Engine {
     }
 }
 
-/// What may give a number to a row, and then fail.
-pub(crate) const NUMBERING: [Kind; 5] = [Kind::Insert, Kind::Replace, Kind::Load, Kind::Call, Kind::Multi];
+/// It may give a number to a row, and then fail. Whoever knows the session's number better is asked before such a one runs elsewhere.
+pub(crate) fn may_number(plan: &Plan) -> bool {
+    const NUMBERING: [Kind; 5] = [Kind::Insert, Kind::Replace, Kind::Load, Kind::Call, Kind::Multi];
+    NUMBERING.contains(&plan.kind) && plan.effects.intersects(MAY_NUMBER)
+}
+
+pub(crate) const MAY_NUMBER: Effects = Effects::WRITES.union(UNSEEN);
 
 /// What a single statement fails with before it has looked at a row: syntax, names, rights, a server that takes no writes.
 const BEFORE_ROWS: [u16; 12] = [1044, 1046, 1049, 1054, 1064, 1110, 1136, 1142, 1143, 1146, 1290, 1836];

@@ -4,7 +4,7 @@
 
 use crate::engine::Engine;
 use crate::link::Link;
-use crate::session::insert_id::{Heard, InsertId, NUMBERING, Number};
+use crate::session::insert_id::{Heard, InsertId, MAY_NUMBER, Number, may_number};
 use crate::session::named::Lack;
 use crate::session::prepared::Text;
 use crate::session::previous::{ABOUT_PREVIOUS, Place, Way};
@@ -237,10 +237,9 @@ impl Engine {
         else {
             return None;
         };
-        const MAY_LEAVE: Effects = Effects::WRITES.union(UNSEEN);
         let may_leave = |plan: &Plan| match heard {
-            Heard::Nothing => plan.effects.intersects(MAY_LEAVE),
-            _ => NUMBERING.contains(&plan.kind),
+            Heard::Nothing => plan.effects.intersects(MAY_NUMBER),
+            _ => may_number(plan),
         };
         let is_there = || self.links.get(on).is_some() && request.plan.as_ref().is_some_and(|plan| may_leave(plan));
         (on != link && is_there()).then_some(Next::Await(on))

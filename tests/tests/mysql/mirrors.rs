@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use weir_control::client::value::Value;
 use weir_control::client::{Client, ClientError, Options};
 use weir_control::config::{BackendTlsMode, MirrorConfig};
+use weir_core::snapshot::Address;
 use weir_net::secret::Secret;
 use weir_tests::real::gate::{Gate, GateOptions};
 use weir_tests::real::lone::Lone;
@@ -44,7 +45,7 @@ impl Mirrored {
 }
 
 impl<M> Mirrored<M> {
-    fn before(place: &Place, mirror: M, address: String) -> Mirrored<M> {
+    fn before(place: &Place, mirror: M, address: Address) -> Mirrored<M> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("weir-mirrors-{}-{}.sql", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let file = std::env::temp_dir().join(name);
@@ -265,7 +266,7 @@ fn a_mirror_that_hangs_in_the_handshake_is_left_alone() {
     admin.sql("CREATE DATABASE IF NOT EXISTS weir_mirrors").unwrap();
     admin.ensure_replicated().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = silent.local_addr().unwrap().to_string();
+    let address = Address::Tcp(silent.local_addr().unwrap());
     let mirrored = Mirrored::before(place, silent, address);
     let mut client = mirrored.connect();
     client.run(create("; max_ms=4000")).unwrap();
