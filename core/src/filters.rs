@@ -70,8 +70,12 @@ impl Filters {
         let before = |name: &str| former.and_then(|former| former.find(name));
         let mut entries = Vec::with_capacity(filters.len());
         for filter in filters {
-            let rule = Rule::of(filter).map_err(|why| format!("the filter '{}': {why}", filter.name))?;
             let known = before(&filter.name);
+            // Expressions take long to compile.
+            let rule = match known.filter(|known| known.rule.filter == *filter) {
+                Some(known) => known.rule.clone(),
+                None => Rule::of(filter).map_err(|why| format!("the filter '{}': {why}", filter.name))?,
+            };
             let counts = known.map_or_else(Arc::default, |entry| entry.counts.clone());
             let usage = known.map_or_else(Arc::default, |entry| entry.usage.clone());
             let copies = known.map_or_else(Arc::default, |entry| entry.copies.clone());

@@ -21,6 +21,7 @@ pub use packet::{Packet, parameters};
 pub use rule::{Rule, Status};
 pub use seen::Seen;
 pub use statement::Statement;
+use statement::parse;
 pub(crate) use statement::{explained, read};
 
 use std::fmt;
@@ -90,11 +91,18 @@ impl Filter {
         std::iter::once(&self.name).chain(&self.values).map(|cell| cell.to_string()).collect()
     }
 
-    /// The filters of a text of `CREATE FILTER` statements, as a store or a file keeps it. Err: one sentence about the first mistake.
+    /// The filters of a text of `CREATE FILTER` statements, as a file keeps it. Err: one sentence about the first mistake.
     pub fn read_all(text: &str) -> Result<Vec<Filter>, String> {
+        let filters = Filter::parse_all(text)?;
+        filters.iter().try_for_each(|filter| Rule::of(filter).map(drop))?;
+        Ok(filters)
+    }
+
+    /// The same of filters that somebody has looked at when they were made: what their values mean is left to [`Rule::of`].
+    pub fn parse_all(text: &str) -> Result<Vec<Filter>, String> {
         let mut filters: Vec<Filter> = Vec::new();
         for part in packet::parts(text.as_bytes(), &crate::Facts::default()) {
-            let filter = match read(part, &crate::Facts::default()) {
+            let filter = match parse(part, &crate::Facts::default()) {
                 Ok(Statement::Create { filter, .. }) => filter,
                 Ok(_) => return Err("only CREATE FILTER statements may stand there".to_string()),
                 Err(why) => return Err(why),
@@ -102,7 +110,6 @@ impl Filter {
             if filters.iter().any(|known| known.name == filter.name) {
                 return Err(format!("the filter '{}' stands there twice: remove one of the two", filter.name));
             }
-            Rule::of(&filter)?;
             filters.push(filter);
         }
         Ok(filters)

@@ -17,7 +17,7 @@ pub async fn change(head: &Head, by: &str, statement: &Statement) -> Result<Arc<
 fn edited(record: &Record, statement: &Statement) -> Result<Option<Record>, Refusal> {
     let unknown =
         |why| Refusal::NotNow(format!("the store holds a filter that this controller does not understand: {why}"));
-    let held = Filter::read_all(&record.filters.join(";\n")).map_err(unknown)?;
+    let held = Filter::parse_all(&record.filters.join(";\n")).map_err(unknown)?;
     let mut next = statement.apply(&held).map_err(Refusal::Wrong)?;
     if next == held {
         return Ok(None);

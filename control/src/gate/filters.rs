@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::Request;
 use weir_core::filters::{FILTERS_MAX, Filters};
-use weir_planner::filter::{Filter, Statement};
+use weir_planner::filter::{Filter, Rule, Statement};
 
 pub struct Keeper {
     home: Home,
@@ -103,8 +103,8 @@ impl Keeper {
         self.heard.clone_from(&record.filters);
         let mut filters = Vec::new();
         for text in &record.filters {
-            match Filter::read_all(text) {
-                Ok(read) => filters.extend(read),
+            match Filter::parse_all(text).and_then(|parsed| self.understood(parsed)) {
+                Ok(understood) => filters.extend(understood),
                 Err(why) => {
                     tracing::error!(event = "filter_left_out", "a filter of the controllers is left out: {why}")
                 }
@@ -113,6 +113,14 @@ impl Keeper {
         self.adopt(&filters)
             .map_err(|why| tracing::error!(event = "filters_wrong", "the former ones hold: {why}"))
             .is_ok()
+    }
+
+    /// Those that hold already need not be looked at once more.
+    fn understood(&self, filters: Vec<Filter>) -> Result<Vec<Filter>, String> {
+        let find = |filter: &Filter| self.held.as_ref().and_then(|held| held.find(&filter.name));
+        let holds = |filter: &Filter| find(filter).is_some_and(|entry| entry.rule.filter == *filter);
+        filters.iter().filter(|filter| !holds(filter)).try_for_each(|filter| Rule::of(filter).map(drop))?;
+        Ok(filters)
     }
 
     /// A change that an admin wants. Some: it is done, or refused; None: the controllers are asked, and it becomes news.

@@ -109,6 +109,15 @@ pub(crate) fn explained(sql: &[u8]) -> Option<&[u8]> {
 
 /// One statement whose second or third word is `FILTER` or `FILTERS`. Err: what is wrong and what there is.
 pub(crate) fn read(sql: &[u8], facts: &Facts) -> Result<Statement, String> {
+    let statement = parse(sql, facts)?;
+    if let Statement::Create { filter, .. } = &statement {
+        super::Rule::of(filter)?;
+    }
+    Ok(statement)
+}
+
+/// The same, and what a filter's values mean is not looked at: its expressions take long to compile.
+pub(super) fn parse(sql: &[u8], facts: &Facts) -> Result<Statement, String> {
     let mut reader = Reader { lexer: Lexer::new(sql, facts), ahead: None, escapes: !facts.no_backslash_escapes };
     let statement = reader.statement()?;
     let end = reader.next();
@@ -173,7 +182,6 @@ impl Reader<'_> {
         let mut filter = Filter::new(&self.name()?);
         let values = self.definition(|part| part == Part::Head)?;
         values.iter().for_each(|(key, value)| filter.set(key, value));
-        super::Rule::of(&filter)?;
         Ok(Statement::Create { filter, if_not_exists })
     }
 

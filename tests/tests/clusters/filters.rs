@@ -110,12 +110,20 @@ fn etcd_keeps_filters_up_to_the_records_room() {
     let create = |name: usize| {
         format!(
             "CREATE FILTER f{name:03} (desc='{long}') WITH_PATTERN (user_regex='{long}', leading_comment_regex='{long}', \
-             trailing_comment_regex='{long}') EXECUTE (action='CONTINUE')"
+             trailing_comment_regex='{long}', query_regex='{long}', request_ip_regex='{long}') EXECUTE (action='CONTINUE')"
         )
     };
-    let kept = (0..FILTERS_MAX).find_map(|name| client.run(&create(name)).err().map(|why| (name, why.to_string())));
-    let (kept, why) = kept.expect("sixteen kilobytes each: the room of a record ends before their number");
-    assert!(kept > 60 && why.contains("bytes"), "{kept} filters, then: {why}");
+    // On a busy machine the leader's lease in etcd may end under it: such a refusal says that it may be tried again.
+    let mut refused = |name: usize| {
+        until("a leader takes it", || match client.run(create(name)).err().map(|why| why.to_string()) {
+            Some(why) if why.contains("try again") || why.contains("in time") => Err(why),
+            Some(why) if why.contains("exists already") => Ok(None),
+            why => Ok(why),
+        })
+    };
+    let kept = (0..FILTERS_MAX).find_map(|name| refused(name).map(|why| (name, why)));
+    let (kept, why) = kept.expect("24 kilobytes each: the room of a record ends before their number");
+    assert!(kept > 40 && why.contains("bytes"), "{kept} filters, then: {why}");
     let names = |client: &mut Client| client.rows("SHOW FILTERS").unwrap().len();
     assert_eq!(names(&mut client), kept);
 
