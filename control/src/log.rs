@@ -17,7 +17,7 @@ pub fn check(filter: &str) -> Result<(), String> {
 
 /// For the whole process, once. A second call (tests that start two gates) changes nothing.
 pub fn start(config: &LogConfig) {
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter_of(&config.filter);
     let line = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match config.format {
         LogFormat::Text => {
@@ -36,7 +36,14 @@ pub fn start(config: &LogConfig) {
 /// From now on this is logged. A process that does not log by [`start`] is left alone.
 pub fn change(filter: &str) -> Result<(), String> {
     check(filter)?;
-    CHANGE.get().map_or(Ok(()), |change| change(EnvFilter::new(filter)))
+    CHANGE.get().map_or(Ok(()), |change| change(filter_of(filter)))
+}
+
+/// glommio warns when it cannot register buffers of its own, which nothing here uses: a limit of locked memory of 8 MiB, as many systems
+/// have, does that from the second core on. Who names `glommio` hears of it.
+fn filter_of(text: &str) -> EnvFilter {
+    let quiet = if text == "off" { String::new() } else { "glommio=error,".to_string() };
+    EnvFilter::try_new(quiet + text).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 fn keep<S: 'static>(handle: Handle<EnvFilter, S>, is_ours: bool) {

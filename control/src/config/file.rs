@@ -303,6 +303,7 @@ fn meant(section: &str, name: &str) -> String {
     let others = SECTIONS.iter().flat_map(|other| keys::names(other).map(move |key| (*other, key)));
     let nearest_elsewhere =
         others.filter_map(|(other, key)| nearest(name, [key]).map(|(far, key)| (far, other, key))).min();
+    let nearest_elsewhere = nearest_elsewhere.filter(|(far, _, key)| *far <= key.len() / 5 + 1);
     match (nearest(name, own.iter().copied()), nearest_elsewhere) {
         (None, Some((_, other, key))) => format!("did you mean '{key}' of [{other}]?"),
         _ => suggestion(name, own),
