@@ -222,7 +222,8 @@ fn a_part_is_copied_and_targets_are_known() {
 fn no_client_waits_for_a_mirror() {
     let (_others, mirrored) = Mirrored::start();
     let mut client = mirrored.connect();
-    client.run(create("; max_queue_size=5; max_ms=500")).unwrap();
+    // Long enough that the round is over before the mirror counts as away, when copies fail at once and none is dropped.
+    client.run(create("; max_queue_size=5; max_ms=2000")).unwrap();
     client.cell("SELECT n FROM t WHERE id = 1").unwrap();
     mirrored.until("mirrored", |n| n == 1);
     let round = |client: &mut Client| {
@@ -236,7 +237,7 @@ fn no_client_waits_for_a_mirror() {
     mirrored.mirror.server().sigstop();
     let hung = round(&mut client);
     let [_, _, dropped] = all();
-    assert!(dropped > 0, "{:?}", all());
+    assert!(dropped >= 40, "{:?}", all());
     mirrored.mirror.server().sigcont();
     mirrored.until("mirroring", |n| n == 0);
     assert_eq!(all().iter().sum::<u64>(), 101, "{:?}", all());
@@ -253,7 +254,7 @@ fn no_client_waits_for_a_mirror() {
         client.cell("SELECT n FROM t WHERE id = 1").unwrap();
         thread::sleep(Duration::from_millis(50));
     }
-    // Generous: what is excluded are waits for the mirror, of 500 ms each.
+    // Generous: what is excluded are waits for the mirror, of 2 s each.
     assert!(hung.max(dead) < Duration::from_secs(10), "{hung:?} {dead:?}");
 }
 
