@@ -179,4 +179,9 @@ impl Link {
     pub fn is_bare(&self) -> bool {
         self.tracking != Tracking::Gates
     }
+
+    /// Nothing but this session's statements ran there since its last one.
+    pub fn is_as_left_by(&self, session: Key<Session>) -> bool {
+        self.undisturbed && self.last_session == Some(session)
+    }
 }

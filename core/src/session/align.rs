@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::limits::COMMAND_BYTES_BUFFERED_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Link, LinkPhase};
-use crate::session::previous::{ABOUT_PREVIOUS, CLEARS, Place, UNCOUNTS, Way};
+use crate::session::previous::{ABOUT_PREVIOUS, CLEARS, ONE_ROW, Place, Way};
 use crate::session::refuse::Refusal;
 use crate::session::statements::reply_kind;
 use crate::session::step::Next;
@@ -116,7 +116,7 @@ impl Engine {
             }
             Next::Uncount => {
                 self.links[link].has_count = false;
-                self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, UNCOUNTS);
+                self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, ONE_ROW);
                 return true;
             }
             Next::Await(on) => return !self.fetch_insert_id(session, on),
@@ -210,7 +210,7 @@ impl Engine {
         self.count_sent(link);
         self.expect(link, Expect { kind, purpose: Purpose::Client });
         let l = &mut self.links[link];
-        l.goes_on = l.undisturbed && l.last_session == Some(session);
+        l.goes_on = l.is_as_left_by(session);
         l.undisturbed = true;
         l.forwarded = 0;
         l.last_session = Some(session);

@@ -290,8 +290,7 @@ impl Engine {
         match link {
             Some((key, l))
                 if l.slot == slot
-                    && l.last_session == Some(session)
-                    && l.undisturbed
+                    && l.is_as_left_by(session)
                     && free(key, l)
                     && (anywhere || Some(l.backend) == primary)
                     && (rows || !asks.contains(Asks::FOUND_ROWS)) =>

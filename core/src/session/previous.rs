@@ -8,9 +8,7 @@
 //! A question alone (`SELECT ROW_COUNT()`) is answered from here; one inside a larger statement needs the connection
 //! where the statement ran, or one that was led into the same state.
 
-use crate::link::Link;
-use crate::session::{Outcome, Request, Session};
-use crate::slots::Key;
+use crate::session::{Outcome, Request};
 use std::rc::Rc;
 use weir_net::command::Command;
 use weir_net::flavour::Flavour;
@@ -187,13 +185,6 @@ impl Previous {
         matches!(self.place, Place::On { slot: on, .. } if on == slot)
     }
 
-    /// This runs what may count nothing, and then answers with the count of what ran before it: on this connection another
-    /// session's, or one that this session has seen pass.
-    pub fn would_be_miscounted(&self, request: &Request, link: &Link, session: Key<Session>) -> bool {
-        let is_there = self.is_on(link.slot) && link.undisturbed && link.last_session == Some(session);
-        request.echoes_count() && !is_there
-    }
-
     /// The connection has told how many conditions there are, or has not.
     pub fn conditions_told(&mut self, count: Option<u16>) {
         self.may_have_more = false;
@@ -232,11 +223,11 @@ impl Previous {
             Some(1) if self.warnings > 0 && self.note.is_none() && self.place == Place::AfterRows => {
                 b"SELECT FOUND_ROWS() LIMIT 1"
             }
-            Some(1) if flavour == Flavour::Mysql => b"SELECT 1 LIMIT 1",
+            Some(1) if flavour == Flavour::Mysql => ONE_ROW,
             Some(1) => CLEARS,
             _ if asks.contains(Asks::FOUND_ROWS) => return None,
             _ if flavour == Flavour::MariaDb => CLEARS,
-            _ => b"SELECT 1 LIMIT 1",
+            _ => ONE_ROW,
         };
         let says = |text: &[u8]| (Command::Query, Rc::from(text));
         let mut way = vec![says(rows)];
@@ -263,8 +254,8 @@ impl Previous {
 /// No pool gives it out.
 const NOWHERE: SlotId = SlotId { index: u32::MAX, generation: 0 };
 
-/// Behind it the count of changed rows is -1, which a `CALL` answers with as 0.
-pub const UNCOUNTS: &[u8] = b"SELECT 1 LIMIT 1";
+/// Behind it one row was found, and the count of changed rows is -1, which a `CALL` answers with as 0.
+pub const ONE_ROW: &[u8] = b"SELECT 1 LIMIT 1";
 
 /// Takes MariaDB's conditions off a connection.
 pub const CLEARS: &[u8] = b"SELECT 1 FROM (SELECT 1) AS t";

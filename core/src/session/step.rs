@@ -170,11 +170,12 @@ impl Engine {
             return next;
         }
         let asks = request.asks();
+        let knows_count = || s.previous.is_on(l.slot) && l.is_as_left_by(session);
         match s.previous.place {
             _ if self.must_ask_writable(session, request, link) => Next::AskWritable,
             _ if lacks_user_variables => Next::UserVariables,
             _ if self.wants_own_trackers(request) && !l.is_bare() => Next::Trackers,
-            _ if l.has_count && s.previous.would_be_miscounted(request, l, session) => Next::Uncount,
+            _ if l.has_count && request.echoes_count() && !knows_count() => Next::Uncount,
             Place::On { .. } if !s.previous.count_is_older => Next::Send,
             _ if asks.intersects(ABOUT_PREVIOUS) => {
                 s.previous.way(asks, l.flavour).filter(|way| !way.is_empty()).map_or(Next::Send, Next::Lead)
