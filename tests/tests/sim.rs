@@ -31,6 +31,7 @@ const KNOWN_SEEDS: &[u64] = &[
     950_418,
     960_098,
     960_383,
+    1_795_823_243_004,
 ];
 
 /// The same with several servers and clients that choose levels: `SHOW WARNINGS` moved, and its user variables did not; a

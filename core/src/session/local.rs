@@ -57,6 +57,11 @@ impl Engine {
             Local::FlushDigests => self.flush_digests(session, request),
             Local::Filter(read) => self.filter_statement(session, request, *read),
             Local::ExplainFilter(sql) => self.explain_filter(session, request, &sql),
+            // The answer tells the state of a transaction, which the server alone knows.
+            Local::ConnectionId { .. } if self.transaction_unsure(session) => {
+                let request = self.substitute(session, request, plan);
+                self.decide(session, request.to(weir_planner::Route::Primary));
+            }
             Local::ConnectionId { column } => {
                 let id = self.sessions[session].id.to_string().into_bytes();
                 let shape = Shape::Is(match self.sessions[session].facts.is_mariadb() {
@@ -67,7 +72,6 @@ impl Engine {
                 self.answer_table(session, request, table);
             }
             Local::RowCount { .. } | Local::FoundRows { .. } if self.transaction_unsure(session) => {
-                // The answer tells the state of a transaction, which the server alone knows.
                 self.decide(session, request.to(weir_planner::Route::Primary));
             }
             Local::RowCount { column } => {

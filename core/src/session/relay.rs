@@ -351,10 +351,13 @@ impl Engine {
             }
             _ => Effects::empty(),
         };
-        // What the server does not understand either, it has not begun to run.
-        let effects = if code == PARSE_ERROR { effects.without(Effects::UNKNOWN) } else { effects };
         // A procedure may have begun one before it failed, and one that is open may have been ended.
-        let runs_others = effects.intersects(Effects::CALL | Effects::TEXT_EXECUTE | Effects::UNKNOWN);
+        let others = Effects::CALL | Effects::TEXT_EXECUTE;
+        if code == PARSE_ERROR && !effects.intersects(others) {
+            // What the server does not understand, it has not begun to run.
+            return;
+        }
+        let runs_others = effects.intersects(others | Effects::UNKNOWN);
         let may_end = effects.intersects(Effects::IMPLICIT_COMMIT | Effects::UNKNOWN | Effects::BEGIN);
         let is_known = match l.status.contains(Status::IN_TRANS) {
             true => !may_end && !runs_others,
