@@ -49,6 +49,8 @@ pub enum Tracking {
     Sessions,
     /// The same, but that of GTIDs is the gate's: the server refuses to change it inside a transaction.
     SessionsButGtids,
+    /// Nobody's: the account's password has expired.
+    Refused,
 }
 
 pub struct Link {
@@ -175,7 +177,7 @@ pub struct Prepared {
 }
 
 impl Link {
-    /// It has its session's own trackers, not the gate's.
+    /// It has not the gate's trackers.
     pub fn is_bare(&self) -> bool {
         self.tracking != Tracking::Gates
     }

@@ -23,6 +23,7 @@ pub mod command;
 pub mod conditions;
 pub mod decide;
 pub mod digested;
+pub mod expired;
 pub mod explain;
 pub mod farewell;
 pub mod filtered;

@@ -29,6 +29,8 @@ use weir_tests::real::wire::{Account, Admission, Wire, refusal};
 mod admin_port;
 #[path = "mysql/compression.rs"]
 mod compression;
+#[path = "mysql/expired.rs"]
+mod expired;
 #[path = "mysql/filters.rs"]
 mod filters;
 #[path = "mysql/forms.rs"]

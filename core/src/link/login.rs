@@ -206,7 +206,6 @@ impl Engine {
         l.state = StateId(0);
         l.user_variables = OnLink::default();
         l.named = Default::default();
-        l.tracking = Tracking::Gates;
         l.statements.clear();
         l.undisturbed = false;
         let wire = l.wire;
@@ -267,6 +266,7 @@ impl Engine {
             _ => LoginCause::Change,
         };
         l.phase = LinkPhase::Setup { cause };
+        l.tracking = Tracking::Gates;
         let flavour = l.flavour;
         let text = std::mem::take(&mut self.setup);
         self.inject(link, ReplyKind::Query, Purpose::Setup, Command::Query, text.of(flavour));
@@ -283,6 +283,7 @@ impl Engine {
                 l.phase = LinkPhase::Leased;
                 match self.sessions[session].phase {
                     Phase::Verify(_) => self.verified(session),
+                    Phase::Asking => self.conclude(link),
                     _ => self.proceed(session),
                 }
             }

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::limits::INJECTED_REPLY_BYTES_MAX;
 use crate::link::expect::Purpose;
 use crate::link::{Lessee, Link, LinkPhase};
+use crate::session::expired::MUST_CHANGE_PASSWORD;
 use crate::session::relay::Verdict;
 use crate::session::{Body, Phase};
 use crate::slots::Key;
@@ -288,6 +289,10 @@ impl Engine {
             // Meant to fail; or then the locks are taken for held.
             Some(Purpose::Lead | Purpose::LocksAsked(_) | Purpose::NamedText(..)) => {
                 self.links[link].has_conditions = self.links[link].flavour == Flavour::MariaDb;
+                true
+            }
+            Some(Purpose::Setup) if ErrPacket::decode(payload).is_ok_and(|e| e.code == MUST_CHANGE_PASSWORD) => {
+                self.password_expired(link);
                 true
             }
             Some(Purpose::Kill) => {

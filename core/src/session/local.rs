@@ -43,6 +43,9 @@ impl Engine {
         let Some(local) = plan.local.clone() else {
             return self.refuse(session, request, &Refusal::UnknownCommand);
         };
+        if self.has_expired(session) {
+            return self.refuse(session, request, &Refusal::PasswordExpired);
+        }
         if self.restraint.is_ruled
             && let Some(why) = self.local_refused(session, plan)
         {
@@ -201,6 +204,9 @@ impl Engine {
 
     /// `COM_RESET_CONNECTION` (S28).
     pub(crate) fn reset_session(&mut self, session: Key<Session>, request: Box<Request>) {
+        if self.has_expired(session) {
+            return self.refuse(session, request, &Refusal::PasswordExpired);
+        }
         self.forget_session_state(session);
         self.answer_ok(session, request);
     }

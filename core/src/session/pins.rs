@@ -48,6 +48,8 @@ reasons! {
     BINLOG = 20, "a binary log stream";
     /// What type the variable had when the statement was prepared, the statement keeps for good (seen on 9.7).
     PREPARED_READS = 21, "a prepared statement that reads a user variable";
+    /// Where the password is changed, the session goes on; another connection would be asked for with the former one.
+    EXPIRED = 22, "an expired password";
 }
 
 impl Reasons {

@@ -4,6 +4,7 @@ use crate::engine::moves::Unbuffered;
 use crate::permissions::Denied;
 use crate::session::Peer;
 use crate::session::admin::Deed;
+use crate::session::expired::MUST_CHANGE_PASSWORD;
 use weir_net::compress::NotAgreed;
 use weir_net::outcome::ErrPacket;
 use weir_net::statement::PARAMETERS_MISCOUNTED;
@@ -144,6 +145,7 @@ pub enum Refusal {
     DiagnosticsGone,
     InsertIdGone,
     ReplicaHintInTransaction,
+    PasswordExpired,
     HeldByReplica,
     KillByNumber,
     /// In a prepared statement of the gate's own.
@@ -385,6 +387,7 @@ impl Refusal {
             R::ReplicaHintInTransaction => {
                 (1290, b"HY000", "ROLE=REPLICA cannot be obeyed inside a read-write transaction".into())
             }
+            R::PasswordExpired => (MUST_CHANGE_PASSWORD, b"HY000", MUST_CHANGE.into()),
             R::HeldByReplica => (
                 1290,
                 b"HY000",
@@ -448,6 +451,9 @@ fn why_not_its_turn(waited_ms: Option<u64>, waiting_max: u32, settings: (&str, &
 const PARAMETERS: &str = "This command is not supported in the prepared statement protocol yet: what Weir answers itself has no \
                           parameters; write the values into the text (Go: interpolateParams=true, Node: query instead of execute)";
 
+/// MySQL's words.
+const MUST_CHANGE: &str = "You must reset your password using ALTER USER statement before executing this statement.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -502,6 +508,7 @@ mod tests {
             Refusal::DiagnosticsGone,
             Refusal::InsertIdGone,
             Refusal::ReplicaHintInTransaction,
+            Refusal::PasswordExpired,
             Refusal::HeldByReplica,
             Refusal::KillByNumber,
             Refusal::Parameters,

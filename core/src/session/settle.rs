@@ -7,8 +7,8 @@
 //! ```
 
 use crate::engine::Engine;
-use crate::link::Link;
 use crate::link::expect::Purpose;
+use crate::link::{Link, Tracking};
 use crate::session::pins::{self, Reasons};
 use crate::session::prepared::Busy;
 use crate::session::previous::{Found, found_rows, keeps_diagnostics, keeps_row_count};
@@ -114,6 +114,9 @@ impl Engine {
 
     /// Questions of the gate's own behind a command; false when there is none.
     fn asks_afterwards(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
+        if self.links[link].tracking == Tracking::Refused {
+            return self.is_let_through(session, link);
+        }
         if self.links[link].is_bare() {
             self.take_trackers_back(session, link);
             return true;

@@ -92,7 +92,10 @@ impl Engine {
         if let (VerifyCause::Login, Some(agreed)) = (verify.cause, compression) {
             self.compress_client(session, agreed);
         }
-        self.give_back(session);
+        self.pin_if_expired(session, link);
+        if self.sessions[session].pins.is_empty() {
+            self.give_back(session);
+        }
         self.rest(session);
     }
 
