@@ -19,6 +19,7 @@ pub mod admitted;
 pub mod align;
 pub mod audited;
 pub mod claim;
+mod collation;
 pub mod command;
 pub mod conditions;
 pub mod decide;
@@ -60,6 +61,7 @@ pub mod show;
 pub mod statements;
 mod step;
 mod substitute;
+mod switches;
 mod traced;
 pub mod trackers;
 pub mod unresolved;
@@ -454,6 +456,8 @@ pub struct Outcome {
     pub gtid: bool,
     /// The server said that the session's state changed.
     pub state_changed: bool,
+    /// It may have set a switch that nobody has named (`switches.rs`).
+    pub switched: bool,
     /// The procedure that it calls does not exist: nothing ran.
     pub ran_nothing: bool,
 }

@@ -22,6 +22,8 @@ type Variables = Rc<[(Box<str>, Box<[u8]>)]>;
 /// Not a variable: the collation that `SET NAMES … COLLATE …` gave to client, connection and results alike. Servers keep it
 /// with all three, show it in the results' metadata, and report the character set's name alone.
 pub const NAMES_COLLATION: &str = "names collation";
+/// … which is the one that the server has chosen for that character set (`Facts::chooses_collations`).
+pub const CHOSEN: &[u8] = b"DEFAULT";
 
 /// Not a variable: what was said behind `SET ROLE`. Privileges follow from it, so it is never in one statement with
 /// anything else, and no connection goes back from it but by a new login.
@@ -192,14 +194,18 @@ impl States {
         let find =
             |set: &[(Box<str>, Box<[u8]>)], name: &str| set.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone());
         let (had_names, names) = (find(has, NAMES_COLLATION), find(wants, NAMES_COLLATION));
-        let renamed = had_names != names;
+        let charset = |set| find(set, "character_set_results");
+        let is_chosen = names.as_deref() == Some(CHOSEN);
+        let renamed = had_names != names || is_chosen && charset(has) != charset(wants);
         // The character set that client, connection and results have by `NAMES`.
         let mut named = None;
-        if let (true, Some(collation), Some(charset)) = (renamed, &names, find(wants, "character_set_results")) {
+        if let (true, Some(collation), Some(charset)) = (renamed, &names, charset(wants)) {
             out.extend_from_slice(b"NAMES '");
             out.extend_from_slice(&charset);
-            out.extend_from_slice(b"' COLLATE '");
-            out.extend_from_slice(collation);
+            if **collation != *CHOSEN {
+                out.extend_from_slice(b"' COLLATE '");
+                out.extend_from_slice(collation);
+            }
             out.push(b'\'');
             first = false;
             named = Some(charset);
@@ -208,9 +214,20 @@ impl States {
         // What the connection has and the session has not goes back to the default before anything else is set,
         // since some variables (character_set_connection) change others (collation_connection).
         let gone = |name: &str| wants.iter().all(|(n, _)| **n != *name) && name != NAMES_COLLATION && name != ROLE;
+        if let Some(charset) = login.charset.filter(|_| named.is_none())
+            && has.iter().any(|(name, _)| gone(name) && follows_login(name))
+        {
+            out.extend_from_slice(b"NAMES ");
+            out.extend_from_slice(charset.as_bytes());
+            first = false;
+            named = Some(charset.as_bytes().into());
+        }
         for (name, _) in has.iter().filter(|(name, _)| gone(name)) {
             if login.ignores_space && &**name == "sql_mode" {
                 put_given(out, &mut first, name, b"CONCAT(@@GLOBAL.sql_mode,',IGNORE_SPACE')");
+                continue;
+            }
+            if login.charset.is_some() && follows_login(name) {
                 continue;
             }
             match login.collation.filter(|_| follows_login(name)) {
@@ -273,6 +290,8 @@ fn follows_login(name: &str) -> bool {
 pub struct Defaults {
     /// Where that is not the server's own.
     pub collation: Option<u8>,
+    /// Where the login says no more than a character set, whose collation the server has chosen.
+    pub charset: Option<&'static str>,
     /// `CLIENT_IGNORE_SPACE`, which adds to `sql_mode`.
     pub ignores_space: bool,
 }
@@ -347,7 +366,7 @@ mod tests {
             named = states.with(named, name, b"latin1");
         }
         let mut out = Vec::new();
-        let login = Defaults { collation: login_collation(45, 255), ignores_space: false };
+        let login = Defaults { collation: login_collation(45, 255), ..Defaults::default() };
         assert!(states.difference(named, StateId(0), login, &mut out));
         assert_eq!(
             String::from_utf8(out).unwrap(),

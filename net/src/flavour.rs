@@ -52,6 +52,16 @@ impl Flavour {
         }
     }
 
+    /// The character set that a login with this collation asks MariaDB for: the first collation of it stands for the one that the
+    /// server has chosen (`character_set_collations`, since 11.5 another than the first).
+    pub const fn charset_of_login(self, of_login: u8) -> Option<&'static str> {
+        match (self, of_login) {
+            (Self::MariaDb, UTF8MB3_GENERAL_CI) => Some("utf8mb3"),
+            (Self::MariaDb, UTF8MB4_GENERAL_CI) => Some("utf8mb4"),
+            _ => None,
+        }
+    }
+
     /// The plugin that a change of user is begun with: the one that most accounts have there.
     pub const fn plugin(self) -> &'static [u8] {
         match self {
@@ -97,6 +107,7 @@ pub fn version_number(version: &str) -> u32 {
 /// Behind it are MySQL's own: those of `gb18030`, and `utf8mb4_0900_ai_ci`.
 const LAST_COMMON_COLLATION: u8 = 247;
 const UTF8MB4_GENERAL_CI: u8 = 45;
+const UTF8MB3_GENERAL_CI: u8 = 33;
 
 /// MySQL 8.0.23.
 const QUERY_ATTRIBUTES_SINCE: u32 = 80_023;

@@ -25,6 +25,12 @@ impl Facts {
     pub fn is_mariadb(&self) -> bool {
         self.server_version >= 100_000
     }
+
+    /// `SET NAMES` without a collation leads to what the server has chosen for the character set (MariaDB's
+    /// `character_set_collations`), and to another than `SET character_set_connection` does.
+    pub fn chooses_collations(&self) -> bool {
+        self.server_version >= 110_200
+    }
 }
 
 impl Default for Facts {

@@ -61,8 +61,8 @@ impl Mysql {
         let usr = root.join("usr");
         vec![
             format!("--basedir={}", usr.display()),
-            format!("--lc-messages-dir={}", usr.join("share/mysql").display()),
-            format!("--character-sets-dir={}", usr.join("share/mysql/charsets").display()),
+            format!("--lc-messages-dir={}", share(root).display()),
+            format!("--character-sets-dir={}", share(root).join("charsets").display()),
             format!("--plugin-dir={}", usr.join("lib/mysql/plugin").display()),
         ]
     }
@@ -164,7 +164,13 @@ fn client_of(mysqld: &Path) -> Option<PathBuf> {
 /// The root of an unpacked package tree, told by its messages; the system's own root needs no telling.
 pub(super) fn root_of(mysqld: &Path) -> Option<PathBuf> {
     let root = mysqld.canonicalize().ok()?.parent()?.parent()?.parent()?.to_owned();
-    (root != Path::new("/") && root.join("usr/share/mysql/english/errmsg.sys").exists()).then_some(root)
+    (root != Path::new("/") && share(&root).join("english/errmsg.sys").exists()).then_some(root)
+}
+
+/// Messages, character sets and scripts; MariaDB has its own folder since 11.
+pub(super) fn share(root: &Path) -> PathBuf {
+    let own = root.join("usr/share/mariadb");
+    if own.join("english/errmsg.sys").exists() { own } else { root.join("usr/share/mysql") }
 }
 
 const PRODUCT: Product = Product {

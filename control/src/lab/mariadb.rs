@@ -9,7 +9,7 @@ use std::process::Command;
 use weir_net::flavour::Flavour;
 
 use super::apt::Suite;
-use super::fetch::{Version, root_of};
+use super::fetch::{Version, root_of, share};
 use super::unpack::{self, Product};
 use super::{LabError, Mysql, Report, child, limits};
 
@@ -44,13 +44,15 @@ pub fn own_cnf() -> &'static str {
 
 /// Standard input of `--bootstrap`: the system's tables, then the laboratory's accounts.
 pub fn bootstrap(mysql: &Mysql, accounts: &str) -> Result<String, LabError> {
-    let share = mysql.root.as_deref().unwrap_or(Path::new("/")).join("usr/share/mysql");
+    let share = share(mysql.root.as_deref().unwrap_or(Path::new("/")));
     // root may come in by the socket without a password, and nobody else may.
     let mut text =
         "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL, @skip_auth_anonymous=1;\n".to_owned();
     for script in SCRIPTS {
-        let path = share.join(script);
-        text += &std::fs::read_to_string(&path).map_err(|e| LabError::io("reading", &path, e))?;
+        // Called after MariaDB since 11.
+        let path = [script.replace("mysql", "mariadb").as_str(), script].map(|name| share.join(name));
+        let path = path.iter().find(|path| path.exists()).unwrap_or(&path[1]);
+        text += &std::fs::read_to_string(path).map_err(|e| LabError::io("reading", path, e))?;
         text.push('\n');
     }
     text += "FLUSH PRIVILEGES;\n";

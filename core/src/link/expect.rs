@@ -31,6 +31,8 @@ pub enum Purpose {
     Trackers,
     /// What a statement left of the session's trackers and of these variables.
     TrackersAsked(Key<Session>, Box<[Box<str>]>),
+    /// MariaDB's switches, of which one was changed.
+    Switches(Key<Session>),
     /// Which of its user locks a session has left.
     LocksAsked(Key<Session>),
     /// The text that a session has prepared out of a user variable, by this name.

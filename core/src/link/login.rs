@@ -220,7 +220,8 @@ impl Engine {
     pub(crate) fn defaults_of(&self, link: Key<Link>) -> Defaults {
         let l = &self.links[link];
         let collation = login_collation(self.classes.get(l.class).charset, l.charset);
-        Defaults { collation, ignores_space: l.caps.contains(Capabilities::IGNORE_SPACE) }
+        let charset = l.flavour.charset_of_login(self.classes.get(l.class).charset);
+        Defaults { collation, charset, ignores_space: l.caps.contains(Capabilities::IGNORE_SPACE) }
     }
 
     fn logged_in(&mut self, link: Key<Link>, payload: &[u8]) {

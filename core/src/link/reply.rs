@@ -379,6 +379,7 @@ impl Engine {
             Purpose::LocksAsked(session) => self.locks_told(session, link),
             Purpose::NamedText(session, name) => self.named_text_told(session, link, &name),
             Purpose::UserVariables(session) => self.user_variables_told(session, link),
+            Purpose::Switches(session) => self.switches_told(session, link),
             Purpose::Conditions(session) => self.conditions_told(session, link),
             Purpose::TrackersAsked(session, names) => self.trackers_told(session, link, &names),
             Purpose::Kill => self.kill_sent(link),

@@ -27,7 +27,7 @@ use weir_net::scan::{ReplyScan, What};
 use weir_net::statement::{PrepareOk, patch_statement_id};
 use weir_net::track::{Track, Tracks, put_track};
 use weir_planner::variables::Carry;
-use weir_planner::{Assign, Effects, Kind};
+use weir_planner::{Effects, Kind};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Engine {
     /// Believes an OK: status, what changed, GTIDs. Returns the trackers that this client is shown.
     fn absorb(&mut self, session: Key<Session>, link: Key<Link>, ok: &OkPacket<'_>, rows: Option<u64>) -> Vec<u8> {
         let l = &mut self.links[link];
-        l.status = ok.status.minus(Status::SESSION_STATE_CHANGED);
+        let status_before = std::mem::replace(&mut l.status, ok.status.minus(Status::SESSION_STATE_CHANGED));
         l.has_conditions |= ok.warnings > 0 && l.flavour == Flavour::MariaDb;
         l.has_count = ok.affected_rows > 0;
         let s = &mut self.sessions[session];
@@ -151,8 +151,13 @@ impl Engine {
         s.facts.no_backslash_escapes = ok.status.contains(Status::NO_BACKSLASH_ESCAPES);
         let mut shown = Vec::new();
         let before = self.links[link].state;
-        for track in Tracks::new(ok.track).flatten() {
-            self.absorb_track(session, link, &track);
+        for mut track in Tracks::new(ok.track).flatten() {
+            if self.is_switch(session, &track) {
+                self.switched(session, link, status_before);
+                track = self.switch_shown(link, track);
+            } else {
+                self.absorb_track(session, link, &track);
+            }
             if shows && self.shows_track(session, link, &track) {
                 put_track(&mut shown, &track);
             }
@@ -161,29 +166,6 @@ impl Engine {
             self.absorb_collation(session, link);
         }
         shown
-    }
-
-    /// `SET NAMES x COLLATE y`: the server reports the character sets and not the collation, so the statement says it.
-    fn absorb_collation(&mut self, session: Key<Session>, link: Key<Link>) {
-        let Phase::Relaying(request) = &self.sessions[session].phase else { return };
-        let Some(plan) = request.plan.clone() else { return };
-        let is = |assign: &Assign, name: &str| &*assign.name == name;
-        let last_charset = plan.assigns.iter().rposition(|assign| is(assign, "character_set_connection"));
-        let Some(last_charset) = last_charset else { return };
-        let mut state = self.links[link].state;
-        for (at, assign) in plan.assigns.iter().enumerate().filter(|(_, assign)| is(assign, "collation_connection")) {
-            let collation = assign.value.as_deref().map(unquoted).filter(|name| !name.eq_ignore_ascii_case(b"default"));
-            let before = &plan.assigns[at.saturating_sub(NAMES.len())..at];
-            if before.iter().map(|assign| &*assign.name).eq(NAMES) {
-                state = self.states.with_or_without(state, NAMES_COLLATION, collation);
-            }
-            // A character set behind it brings its own along.
-            if last_charset < at {
-                state = self.states.with_or_without(state, "collation_connection", collation);
-            }
-        }
-        self.links[link].state = state;
-        self.sessions[session].state = state;
     }
 
     fn absorb_track(&mut self, session: Key<Session>, link: Key<Link>, track: &Track<'_>) {
@@ -464,17 +446,6 @@ impl Engine {
 
 /// `ER_PARSE_ERROR`.
 const PARSE_ERROR: u16 = 1064;
-
-/// What `SET NAMES` assigns in front of its collation.
-const NAMES: [&str; 3] = ["character_set_client", "character_set_connection", "character_set_results"];
-
-fn unquoted(value: &[u8]) -> &[u8] {
-    let bare = value.trim_ascii();
-    match bare {
-        [b'\'' | b'"', inner @ .., _] => inner,
-        _ => bare,
-    }
-}
 
 fn contains_word(list: &[u8], word: &[u8]) -> bool {
     list.split(|b| *b == b',').any(|w| w == word)

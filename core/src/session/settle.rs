@@ -121,14 +121,15 @@ impl Engine {
             self.take_trackers_back(session, link);
             return true;
         }
-        let Phase::Relaying(request) = &self.sessions[session].phase else { return false };
+        let asks = self.ask_switches(session, link);
+        let Phase::Relaying(request) = &self.sessions[session].phase else { return asks };
         let plan = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare);
-        let Some(plan) = plan else { return false };
+        let Some(plan) = plan else { return asks };
         let (plan, warnings) = (plan.clone(), request.outcome.warnings);
         if self.ask_named_text(session, link, &plan, warnings) {
             return true;
         }
-        let Some(text) = self.sessions[session].held.question(&plan) else { return false };
+        let Some(text) = self.sessions[session].held.question(&plan) else { return asks };
         self.links[link].captured.clear();
         self.inject(link, ReplyKind::Query, Purpose::LocksAsked(session), Command::Query, &text);
         true

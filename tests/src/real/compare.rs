@@ -23,7 +23,7 @@ use weir_net::column::{Column, cells};
 use weir_net::flags::{Capabilities, Status};
 use weir_net::outcome::{EofPacket, OkPacket};
 use weir_net::statement::patch_statement_id;
-use weir_net::track::{Track, Tracks};
+use weir_net::track::{Track, Tracks, put_track};
 
 use super::limits;
 use super::reply::{Piece, Reply, What};
@@ -98,7 +98,7 @@ fn lines(event: &Event) -> Vec<String> {
             let shape = |piece| content(piece, reply).replace(" NO_INDEX", "");
             compared.map(|piece| if event.is_shape { shape(piece) } else { line(piece, reply) }).collect()
         }
-        Outcome::LoggedIn(payload, capabilities) => vec![format!("logged in: {}", ok(payload, *capabilities))],
+        Outcome::LoggedIn(payload, capabilities) => vec![format!("logged in: {}", login(payload, *capabilities))],
         Outcome::Refused(payload) => vec![format!("refused: {}", refusal(payload))],
         other => vec![format!("{other:?}")],
     }
@@ -176,6 +176,25 @@ const FORETOLD: Status = Status::NO_GOOD_INDEX
     .union(Status::IN_TRANS_READONLY)
     .union(Status::AUTOCOMMIT)
     .union(Status::SESSION_STATE_CHANGED);
+
+/// MariaDB since 11.4 greets with a proof of its certificate, and then with some of its variables: the gate has another certificate, and
+/// says none of that (README).
+fn login(payload: &[u8], capabilities: Capabilities) -> String {
+    let packet = OkPacket::decode(payload, capabilities);
+    let Some(packet) = packet.ok().filter(|packet| packet.info.starts_with(&[1])) else {
+        return ok(payload, capabilities);
+    };
+    let mut track = Vec::new();
+    let is_variable = |one: &Track<'_>| matches!(one, Track::Variable { .. });
+    Tracks::new(packet.track).flatten().filter(|one| !is_variable(one)).for_each(|one| put_track(&mut track, &one));
+    let status = match track.is_empty() {
+        true => packet.status.minus(Status::SESSION_STATE_CHANGED),
+        false => packet.status,
+    };
+    let mut bare = Vec::new();
+    OkPacket { info: b"", track: &track, status, ..packet }.encode(&mut bare, capabilities);
+    ok(&bare, capabilities)
+}
 
 /// An OK packet, or the EOF that stands for it. The header byte counts: it tells the two apart.
 fn ok(payload: &[u8], capabilities: Capabilities) -> String {
