@@ -18,13 +18,9 @@ use weir_tests::real::reply::{self, Kind, What};
 use weir_tests::real::suite::{self, Mode};
 use weir_tests::real::wire::{Account, Address, Admission, Wire, refusal};
 
-/// 10.11, or 11.8 when the environment says so.
+/// 10.11; 11.8 in `mariadb_later.rs`.
 fn edition() -> Edition {
-    match std::env::var("WEIR_TEST_MARIADB").as_deref() {
-        Err(_) | Ok("10.11") => Edition::Own,
-        Ok("11.8") => Edition::Later,
-        Ok(other) => panic!("WEIR_TEST_MARIADB={other}: 10.11 or 11.8"),
-    }
+    if env!("CARGO_CRATE_NAME") == "mariadb_later" { Edition::Later } else { Edition::Own }
 }
 
 fn place() -> &'static Place {
