@@ -76,7 +76,9 @@ fn a_cluster_lives_for_hours() {
     let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(24);
     let (started, lasts) = (Instant::now(), hours.map_or(600_000, |hours| hours * 3_600_000));
     let say = |now, counts: &_| println!("{} s of seed {seed} in {:?}: {counts:?}", now / 1_000, started.elapsed());
-    match run_long(&Plan::of_seed(seed), lasts, say) {
+    let plan = Plan::of_seed(seed);
+    println!("{} members, semi-synchronous: {}, fence_kill: {}", plan.members, plan.semi_sync, plan.fence_kill);
+    match run_long(&plan, lasts, say) {
         Ok(counts) => println!("{} s of seed {seed} in {:?}: {counts:?}", lasts / 1_000, started.elapsed()),
         Err(why) => {
             panic!("seed {seed}: {why}\nagain: WEIR_SEED={seed} WEIR_HOURS={} WEIR_STORY=1", hours.unwrap_or(1))

@@ -346,7 +346,10 @@ impl Engine {
         {
             there.insert(text, untouched);
         }
-        let unknown = Refusal::UnknownStatement { id };
+        let unknown = match self.has_expired(session) {
+            true => Refusal::PasswordExpired,
+            false => Refusal::UnknownStatement { id },
+        };
         let Some(prepared) = self.links[link].statements.get_mut(&text) else {
             // Long data before the first execute on this connection, or a fetch without its cursor.
             return Err(unknown);

@@ -18,7 +18,7 @@ use weir_net::command::Command;
 use weir_net::flags::Status;
 use weir_net::scan::ReplyKind;
 use weir_net::track::Track;
-use weir_planner::{Assign, Kind, Plan, Scope};
+use weir_planner::{Assign, Effects, Kind, Plan, Scope};
 
 const AUTOCOMMIT: &str = "autocommit";
 
@@ -68,9 +68,9 @@ impl Engine {
         let Phase::Relaying(request) = &mut self.sessions[session].phase else { return };
         let plan = request.plan.clone();
         let said = plan.as_deref().filter(|plan| plan.kind == Kind::Set && plan.statements == 1).map(said);
-        // A function that runs inside may set any.
+        let runs_others = plan.as_deref().is_some_and(|plan| plan.effects.contains(Effects::UNKNOWN_FUNCTION));
         request.outcome.switched |=
-            said.as_ref().is_none_or(|said| said.is_empty() || said.iter().any(|one| one.1.is_none()));
+            runs_others || said.as_ref().is_none_or(|said| said.is_empty() || said.iter().any(|one| one.1.is_none()));
         let (was, is) = (before.contains(Status::AUTOCOMMIT), self.links[link].status.contains(Status::AUTOCOMMIT));
         let names_it = |plan: &Plan| plan.assigns.iter().any(|assign| &*assign.name == AUTOCOMMIT);
         if was != is || plan.as_deref().is_some_and(names_it) {

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::link::Link;
 use crate::mail::{CoreId, Mail};
 use crate::session::farewell::Parting;
+use crate::session::pins::Reasons;
 use crate::session::{Phase, Session, Verify, VerifyCause};
 use crate::slots::Key;
 use crate::snapshot::{BackendId, BackendView, Health, Role};
@@ -93,7 +94,7 @@ impl Engine {
             self.compress_client(session, agreed);
         }
         self.pin_if_expired(session, link);
-        if self.sessions[session].pins.is_empty() {
+        if !self.sessions[session].pins.reasons().contains(Reasons::EXPIRED) {
             self.give_back(session);
         }
         self.rest(session);

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use weir_control::config::Config;
 use weir_core::snapshot::Consistency;
 use weir_net::flags::Capabilities;
+use weir_tests::real::bind;
 use weir_tests::real::gate::{Gate, GateOptions};
 use weir_tests::real::place::{Admin, Place, ask, first_cell, place};
 use weir_tests::real::reply::{self, Kind};
@@ -135,4 +136,38 @@ fn what_is_written_behind_a_new_password_is_read_by_others() {
     let pins = ask(&mut writer, "SHOW WEIR PINS").unwrap().rows().concat();
     let pins: Vec<_> = pins.iter().flatten().map(|cell| String::from_utf8_lossy(cell)).collect();
     assert!(pins.iter().any(|cell| cell.contains("an expired password")), "{pins:?}");
+}
+
+/// Under a session that is logged in the password expires, and its connection is another's by then: it is told so, also of what it has
+/// prepared, and goes on where it changes it.
+#[test]
+fn a_password_expires_under_a_session() {
+    let place = place();
+    let _others = place.stage.write().unwrap_or_else(PoisonError::into_inner);
+    let mut admin = place.admin().unwrap();
+    expire(&mut admin);
+    admin.sql("ALTER USER weir_expired IDENTIFIED BY 'old' PASSWORD EXPIRE NEVER").unwrap();
+    admin.ensure_replicated().unwrap();
+    let gate = start(place, 1);
+    let mut wire = Wire::login(&gate.address(), &account(place, "old", true)).unwrap();
+    wire.command(b"\x16INSERT INTO t VALUES (1 + (SELECT COUNT(*) FROM t AS other))").unwrap();
+    let (id, _) = reply::read(&mut wire, Kind::Prepare, false, None).unwrap().prepared().unwrap();
+    let execute = bind::execute(id, false, false, &[], wire.capabilities);
+    let run = |wire: &mut Wire| {
+        wire.command(&execute).unwrap();
+        let reply = reply::read(wire, Kind::Query, true, None).unwrap();
+        reply.error().map(refusal)
+    };
+    assert_eq!(run(&mut wire), None);
+    admin.sql("ALTER USER weir_expired PASSWORD EXPIRE").unwrap();
+    admin.ensure_replicated().unwrap();
+    let mut other = Wire::login(&gate.address(), &place.account()).unwrap();
+    ask(&mut other, "INSERT INTO weir_expired.t VALUES (100)").unwrap();
+    let why = run(&mut wire).expect("it has expired");
+    assert!(why.starts_with("1820 "), "{why}");
+    let why = ask(&mut wire, "INSERT INTO t VALUES (50)").err().unwrap();
+    assert!(why.contains("1820 "), "{why}");
+    ask(&mut wire, "ALTER USER USER() IDENTIFIED BY 'new'").unwrap();
+    assert_eq!(run(&mut wire), None);
+    assert_eq!(first_cell(&ask(&mut wire, "SELECT COUNT(*) FROM t").unwrap().rows()), "3");
 }
