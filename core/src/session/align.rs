@@ -46,6 +46,7 @@ impl Engine {
             let Some(s) = self.sessions.get(session) else { return };
             let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
             let asks = request.asks();
+            self.pin_if_expired(session, link);
             let Some(next) = self.next_step(session, link) else { return };
             if next.runs_before() && !self.previous_can_be_left(session, asks) {
                 return self.refuse_request(session, &Refusal::DiagnosticsGone);
