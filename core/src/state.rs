@@ -191,37 +191,21 @@ impl States {
         out.extend_from_slice(b"SET ");
         let (has, wants) = (self.variables(has), self.variables(wants));
         let mut first = true;
-        let find =
-            |set: &[(Box<str>, Box<[u8]>)], name: &str| set.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone());
-        let (had_names, names) = (find(has, NAMES_COLLATION), find(wants, NAMES_COLLATION));
-        let charset = |set| find(set, "character_set_results");
-        let is_chosen = names.as_deref() == Some(CHOSEN);
-        let renamed = had_names != names || is_chosen && charset(has) != charset(wants);
-        // The character set that client, connection and results have by `NAMES`.
-        let mut named = None;
-        if let (true, Some(collation), Some(charset)) = (renamed, &names, charset(wants)) {
+        let names = names_between(has, wants, login);
+        if let Some((charset, collation)) = &names {
             out.extend_from_slice(b"NAMES '");
-            out.extend_from_slice(&charset);
-            if **collation != *CHOSEN {
+            out.extend_from_slice(charset);
+            if let Some(collation) = collation {
                 out.extend_from_slice(b"' COLLATE '");
                 out.extend_from_slice(collation);
             }
             out.push(b'\'');
             first = false;
-            named = Some(charset);
         }
-        let unnamed = renamed && names.is_none();
+        let unnamed = find(wants, NAMES_COLLATION).is_none() && find(has, NAMES_COLLATION).is_some();
         // What the connection has and the session has not goes back to the default before anything else is set,
         // since some variables (character_set_connection) change others (collation_connection).
-        let gone = |name: &str| wants.iter().all(|(n, _)| **n != *name) && name != NAMES_COLLATION && name != ROLE;
-        if let Some(charset) = login.charset.filter(|_| named.is_none())
-            && has.iter().any(|(name, _)| gone(name) && follows_login(name))
-        {
-            out.extend_from_slice(b"NAMES ");
-            out.extend_from_slice(charset.as_bytes());
-            first = false;
-            named = Some(charset.as_bytes().into());
-        }
+        let gone = |name: &str| is_gone(name, wants);
         for (name, _) in has.iter().filter(|(name, _)| gone(name)) {
             if login.ignores_space && &**name == "sql_mode" {
                 put_given(out, &mut first, name, b"CONCAT(@@GLOBAL.sql_mode,',IGNORE_SPACE')");
@@ -241,8 +225,8 @@ impl States {
             if &**name == NAMES_COLLATION || &**name == ROLE {
                 continue;
             }
-            let same = match &named {
-                Some(charset) if BY_NAMES.contains(&&**name) => charset == value,
+            let same = match &names {
+                Some((charset, _)) if BY_NAMES.contains(&&**name) => charset == value,
                 _ => has.iter().any(|(n, v)| n == name && v == value),
             };
             // A collation that has gone back to the default has taken its character set along.
@@ -256,6 +240,30 @@ impl States {
         }
         !first
     }
+}
+
+type Values = [(Box<str>, Box<[u8]>)];
+
+fn find(set: &Values, name: &str) -> Option<Box<[u8]>> {
+    set.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.clone())
+}
+
+fn is_gone(name: &str, wants: &Values) -> bool {
+    wants.iter().all(|(known, _)| **known != *name) && name != NAMES_COLLATION && name != ROLE
+}
+
+/// The `NAMES` on the way from one to the other: the character set that client, connection and results have by it, and its collation
+/// where that is not the server's choice.
+fn names_between(has: &Values, wants: &Values, login: Defaults) -> Option<(Box<[u8]>, Option<Box<[u8]>>)> {
+    let to_login = login.charset.filter(|_| has.iter().any(|(name, _)| is_gone(name, wants) && follows_login(name)));
+    let names = find(wants, NAMES_COLLATION);
+    let charset = |set| find(set, "character_set_results");
+    let (Some(collation), Some(wanted)) = (&names, charset(wants)) else {
+        return to_login.map(|charset| (charset.as_bytes().into(), None));
+    };
+    let is_chosen = **collation == *CHOSEN;
+    let differs = find(has, NAMES_COLLATION) != names || is_chosen && charset(has).as_ref() != Some(&wanted);
+    (differs || to_login.is_some()).then(|| (wanted, (!is_chosen).then(|| collation.clone())))
 }
 
 /// Variables that the server looks at when it prepares a statement.

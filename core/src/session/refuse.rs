@@ -4,7 +4,6 @@ use crate::engine::moves::Unbuffered;
 use crate::permissions::Denied;
 use crate::session::Peer;
 use crate::session::admin::Deed;
-use crate::session::expired::MUST_CHANGE_PASSWORD;
 use weir_net::compress::NotAgreed;
 use weir_net::outcome::ErrPacket;
 use weir_net::statement::PARAMETERS_MISCOUNTED;
@@ -387,7 +386,12 @@ impl Refusal {
             R::ReplicaHintInTransaction => {
                 (1290, b"HY000", "ROLE=REPLICA cannot be obeyed inside a read-write transaction".into())
             }
-            R::PasswordExpired => (MUST_CHANGE_PASSWORD, b"HY000", MUST_CHANGE.into()),
+            // MySQL's words.
+            R::PasswordExpired => (
+                1820,
+                b"HY000",
+                "You must reset your password using ALTER USER statement before executing this statement.".into(),
+            ),
             R::HeldByReplica => (
                 1290,
                 b"HY000",
@@ -450,9 +454,6 @@ fn why_not_its_turn(waited_ms: Option<u64>, waiting_max: u32, settings: (&str, &
 /// The driver's ways to write the values into the text.
 const PARAMETERS: &str = "This command is not supported in the prepared statement protocol yet: what Weir answers itself has no \
                           parameters; write the values into the text (Go: interpolateParams=true, Node: query instead of execute)";
-
-/// MySQL's words.
-const MUST_CHANGE: &str = "You must reset your password using ALTER USER statement before executing this statement.";
 
 #[cfg(test)]
 mod tests {

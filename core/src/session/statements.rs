@@ -346,10 +346,8 @@ impl Engine {
         {
             there.insert(text, untouched);
         }
-        let unknown = match self.has_expired(session) {
-            true => Refusal::PasswordExpired,
-            false => Refusal::UnknownStatement { id },
-        };
+        let unknown =
+            if self.has_expired(session) { Refusal::PasswordExpired } else { Refusal::UnknownStatement { id } };
         let Some(prepared) = self.links[link].statements.get_mut(&text) else {
             // Long data before the first execute on this connection, or a fetch without its cursor.
             return Err(unknown);
