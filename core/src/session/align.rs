@@ -11,7 +11,7 @@
 use crate::engine::Engine;
 use crate::limits::COMMAND_BYTES_BUFFERED_MAX;
 use crate::link::expect::{Expect, Purpose};
-use crate::link::{Link, LinkPhase};
+use crate::link::{Link, LinkPhase, Tracking};
 use crate::session::previous::{ABOUT_PREVIOUS, CLEARS, ONE_ROW, Place, Way};
 use crate::session::refuse::Refusal;
 use crate::session::statements::reply_kind;
@@ -46,7 +46,11 @@ impl Engine {
             let Some(s) = self.sessions.get(session) else { return };
             let (Phase::Aligning(request), Some(link)) = (&s.phase, s.lease) else { return };
             let asks = request.asks();
-            self.pin_if_expired(session, link);
+            if self.links[link].tracking == Tracking::Refused {
+                // Whatever it lacks would be refused as well.
+                self.pin_if_expired(session, link);
+                return self.send(session, link);
+            }
             let Some(next) = self.next_step(session, link) else { return };
             if next.runs_before() && !self.previous_can_be_left(session, asks) {
                 return self.refuse_request(session, &Refusal::DiagnosticsGone);

@@ -28,6 +28,7 @@ impl Engine {
         }
     }
 
+    #[cold]
     pub(crate) fn pin_if_expired(&mut self, session: Key<Session>, link: Key<Link>) {
         let l = &mut self.links[link];
         if l.tracking == Tracking::Refused && self.snapshot.backend(l.backend).role == Role::Primary {
@@ -36,15 +37,20 @@ impl Engine {
         }
     }
 
-    /// Behind a command: one that succeeded may have been the new password. True: the server is asked.
-    pub(crate) fn is_let_through(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
+    /// Behind a command on a connection that has not the gate's trackers: it gets them, if it can have them. True: the server is asked.
+    pub(crate) fn ask_bare(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
+        if self.links[link].tracking != Tracking::Refused {
+            self.take_trackers_back(session, link);
+            return true;
+        }
         let Phase::Relaying(request) = &self.sessions[session].phase else { return false };
-        let may_be =
-            request.outcome.error.is_none() && self.sessions[session].pins.reasons().contains(Reasons::EXPIRED);
-        if may_be {
+        // It may have been the new password.
+        let has_succeeded = request.outcome.error.is_none();
+        let asks = has_succeeded && self.sessions[session].pins.reasons().contains(Reasons::EXPIRED);
+        if asks {
             self.begin_setup(link);
         }
-        may_be
+        asks
     }
 
     /// Nothing of the session's is taken but another password, not even a reset.

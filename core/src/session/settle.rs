@@ -7,8 +7,8 @@
 //! ```
 
 use crate::engine::Engine;
+use crate::link::Link;
 use crate::link::expect::Purpose;
-use crate::link::{Link, Tracking};
 use crate::session::pins::{self, Reasons};
 use crate::session::prepared::Busy;
 use crate::session::previous::{Found, found_rows, keeps_diagnostics, keeps_row_count};
@@ -114,14 +114,14 @@ impl Engine {
 
     /// Questions of the gate's own behind a command; false when there is none.
     fn asks_afterwards(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
-        if self.links[link].tracking == Tracking::Refused {
-            return self.is_let_through(session, link);
-        }
         if self.links[link].is_bare() {
-            self.take_trackers_back(session, link);
-            return true;
+            return self.ask_bare(session, link);
         }
-        let asks = self.ask_switches(session, link);
+        let Phase::Relaying(request) = &self.sessions[session].phase else { return false };
+        let asks = request.outcome.switched;
+        if asks {
+            self.ask_switches(session, link);
+        }
         let Phase::Relaying(request) = &self.sessions[session].phase else { return asks };
         let plan = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare);
         let Some(plan) = plan else { return asks };

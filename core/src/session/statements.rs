@@ -346,11 +346,10 @@ impl Engine {
         {
             there.insert(text, untouched);
         }
-        let unknown =
-            if self.has_expired(session) { Refusal::PasswordExpired } else { Refusal::UnknownStatement { id } };
         let Some(prepared) = self.links[link].statements.get_mut(&text) else {
             // Long data before the first execute on this connection, or a fetch without its cursor.
-            return Err(unknown);
+            let has_expired = self.has_expired(session);
+            return Err(if has_expired { Refusal::PasswordExpired } else { Refusal::UnknownStatement { id } });
         };
         prepared.used_at = self.now;
         let (backend_id, bound) = (prepared.id, prepared.types.clone());

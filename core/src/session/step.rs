@@ -3,7 +3,7 @@
 //! Invariant: what is chosen depends on what the connection and the session have now, so that whoever is woken chooses anew.
 
 use crate::engine::Engine;
-use crate::link::{Link, Tracking};
+use crate::link::Link;
 use crate::session::insert_id::{Heard, InsertId, MAY_NUMBER, Number, may_number};
 use crate::session::named::Lack;
 use crate::session::prepared::Text;
@@ -83,10 +83,6 @@ impl Engine {
     pub(crate) fn next_step(&mut self, session: Key<Session>, link: Key<Link>) -> Option<Next> {
         let s = &self.sessions[session];
         let Phase::Aligning(request) = &s.phase else { return None };
-        if self.links[link].tracking == Tracking::Refused {
-            // Whatever it lacks would be refused as well.
-            return Some(Next::Send);
-        }
         let plan = request.plan.as_ref().filter(|_| !request.without_names);
         let lack = plan.and_then(|plan| s.lacks_named(&self.links[link], plan));
         let (named, gone) = match lack {

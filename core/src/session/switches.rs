@@ -83,12 +83,8 @@ impl Engine {
         }
     }
 
-    /// Behind a command that may have set any. True: the server is asked.
-    pub(crate) fn ask_switches(&mut self, session: Key<Session>, link: Key<Link>) -> bool {
-        let Phase::Relaying(request) = &self.sessions[session].phase else { return false };
-        if !request.outcome.switched {
-            return false;
-        }
+    /// Behind a command that may have set any: the server is asked.
+    pub(crate) fn ask_switches(&mut self, session: Key<Session>, link: Key<Link>) {
         let mut text = b"SELECT ".to_vec();
         for (n, name) in OTHERS.iter().enumerate() {
             text.extend_from_slice(if n > 0 { b",@@SESSION." } else { b"@@SESSION." });
@@ -97,7 +93,6 @@ impl Engine {
         text.extend_from_slice(ONE_ROW);
         self.links[link].captured.clear();
         self.inject(link, ReplyKind::Query, Purpose::Switches(session), Command::Query, &text);
-        true
     }
 
     pub(crate) fn switches_told(&mut self, session: Key<Session>, link: Key<Link>) {
