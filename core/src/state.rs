@@ -280,7 +280,8 @@ const UNDERSTANDING: [&str; 10] = [
     "sql_mode",
 ];
 
-const BY_NAMES: [&str; 3] = ["character_set_client", "character_set_connection", "character_set_results"];
+/// What `SET NAMES` sets, in its order.
+pub const BY_NAMES: [&str; 3] = ["character_set_client", "character_set_connection", "character_set_results"];
 
 /// `collation_connection` is changed by setting `character_set_connection`, so it is always set again, behind it
 /// (names are sorted: `character_set_…` stands before `collation_…`).

@@ -9,11 +9,8 @@ use crate::link::Link;
 use crate::session::pins::Reasons;
 use crate::session::{Phase, Session};
 use crate::slots::Key;
-use crate::state::{CHOSEN, NAMES_COLLATION};
+use crate::state::{BY_NAMES, CHOSEN, NAMES_COLLATION};
 use weir_planner::{Assign, Scope};
-
-/// What `SET NAMES` assigns in front of its collation.
-const NAMES: [&str; 3] = ["character_set_client", "character_set_connection", "character_set_results"];
 
 impl Engine {
     /// `SET NAMES x COLLATE y`: the server reports the character sets and not the collation, so the statement says it.
@@ -26,10 +23,10 @@ impl Engine {
             return;
         }
         let mut state = self.links[link].state;
-        let is_names = |assigns: &[Assign]| assigns.iter().map(|assign| &*assign.name).eq(NAMES);
+        let is_names = |assigns: &[Assign]| assigns.iter().map(|assign| &*assign.name).eq(BY_NAMES);
         for (at, assign) in plan.assigns.iter().enumerate().filter(|(_, assign)| is(assign, "collation_connection")) {
             let collation = said(assign);
-            let before = &plan.assigns[at.saturating_sub(NAMES.len())..at];
+            let before = &plan.assigns[at.saturating_sub(BY_NAMES.len())..at];
             if is_names(before) {
                 state = self.states.with_or_without(state, NAMES_COLLATION, collation.or(chosen));
             } else if chosen.is_some() && !assign.literal {
@@ -62,7 +59,8 @@ fn said(assign: &Assign) -> Option<&[u8]> {
     assign.value.as_deref().map(unquoted).filter(|name| !name.eq_ignore_ascii_case(b"default"))
 }
 
-fn unquoted(value: &[u8]) -> &[u8] {
+/// Of a literal.
+pub(super) fn unquoted(value: &[u8]) -> &[u8] {
     let bare = value.trim_ascii();
     match bare {
         [b'\'' | b'"', inner @ .., _] => inner,

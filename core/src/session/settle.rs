@@ -118,14 +118,12 @@ impl Engine {
             return self.ask_bare(session, link);
         }
         let Phase::Relaying(request) = &self.sessions[session].phase else { return false };
-        let asks = request.outcome.switched;
+        let (asks, warnings) = (request.outcome.switched, request.outcome.warnings);
+        let plan = request.plan.clone().filter(|_| request.command != Command::StmtPrepare);
         if asks {
             self.ask_switches(session, link);
         }
-        let Phase::Relaying(request) = &self.sessions[session].phase else { return asks };
-        let plan = request.plan.as_ref().filter(|_| request.command != Command::StmtPrepare);
         let Some(plan) = plan else { return asks };
-        let (plan, warnings) = (plan.clone(), request.outcome.warnings);
         if self.ask_named_text(session, link, &plan, warnings) {
             return true;
         }

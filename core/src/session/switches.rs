@@ -11,6 +11,7 @@
 use crate::engine::Engine;
 use crate::link::Link;
 use crate::link::expect::Purpose;
+use crate::session::collation::unquoted;
 use crate::session::trackers::{ONE_ROW, last_row};
 use crate::session::{Phase, Session};
 use crate::slots::Key;
@@ -134,11 +135,7 @@ fn said(plan: &Plan) -> Vec<(&str, Option<bool>)> {
         assign.scope == Scope::Session && (&*assign.name == AUTOCOMMIT || OTHERS.contains(&&*assign.name))
     };
     let value = |assign: &Assign| {
-        let value = assign.value.as_deref()?;
-        let bare = match value {
-            [b'\'', inside @ .., b'\''] | [b'"', inside @ .., b'"'] => inside,
-            _ => value,
-        };
+        let bare = unquoted(assign.value.as_deref()?);
         let is = |words: [&[u8]; 3]| words.iter().any(|word| bare.eq_ignore_ascii_case(word));
         match (is([b"1", b"on", b"true"]), is([b"0", b"off", b"false"])) {
             (false, false) => None,
