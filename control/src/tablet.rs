@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod service;
 
 pub mod follower;
+pub mod keepalive;
 
 use crate::acl::Permissions;
 use crate::again::Again;
@@ -175,6 +176,7 @@ async fn serve(
         let (hub, ends, began) = (hub.clone(), secured.ends(), Instant::now());
         tasks.spawn(http::serve(listener, metrics::Window { hub, tally, lease, ends, began }));
     }
+    keepalive::warn_about_silence();
     tracing::info!(event = "tablet_started", %address, server = crate::config::address::show(&config.server));
     started(address, &hub);
     let mut end = std::pin::pin!(end);

@@ -12,8 +12,8 @@
 use crate::block::{Blocks, Chunk};
 use crate::board::{Board, Glance};
 use crate::digest::Digests;
+use crate::link::Link;
 use crate::link::of_slots::OfSlots;
-use crate::link::{Errand, Link};
 use crate::mail::{ControlMail, CoreId, Mail};
 use crate::querylog::Sampler;
 use crate::session::account::{AccountId, Accounts};
@@ -101,7 +101,6 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiter {
     Session(Key<Session>),
-    Errand(Errand),
     /// The read index of this backend, asked with this account.
     Index(BackendId, AccountId),
 }
@@ -237,7 +236,7 @@ impl Engine {
             unresolved_next: 0,
             actions: VecDeque::new(),
             touched: Vec::new(),
-            restraint: Restraint::default(),
+            restraint: Restraint::new(options.seed, options.core),
             runnable: VecDeque::new(),
             sampler: Sampler::default(),
             timers: Timers::default(),
@@ -313,13 +312,14 @@ impl Engine {
         self.wire_drained(key);
     }
 
-    pub fn handle_end(&mut self, now: Instant, wire: WireId, _end: End) {
+    pub fn handle_end(&mut self, now: Instant, wire: WireId, end: End) {
         self.now = now;
         let key: Key<Wire> = wire.into();
         let Some(owner) = self.owner(wire) else { return };
         self.wires[key].ended = true;
         match owner {
             Owner::Client(session) => self.client_gone(session),
+            Owner::Backend(link) if end == End::Failed => self.link_silent(link, "the connection to the backend broke"),
             Owner::Backend(link) => self.link_lost(link, "the backend closed the connection"),
             Owner::Nobody => self.close_wire(key),
         }
@@ -391,6 +391,12 @@ impl Engine {
     /// Backend connections that are leased: commands under way, and sessions that rest on one.
     pub fn outstanding(&self) -> usize {
         self.snapshot.backends.iter().map(|view| self.pool.outstanding(view.id.0) as usize).sum()
+    }
+
+    /// It leads to a server, beyond `connections_per_backend_max` (`link/errands.rs`).
+    pub fn is_messenger(&self, wire: WireId) -> bool {
+        let of_link = |link| self.links.get(link).is_some_and(|l| l.slot == weir_pool::SlotId::NOWHERE);
+        matches!(self.owner(wire), Some(Owner::Backend(link)) if of_link(link))
     }
 
     /// Sessions, links and wires that exist: all zero after the end, which tests check.

@@ -10,12 +10,14 @@
 //! Invariant: `expects` holds one entry for every command sent whose reply has not ended, in order; the scan belongs to
 //! the first. A link goes back to the pool only in `Idle`, with `expects` empty (S32).
 
+pub mod errands;
 pub mod expect;
 pub mod login;
 pub mod of_slots;
 pub mod reply;
 pub mod trail;
 
+use crate::link::errands::Errand;
 use crate::link::expect::Expect;
 use crate::link::trail::Trail;
 use crate::queue::Queue;
@@ -70,6 +72,8 @@ pub struct Link {
     /// The server's own id of this connection.
     pub thread_id: u32,
     pub nonce: [u8; 20],
+    /// Told to the server as an attribute, so that its thread can be known again.
+    pub token: u64,
     pub schema: SchemaId,
     pub state: StateId,
     pub status: Status,
@@ -150,21 +154,10 @@ pub enum LoginCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lessee {
     Session(Key<Session>),
-    /// `KILL` of a backend's thread on behalf of the gate or of a client.
+    /// A statement or a thread of that server is to be ended.
     Kill(Errand),
     /// The read index.
     Index,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errand {
-    pub backend: BackendId,
-    pub thread_id: u32,
-    pub query_only: bool,
-    /// On whose behalf: nobody may kill more than the server lets this account kill.
-    pub account: AccountId,
-    /// Nothing is to be killed once the statement on this connection has ended.
-    pub victim: Option<Key<Link>>,
 }
 
 /// A statement prepared on this connection.
@@ -180,6 +173,16 @@ impl Link {
     /// It has not the gate's trackers.
     pub fn is_bare(&self) -> bool {
         self.tracking != Tracking::Gates
+    }
+
+    /// A statement or a transaction may still be open there, with locks.
+    pub fn may_hold(&self) -> bool {
+        matches!(self.phase, LinkPhase::Leased) && (!self.expects.is_empty() || self.status.contains(Status::IN_TRANS))
+    }
+
+    pub fn leaves_nothing(&mut self) {
+        self.expects.clear();
+        self.status = self.status.minus(Status::IN_TRANS);
     }
 
     /// Nothing but this session's statements ran there since its last one.

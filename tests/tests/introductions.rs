@@ -169,13 +169,16 @@ fn attributes_reach_the_server() {
     let mut wire = Wire::login(&address, &account).unwrap();
     let version = format!("_weir_version={}", env!("CARGO_PKG_VERSION"));
     let wanted = ["program_name=shop", "empty=", "_weir_client=192.0.2.9:40000", &version];
-    assert_eq!(attributes(&mut wire), wanted);
+    let (told, link) = without_link(attributes(&mut wire));
+    assert_eq!(told, wanted);
     // The next client of the account gets its login on that connection, by a change of user.
     drop(wire);
     let other = Account { attributes: named(&[("program_name", "bank")]), ..account.clone() };
     let other = Account { preface: b"PROXY TCP4 192.0.2.10 198.51.100.7 5 3306\r\n".to_vec(), ..other };
     let mut wire = Wire::login(&address, &other).unwrap();
-    assert_eq!(attributes(&mut wire), ["program_name=bank", "_weir_client=192.0.2.10:5", &version]);
+    let (told, other) = without_link(attributes(&mut wire));
+    assert_eq!(told, ["program_name=bank", "_weir_client=192.0.2.10:5", &version]);
+    assert_eq!(link, other, "the connection is the same");
 }
 
 /// S51: as many bytes of attributes as the server takes (one more, and it refuses the login). The gate's own have room in any case.
@@ -189,7 +192,18 @@ fn attributes_have_the_servers_limit() {
     let long = "x".repeat(CONNECT_ATTRIBUTES_BYTES_MAX - 5 - 3);
     let account = Account { attributes: named(&[("long", &long)]), ..place.account() };
     assert_eq!(named_once(&mut Wire::login(&place.primary(), &account).unwrap()), ["_truncated"]);
-    assert_eq!(named_once(&mut Wire::login(&through, &account).unwrap()), ["_weir_client", "_weir_version"]);
+    assert_eq!(
+        named_once(&mut Wire::login(&through, &account).unwrap()),
+        ["_weir_client", "_weir_version", "_weir_link"]
+    );
+}
+
+/// The last one is the connection's own: 16 hexadecimal digits.
+fn without_link(mut told: Vec<String>) -> (Vec<String>, String) {
+    let link = told.pop().unwrap();
+    let digits = link.strip_prefix("_weir_link=").unwrap();
+    assert!(digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{link}");
+    (told, link)
 }
 
 fn named_once(wire: &mut Wire) -> Vec<String> {

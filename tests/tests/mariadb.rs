@@ -171,6 +171,29 @@ fn the_statement_prepared_last_is_called_minus_one() {
     }
 }
 
+/// S50: a client that vanishes gets its statement ended. Without `performance_schema`, by the server's age.
+#[test]
+fn who_vanishes_leaves_no_statement_behind() {
+    let place = place();
+    let _others = place.stage.read().unwrap_or_else(PoisonError::into_inner);
+    let mut admin = place.admin().unwrap();
+    assert_eq!(first_cell(&admin.sql("SELECT @@performance_schema").unwrap().rows()), "0");
+    let gate = start(place, 2);
+    let mut sleeper = login(place, &gate);
+    sleeper.command(&[&b"\x03"[..], b"DO SLEEP(60), 'weir_vanish'"].concat()).unwrap();
+    let running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'DO SLEEP(60), _weir_vanish%'";
+    let mut wait_for = |wanted: &str| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while first_cell(&admin.sql(running).unwrap().rows()) != wanted {
+            assert!(Instant::now() < deadline, "it does not become {wanted}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait_for("1");
+    drop(sleeper);
+    wait_for("0");
+}
+
 /// S03, S25: a sequence's last value belongs to its connection.
 #[test]
 fn sequences_keep_their_connection() {

@@ -47,6 +47,8 @@ mod mute;
 mod one_connection;
 #[path = "mysql/operators.rs"]
 mod operators;
+#[path = "mysql/orphans.rs"]
+mod orphans;
 #[path = "mysql/overload.rs"]
 mod overload;
 

@@ -175,6 +175,7 @@ impl Engine {
             phase: LinkPhase::Dialing,
             thread_id: 0,
             nonce: [0; 20],
+            token: self.restraint.errands.next_token(),
             schema: SchemaId(want.schema),
             state: Default::default(),
             status: Default::default(),
@@ -327,6 +328,7 @@ impl Engine {
         }
         self.end_partings();
         self.moves_due();
+        self.errands_due();
         if self.states.is_full() {
             self.sweep_states();
         }

@@ -218,13 +218,11 @@ impl Engine {
                     let runs = !l.expects.is_empty() || self.is_under_way(session);
                     if !(runs && spares_running) {
                         self.counters.connections_cut += 1;
-                        self.lease_lost(session, link);
-                        self.drop_link(link);
+                        self.cut_lease(session, link);
                     }
                 }
                 (_, Some(Lessee::Session(session))) if !spares_running => {
-                    self.lease_lost(session, link);
-                    self.drop_link(link);
+                    self.cut_lease(session, link);
                 }
                 _ if !spares_running => self.drop_link(link),
                 _ => {}

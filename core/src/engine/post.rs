@@ -1,20 +1,14 @@
 //! What does not follow from a client's bytes: connections that are lost or cleaned, kills on servers, the drain, deadlines.
 
-use super::{Action, Engine, Waiter};
-use crate::allowance::WEIGHT_USUAL;
-use crate::link::expect::Purpose;
-use crate::link::{Errand, Lessee, Link, LinkPhase};
+use super::{Action, Engine};
+use crate::link::{Lessee, Link, LinkPhase};
 use crate::mail::{ControlMail, Sign};
-use crate::session::account::AccountId;
 use crate::session::refuse::Refusal;
-use crate::session::{ClassId, Greet, Phase, Session};
+use crate::session::{Greet, Phase, Session};
 use crate::slots::Key;
 use crate::snapshot::BackendId;
-use crate::state::SchemaId;
 use crate::timers::Owner as TimerOwner;
 use weir_net::command::Command;
-use weir_net::scan::ReplyKind;
-use weir_pool::{Fit, Grant, SlotId, Want};
 
 impl Engine {
     /// A backend connection is gone or not to be trusted any more.
@@ -28,15 +22,48 @@ impl Engine {
         if let Some(Lessee::Session(session)) = lessee {
             self.lease_lost(session, link);
         }
+        self.forget_link(link);
+    }
+
+    /// The same, without a word of the server: it may be there, and not know.
+    pub(crate) fn link_silent(&mut self, link: Key<Link>, why: &'static str) {
+        let Some(backend) = self.links.get(link).map(|l| l.backend) else { return };
+        self.orphan(link);
+        self.link_lost(link, why);
+        self.send_errands(backend);
+    }
+
+    /// Takes the connection from a session that has something open on it, perhaps, and gives it up.
+    pub(crate) fn cut_lease(&mut self, session: Key<Session>, link: Key<Link>) {
+        // First, as long as the session knows what it was doing.
+        if self.links[link].may_hold() {
+            self.orphan(link);
+        }
+        self.lease_lost(session, link);
+        self.forget_link(link);
+    }
+
+    /// What is open there was seen to, or the server knows of its end.
+    fn forget_link(&mut self, link: Key<Link>) {
+        if let Some(l) = self.links.get_mut(link) {
+            l.leaves_nothing();
+        }
         self.drop_link(link);
     }
 
     /// Closes a link's wire and forgets it. Whoever leased it has been told.
     pub(crate) fn drop_link(&mut self, link: Key<Link>) {
+        if self.links.get(link).is_some_and(Link::may_hold) {
+            // Its server may not hear of the end.
+            self.orphan(link);
+        }
         let Some(mut gone) = self.links.remove(link) else { return };
         self.insert_ids_gone(link, &gone);
         self.index_link_gone(link, gone.backend);
         gone.inbound.clear(&mut self.blocks);
+        if let Some(Lessee::Kill(errand)) = gone.lessee {
+            self.errand_lost(errand);
+        }
         self.slot_links.remove(gone.slot.index);
         self.accounts.let_go(gone.account);
         if matches!(gone.phase, LinkPhase::Idle) {
@@ -85,78 +112,6 @@ impl Engine {
         let l = &self.links[link];
         let (account, schema) = (l.account, l.schema);
         self.change_user(link, account, schema);
-    }
-
-    /// Ends a backend's thread (or its statement) from another connection of the same account.
-    pub(crate) fn start_kill(
-        &mut self,
-        backend: BackendId,
-        thread_id: u32,
-        query_only: bool,
-        account: AccountId,
-        class: ClassId,
-    ) {
-        let errand = Errand { backend, thread_id, query_only, account, victim: None };
-        let want =
-            Want { account: account.0, class: class.0, schema: 0, fingerprint: 0, prefer: None, weight: WEIGHT_USUAL };
-        if self.accounts.find(account).is_none_or(|a| !a.proven) {
-            return;
-        }
-        match self.pool.acquire(self.now.0, backend.0, &want) {
-            Grant::Lease { slot, fit } => self.errand_granted(errand, slot, fit),
-            Grant::Wait(ticket) => {
-                self.waiters.insert(ticket, Waiter::Errand(errand));
-            }
-            Grant::Refused(_) => {}
-        }
-    }
-
-    pub(crate) fn errand_granted(&mut self, errand: Errand, slot: SlotId, _fit: Fit) {
-        let link = self.slot_links.get(slot.index).expect("a slot that is leased has a link");
-        let l = &mut self.links[link];
-        l.phase = LinkPhase::Leased;
-        l.lessee = Some(Lessee::Kill(errand));
-        self.prepare_kill(link, errand);
-    }
-
-    /// Makes the connection one of the account, or kills with it.
-    pub(crate) fn prepare_kill(&mut self, link: Key<Link>, errand: Errand) {
-        let l = &mut self.links[link];
-        if l.account == errand.account {
-            return self.send_kill(link, errand);
-        }
-        if self.accounts.find(errand.account).is_none() {
-            l.lessee = None;
-            return self.to_pool(link);
-        }
-        if !self.keep_insert_id(link, None) {
-            self.change_user(link, errand.account, SchemaId(0));
-        }
-    }
-
-    pub(crate) fn send_kill(&mut self, link: Key<Link>, errand: Errand) {
-        if errand.victim.is_some_and(|victim| !self.hunt_leaves(victim)) {
-            return self.kill_sent(link);
-        }
-        let what = if errand.query_only { "QUERY" } else { "CONNECTION" };
-        let text = format!("KILL {what} {}", errand.thread_id);
-        self.links[link].last_session = None;
-        // Nobody waits for it who could lose patience, and a backend that is silent may be why it was sent.
-        self.arm_link(link, self.now.plus_ms(self.snapshot.settings.dial_ms_max));
-        self.inject(link, ReplyKind::Query, Purpose::Kill, Command::Query, text.as_bytes());
-    }
-
-    pub(crate) fn kill_sent(&mut self, link: Key<Link>) {
-        let lessee = self.links[link].lessee.take();
-        self.arm_link(link, crate::time::Instant::NEVER);
-        if let Some(Lessee::Kill(Errand { backend, victim: Some(victim), .. })) = lessee {
-            self.hunt_over(victim);
-            if let Some(next) = self.next_hunt(backend) {
-                self.links[link].lessee = Some(Lessee::Kill(next));
-                return self.prepare_kill(link, next);
-            }
-        }
-        self.to_pool(link);
     }
 
     /// No new clients; those at rest end now, the others with their transaction, all of them after the limit.
@@ -219,11 +174,11 @@ impl Engine {
         match l.phase {
             LinkPhase::Dialing if !self.wires[l.wire].known => self.dial_after_pause(link),
             LinkPhase::Dialing | LinkPhase::Greeting | LinkPhase::Login { .. } | LinkPhase::Setup { .. } => {
-                self.link_lost(link, "the login at the backend took too long");
+                self.link_silent(link, "the login at the backend took too long");
             }
-            LinkPhase::Cleaning | LinkPhase::Retiring => self.link_lost(link, "cleaning a connection took too long"),
+            LinkPhase::Cleaning | LinkPhase::Retiring => self.link_silent(link, "cleaning a connection took too long"),
             LinkPhase::Leased if matches!(l.lessee, Some(Lessee::Kill(_) | Lessee::Index)) => {
-                self.link_lost(link, "a question of the gate's own took too long")
+                self.link_silent(link, "a question of the gate's own took too long");
             }
             LinkPhase::Idle | LinkPhase::Leased | LinkPhase::Closing => {}
         }

@@ -39,6 +39,7 @@ impl Engine {
         counters.plans_made = self.plans.misses();
         (counters.buffering, counters.buffer_bytes) = (self.buffer.len() as u64, self.buffer.bytes() as u64);
         counters.waiting = (self.waiters.len() + self.buffer.len()) as u64;
+        counters.orphans_waiting = self.restraint.errands.orphans() as u64;
         counters.connections_open = self.links.len() as u64;
         counters.connections_leased = self.links.iter().filter(|(_, l)| l.lessee.is_some()).count() as u64;
         counters

@@ -2,7 +2,8 @@
 
 use crate::admission::Admission;
 use crate::filters::Entry;
-use crate::session::overtime::Hunts;
+use crate::link::errands::Errands;
+use crate::mail::CoreId;
 use crate::session::seat::Turns;
 use std::sync::Arc;
 
@@ -16,7 +17,13 @@ pub struct Restraint {
     pub(crate) limits_forms: bool,
     /// Of the statement that passes the filters right now: those that want a copy of it.
     pub(crate) mirrors: Vec<Arc<Entry>>,
-    pub(crate) hunts: Hunts,
     pub(crate) turns: Turns,
     pub(crate) admission: Admission,
+    pub(crate) errands: Errands,
+}
+
+impl Restraint {
+    pub fn new(seed: u64, core: CoreId) -> Restraint {
+        Restraint { errands: Errands::new(seed, core), ..Restraint::default() }
+    }
 }

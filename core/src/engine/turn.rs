@@ -45,7 +45,6 @@ impl Engine {
     fn handed_over(&mut self, ticket: weir_pool::Ticket, slot: SlotId, fit: Fit) {
         match self.waiters.remove(&ticket) {
             Some(Waiter::Session(session)) => self.lease_granted(session, slot, fit),
-            Some(Waiter::Errand(errand)) => self.errand_granted(errand, slot, fit),
             Some(Waiter::Index(of, account)) => self.index_granted(of, account, slot),
             None => unreachable!("a ticket is cancelled before its waiter goes"),
         }

@@ -44,6 +44,10 @@ pub enum Purpose {
     /// Leads to the state that the gate's own answer would have left behind; it may be meant to fail.
     Lead,
     Kill,
+    /// How long the server has been up, before a thread is ended that lost its connection.
+    Uptime,
+    /// … and what that thread does.
+    OrphanAsked,
     /// What the primary has executed, for all reads that wait.
     Index,
     /// Whether the primary takes writes, before a read at `GLOBAL` believes it.

@@ -8,6 +8,7 @@
 
 use crate::engine::{DialFault, Engine, Waiter};
 use crate::limits::LOGIN_PACKET_BYTES_MAX;
+use crate::link::errands::{TOKEN_ATTRIBUTE, token_text};
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Lessee, Link, LinkPhase, LoginCause, Tracking};
 use crate::mail::Sign;
@@ -144,7 +145,7 @@ impl Engine {
             auth: auth.response(greeting.plugin, &greeting.nonce),
             schema: (!schema.is_empty()).then(|| schema.to_vec()),
             plugin: Some(greeting.plugin.to_vec()),
-            attributes: with_own(&account.attributes),
+            attributes: with_own(&account.attributes, l.token),
             zstd_level: match compression {
                 Some(Agreed::Zstd { level }) => level,
                 _ => 0,
@@ -185,7 +186,7 @@ impl Engine {
             Some(Lessee::Session(session)) => self.sessions.get(session).map(|s| s.attributes.clone()),
             _ => None,
         };
-        for (name, value) in with_own(&of_lessee.unwrap_or_else(|| account.attributes.clone())) {
+        for (name, value) in with_own(&of_lessee.unwrap_or_else(|| account.attributes.clone()), l.token) {
             block.put_lenenc_bytes(&name);
             block.put_lenenc_bytes(&value);
         }
@@ -294,13 +295,13 @@ impl Engine {
             }
             (LoginCause::Change, Some(Lessee::Kill(errand))) => {
                 l.phase = LinkPhase::Leased;
-                self.send_kill(link, errand);
+                self.run_errand(link, errand);
             }
             (LoginCause::Change, None) => self.to_pool(link),
             (LoginCause::Open, Some(Lessee::Kill(errand))) => {
                 l.phase = LinkPhase::Leased;
                 (l.opened_at, l.rested_at) = (self.now, self.now);
-                self.prepare_kill(link, errand);
+                self.prepare_errand(link, errand);
             }
             (LoginCause::Open, _) => {
                 l.phase = LinkPhase::Idle;
@@ -313,10 +314,9 @@ impl Engine {
 
     /// Questions of the gate's own that wait for a connection of an account that is let in no more: nobody would end their
     /// dials, one after the other, each refused.
-    fn give_up_errands(&mut self, account: AccountId, backend: BackendId) {
+    fn give_up_questions(&mut self, account: AccountId, backend: BackendId) {
         let here = |ticket| self.pool.backend_of(ticket) == Some(backend.0);
         let is_hopeless = |waiter: &Waiter| match waiter {
-            Waiter::Errand(errand) => errand.account == account,
             Waiter::Index(_, asker) => *asker == account,
             Waiter::Session(_) => false,
         };
@@ -342,13 +342,17 @@ impl Engine {
             self.backend_suspect(backend, "the backend accepts no more connections", Sign::Refuses);
             return self.drop_link(link);
         }
-        if let Some(Lessee::Session(session)) = self.links[link].lessee.take() {
-            self.sessions[session].lease = None;
-            self.login_refused_for(session, err);
+        match self.links[link].lessee.take() {
+            Some(Lessee::Session(session)) => {
+                self.sessions[session].lease = None;
+                self.login_refused_for(session, err);
+            }
+            Some(Lessee::Kill(errand)) => self.errand_refused(&errand),
+            Some(Lessee::Index) | None => {}
         }
         self.drop_link(link);
         if !matches!(code, 1044 | 1049) {
-            self.give_up_errands(account, backend);
+            self.give_up_questions(account, backend);
         }
         let waiting: Vec<Key<Session>> = self
             .waiters
@@ -462,16 +466,19 @@ fn channel_of(address: &Address) -> Channel {
 
 /// The client's attributes and Weir's own (S51), which stand last and have their place in any case: the server refuses a login
 /// with more than 64 KiB of them.
-fn with_own(client: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let own = (b"_weir_version".to_vec(), env!("CARGO_PKG_VERSION").as_bytes().to_vec());
-    let mut left = CONNECT_ATTRIBUTES_BYTES_MAX - attribute_bytes(&own);
+fn with_own(client: &[(Vec<u8>, Vec<u8>)], token: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let own = [
+        (b"_weir_version".to_vec(), env!("CARGO_PKG_VERSION").as_bytes().to_vec()),
+        (TOKEN_ATTRIBUTE.as_bytes().to_vec(), token_text(token).into_bytes()),
+    ];
+    let mut left = CONNECT_ATTRIBUTES_BYTES_MAX - own.iter().map(attribute_bytes).sum::<usize>();
     let fits = |pair: &&(Vec<u8>, Vec<u8>)| {
         let rest = left.checked_sub(attribute_bytes(pair));
         left = rest.unwrap_or(left);
         rest.is_some()
     };
     let mut all: Vec<_> = client.iter().filter(fits).cloned().collect();
-    all.push(own);
+    all.extend(own);
     all
 }
 

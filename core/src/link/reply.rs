@@ -251,6 +251,9 @@ impl Engine {
                 self.links[link].schema = schema;
             }
         }
+        if what == What::Text {
+            self.links[link].captured.extend_from_slice(payload);
+        }
         if let (What::PrepareOk, Ok(ok)) = (what, PrepareOk::decode(payload))
             && let Some(Purpose::Prepare(text)) = self.links[link].expects.front().map(|e| &e.purpose)
         {
@@ -295,7 +298,9 @@ impl Engine {
                 self.password_expired(link);
                 true
             }
-            Some(Purpose::Kill) => {
+            // What is asked before an orphan is ended has no answer then, so that nothing is.
+            Some(Purpose::Kill | Purpose::Uptime | Purpose::OrphanAsked) => {
+                self.links[link].has_conditions = self.links[link].flavour == Flavour::MariaDb;
                 let code = ErrPacket::decode(payload).map_or(0, |e| e.code);
                 self.log(crate::mail::Level::Info, "a KILL at a backend failed", format!("error {code}"));
                 true
@@ -382,7 +387,9 @@ impl Engine {
             Purpose::Switches(session) => self.switches_told(session, link),
             Purpose::Conditions(session) => self.conditions_told(session, link),
             Purpose::TrackersAsked(session, names) => self.trackers_told(session, link, &names),
-            Purpose::Kill => self.kill_sent(link),
+            Purpose::Kill => self.errand_done(link),
+            Purpose::Uptime => self.uptime_told(link),
+            Purpose::OrphanAsked => self.orphan_told(link),
             Purpose::Index => self.index_answered(link),
             Purpose::Writable => self.writable_told(link),
         }
@@ -409,7 +416,7 @@ impl Engine {
                 _ => self.proceed(session),
             },
             Some(Lessee::Index) => self.prepare_index(link),
-            Some(Lessee::Kill(errand)) => self.prepare_kill(link, errand),
+            Some(Lessee::Kill(errand)) => self.prepare_errand(link, errand),
             None if matches!(self.links[link].phase, LinkPhase::Retiring) => self.retire(link),
             None if matches!(self.links[link].phase, LinkPhase::Cleaning) => self.clean(link),
             None => {}

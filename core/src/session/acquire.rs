@@ -137,20 +137,20 @@ impl Engine {
     }
 
     /// A session that ends leaves its connection behind in whatever state: idle, to be cleaned, or cut.
-    pub(crate) fn abandon_lease(&mut self, link: Key<Link>, session: &Session) {
+    pub(crate) fn abandon_lease(&mut self, link: Key<Link>, session: &Session, ends: bool) {
         let l = &mut self.links[link];
         l.lessee = None;
         l.last_session = None;
         let busy = !l.expects.is_empty() || !matches!(l.phase, LinkPhase::Leased) || l.hunt.is_some();
         if busy {
             // A statement may be running for nobody: cut the connection, and have its thread killed (S50).
-            let (backend, thread_id) = (l.backend, l.thread_id);
-            let running = matches!(l.phase, LinkPhase::Leased) && !l.scan.is_done();
-            self.drop_link(link);
-            if running {
-                self.start_kill(backend, thread_id, false, session.account, session.class);
+            let backend = l.backend;
+            if l.may_hold() {
+                self.orphan_of(link, ends);
+                self.links[link].leaves_nothing();
             }
-            return;
+            self.drop_link(link);
+            return self.send_errands(backend);
         }
         if !session.pins.reasons().without(Reasons::SOFT).is_empty()
             || l.user_variables.are_many()

@@ -3,6 +3,7 @@
 //! Invariant: after it nothing refers to the session: no ticket, no lease, no account use; its wire closes by itself.
 
 use crate::engine::Engine;
+use crate::link::errands::runs_an_end;
 use crate::session::refuse::Refusal;
 use crate::session::{Greet, Phase, Session, Wait};
 use crate::slots::Key;
@@ -43,6 +44,7 @@ impl Engine {
         let Some(mut gone) = self.sessions.remove(session) else { return };
         self.ids.end(gone.id);
         self.buffer.remove(session);
+        let ends = runs_an_end(&gone);
         match std::mem::replace(&mut gone.phase, Phase::Farewell) {
             Phase::Waiting(mut request, wait) => {
                 if let Wait::Line(ticket) = wait {
@@ -83,7 +85,7 @@ impl Engine {
             self.seat_left(session, &seat);
         }
         if let Some(link) = gone.lease.take() {
-            self.abandon_lease(link, &gone);
+            self.abandon_lease(link, &gone, ends);
         }
         self.audit_logout(&gone);
         if !gone.pins.is_empty() {

@@ -106,14 +106,12 @@ impl Engine {
         if kill.asker.as_deref().is_some_and(is_foreign) {
             return KillOutcome::NotOwner;
         }
-        if let (Some(link), true) = (self.sessions[victim].lease, kill.query_only) {
-            let l = &self.links[link];
-            let running = l.lessee == Some(Lessee::Session(victim)) && !l.expects.is_empty();
-            if running {
-                let (backend, thread) = (l.backend, l.thread_id);
-                let (account, class) = (self.sessions[victim].account, self.sessions[victim].class);
-                self.start_kill(backend, thread, true, account, class);
-            }
+        let s = &self.sessions[victim];
+        if let (Some(link), true) = (s.lease, kill.query_only)
+            && matches!(s.phase, Phase::Relaying(_) | Phase::Feeding(..))
+            && self.links[link].lessee == Some(Lessee::Session(victim))
+        {
+            self.hunt(victim, link, None);
         }
         if !kill.query_only {
             self.client_gone(victim);

@@ -5,28 +5,25 @@
 //!   Ready ───── transaction_ms_max, transaction_idle_ms_max ──────────► rolled back; 1213 for the next command
 //! ```
 //! A statement is ended by the server, so what it answers is true, whatever the kill came too late for. One that ends its transaction
-//! (`COMMIT`) is no transaction's overtime: it would be asked to stop at the very end. A kill goes by a connection that is free, else
-//! by one beyond the pool's share (one for each backend and core): when all are busy with what should be killed, none is free.
+//! (`COMMIT`) is no transaction's overtime: it would be asked to stop at the very end. How a
+//! kill goes there: `link/errands.rs`.
 //!
 //! Invariant: a connection whose thread a kill may still hit is nobody else's, and runs nothing, until the kill is known to be over;
 //! a kill that has not left when the statement ends never leaves (S30).
 //! Cost: off, a branch per command; on, a compare (`timers.rs`).
 
-use crate::allowance::WEIGHT_USUAL;
 use crate::engine::Engine;
 use crate::limits::HUNT_AGAIN_MS;
-use crate::link::{Errand, Lessee, Link};
+use crate::link::Link;
+use crate::link::errands::{Aim, Errand};
 use crate::session::farewell::Parting;
 use crate::session::refuse::Refusal;
 use crate::session::{Body, Phase, Request, Session};
 use crate::slots::Key;
-use crate::snapshot::BackendId;
 use crate::time::Instant;
-use std::collections::VecDeque;
 use weir_net::command::Command;
 use weir_net::flags::Status;
 use weir_planner::Effects;
-use weir_pool::{Grant, SlotId, Want};
 
 /// As set by operators, in ms; 0: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,17 +64,11 @@ impl Overtime {
 /// A kill that is meant for the statement on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hunt {
-    pub why: Overtime,
+    /// None: a client's `KILL QUERY`, and the server's words for it are right.
+    pub why: Option<Overtime>,
     pub stage: HuntStage,
     /// The client has been told of it in the place of the server's error.
     pub is_told: bool,
-}
-
-/// A core's kills that found no free connection, and the connections that were opened for such ones.
-#[derive(Debug, Default)]
-pub struct Hunts {
-    waiting: VecDeque<Errand>,
-    hunters: Vec<Key<Link>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,13 +118,14 @@ impl Engine {
     /// The session's time is up in a phase that has no limit but these. False: it is not about them.
     pub(crate) fn overtime_due(&mut self, session: Key<Session>) -> bool {
         let s = &self.sessions[session];
-        let Some(link) = s.lease.filter(|_| s.times.is_any()) else { return false };
+        let is_timed = |link: &Key<Link>| s.times.is_any() || self.links[*link].hunt.is_some();
+        let Some(link) = s.lease.filter(is_timed) else { return false };
         match &s.phase {
             Phase::Relaying(request) | Phase::Feeding(request, _) => {
                 if let Some((at, why)) = self.overtime_of(session, link, request) {
                     let is_whole = request.body == Body::Whole;
                     if at <= self.now && is_whole {
-                        self.hunt(session, link, why);
+                        self.hunt(session, link, Some(why));
                     }
                     let next = if at > self.now { at } else { self.now.plus_ms(HUNT_AGAIN_MS) };
                     self.arm_session(session, next);
@@ -218,60 +210,25 @@ impl Engine {
         if l.expects.is_empty() { self.clean(link) } else { self.drop_link(link) }
     }
 
-    /// Has the server end the statement on this connection.
-    fn hunt(&mut self, session: Key<Session>, link: Key<Link>, why: Overtime) {
+    /// Has the server end the statement on this connection (`link/errands.rs`).
+    pub(crate) fn hunt(&mut self, session: Key<Session>, link: Key<Link>, why: Option<Overtime>) {
         let l = &mut self.links[link];
         if l.hunt.is_some_and(|hunt| hunt.stage != HuntStage::Coming) {
             return;
         }
         if l.hunt.is_none() {
             match why {
-                Overtime::Statement { .. } => self.counters.statements_timed_out += 1,
-                _ => self.counters.transactions_timed_out += 1,
+                Some(Overtime::Statement { .. }) => self.counters.statements_timed_out += 1,
+                Some(Overtime::Transaction { .. } | Overtime::Idle { .. }) => self.counters.transactions_timed_out += 1,
+                None => {}
             }
         }
         l.hunt = Some(Hunt { why, stage: HuntStage::Coming, is_told: false });
         let (backend, thread_id, account, class) = (l.backend, l.thread_id, l.account, self.sessions[session].class);
-        let errand = Errand { backend, thread_id, query_only: true, account, victim: Some(link) };
-        let want =
-            Want { account: account.0, class: class.0, schema: 0, fingerprint: 0, prefer: None, weight: WEIGHT_USUAL };
-        match self.pool.acquire(self.now.0, backend.0, &want) {
-            Grant::Lease { slot, fit } => return self.errand_granted(errand, slot, fit),
-            // In the line it would stand behind those that wait for what it is to end.
-            Grant::Wait(ticket) => drop(self.pool.cancel(ticket)),
-            Grant::Refused(_) => {}
-        }
-        if !self.restraint.hunts.waiting.contains(&errand) {
-            self.restraint.hunts.waiting.push_back(errand);
-        }
-        self.send_hunter(backend, &want);
+        self.send_hunt(Errand { backend, thread_id, account, class, aim: Aim::Statement(link) });
     }
 
-    /// Opens a connection beyond the pool's share, if there is none.
-    fn send_hunter(&mut self, backend: BackendId, want: &Want) {
-        let links = &self.links;
-        self.restraint.hunts.hunters.retain(|link| links.get(*link).is_some());
-        if self.restraint.hunts.hunters.iter().any(|link| self.links[*link].backend == backend) {
-            return;
-        }
-        let Some(errand) = self.next_hunt(backend) else { return };
-        let link = self.dial(SlotId::NOWHERE, backend, want);
-        self.links[link].lessee = Some(Lessee::Kill(errand));
-        self.restraint.hunts.hunters.push(link);
-    }
-
-    /// A hunt there that has still something to end.
-    pub(crate) fn next_hunt(&mut self, backend: BackendId) -> Option<Errand> {
-        while let Some(at) = self.restraint.hunts.waiting.iter().position(|errand| errand.backend == backend) {
-            let errand = self.restraint.hunts.waiting.remove(at)?;
-            if errand.victim.is_some_and(|victim| self.is_hunted(victim, HuntStage::Coming)) {
-                return Some(errand);
-            }
-        }
-        None
-    }
-
-    fn is_hunted(&self, victim: Key<Link>, stage: HuntStage) -> bool {
+    pub(crate) fn is_hunted(&self, victim: Key<Link>, stage: HuntStage) -> bool {
         self.links.get(victim).and_then(|l| l.hunt).is_some_and(|hunt| hunt.stage == stage)
     }
 
@@ -299,7 +256,7 @@ impl Engine {
     pub(crate) fn hunt_told(&mut self, link: Key<Link>, code: u16) -> Option<Refusal> {
         let hunt = self.links[link].hunt.as_mut().filter(|_| INTERRUPTED.contains(&code))?;
         hunt.is_told = true;
-        Some(hunt.why.refusal())
+        hunt.why.map(Overtime::refusal)
     }
 
     /// Behind a reply on a hunted connection. False: there is nothing more to wait for, and the session goes on.
@@ -311,7 +268,7 @@ impl Engine {
             return true;
         }
         self.links[link].hunt = None;
-        if !hunt.is_told || !matches!(hunt.why, Overtime::Transaction { .. }) {
+        if !hunt.is_told || !matches!(hunt.why, Some(Overtime::Transaction { .. })) {
             return false;
         }
         if !self.sessions[session].pins_for_good().is_empty() {

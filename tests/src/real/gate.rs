@@ -45,7 +45,7 @@ impl Gate {
         Gate::start_for(&place.backends, options, more)
     }
 
-    fn start_for(
+    pub fn start_for(
         backends: &[SocketAddr],
         options: GateOptions<'_>,
         more: impl FnOnce(&mut Config),

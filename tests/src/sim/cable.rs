@@ -64,6 +64,8 @@ enum Piece {
 struct Side {
     owner: Owner,
     closed: bool,
+    /// What it says does not arrive any more, not even its end.
+    lost: bool,
     flight: VecDeque<(u64, Piece)>,
     ready: VecDeque<u8>,
     held_bytes: usize,
@@ -88,6 +90,7 @@ impl Cables {
             self.sides.push(Side {
                 owner,
                 closed: false,
+                lost: false,
                 flight: VecDeque::new(),
                 ready: VecDeque::new(),
                 held_bytes: 0,
@@ -123,6 +126,9 @@ impl Cables {
     ) -> Option<usize> {
         if self.sides[sock.0 as usize].reset {
             return None;
+        }
+        if self.sides[sock.0 as usize].lost {
+            return Some(bytes.len());
         }
         let peer = peer_of(sock);
         let to = &mut self.sides[peer.0 as usize];
@@ -219,6 +225,20 @@ impl Cables {
         self.deliver(now, agenda, peer_of(sock), now + latency, Piece::End);
     }
 
+    /// The other end is reset, and this one hears nothing of it, until it writes.
+    pub fn lose(&mut self, now: u64, agenda: &mut Agenda, sock: Sock) {
+        let other = peer_of(sock);
+        let latency = self.sides[other.0 as usize].quality.latency_ns;
+        self.sides[other.0 as usize].lost = true;
+        self.deliver(now, agenda, other, now + latency, Piece::Reset);
+    }
+
+    /// Nobody reads any more what is written here.
+    pub fn is_lost(&self, sock: Sock) -> bool {
+        let other = &self.sides[peer_of(sock).0 as usize];
+        other.lost || other.closed
+    }
+
     fn part(&mut self, now: u64, agenda: &mut Agenda, sock: Sock, last: Piece) {
         let side = &mut self.sides[sock.0 as usize];
         if std::mem::replace(&mut side.closed, true) {
@@ -226,7 +246,7 @@ impl Cables {
         }
         side.flight.clear();
         side.ready.clear();
-        let (latency, waited, was_reset) = (side.quality.latency_ns, side.writer_waits, side.reset);
+        let (latency, waited, was_reset) = (side.quality.latency_ns, side.writer_waits, side.reset || side.lost);
         let peer = peer_of(sock);
         if waited {
             agenda.put(now + latency, Event::Room(peer));

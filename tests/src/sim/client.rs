@@ -353,7 +353,7 @@ impl Client {
             };
             // A transaction that was begun and never told of is none.
             let is_light = ask.is_read || matches!(ask.effect, Effect::Begin { .. });
-            let repeatable = is_light && self.mind.autocommit() && !self.mind.in_transaction();
+            let repeatable = is_light && !self.mind.in_transaction();
             scene.oracle.sends(tag, self.mind.expected(repeatable, transaction));
         }
         ask.promise = self.promise(scene, &ask);

@@ -404,8 +404,14 @@ impl Core {
         let Address::Tcp(address) = address else { panic!("every server here has a TCP address") };
         let server = usize::from(address.port() - 10_000);
         scene.tell(|| format!("core {}: dials server {server} on {id:?}", self.id));
-        self.admit(Wire::new(id, Stage::Dialing, None, Some(server)));
-        scene.oracle.connected(server);
+        let mut wire = Wire::new(id, Stage::Dialing, None, Some(server));
+        wire.is_messenger = self.engine.is_messenger(id);
+        if wire.is_messenger {
+            scene.oracle.messenger_sent(self.id, server);
+        } else {
+            scene.oracle.connected(server);
+        }
+        self.admit(wire);
         if scene.mistake(Mutation::OverBudget) {
             (0..100).for_each(|_| scene.oracle.connected(server));
         }
@@ -415,10 +421,12 @@ impl Core {
     fn close(&mut self, scene: &mut Scene, id: WireId) {
         let wire = self.known(id, "Close");
         wire.stage = Stage::Closing;
-        let (sending, sock, server) = (wire.send.take(), wire.sock, wire.server);
+        let (sending, sock, server, is_messenger) = (wire.send.take(), wire.sock, wire.server, wire.is_messenger);
         scene.tell(|| format!("core {}: closes {id:?}", self.id));
-        if let Some(server) = server {
-            scene.oracle.disconnected(server);
+        match server {
+            Some(server) if is_messenger => scene.oracle.messenger_back(self.id, server),
+            Some(server) => scene.oracle.disconnected(server),
+            None => {}
         }
         if let Some(sock) = sock {
             // The send in flight may still have taken something.

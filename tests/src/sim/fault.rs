@@ -11,6 +11,10 @@ pub enum Fault {
     KillConnection {
         server: usize,
     },
+    /// A connection of a server breaks, and the server hears nothing of it.
+    Lose {
+        server: usize,
+    },
     /// A server dies with all its connections and is back later; meanwhile dials are refused, or hang.
     Crash {
         server: usize,
@@ -145,6 +149,19 @@ pub fn plan(
         all.push(Planned { at, lasts_ns, fault });
     }
     all
+}
+
+/// Connections that break without their server's knowing: draws of their own, so that a seed's world is otherwise the same.
+pub fn losses(random: &mut Random, servers: usize, until: u64) -> Vec<Planned> {
+    if !random.chance(30) {
+        return Vec::new();
+    }
+    let lose = |random: &mut Random| Planned {
+        at: random.below(until),
+        lasts_ns: 1,
+        fault: Fault::Lose { server: random.below(servers as u64) as usize },
+    };
+    (0..random.between(1, 12)).map(|_| lose(random)).collect()
 }
 
 /// True for what clients never notice as an error.

@@ -67,6 +67,10 @@ pub enum Mutation {
     ReplicaAhead,
     /// A fenced primary says that it takes writes.
     HiddenFence,
+    /// A kill ends a connection that somebody has.
+    WrongThread,
+    /// A server says OK to kills, and ends nothing.
+    DeafToKills,
 }
 
 impl Mutation {

@@ -88,10 +88,14 @@ pub struct Oracle {
     fates: BTreeMap<i64, Fate>,
     committed: BTreeMap<i64, u32>,
     connections: BTreeMap<usize, u32>,
+    /// By core and server.
+    messengers: BTreeSet<(usize, usize)>,
     /// Connections that each server may see.
     pub budget: Option<u32>,
     /// Faults or tight limits make errors of the gate's own legitimate.
     pub errors_excused: bool,
+    /// Connections break without their server's knowing, so that a client may wait for itself.
+    pub locks_linger: bool,
     pub horizons: Horizons,
     /// Figures for the tests of the simulator itself.
     pub counts: Counts,
@@ -211,6 +215,17 @@ impl Oracle {
         if self.budget.is_some_and(|budget| count > budget) {
             self.violate(format!("server {server} has {count} connections, the budget is {:?}", self.budget));
         }
+    }
+
+    /// One beyond the budget, for a kill.
+    pub fn messenger_sent(&mut self, core: usize, server: usize) {
+        if !self.messengers.insert((core, server)) {
+            self.violate(format!("core {core} has two messengers at server {server}"));
+        }
+    }
+
+    pub fn messenger_back(&mut self, core: usize, server: usize) {
+        assert!(self.messengers.remove(&(core, server)), "a messenger ends once");
     }
 
     pub fn disconnected(&mut self, server: usize) {

@@ -114,6 +114,9 @@ impl Plan {
             // all others': who waits longer than that waits for something that was forgotten.
             plan.wait_ms_max = 30_000;
         }
+        if mode != Mode::Direct && plan.errors_excused {
+            plan.faults.extend(fault::losses(&mut Random::new(seed ^ 0x1057), plan.servers.len(), faults_end_at));
+        }
         if mode == Mode::Levels {
             plan.add_levels(&mut Random::new(seed ^ 0x1e7e1));
         }
@@ -176,6 +179,11 @@ impl Plan {
                 fault: fault::Fault::Move { to: (n % 3 + 1) as usize, way: fault::Way::Unheard },
             };
             plan.faults = (0..12).map(moves).collect();
+        }
+        if matches!(mutation, Mutation::WrongThread | Mutation::DeafToKills) {
+            plan.errors_excused = true;
+            let lose = |n: u64| Planned { at: (n + 1) * 5 * MS, lasts_ns: 1, fault: fault::Fault::Lose { server: 0 } };
+            plan.faults = (0..100).map(lose).collect();
         }
         if mutation == Mutation::KeptTransaction {
             plan.errors_excused = true;

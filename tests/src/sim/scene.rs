@@ -73,6 +73,11 @@ impl Scene {
         self.cables.abort(self.now, &mut self.agenda, sock);
     }
 
+    /// See [`Cables::lose`].
+    pub fn lose(&mut self, sock: Sock) {
+        self.cables.lose(self.now, &mut self.agenda, sock);
+    }
+
     /// Tells the trace, if there is one. The words are made only then.
     pub fn tell(&mut self, words: impl FnOnce() -> String) {
         if self.traced {

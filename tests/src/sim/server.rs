@@ -26,7 +26,7 @@ use weir_net::command::{Command, query_text};
 use weir_net::flags::Capabilities;
 use weir_net::packet::{HEADER_BYTES, Header};
 
-use crate::sim::agenda::{Event, MS};
+use crate::sim::agenda::{Event, MS, SECOND};
 use crate::sim::cable::{Got, Sock};
 use crate::sim::mutation::Mutation;
 use crate::sim::scene::Scene;
@@ -63,7 +63,17 @@ pub struct Server {
     /// Users whose password this server has seen since it started: their logins are fast.
     pub cached: BTreeSet<String>,
     conn_last: u32,
+    up_since: Start,
     applying: bool,
+}
+
+/// When a server was started, and the number of its first connection. Here no number is given again, which is how a kill by one from
+/// before the start is seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// None: long ago.
+    pub at: Option<u64>,
+    pub first: u32,
 }
 
 #[derive(Debug)]
@@ -73,6 +83,7 @@ pub struct Conn {
     pub nonce: [u8; 20],
     pub phase: Phase,
     pub session: Session,
+    pub token: Option<String>,
     input: Vec<u8>,
     pub out: Vec<u8>,
     job: Option<Job>,
@@ -128,6 +139,7 @@ impl Server {
             conns: BTreeMap::new(),
             cached: BTreeSet::new(),
             conn_last: 10 * id as u32,
+            up_since: Start { at: None, first: 0 },
             applying: false,
         }
     }
@@ -148,6 +160,7 @@ impl Server {
             nonce,
             phase: Phase::Login(LoginPhase::Greeted),
             session: Session::default(),
+            token: None,
             input: Vec::new(),
             out: Vec::new(),
             job: None,
@@ -318,6 +331,56 @@ impl Server {
             self.disconnect(scene, id, true);
         }
         self.cached.clear();
+    }
+
+    /// It is there again after a crash.
+    pub fn restart(&mut self, now: u64) {
+        // Two crashes at a time are one.
+        if std::mem::replace(&mut self.up, true) {
+            return;
+        }
+        self.up_since = Start { at: Some(now), first: self.conn_next() };
+    }
+
+    pub fn uptime_s(&self, now: u64) -> u64 {
+        self.up_since.at.map_or(1_000_000 + now / SECOND, |at| (now - at) / SECOND)
+    }
+
+    /// The gate may end threads that have nobody, and no others.
+    pub fn judge_kill(&self, scene: &mut Scene, id: u32) {
+        if id < self.up_since.first {
+            scene.oracle.violate(format!("server {}: {id} is killed, a number of before its start", self.id));
+        }
+        if self.conns.get(&id).is_some_and(|conn| !scene.cables.is_lost(conn.sock)) {
+            scene.oracle.violate(format!("server {}: {id} is killed, and somebody has it", self.id));
+        }
+    }
+
+    /// What a connection does, as the process list says it, and its token, if this server keeps attributes.
+    pub fn shown(&self, id: u32) -> Option<Vec<Option<String>>> {
+        let conn = self.conns.get(&id)?;
+        let [command, state] = if conn.job.is_some() { ["Query", "executing"] } else { ["Sleep", ""] };
+        let token = conn.token.clone().filter(|_| self.keeps_attributes());
+        Some(vec![Some(command.to_owned()), Some(state.to_owned()), token])
+    }
+
+    /// Without `performance_schema` it does not.
+    pub fn keeps_attributes(&self) -> bool {
+        !self.habits.greets_with_other_plugin
+    }
+
+    /// Connections that have nobody at the other end: all, or those that hold something and that a gate can know for sure. A server without
+    /// attributes that was started lately is not sure.
+    pub fn orphans<'a>(&'a self, scene: &'a Scene, all: bool) -> impl Iterator<Item = u32> + 'a {
+        let holds = |id: u32, conn: &Conn| {
+            conn.job.is_some()
+                || conn.session.transaction.is_some()
+                || self.store.user_locks.values().any(|holder| *holder == id)
+        };
+        let is_sure = self.keeps_attributes() || self.up_since.at.is_none();
+        let is_one =
+            move |(id, conn): &(&u32, &Conn)| scene.cables.is_lost(conn.sock) && (all || is_sure && holds(**id, conn));
+        self.conns.iter().filter(is_one).map(|(id, _)| *id)
     }
 
     /// After a pause: every connection may have something to do.

@@ -11,12 +11,15 @@ use crate::sim::gate::Gate;
 use crate::sim::oracle::Counts;
 use crate::sim::plan::{Mode, Plan};
 use crate::sim::scene::Scene;
-use crate::sim::server::Server;
+use crate::sim::server::{self, Conn, Server};
 
 /// Everybody must be done this long after the last fault.
 const PATIENCE_NS: u64 = 60 * SECOND;
 /// Every answer has come, or moved on, this long after the last fault.
 const ANSWER_NS: u64 = 30 * SECOND;
+/// For threads that lost their connection, once clients are done.
+const ORPHANS_NS: u64 = 5 * SECOND;
+
 /// More than any sound run needs.
 const EVENTS_MAX: u64 = 20_000_000;
 
@@ -59,6 +62,7 @@ impl World {
         scene.mutation_in = scene.random.below(8);
         scene.passwords = plan.users.iter().cloned().collect();
         scene.oracle.errors_excused = plan.errors_excused;
+        scene.oracle.locks_linger = plan.faults.iter().any(|planned| matches!(planned.fault, Fault::Lose { .. }));
         let servers: Vec<Server> =
             plan.servers.iter().enumerate().map(|(id, habits)| Server::new(id, plan.accounts, *habits)).collect();
         let mut clients = Vec::new();
@@ -230,6 +234,7 @@ impl World {
                     self.servers[server].disconnect(&mut self.scene, conn, true);
                 }
             }
+            Fault::Lose { server } => self.lose_connection(server),
             Fault::Crash { server, dials_hang } => {
                 self.servers[server].crash(&mut self.scene);
                 self.servers[server].up = false;
@@ -328,7 +333,7 @@ impl World {
         let planned = self.plan.faults[at];
         match planned.fault {
             Fault::Crash { server, .. } => {
-                self.servers[server].up = true;
+                self.servers[server].restart(self.scene.now);
                 self.dials_hang[server] = false;
             }
             Fault::Freeze { server } => self.servers[server].wake_all(&mut self.scene),
@@ -351,6 +356,36 @@ impl World {
         self.servers.iter().find(all).map_or(0, |server| server.id)
     }
 
+    /// Of those that are logged in.
+    fn lose_connection(&mut self, server: usize) {
+        let is_in = |conn: &&Conn| matches!(conn.phase, server::Phase::Command);
+        let all: Vec<Sock> = self.servers[server].conns.values().filter(is_in).map(|conn| conn.sock).collect();
+        // What breaks when clients are done, nobody would wait for.
+        if !all.is_empty() && !self.clients.iter().all(Client::is_done) {
+            let sock = *self.scene.random.pick(&all);
+            self.scene.lose(sock);
+        }
+    }
+
+    /// The gate ends what is left of connections that were lost, as soon as their server is there.
+    fn await_orphans(&mut self, events: &mut u64) -> Result<(), String> {
+        let deadline = self.scene.now + ORPHANS_NS;
+        let orphans = |world: &World, all: bool| -> Vec<(usize, u32)> {
+            let of = |server: &Server| server.orphans(&world.scene, all).map(|id| (server.id, id)).collect::<Vec<_>>();
+            world.servers.iter().flat_map(of).collect()
+        };
+        // Whose password was changed is let in no more.
+        let is_excused = self.plan.faults.iter().any(|planned| matches!(planned.fault, Fault::NewPassword { .. }));
+        while !is_excused && self.gate.is_some() && !orphans(self, false).is_empty() {
+            self.turn(events, deadline)
+                .map_err(|why| format!("orphans {:?} are not ended: {why}", orphans(self, false)))?;
+        }
+        for (server, id) in orphans(self, true) {
+            self.servers[server].disconnect(&mut self.scene, id, false);
+        }
+        Ok(())
+    }
+
     fn some_connection(&mut self, server: usize) -> Option<u32> {
         let all: Vec<u32> = self.servers[server].conns.keys().copied().collect();
         if all.is_empty() { None } else { Some(*self.scene.random.pick(&all)) }
@@ -358,6 +393,7 @@ impl World {
 
     /// Clients are done: what they left behind comes to rest, and the books are balanced.
     fn come_to_rest(&mut self, events: &mut u64) -> Result<(), String> {
+        self.await_orphans(events)?;
         let deadline = self.scene.now + PATIENCE_NS;
         if let Some(gate) = &mut self.gate {
             gate.end(&mut self.scene, &self.servers);

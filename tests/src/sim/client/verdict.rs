@@ -140,7 +140,7 @@ impl Client {
         }
         self.script.drop_plans();
         let tagged = ask.tag.is_some() && Tag::find(message) == ask.tag;
-        if tagged && code == 1205 && ask.may_wait {
+        if tagged && code == 1205 && (ask.may_wait || scene.oracle.locks_linger) {
             // Only the statement was undone; without autocommit it has begun a transaction nevertheless.
             self.mind.touch(ask.number);
             self.mind.transaction_unsure = self.mind.in_transaction();

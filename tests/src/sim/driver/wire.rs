@@ -28,6 +28,7 @@ pub struct Wire {
     pub sock: Option<Sock>,
     /// The backend that it leads to.
     pub server: Option<usize>,
+    pub is_messenger: bool,
     pub paused: bool,
     /// Chunks that may still come although it is paused.
     pub late_chunks: u64,
@@ -39,7 +40,18 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(id: WireId, stage: Stage, sock: Option<Sock>, server: Option<usize>) -> Wire {
-        Wire { id, stage, sock, server, paused: false, late_chunks: 0, ended: false, failed: false, send: None }
+        Wire {
+            id,
+            stage,
+            sock,
+            server,
+            is_messenger: false,
+            paused: false,
+            late_chunks: 0,
+            ended: false,
+            failed: false,
+            send: None,
+        }
     }
 
     pub fn ended_by_failure(&self) -> bool {

@@ -109,6 +109,13 @@ impl Server {
         };
         let text = String::from_utf8_lossy(&body[parts.text]).into_owned();
         let tag = Tag::find(&text);
+        if let Some(id) = process_asked(&text) {
+            let names = ["COMMAND", "STATE", "ATTR_VALUE"].map(str::to_string).to_vec();
+            let answer = Answer::Rows { names, rows: vec![self.shown(id).unwrap_or(vec![None; 3])] };
+            let run = Run { id, tag, params: &[], format: Format::Text, lock_timed_out };
+            write_answer(scene, replier, session, &run, answer, false);
+            return true;
+        }
         let statements = match parse(&text) {
             Ok(statements) if statements.is_empty() => {
                 replier.err(1065, "42000", "Query was empty");
@@ -190,6 +197,14 @@ impl Server {
             replier.err(1094, "HY000", &format!("Unknown thread id: {id}"));
             return Ended::Badly;
         }
+        if let Statement::Kill { query_only: false, id } = statement {
+            let victim = if scene.mistake(Mutation::WrongThread) { run.id } else { *id };
+            self.judge_kill(scene, victim);
+            if scene.errs(Mutation::DeafToKills) {
+                finish_ok(replier, session);
+                return Ended::Well;
+            }
+        }
         let mut work = Work {
             scene: &mut *scene,
             store: &mut self.store,
@@ -258,7 +273,10 @@ impl Server {
                 let status = session.status();
                 replier.rows_end(&Finish { status, ..Finish::default() });
             }
-            Command::Statistics => replier.packet(b"Uptime: 1  Threads: 1  Questions: 1"),
+            Command::Statistics => {
+                let up_s = self.uptime_s(scene.now);
+                replier.packet(format!("Uptime: {up_s}  Threads: 1  Questions: 1").as_bytes());
+            }
             Command::ResetConnection => {
                 self.undo(scene, id, session, false);
                 session.reset();
@@ -318,6 +336,13 @@ pub enum Ended {
     Well,
     Badly,
     Waits,
+}
+
+/// `SELECT MAX(COMMAND),MAX(STATE),(…) FROM information_schema.PROCESSLIST WHERE ID=n LIMIT 1`, the one text of several levels that is known here.
+fn process_asked(text: &str) -> Option<u32> {
+    let rest = text.strip_prefix("SELECT MAX(COMMAND),MAX(STATE),")?;
+    let (_, rest) = rest.split_once("information_schema.PROCESSLIST WHERE ID=")?;
+    rest.strip_suffix(" LIMIT 1")?.parse().ok()
 }
 
 fn write_answer(

@@ -87,6 +87,7 @@ impl Server {
                     return;
                 };
                 conn.caps = login.capabilities.intersect(OFFERED);
+                conn.token = token_in(payload);
                 conn.session.multi_statements = conn.caps.contains(Capabilities::MULTI_STATEMENTS);
                 let claim = Claim {
                     user: String::from_utf8_lossy(&login.user).into_owned(),
@@ -123,6 +124,7 @@ impl Server {
     pub fn change_user(&mut self, scene: &mut Scene, id: u32, seq: u8, body: &[u8]) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let caps = conn.caps;
+        conn.token = token_in(body);
         let Ok(request) = ChangeUser::decode(body, caps) else {
             scene.oracle.violate("a change of user that cannot be read reached a server");
             return;
@@ -190,4 +192,11 @@ impl Server {
         replier.ok(&Finish { status: conn.session.status(), track, ..Finish::default() });
         conn.out.extend(replier.out);
     }
+}
+
+/// The attribute by which a gate knows its connection again.
+fn token_in(payload: &[u8]) -> Option<String> {
+    let name = b"\x0a_weir_link\x10";
+    let at = payload.windows(name.len()).position(|part| part == name)? + name.len();
+    payload.get(at..at + 16).map(|value| String::from_utf8_lossy(value).into_owned())
 }

@@ -200,12 +200,12 @@ impl Script {
                 let rows = warned.map(row).into_iter().collect();
                 Ask::query(tag, caps, &format!("SHOW WARNINGS /* {tag} */")).rows(rows)
             }
-            Todo::RowCount(count) => {
-                Ask::query(tag, caps, &format!("SELECT '{tag}', ROW_COUNT()")).rows(vec![vec![is(tag), is(count)]])
-            }
-            Todo::FoundRows(count) => {
-                Ask::query(tag, caps, &format!("SELECT '{tag}', FOUND_ROWS()")).rows(vec![vec![is(tag), is(count)]])
-            }
+            Todo::RowCount(count) => Ask::query(tag, caps, &format!("SELECT '{tag}', ROW_COUNT()"))
+                .rows(vec![vec![is(tag), is(count)]])
+                .read(),
+            Todo::FoundRows(count) => Ask::query(tag, caps, &format!("SELECT '{tag}', FOUND_ROWS()"))
+                .rows(vec![vec![is(tag), is(count)]])
+                .read(),
             other => unreachable!("{other:?} is not about the previous statement"),
         };
         ask.may_be_gone = true;
