@@ -386,11 +386,12 @@ pub(crate) fn token_text(token: u64) -> String {
     format!("{token:016x}")
 }
 
-/// One row in any case, of nothing when there is no such thread. `session_account_connect_attrs` shows an account its own threads, without
+/// One row in any case, of nothing when there is no such thread, and in no character set of a session's. `session_account_connect_attrs` shows an account its own threads, without
 /// a privilege; it is empty where `performance_schema` is off.
 fn question(thread_id: u32) -> String {
     format!(
-        "SELECT MAX(COMMAND),MAX(STATE),(SELECT MAX(ATTR_VALUE) FROM performance_schema.session_account_connect_attrs \
+        "SELECT CAST(MAX(COMMAND) AS BINARY),CAST(MAX(STATE) AS BINARY),\
+         (SELECT CAST(MAX(ATTR_VALUE) AS BINARY) FROM performance_schema.session_account_connect_attrs \
          WHERE PROCESSLIST_ID={thread_id} AND ATTR_NAME='{TOKEN_ATTRIBUTE}' LIMIT 1) \
          FROM information_schema.PROCESSLIST WHERE ID={thread_id} LIMIT 1"
     )

@@ -347,6 +347,8 @@ impl Engine {
                 self.sessions[session].lease = None;
                 self.login_refused_for(session, err);
             }
+            // It has as many connections as it may: not for ever.
+            Some(Lessee::Kill(errand)) if matches!(code, 1203 | 1226) => self.errand_lost(errand),
             Some(Lessee::Kill(errand)) => self.errand_refused(&errand),
             Some(Lessee::Index) | None => {}
         }

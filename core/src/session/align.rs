@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::limits::COMMAND_BYTES_BUFFERED_MAX;
 use crate::link::expect::{Expect, Purpose};
 use crate::link::{Link, LinkPhase, Tracking};
-use crate::session::previous::{ABOUT_PREVIOUS, CLEARS, ONE_ROW, Place, Way};
+use crate::session::previous::{ABOUT_PREVIOUS, ASK_ONE_ROW, CLEARS, Place, Way};
 use crate::session::refuse::Refusal;
 use crate::session::statements::reply_kind;
 use crate::session::step::Next;
@@ -121,7 +121,7 @@ impl Engine {
             }
             Next::Uncount => {
                 self.links[link].has_count = false;
-                self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, ONE_ROW);
+                self.inject(link, ReplyKind::Query, Purpose::Lead, Command::Query, ASK_ONE_ROW);
                 return true;
             }
             Next::Await(on) => return !self.fetch_insert_id(session, on),

@@ -213,9 +213,11 @@ impl Engine {
     /// Has the server end the statement on this connection (`link/errands.rs`).
     pub(crate) fn hunt(&mut self, session: Key<Session>, link: Key<Link>, why: Option<Overtime>) {
         let l = &mut self.links[link];
-        if l.hunt.is_some_and(|hunt| hunt.stage != HuntStage::Coming) {
+        // One that was answered may have come before the statement began at the server.
+        if l.hunt.is_some_and(|hunt| hunt.stage == HuntStage::Sent) {
             return;
         }
+        let is_told = l.hunt.is_some_and(|hunt| hunt.is_told);
         if l.hunt.is_none() {
             match why {
                 Some(Overtime::Statement { .. }) => self.counters.statements_timed_out += 1,
@@ -223,7 +225,7 @@ impl Engine {
                 None => {}
             }
         }
-        l.hunt = Some(Hunt { why, stage: HuntStage::Coming, is_told: false });
+        l.hunt = Some(Hunt { why, stage: HuntStage::Coming, is_told });
         let (backend, thread_id, account, class) = (l.backend, l.thread_id, l.account, self.sessions[session].class);
         self.send_hunt(Errand { backend, thread_id, account, class, aim: Aim::Statement(link) });
     }

@@ -223,11 +223,11 @@ impl Previous {
             Some(1) if self.warnings > 0 && self.note.is_none() && self.place == Place::AfterRows => {
                 b"SELECT FOUND_ROWS() LIMIT 1"
             }
-            Some(1) if flavour == Flavour::Mysql => ONE_ROW,
+            Some(1) if flavour == Flavour::Mysql => ASK_ONE_ROW,
             Some(1) => CLEARS,
             _ if asks.contains(Asks::FOUND_ROWS) => return None,
             _ if flavour == Flavour::MariaDb => CLEARS,
-            _ => ONE_ROW,
+            _ => ASK_ONE_ROW,
         };
         let says = |text: &[u8]| (Command::Query, Rc::from(text));
         let mut way = vec![says(rows)];
@@ -255,7 +255,7 @@ impl Previous {
 const NOWHERE: SlotId = SlotId { index: u32::MAX, generation: 0 };
 
 /// Behind it one row was found, and the count of changed rows is -1, which a `CALL` answers with as 0.
-pub const ONE_ROW: &[u8] = b"SELECT 1 LIMIT 1";
+pub const ASK_ONE_ROW: &[u8] = b"SELECT 1 LIMIT 1";
 
 /// Takes MariaDB's conditions off a connection.
 pub const CLEARS: &[u8] = b"SELECT 1 FROM (SELECT 1) AS t";

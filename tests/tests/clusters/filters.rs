@@ -1,9 +1,11 @@
 //! Filters are one set for all gates of a cluster, kept with the topology's record: in a controller's file, or in etcd.
 
+use std::path::PathBuf;
+
 use tonic::Status;
 use weir_control::client::Client;
 use weir_control::config::{Config, ControllersConfig};
-use weir_control::gate;
+use weir_control::gate::{self, GateHandle};
 use weir_control::grpc::proto;
 use weir_control::lab::etcd::Etcd;
 use weir_control::lab::ports;
@@ -13,6 +15,15 @@ use weir_tests::real::lone::Lone;
 
 use super::etcd::leads;
 use super::members::{LIMIT, PROGRAM, connect, controller, member, roles, runtime, shown, until};
+
+/// One whose admin is `app`.
+fn gate_of(controllers: &[String], cache: Option<PathBuf>) -> GateHandle {
+    let mut config = Config::local(&[], "nobody", "nothing");
+    config.controllers = Some(ControllersConfig { addresses: controllers.to_vec(), cache });
+    config.settings.admin_users = "app".to_owned();
+    config.cores.truncate(1);
+    gate::start(config).unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// What one gate is told, the others obey, and one that starts later as well, also without controllers.
 #[test]
@@ -29,14 +40,7 @@ fn filters_hold_at_all_gates() {
     let mut controller = controller(&folder);
     let controllers = vec![controller.address()];
     let tablet = member("m1", &source, &controllers);
-    let start = |cache: &str| {
-        let mut config = Config::local(&[], "nobody", "nothing");
-        config.controllers =
-            Some(ControllersConfig { addresses: controllers.clone(), cache: Some(folder.join(cache)) });
-        config.settings.admin_users = "app".to_owned();
-        config.cores.truncate(2);
-        gate::start(config).unwrap_or_else(|error| panic!("{error}"))
-    };
+    let start = |cache: &str| gate_of(&controllers, Some(folder.join(cache)));
     let (one, two) = (start("one"), start("two"));
     let (mut first, mut second) = (connect(&one), connect(&two));
     let delete = "DELETE FROM weir_filters.t";
@@ -98,13 +102,7 @@ fn etcd_keeps_filters_up_to_the_records_room() {
     }
     let controllers: Vec<String> = keepers.iter().map(Controller::address).collect();
     let tablet = member("m1", &source, &controllers);
-    let start = || {
-        let mut config = Config::local(&[], "nobody", "nothing");
-        config.controllers = Some(ControllersConfig { addresses: controllers.clone(), cache: None });
-        config.settings.admin_users = "app".to_owned();
-        config.cores.truncate(1);
-        gate::start(config).unwrap_or_else(|error| panic!("{error}"))
-    };
+    let start = || gate_of(&controllers, None);
     let gate = start();
     shown(&gate, "its primary", |all| roles(all) == ["m1 primary"]);
     let mut client = connect(&gate);

@@ -338,9 +338,9 @@ pub enum Ended {
     Waits,
 }
 
-/// `SELECT MAX(COMMAND),MAX(STATE),(…) FROM information_schema.PROCESSLIST WHERE ID=n LIMIT 1`, the one text of several levels that is known here.
+/// `SELECT CAST(MAX(COMMAND) AS BINARY),… FROM information_schema.PROCESSLIST WHERE ID=n LIMIT 1`, the one text of several levels that is known here.
 fn process_asked(text: &str) -> Option<u32> {
-    let rest = text.strip_prefix("SELECT MAX(COMMAND),MAX(STATE),")?;
+    let rest = text.strip_prefix("SELECT CAST(MAX(COMMAND) AS BINARY),")?;
     let (_, rest) = rest.split_once("information_schema.PROCESSLIST WHERE ID=")?;
     rest.strip_suffix(" LIMIT 1")?.parse().ok()
 }
