@@ -77,7 +77,8 @@ pub const RATE_ADDRESSES_MAX: usize = 16_384;
 /// Between two tries to have a statement ended that has run for too long, in ms: the connection for the kill may have failed.
 pub const HUNT_AGAIN_MS: u64 = 1_000;
 
-/// Threads of servers that lost their connections and are still to be ended, for each core (100 bytes each). Those beyond are left to their servers.
+/// Threads of servers that lost their connections and are still to be ended, for each core (100 bytes each). Those beyond are left
+/// to their servers.
 pub const ORPHANS_MAX: usize = 10_000;
 
 /// For how long one is remembered, in ms: by then its server's host has probed it (`tcp_keepalive_time`, 2 h by default).

@@ -13,6 +13,7 @@ use weir_net::flags::Capabilities;
 use weir_net::greeting::Greeting;
 use weir_tests::real::bind;
 use weir_tests::real::gate::{Gate, GateOptions};
+use weir_tests::real::limits;
 use weir_tests::real::place::{Admin, Place, Server, ask, first_cell, place_of};
 use weir_tests::real::reply::{self, Kind, What};
 use weir_tests::real::suite::{self, Mode};
@@ -186,7 +187,7 @@ fn who_vanishes_leaves_no_statement_behind() {
         let deadline = Instant::now() + Duration::from_secs(10);
         while first_cell(&admin.sql(running).unwrap().rows()) != wanted {
             assert!(Instant::now() < deadline, "it does not become {wanted}");
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(limits::LOOK_PAUSE);
         }
     };
     wait_for("1");

@@ -44,7 +44,7 @@ impl Engine {
     }
 
     /// What is open there was seen to, or the server knows of its end.
-    fn forget_link(&mut self, link: Key<Link>) {
+    pub(crate) fn forget_link(&mut self, link: Key<Link>) {
         if let Some(l) = self.links.get_mut(link) {
             l.leaves_nothing();
         }

@@ -369,6 +369,7 @@ pub(crate) fn runs_an_end(session: &Session) -> bool {
     matches!(&session.phase, Phase::Relaying(request) if is_an_end(request))
 }
 
+/// Not DDL, which commits too and may run for long before: its thread's state says when.
 const ENDS: Effects = Effects::COMMIT.union(Effects::ROLLBACK).union(Effects::SET_AUTOCOMMIT);
 
 /// It waits for what makes its commit safe, or may do so in a moment.
@@ -386,8 +387,8 @@ pub(crate) fn token_text(token: u64) -> String {
     format!("{token:016x}")
 }
 
-/// One row in any case, of nothing when there is no such thread, and in no character set of a session's. `session_account_connect_attrs` shows an account its own threads, without
-/// a privilege; it is empty where `performance_schema` is off.
+/// One row in any case, of nothing when there is no such thread, and in no character set of a session's.
+/// `session_account_connect_attrs` shows an account its own threads, without a privilege; it is empty where `performance_schema` is off.
 fn question(thread_id: u32) -> String {
     format!(
         "SELECT CAST(MAX(COMMAND) AS BINARY),CAST(MAX(STATE) AS BINARY),\

@@ -147,9 +147,8 @@ impl Engine {
             let backend = l.backend;
             if l.may_hold() {
                 self.orphan_of(link, ends);
-                self.links[link].leaves_nothing();
             }
-            self.drop_link(link);
+            self.forget_link(link);
             return self.send_errands(backend);
         }
         if !session.pins.reasons().without(Reasons::SOFT).is_empty()

@@ -107,11 +107,12 @@ impl Engine {
             return KillOutcome::NotOwner;
         }
         let s = &self.sessions[victim];
-        if let (Some(link), true) = (s.lease, kill.query_only)
-            && matches!(s.phase, Phase::Relaying(_) | Phase::Feeding(..))
-            && self.links[link].lessee == Some(Lessee::Session(victim))
-        {
-            self.hunt(victim, link, None);
+        if let (Some(link), true) = (s.lease, kill.query_only) {
+            let l = &self.links[link];
+            let running = l.lessee == Some(Lessee::Session(victim)) && !l.expects.is_empty();
+            if running && matches!(s.phase, Phase::Relaying(_) | Phase::Feeding(..)) {
+                self.hunt(victim, link, None);
+            }
         }
         if !kill.query_only {
             self.client_gone(victim);

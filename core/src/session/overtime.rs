@@ -5,8 +5,8 @@
 //!   Ready ───── transaction_ms_max, transaction_idle_ms_max ──────────► rolled back; 1213 for the next command
 //! ```
 //! A statement is ended by the server, so what it answers is true, whatever the kill came too late for. One that ends its transaction
-//! (`COMMIT`) is no transaction's overtime: it would be asked to stop at the very end. How a
-//! kill goes there: `link/errands.rs`.
+//! (`COMMIT`) is no transaction's overtime: it would be asked to stop at the very end. How a kill
+//! goes there: `link/errands.rs`.
 //!
 //! Invariant: a connection whose thread a kill may still hit is nobody else's, and runs nothing, until the kill is known to be over;
 //! a kill that has not left when the statement ends never leaves (S30).

@@ -17,11 +17,11 @@ use super::etcd::leads;
 use super::members::{LIMIT, PROGRAM, connect, controller, member, roles, runtime, shown, until};
 
 /// One whose admin is `app`.
-fn gate_of(controllers: &[String], cache: Option<PathBuf>) -> GateHandle {
+fn gate_of(controllers: &[String], cache: Option<PathBuf>, cores_max: usize) -> GateHandle {
     let mut config = Config::local(&[], "nobody", "nothing");
     config.controllers = Some(ControllersConfig { addresses: controllers.to_vec(), cache });
     config.settings.admin_users = "app".to_owned();
-    config.cores.truncate(1);
+    config.cores.truncate(cores_max);
     gate::start(config).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -40,7 +40,7 @@ fn filters_hold_at_all_gates() {
     let mut controller = controller(&folder);
     let controllers = vec![controller.address()];
     let tablet = member("m1", &source, &controllers);
-    let start = |cache: &str| gate_of(&controllers, Some(folder.join(cache)));
+    let start = |cache: &str| gate_of(&controllers, Some(folder.join(cache)), 2);
     let (one, two) = (start("one"), start("two"));
     let (mut first, mut second) = (connect(&one), connect(&two));
     let delete = "DELETE FROM weir_filters.t";
@@ -102,7 +102,7 @@ fn etcd_keeps_filters_up_to_the_records_room() {
     }
     let controllers: Vec<String> = keepers.iter().map(Controller::address).collect();
     let tablet = member("m1", &source, &controllers);
-    let start = || gate_of(&controllers, None);
+    let start = || gate_of(&controllers, None, 1);
     let gate = start();
     shown(&gate, "its primary", |all| roles(all) == ["m1 primary"]);
     let mut client = connect(&gate);

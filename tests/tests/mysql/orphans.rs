@@ -11,6 +11,7 @@ use socket2::SockRef;
 use weir_control::client::{Client, Options};
 use weir_core::snapshot::Address;
 use weir_tests::real::gate::{Gate, GateOptions};
+use weir_tests::real::limits;
 use weir_tests::real::lone::Lone;
 
 /// Far below `innodb_lock_wait_timeout` (50 s): nobody has waited for a lock in vain.
@@ -136,7 +137,8 @@ impl Stand {
         let mut holder = self.client();
         holder.run("BEGIN").unwrap();
         holder.run("UPDATE t SET v = v + 1 WHERE id = 1").unwrap();
-        let text = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID IN (SELECT TRX_MYSQL_THREAD_ID FROM information_schema.INNODB_TRX)";
+        let text = "SELECT ID FROM information_schema.PROCESSLIST \
+                    WHERE ID IN (SELECT TRX_MYSQL_THREAD_ID FROM information_schema.INNODB_TRX)";
         let thread = self.server.root().unwrap().cell(text).unwrap().unwrap();
         (holder, thread)
     }
@@ -156,7 +158,7 @@ fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < SOON, "not within {SOON:?}: {what}");
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(limits::LOOK_PAUSE);
     }
 }
 
@@ -241,6 +243,7 @@ fn a_commit_that_waits_for_a_replica_is_not_killed() {
         soon("it waits", || state(waiting) != before);
         drop(client);
     }
+    // The gate asks for them again each second.
     thread::sleep(Duration::from_secs(3));
     assert_eq!(state("SELECT COUNT(*) FROM weir_orphans.t WHERE id > 2").as_deref(), Some("0"));
     assert_eq!(state(waiting).as_deref(), Some("2"));
