@@ -4,13 +4,13 @@
 //!   cores ── AuditEvent (mail) ──► control thread: AuditLog::note ──► bounded queue ──► thread: file, written at once, rotated
 //!                                                     full: counted, on_full               no room: kept, tried again
 //! ```
-//! Invariant: nothing is lost in silence. Each line goes to the file with one write, none waits in a buffer of ours; what the file does not take
-//! is tried again until it does, and what finds no room in the queue meanwhile is counted: the number stands in the next line and in
+//! Invariant: nothing is lost in silence. Each line goes to the file with one write, none waits in a buffer of ours; a line that the file does
+//! not take whole is tried again until it does, and what finds no room in the queue meanwhile is counted: the number stands in the next line and in
 //! `audit_log_lost`, and the first loss is a warning. While a line cannot be written, or one was lost and none has been since, the log is
 //! *stuck*; with `on_full = "refuse"` nobody may log in then.
 
 use crate::config::AuditLogConfig;
-use crate::querylog::file::LogFile;
+use crate::querylog::file::{LogFile, count_lines};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -151,7 +151,7 @@ struct Writer {
 impl Writer {
     fn run(mut self, orders: &Receiver<Order>) {
         // Lines that the file has not taken, and when it is asked again.
-        let (mut kept, mut count, mut retry_at) = (String::new(), 0, Instant::now());
+        let (mut kept, mut retry_at) = (String::new(), Instant::now());
         loop {
             let order = match kept.is_empty() {
                 true => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -162,32 +162,31 @@ impl Writer {
                     self.turn_to_next();
                     self.file.reopen();
                 }
-                Ok(Order::Line(line)) if kept.is_empty() => (kept, count) = (line, 1),
+                Ok(Order::Line(line)) if kept.is_empty() => kept = line,
                 // The queue is what holds the others meanwhile: it is bounded.
                 Ok(Order::Line(line)) => {
                     kept.push_str(&line);
-                    count += 1;
                     if kept.len() < KEPT_BYTES_MAX && Instant::now() < retry_at {
                         continue;
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    if !kept.is_empty() && self.write(&kept, count).is_err() {
-                        self.lose(count);
-                    }
+                    self.write(&mut kept);
+                    self.lose(&mut kept);
                     return;
                 }
             }
             while !kept.is_empty() {
-                if self.write(&kept, count).is_ok() {
-                    kept.clear();
-                } else if kept.len() < KEPT_BYTES_MAX {
+                self.write(&mut kept);
+                if kept.is_empty() {
+                    break;
+                }
+                if kept.len() < KEPT_BYTES_MAX {
                     retry_at = Instant::now() + RETRY;
                     break;
                 } else if self.counts.is_ending.load(Ordering::Relaxed) {
-                    self.lose(count);
-                    kept.clear();
+                    self.lose(&mut kept);
                 } else {
                     std::thread::sleep(RETRY);
                 }
@@ -201,25 +200,30 @@ impl Writer {
         }
     }
 
-    fn lose(&self, count: u64) {
-        self.counts.lost.fetch_add(count, Ordering::Relaxed);
-        tracing::warn!(event = "audit_log_lost", count, "lines of the audit log are lost at the end");
+    fn lose(&self, kept: &mut String) {
+        let count = count_lines(kept);
+        kept.clear();
+        if count > 0 {
+            self.counts.lost.fetch_add(count, Ordering::Relaxed);
+            tracing::warn!(event = "audit_log_lost", count, "lines of the audit log are lost at the end");
+        }
     }
 
-    fn write(&mut self, lines: &str, count: u64) -> std::io::Result<()> {
+    /// What the file takes is kept no longer.
+    fn write(&mut self, kept: &mut String) {
         self.turn_to_next();
-        let written = self.file.write(lines.as_bytes());
-        match &written {
-            Ok(()) => {
-                self.counts.written.fetch_add(count, Ordering::Relaxed);
-            }
-            Err(error) if !self.tally.is_audit_stuck() => {
-                tracing::warn!(event = "audit_log_failed", %error, "the audit log cannot be written: it is tried again");
-            }
-            Err(_) => {}
+        if kept.is_empty() {
+            return;
+        }
+        let (taken, written) = self.file.write(kept.as_bytes());
+        self.counts.written.fetch_add(count_lines(&kept[..taken]), Ordering::Relaxed);
+        kept.drain(..taken);
+        if let Err(error) = &written
+            && !self.tally.is_audit_stuck()
+        {
+            tracing::warn!(event = "audit_log_failed", %error, "the audit log cannot be written: it is tried again");
         }
         self.tally.set_audit_stuck(written.is_err());
-        written
     }
 }
 

@@ -39,4 +39,6 @@ pub mod compare;
 
 pub mod suite;
 
+pub mod logs;
+
 pub mod random;

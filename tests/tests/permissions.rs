@@ -18,6 +18,7 @@ use weir_core::snapshot::Address;
 use weir_net::command::Command;
 use weir_net::flags::Capabilities;
 use weir_net::scan::ReplyKind;
+use weir_tests::real::logs::whole_lines;
 use weir_tests::real::place::{PASSWORD, Place, USER, place};
 
 const SETUP: &[&str] = &[
@@ -466,9 +467,8 @@ fn a_changed_file_holds_for_who_is_connected() {
 /// The lines of the log, once there are so many.
 fn lines(stage: &Stage, count: usize) -> Vec<serde_json::Value> {
     let path = stage.folder.join("q.log");
-    let read = || std::fs::read_to_string(&path).unwrap_or_default();
-    wait_until(&format!("{count} lines"), || read().lines().count() >= count);
-    read().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    wait_until(&format!("{count} lines"), || whole_lines(&path).len() >= count);
+    whole_lines(&path)
 }
 
 fn logging(sample: u32, slow_ms: u64, shows_literals: bool) -> impl Fn(&mut Config, &PathBuf) {

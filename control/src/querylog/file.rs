@@ -3,11 +3,13 @@
 //! ```text
 //!   queries.log  ─► queries.log.1 ─► … ─► queries.log.N ─► gone        when the next line would pass bytes_max
 //! ```
-//! Invariant: lines are whole. A line that can't be written is lost and counted; the next one tries a fresh open.
+//! Invariant: each line of ours is whole. What a full disk has taken a part of, or a process that died, is ended by a newline before the next
+//! line, and stands there as a line that nobody can read; whoever writes is told which lines were not taken whole. The file is never cut:
+//! while a gate is upgraded two processes append to it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub struct LogFile {
@@ -33,27 +35,38 @@ impl LogFile {
         self.open = None;
     }
 
-    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let length = lines.len() as u64;
+    /// How many bytes of whole lines the file has taken, and what stopped it.
+    pub fn write(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
+        let file = match self.room_for(lines.len() as u64) {
+            Ok(file) => file,
+            Err(error) => return (0, Err(error)),
+        };
+        let (taken, written) = put_lines(&mut file.0, lines);
+        file.1 += lines.len() as u64;
+        if written.is_err() {
+            self.open = None;
+        }
+        (taken, written)
+    }
+
+    fn room_for(&mut self, length: u64) -> io::Result<&mut (File, u64)> {
         let bytes_max = self.bytes_max;
         let (_, size) = self.file()?;
         if *size > 0 && *size + length > bytes_max {
             self.rotate()?;
         }
-        let (file, size) = self.file()?;
-        let written = file.write_all(lines);
-        *size += length;
-        if written.is_err() {
-            self.open = None;
-        }
-        written
+        self.file()
     }
 
     fn file(&mut self) -> io::Result<&mut (File, u64)> {
         if self.open.is_none() {
             // Statements are nobody else's business.
-            let file = OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path)?;
-            let size = file.metadata()?.len();
+            let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path)?;
+            let mut size = file.metadata()?.len();
+            if is_torn(&self.path, size) {
+                file.write_all(b"\n")?;
+                size += 1;
+            }
             self.open = Some((file, size));
         }
         self.open.as_mut().ok_or_else(|| io::Error::other("the log is not open"))
@@ -85,3 +98,36 @@ impl LogFile {
         }
     }
 }
+
+pub fn count_lines(text: &str) -> u64 {
+    text.bytes().filter(|byte| *byte == b'\n').count() as u64
+}
+
+/// What counts as taken ends with a whole line.
+fn put_lines(out: &mut impl Write, lines: &[u8]) -> (usize, io::Result<()>) {
+    let mut at = 0;
+    let written = loop {
+        match out.write(&lines[at..]) {
+            _ if at == lines.len() => break Ok(()),
+            Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+            Ok(more) => at += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    let whole = lines[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    (whole, written)
+}
+
+/// The last line has no end. Not asked of what is no file (a pipe, a device), and not known of what this process may write and not read.
+fn is_torn(path: &Path, size: u64) -> bool {
+    let mut last = [b'\n'];
+    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    if is_file && size > 0 {
+        let _ = File::open(path).and_then(|file| file.read_exact_at(&mut last, size - 1));
+    }
+    last != *b"\n"
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The writer: what is kept of the events, and the thread that writes them.
 
-use super::file::LogFile;
+use super::file::{LogFile, count_lines};
 use super::line::{self, Beside, Literals};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -114,13 +114,12 @@ fn write_all(orders: &Receiver<Order>, file: &mut LogFile, counts: &Counts) {
     let mut lines = String::new();
     while let Ok(order) = orders.recv() {
         let mut next = Some(order);
-        let (mut count, mut reopens) = (0, false);
+        let mut reopens = false;
         // All that waits goes with one write, up to a size.
         while let Some(order) = next.take() {
             match order {
                 Order::Line(line) => {
                     lines.push_str(&line);
-                    count += 1;
                 }
                 Order::Reopen => reopens = true,
                 #[cfg(test)]
@@ -130,11 +129,14 @@ fn write_all(orders: &Receiver<Order>, file: &mut LogFile, counts: &Counts) {
                 next = orders.try_recv().ok();
             }
         }
-        let kept = if lines.is_empty() { Ok(()) } else { file.write(lines.as_bytes()) };
-        let counter = if kept.is_ok() { &counts.written } else { &counts.lost };
-        counter.fetch_add(count, Ordering::Relaxed);
-        if let Err(error) = kept {
-            tracing::warn!(event = "querylog_failed", %error, count, "lines of the query log are lost");
+        if !lines.is_empty() {
+            let (taken, written) = file.write(lines.as_bytes());
+            let lost = count_lines(&lines[taken..]);
+            counts.written.fetch_add(count_lines(&lines[..taken]), Ordering::Relaxed);
+            counts.lost.fetch_add(lost, Ordering::Relaxed);
+            if let Err(error) = written {
+                tracing::warn!(event = "querylog_failed", %error, count = lost, "lines of the query log are lost");
+            }
         }
         lines.clear();
         if reopens {

@@ -12,6 +12,7 @@ use weir_core::tally::failures::LoginSettings;
 use weir_core::tally::rates::ConnectSettings;
 use weir_tests::real::bind;
 use weir_tests::real::gate::{Gate, GateOptions};
+use weir_tests::real::logs::whole_lines;
 use weir_tests::real::place::{Place, ask, first_cell, place};
 use weir_tests::real::reply::{self, Kind};
 use weir_tests::real::wire::{Account, Wire, refusal};
@@ -431,10 +432,7 @@ fn the_audit_log_has_a_line_for_each() {
     ask(&mut wire, "SET GLOBAL read_write_splitting_ratio = 40").unwrap_err();
     let id = wire.connection_id;
     drop(wire);
-    let read = || -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
+    let read = || whole_lines(&path);
     let began = Instant::now();
     while !read().iter().any(|line| line["event"] == "logout" && line["connection_id"] == id) {
         assert!(began.elapsed() < ms(10_000), "{:?}", read());

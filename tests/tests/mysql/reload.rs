@@ -18,6 +18,7 @@ use weir_control::gate::keys;
 use weir_control::grpc::tls::TlsFiles;
 use weir_control::lab::child::Child;
 use weir_control::lab::ports::{self, Port};
+use weir_tests::real::logs::whole_lines;
 use weir_tests::real::place::{Place, place};
 
 pub const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
@@ -307,8 +308,7 @@ fn the_audit_log_follows_a_reload() {
     let section = |lines: &str| format!("[audit_log]\n{lines}");
     let gate = Process::start("audit", &section("file = \"audit.log\"\nevents = [\"login\"]"), &[]);
     let logins = |file: &str| -> Vec<u64> {
-        let text = fs::read_to_string(gate.folder.join(file)).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a whole line"));
+        let lines = whole_lines(&gate.folder.join(file)).into_iter();
         lines.filter(|line| line["event"] == "login").map(|line| line["connection_id"].as_u64().unwrap()).collect()
     };
     let login = || cell(&mut gate.client(), "SELECT CONNECTION_ID()").parse::<u64>().unwrap();
