@@ -216,14 +216,14 @@ impl Writer {
             return;
         }
         let (taken, written) = self.file.write(kept.as_bytes());
-        self.counts.written.fetch_add(count_lines(&kept[..taken]), Ordering::Relaxed);
-        kept.drain(..taken);
         if let Err(error) = &written
             && !self.tally.is_audit_stuck()
         {
             tracing::warn!(event = "audit_log_failed", %error, "the audit log cannot be written: it is tried again");
         }
         self.tally.set_audit_stuck(written.is_err());
+        self.counts.written.fetch_add(count_lines(&kept[..taken]), Ordering::Release);
+        kept.drain(..taken);
     }
 }
 

@@ -293,6 +293,10 @@ pub struct TracesConfig {
     pub endpoint: String,
     /// The authority that signs the collector's certificate.
     pub ca: Option<PathBuf>,
+    /// What each export says beside its spans, `name: value` a line.
+    pub headers_file: Option<PathBuf>,
+    /// Exports are compressed.
+    pub gzip: bool,
     /// One of so many statements without a context; 0: none.
     pub sample: u32,
     /// Of each core.
@@ -312,7 +316,7 @@ impl TracesConfig {
 
 impl Default for TracesConfig {
     fn default() -> TracesConfig {
-        TracesConfig { endpoint: String::new(), ca: None, sample: 0, per_s_max: 1_000 }
+        TracesConfig { endpoint: String::new(), ca: None, headers_file: None, gzip: false, sample: 0, per_s_max: 1_000 }
     }
 }
 

@@ -11,11 +11,13 @@
 //! would be noticed later.
 
 mod exporter;
+pub mod headers;
 mod spans;
 
 use crate::config::{Config, TracesConfig};
 use crate::grpc::tls::{ClientTls, TlsFiles};
-use exporter::Exporter;
+use exporter::{Exporter, Way};
+use headers::Headers;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -53,7 +55,7 @@ struct Counts {
 }
 
 impl Traces {
-    /// None: there is no collector. An error says what is wrong with its certificates.
+    /// None: there is no collector. An error says what is wrong with its certificates or headers.
     pub fn start(config: &TracesConfig, gate: &str) -> Result<Option<Traces>, String> {
         let Some(address) = config.address() else { return Ok(None) };
         if config.is_secure() && config.ca.is_none() {
@@ -63,7 +65,9 @@ impl Traces {
         let tls = ClientTls::load(&TlsFiles { ca, ..TlsFiles::default() })?;
         let (queue, orders) = mpsc::channel(QUEUE_MAX);
         let counts = Arc::<Counts>::default();
-        let exporter = Exporter::new(address, tls, orders, counts.clone(), spans::resource(gate))?;
+        let headers = Headers::open(config.headers_file.as_deref())?;
+        let way = Way { tls, headers, gzip: config.gzip };
+        let exporter = Exporter::new(address, way, orders, counts.clone(), spans::resource(gate))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("the traces' thread cannot start: {error}"))?;
         let body = move || runtime.block_on(exporter.run());

@@ -96,6 +96,8 @@ pub struct Draft {
     pub is_sampled: bool,
     /// None: it has no span.
     pub trace: Option<Ids>,
+    /// What came with its caller's context.
+    pub trace_state: Option<Box<str>>,
 }
 
 /// A statement that begins.
@@ -140,6 +142,10 @@ impl Sampler {
         if !is_sampled && settings.query_log.slow_ms == 0 && trace.is_none() {
             return None;
         }
+        let trace_state = match begun.context {
+            Context::Sampled(_, state) if trace.is_some() => state,
+            _ => None,
+        };
         let kept = begun.text.get(..STATEMENT_BYTES_MAX).unwrap_or(begun.text);
         Some(Box::new(Draft {
             began: begun.at,
@@ -152,6 +158,7 @@ impl Sampler {
             in_transaction: begun.in_transaction,
             is_sampled,
             trace,
+            trace_state,
         }))
     }
 
@@ -173,8 +180,8 @@ impl Sampler {
         random: &mut u64,
         counters: &mut Counters,
     ) -> Option<Ids> {
-        let parent = match begun.context {
-            Context::Sampled(parent) => Some(parent),
+        let parent = match &begun.context {
+            Context::Sampled(parent, _) => Some(*parent),
             Context::Unsampled => return None,
             Context::None | Context::Wrong => None,
         };
@@ -244,7 +251,7 @@ mod tests {
     }
 
     /// Contexts of statements, one a millisecond: how many have a span, and what was counted.
-    fn spans(sample: u32, context: Context, count: u64) -> (usize, Counters) {
+    fn spans(sample: u32, context: &Context, count: u64) -> (usize, Counters) {
         let (mut sampler, mut counters, mut random, facts) =
             (Sampler::default(), Counters::default(), 1, Facts::default());
         let mut one = |ms: u64| {
@@ -254,30 +261,33 @@ mod tests {
                 text: b"SELECT 1",
                 facts: &facts,
                 in_transaction: false,
-                context,
+                context: context.clone(),
             };
             sampler.begin(&traced(sample), begun, &mut random, &mut counters)
         };
         let drafts: Vec<Box<Draft>> = (0..count).filter_map(&mut one).collect();
-        let is_heir = |draft: &Draft| draft.trace.is_some_and(|ids| ids.parent.is_some());
-        assert!(drafts.iter().all(|draft| is_heir(draft) == matches!(context, Context::Sampled(_))));
+        let is_heir = |draft: &Draft| {
+            assert_eq!(draft.trace_state.is_some(), draft.trace.is_some_and(|ids| ids.parent.is_some()));
+            draft.trace_state.is_some()
+        };
+        assert!(drafts.iter().all(|draft| is_heir(draft) == matches!(context, Context::Sampled(..))));
         assert!(drafts.iter().all(|draft| draft.trace.is_some() && !draft.is_sampled));
         (drafts.len(), counters)
     }
 
     #[test]
     fn who_is_traced_follows_from_the_context_and_the_draw() {
-        let sampled = Context::Sampled(Parent { trace: [1; 16], span: [2; 8] });
-        assert_eq!(spans(0, Context::None, 1_000).0, 0);
-        assert_eq!(spans(1, Context::Unsampled, 1_000).0, 0, "its caller does not want it, whatever the share");
-        assert_eq!(spans(0, sampled, 50).0, 50);
-        let (drawn, counters) = spans(20, Context::None, 10_000);
+        let sampled = Context::Sampled(Parent { trace: [1; 16], span: [2; 8] }, Some("a=1".into()));
+        assert_eq!(spans(0, &Context::None, 1_000).0, 0);
+        assert_eq!(spans(1, &Context::Unsampled, 1_000).0, 0, "its caller does not want it, whatever the share");
+        assert_eq!(spans(0, &sampled, 50).0, 50);
+        let (drawn, counters) = spans(20, &Context::None, 10_000);
         assert!((400..600).contains(&drawn) && counters.traces_limited == 0, "{drawn} of 10,000");
-        let (wrong, counters) = spans(0, Context::Wrong, 30);
+        let (wrong, counters) = spans(0, &Context::Wrong, 30);
         assert_eq!((wrong, counters.trace_contexts_wrong), (0, 30));
-        assert!(spans(1, Context::Wrong, 30).0 == 30, "it counts as none");
+        assert!(spans(1, &Context::Wrong, 30).0 == 30, "it counts as none");
         // A hundred at once, then a hundred a second.
-        let (taken, counters) = spans(0, sampled, 3_000);
+        let (taken, counters) = spans(0, &sampled, 3_000);
         assert!((398..=402).contains(&taken), "{taken}");
         assert_eq!(counters.traces_limited, 3_000 - taken as u64);
     }

@@ -12,6 +12,7 @@ use crate::time::Instant;
 
 mod allowance;
 pub mod context;
+pub mod state;
 
 pub use allowance::Allowance;
 pub use context::{Context, Parent};

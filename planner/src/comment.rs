@@ -9,11 +9,20 @@
 //!
 //! Source: sqlcommenter's specification (keys and values are URL-encoded, values in single quotes).
 
-/// The value of the key `traceparent`, as it is written: behind the text, or in front of it.
-pub fn trace_parent(text: &[u8]) -> Option<&[u8]> {
+/// A trace's context, as one comment says it: values of its keys as they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceComment<'a> {
+    /// `traceparent`.
+    pub parent: &'a [u8],
+    /// `tracestate`.
+    pub state: Option<&'a [u8]>,
+}
+
+/// Of a comment behind the text, or in front of it.
+pub fn trace_comment(text: &[u8]) -> Option<TraceComment<'_>> {
     let bare = text.trim_ascii_end();
     let bare = bare.strip_suffix(b";").unwrap_or(bare).trim_ascii_end();
-    behind(bare).and_then(|(_, inside)| value(inside)).or_else(|| value(in_front(text)?))
+    behind(bare).and_then(|(_, inside)| said(inside)).or_else(|| said(in_front(text)?))
 }
 
 /// The text without a comment behind it that has a trace's parent: so that a text that differs in that alone has one plan.
@@ -24,7 +33,7 @@ pub(crate) fn without_trace(text: &[u8]) -> &[u8] {
 
 #[cold]
 fn cut(text: &[u8]) -> &[u8] {
-    let Some((before, _)) = behind(text).filter(|(_, inside)| value(inside).is_some()) else { return text };
+    let Some((before, _)) = behind(text).filter(|(_, inside)| value(inside, PARENT).is_some()) else { return text };
     let before = before.trim_ascii_end();
     match before.last() {
         None | Some(b';' | b'-') => text,
@@ -55,12 +64,20 @@ fn plain(inside: &[u8]) -> Option<&[u8]> {
     (begins_with_key && is_one).then_some(inside)
 }
 
-fn value(inside: &[u8]) -> Option<&[u8]> {
+fn said(inside: &[u8]) -> Option<TraceComment<'_>> {
+    let parent = value(inside, PARENT)?;
+    Some(TraceComment { parent, state: value(inside, STATE) })
+}
+
+fn value<'a>(inside: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     inside.split(|byte| *byte == b',').find_map(|pair| {
-        let value = pair.trim_ascii().strip_prefix(b"traceparent=")?;
-        value.strip_prefix(b"'")?.strip_suffix(b"'")
+        let value = pair.trim_ascii().strip_prefix(key)?.strip_prefix(b"='")?;
+        value.strip_suffix(b"'")
     })
 }
+
+const PARENT: &[u8] = b"traceparent";
+const STATE: &[u8] = b"tracestate";
 
 /// Of a comment that is looked at.
 const COMMENT_BYTES_MAX: usize = 2 << 10;
@@ -72,6 +89,28 @@ mod tests {
     use crate::{Facts, PlanCache, Route, plan};
 
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn trace_parent(text: &[u8]) -> Option<&[u8]> {
+        trace_comment(text).map(|said| said.parent)
+    }
+
+    /// Of the comment that has the parent, wherever another one has one.
+    #[test]
+    fn a_state_stands_beside_its_parent() {
+        let parent = format!("traceparent='{PARENT}'");
+        for (text, state) in [
+            (format!("SELECT 1 /*{parent},tracestate='a%3D1%2Cb%3D2'*/"), Some("a%3D1%2Cb%3D2")),
+            (format!("/*tracestate='a%3D1', {parent}*/ SELECT 1"), Some("a%3D1")),
+            (format!("/*{parent},tracestate='front'*/ SELECT 1 /*{parent}*/"), None),
+            (format!("/*tracestate='front'*/ SELECT 1 /*{parent}*/"), None),
+            (format!("SELECT 1 /*{parent},tracestate=a%3D1*/"), None),
+            (format!("SELECT 1 /*{parent},xtracestate='a%3D1'*/"), None),
+        ] {
+            let said = trace_comment(text.as_bytes()).unwrap();
+            assert_eq!(said, TraceComment { parent: PARENT.as_bytes(), state: state.map(str::as_bytes) }, "{text}");
+        }
+        assert_eq!(trace_comment(b"SELECT 1 /*tracestate='a%3D1'*/"), None);
+    }
 
     #[test]
     fn a_parent_is_found_on_both_sides() {

@@ -45,7 +45,7 @@ mod word;
 
 pub use cache::PlanCache;
 pub use classify::{gate_variables, plan, plan_with};
-pub use comment::trace_parent;
+pub use comment::{TraceComment, trace_comment};
 pub use digest::digest;
 pub use effects::{Asks, Effects};
 pub use facts::{Charset, Facts, schema_is_system};

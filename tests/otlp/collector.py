@@ -1,4 +1,7 @@
-"""A collector of OpenTelemetry traces: one line of JSON for each export, as the libraries of its authors read it."""
+"""A collector of OpenTelemetry traces: one line of JSON for each export, as the libraries of its authors read it.
+
+With an argument it takes only exports whose header `authorization` says that.
+"""
 
 import sys
 from concurrent import futures
@@ -20,6 +23,8 @@ def unknown(message):
 class Collector(services.TraceServiceServicer):
     def Export(self, request, context):
         assert unknown(request) == 0, "fields that OTLP does not have"
+        if dict(context.invocation_metadata()).get("authorization") not in (sys.argv[1:] or [None]):
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "another token")
         print(json_format.MessageToJson(request, indent=None), flush=True)
         return service.ExportTraceServiceResponse()
 

@@ -10,11 +10,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, iter, thread};
 
 use weir_control::lab::tool::Tool;
 
 const ROUNDS: u64 = 300;
+const WORKERS: usize = 2;
 /// Collecting goes off where a session goes on with the connection that it was leased, and on again behind.
 const BEHIND_THE_LEASE: &str = "--toggle-collect=*Engine>::proceed*";
 /// Most instructions from a client's frame to the lease of a connection: the plan cached, and not.
@@ -22,7 +24,7 @@ const TO_LEASE_MAX: [(&str, f64); 2] = [("select_to_lease", 1_500.0), ("miss_to_
 /// Of what was counted before, in thousandths.
 const TOLERANCE: f64 = 0.02;
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Cost {
     name: String,
     instructions: f64,
@@ -95,7 +97,16 @@ fn count_all(program: &Path) -> Vec<Cost> {
     let list = String::from_utf8(list.stdout).expect("names are text");
     let names: Vec<&str> = list.lines().filter_map(|line| line.split('\t').next()).collect();
     assert!(names.len() > 10, "{list}");
-    names.into_iter().map(|name| count(&valgrind, program, name)).collect()
+    // Each is a process of its own, which counts the same whatever runs beside it.
+    let next = AtomicUsize::new(0);
+    let work = || iter::from_fn(|| names.get(next.fetch_add(1, Ordering::Relaxed)));
+    let counted = thread::scope(|scope| {
+        let count_some = || work().map(|name| count(&valgrind, program, name)).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..WORKERS).map(|_| scope.spawn(count_some)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("see above")).collect::<Vec<_>>()
+    });
+    let found = |name: &&str| counted.iter().find(|cost| cost.name == *name).cloned();
+    names.iter().filter_map(found).collect()
 }
 
 fn count(valgrind: &Tool, program: &Path, name: &str) -> Cost {

@@ -129,6 +129,7 @@ impl Walk<'_> {
             ("audit_log", "file") => self.typed.audit_log = self.path(key, value),
             ("audit_log", "events") => self.typed.audit_events = self.texts(key, value),
             ("traces", "tls_ca") => self.typed.traces_ca = self.path(key, value),
+            ("traces", "headers_file") => self.typed.traces_headers = self.path(key, value),
             ("query_log", "file") => self.typed.query_log = self.path(key, value),
             ("gate", "grpc_tls_cert") => self.typed.grpc_tls_cert = self.path(key, value),
             ("gate", "grpc_tls_key") => self.typed.grpc_tls_key = self.path(key, value),

@@ -463,6 +463,21 @@ pub const KEYS: &[Key] = &[
         "Where a collector takes OpenTelemetry traces (OTLP over gRPC), \"http://host:4317\" or \"https://…\"; without it there are no traces."
     ),
     own!("traces", "tls_ca", "The PEM file of the authority that signs the collector's certificate, for https://."),
+    own!(
+        "traces",
+        "headers_file",
+        "A file of headers that each export has, `name: value` a line: a collector's credentials. It is read again for each export."
+    ),
+    Key {
+        section: "traces",
+        name: "compression",
+        doc: "Of exports: \"none\" or \"gzip\".",
+        kind: Kind::Word {
+            words: &["none", "gzip"],
+            read: |config| if config.traces.gzip { "gzip" } else { "none" },
+            write: |config, word| config.traces.gzip = word == "gzip",
+        },
+    },
     number!("traces", "sample", 0, u32::MAX as u64, traces.sample: u32, "One of so many statements without a context is traced, by a draw; 0: only those that their clients have sampled."),
     number!("traces", "per_s_max", 1, 100_000, traces.per_s_max: u32, "Statements traced in a second, on each core; more are counted."),
 ];

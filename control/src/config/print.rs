@@ -83,7 +83,10 @@ pub fn show(key: &Key, config: &Config) -> String {
             "file" => path(config.audit_log.file.as_ref()),
             _ => texts(config.audit_log.events.each().map(|kind| kind.word())),
         },
-        Kind::Own if key.section == "traces" => path(config.traces.ca.as_ref()),
+        Kind::Own if key.section == "traces" => path(match key.name {
+            "headers_file" => config.traces.headers_file.as_ref(),
+            _ => config.traces.ca.as_ref(),
+        }),
         Kind::Own => show_own(key.name, config),
     }
 }

@@ -5,7 +5,7 @@
 
 use super::keys::{self, KEYS};
 use super::listeners::ListenerConfig;
-use super::{BackendConfig, Config, address, print};
+use super::{BackendConfig, Config, TracesConfig, address, print};
 use weir_core::drive::ListenAddress;
 use weir_core::snapshot::Settings;
 
@@ -82,8 +82,8 @@ fn keep_fixed(running: &Config, next: &mut Config) {
     if has(running) != has(next) {
         next.grpc_tls = running.grpc_tls.clone();
     }
-    next.traces.endpoint.clone_from(&running.traces.endpoint);
-    next.traces.ca.clone_from(&running.traces.ca);
+    let TracesConfig { sample, per_s_max, .. } = next.traces;
+    next.traces = TracesConfig { sample, per_s_max, ..running.traces.clone() };
     next.settings.scatter = running.settings.scatter;
     let (now, then) = (&running.settings, &mut next.settings);
     let is_smaller = then.connections_per_backend_max < now.connections_per_backend_max;
@@ -165,10 +165,12 @@ pub fn is_fixed(section: &str, name: &str) -> bool {
     FIXED.contains(&(section, name))
 }
 
-const FIXED: [(&str, &str); 19] = [
+const FIXED: [(&str, &str); 21] = [
     ("gate", "filters_file"),
     ("traces", "endpoint"),
     ("traces", "tls_ca"),
+    ("traces", "headers_file"),
+    ("traces", "compression"),
     ("gate", "admin_sql_listen"),
     ("gate", "admin_sql_user"),
     ("gate", "admin_sql_password_file"),

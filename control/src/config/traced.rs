@@ -4,6 +4,7 @@ use super::TracesConfig;
 use super::mistake::{Given, Mistakes};
 use super::typed::Typed;
 use crate::grpc::tls::{ClientTls, TlsFiles};
+use crate::traces::headers::Headers;
 
 pub const SECURE: &str = "https://";
 pub const SCHEMES: [&str; 2] = ["http://", SECURE];
@@ -14,6 +15,11 @@ pub fn judge(typed: &Typed, config: &mut TracesConfig, mistakes: &mut Mistakes) 
     if let Some(Given { value, place }) = ca {
         config.ca = Some(value.clone());
         mistakes.keep(place, ClientTls::load(&TlsFiles { ca: config.ca.clone(), ..TlsFiles::default() }));
+    }
+    let headers = typed.traces_headers.as_ref().filter(|file| !file.value.as_os_str().is_empty());
+    if let Some(Given { value, place }) = headers {
+        config.headers_file = Some(value.clone());
+        mistakes.keep(place, Headers::open(Some(value)));
     }
     let said = |name: &str| typed.plain.iter().rev().find(|(key, _)| (key.section, key.name) == ("traces", name));
     if let Some((_, given)) = said("endpoint").filter(|_| !config.endpoint.is_empty()) {

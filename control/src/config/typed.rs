@@ -35,6 +35,7 @@ pub struct Typed {
     pub query_log: Option<Given<PathBuf>>,
     pub audit_log: Option<Given<PathBuf>>,
     pub traces_ca: Option<Given<PathBuf>>,
+    pub traces_headers: Option<Given<PathBuf>>,
     pub audit_events: Option<Vec<Given<String>>>,
     pub grpc_tls_cert: Option<Given<PathBuf>>,
     pub grpc_tls_key: Option<Given<PathBuf>>,

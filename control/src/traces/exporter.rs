@@ -8,6 +8,7 @@
 //! Invariant: one batch at a time; it is exported or failed, as a whole but for what the collector says it rejects.
 //! Source: OTLP specification, "OTLP/gRPC": which codes may be tried again.
 
+use super::headers::Headers;
 use super::proto::trace_service_client::TraceServiceClient;
 use super::proto::{ExportTraceServiceRequest, Resource};
 use super::{Counts, Told, spans};
@@ -18,8 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, timeout_at};
+use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Extensions, Request, Status};
 
 pub struct Exporter {
     endpoint: Endpoint,
@@ -27,8 +29,17 @@ pub struct Exporter {
     queue: Receiver<Told>,
     counts: Arc<Counts>,
     resource: Resource,
+    headers: Headers,
+    gzip: bool,
     /// It did not take the last batch: told once.
     is_away: bool,
+}
+
+/// How the collector is spoken to.
+pub struct Way {
+    pub tls: Option<ClientTls>,
+    pub headers: Headers,
+    pub gzip: bool,
 }
 
 /// What came of one try.
@@ -44,19 +55,24 @@ enum Try {
 impl Exporter {
     pub fn new(
         address: &str,
-        tls: Option<ClientTls>,
+        way: Way,
         queue: Receiver<Told>,
         counts: Arc<Counts>,
         resource: Resource,
     ) -> Result<Exporter, String> {
+        let Way { tls, headers, gzip } = way;
         let endpoint = quiet_endpoint(address, tls.as_ref())?.connect_timeout(CALL_LIMIT).timeout(CALL_LIMIT);
-        Ok(Exporter { endpoint, address: address.to_string(), queue, counts, resource, is_away: false })
+        let address = address.to_string();
+        Ok(Exporter { endpoint, address, queue, counts, resource, headers, gzip, is_away: false })
     }
 
     /// Until nobody can offer any more and the queue is empty.
     pub async fn run(mut self) {
         // Connects with the first call, and again by itself.
         let mut client = TraceServiceClient::new(self.endpoint.connect_lazy());
+        if self.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
         while let Some(batch) = self.gather().await {
             self.deliver(&mut client, batch).await;
             if self.is_away && self.queue.is_closed() {
@@ -83,9 +99,11 @@ impl Exporter {
     async fn deliver(&mut self, client: &mut TraceServiceClient<Channel>, batch: Vec<Told>) {
         let statements = batch.len() as u64;
         let request = spans::request(&self.resource, batch);
+        let headers = self.headers.now();
         let (give_up_at, mut pause) = (Instant::now() + GIVE_UP, PAUSE_MIN);
         loop {
-            let why = match send(client, request.clone()).await {
+            let why = match send(client, Request::from_parts(headers.clone(), Extensions::new(), request.clone())).await
+            {
                 Try::Taken { rejected } => return self.taken(statements, rejected),
                 Try::Refused(why) => return self.lose(statements, &why),
                 Try::Again(why) => why,
@@ -129,7 +147,7 @@ fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
 }
 
-async fn send(client: &mut TraceServiceClient<Channel>, request: ExportTraceServiceRequest) -> Try {
+async fn send(client: &mut TraceServiceClient<Channel>, request: Request<ExportTraceServiceRequest>) -> Try {
     match client.export(request).await {
         Ok(reply) => {
             let partial = reply.into_inner().partial_success.unwrap_or_default();

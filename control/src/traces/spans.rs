@@ -55,6 +55,7 @@ fn spans_of(told: &Told) -> Vec<Span> {
     let own = Span {
         trace_id: span.ids.trace.to_vec(),
         span_id: span.ids.span.to_vec(),
+        trace_state: span.draft.trace_state.as_deref().unwrap_or_default().to_string(),
         parent_span_id: span.ids.parent.map(|id| id.to_vec()).unwrap_or_default(),
         name: said.name(),
         kind: SpanKind::Server.into(),
@@ -66,6 +67,7 @@ fn spans_of(told: &Told) -> Vec<Span> {
     };
     let child = |number: u64, kind: SpanKind, name: String, start: u64, end: u64| Span {
         trace_id: own.trace_id.clone(),
+        trace_state: own.trace_state.clone(),
         span_id: u64::from_be_bytes(span.ids.span).wrapping_add(number).max(1).to_be_bytes().to_vec(),
         parent_span_id: own.span_id.clone(),
         name,

@@ -10,19 +10,24 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 
-/// What it answers next; then it takes all.
-struct Collector(Mutex<VecDeque<Result<i64, Code>>>);
+/// What it answers next; then it takes all that has the token it wants, if it wants one.
+struct Collector(Mutex<VecDeque<Result<i64, Code>>>, Option<&'static str>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {
     async fn export(
         &self,
-        _: Request<ExportTraceServiceRequest>,
+        request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        if self.1.is_some_and(|wanted| token != Some(wanted)) {
+            return Err(Status::unauthenticated("another token"));
+        }
         match self.0.lock().unwrap().pop_front().unwrap_or(Ok(0)) {
             Err(code) => Err(Status::new(code, "as the test wants it")),
             Ok(rejected_spans) => {
@@ -48,10 +53,13 @@ impl Drop for Running {
 
 /// One, and where it is.
 fn collector(answers: &[Result<i64, Code>], tls: Option<ServerTls>) -> (Running, String) {
+    serve(TraceServiceServer::new(Collector(Mutex::new(answers.iter().copied().collect()), None)), tls)
+}
+
+fn serve(service: TraceServiceServer<Collector>, tls: Option<ServerTls>) -> (Running, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let service = TraceServiceServer::new(Collector(Mutex::new(answers.iter().copied().collect())));
     let (end, ended) = oneshot::channel::<()>();
     let body = async move {
         let mut server = Server::builder();
@@ -161,6 +169,36 @@ fn a_collector_behind_tls_shows_a_certificate_of_the_authority() {
     let config = TracesConfig { endpoint: format!("https://{address}"), ..TracesConfig::default() };
     assert!(Traces::start(&config, "gate").err().unwrap().contains("tls_ca"));
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Credentials that are renewed hold without a restart; and a collector that knows no gzip says so.
+#[test]
+fn exports_have_headers_and_may_be_compressed() {
+    let path = std::env::temp_dir().join(format!("weir-traces-headers-{}", std::process::id()));
+    std::fs::write(&path, "Authorization: Bearer old\n").unwrap();
+    let plain = || TraceServiceServer::new(Collector(Mutex::default(), Some("Bearer new")));
+    let (_running, address) = serve(plain().accept_compressed(CompressionEncoding::Gzip), None);
+    let (_other, knows_none) = serve(plain(), None);
+    let config = |address: &str, gzip| {
+        let (endpoint, headers_file) = (format!("http://{address}"), Some(path.clone()));
+        TracesConfig { endpoint, headers_file, gzip, ..TracesConfig::default() }
+    };
+    let start = |config: TracesConfig| Traces::start(&config, "gate").unwrap().expect("there is a collector");
+    let traces = start(config(&address, true));
+    offer(&traces, 2);
+    wait_for(&traces, [0, 0, 2]);
+    std::fs::write(&path, "Authorization: Bearer new\n").unwrap();
+    offer(&traces, 3);
+    wait_for(&traces, [3, 0, 2]);
+    let [compressed, not] = [true, false].map(|gzip| start(config(&knows_none, gzip)));
+    offer(&compressed, 2);
+    offer(&not, 2);
+    wait_for(&compressed, [0, 0, 2]);
+    wait_for(&not, [2, 0, 0]);
+    std::fs::write(&path, "Bearer new\n").unwrap();
+    let why = Traces::start(&config(&address, true), "gate").err().unwrap();
+    assert!(why.contains("line 1: there is no ':'") && !why.contains("Bearer"), "{why}");
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Traces where commands pass: the context that comes with a statement, and the span when it has ended.
 //!
-//! A context is the attribute `traceparent`, else the comment's. A prepared text has one comment for all of its executes: it is the first
+//! A context is the attributes' `traceparent` with `tracestate`, else the comment's. A prepared text has one comment for all of its executes: it is the first
 //! one's, since who prepares for each statement anew says it there, and who keeps statements would lead all of them into one old trace.
 
 use super::logged::{Ended, route_word};
@@ -9,7 +9,7 @@ use crate::querylog::Draft;
 use crate::session::prepared::Busy;
 use crate::session::{Body, Progress, Request, Session};
 use crate::slots::Key;
-use crate::trace::{Context, Server, Span, Times, TraceSettings};
+use crate::trace::{Context, Server, Span, Times, TraceSettings, state};
 use weir_net::attribute;
 use weir_net::flags::Capabilities;
 use weir_net::statement::ExecuteHead;
@@ -20,7 +20,16 @@ pub(crate) fn context_of_query(settings: &TraceSettings, body: &[u8], caps: Capa
     if !settings.is_on {
         return Context::None;
     }
-    Context::of(attribute::of_query(body, caps, TRACE_PARENT).or_else(|| weir_planner::trace_parent(text)))
+    let said = |name| attribute::of_query(body, caps, name);
+    match Context::of(said(TRACE_PARENT)) {
+        Context::None => context_of_comment(text),
+        context => context.with_state(|| state::of_text(said(TRACE_STATE)?)),
+    }
+}
+
+fn context_of_comment(text: &[u8]) -> Context {
+    let said = weir_planner::trace_comment(text);
+    Context::of(said.map(|said| said.parent)).with_state(|| state::of_comment(said?.state?))
 }
 
 impl Engine {
@@ -36,7 +45,7 @@ impl Engine {
         let Some(statement) = self.sessions[session].statements.get_mut(&id) else { return said };
         let is_first = !std::mem::replace(&mut statement.was_traced, true);
         match said {
-            Context::None if is_first => Context::of(weir_planner::trace_parent(&statement.text.sql)),
+            Context::None if is_first => context_of_comment(&statement.text.sql),
             said => said,
         }
     }
@@ -52,7 +61,8 @@ impl Engine {
         let body = self.command_bytes(session, request.len, &mut copy);
         let Ok(head) = ExecuteHead::decode(body, statement.params, s.caps) else { return Context::None };
         let types = head.types.or(statement.types.as_deref()).unwrap_or_default();
-        Context::of(attribute::of_execute(&head, types, statement.params, TRACE_PARENT))
+        let said = |name| attribute::of_execute(&head, types, statement.params, name);
+        Context::of(said(TRACE_PARENT)).with_state(|| state::of_text(said(TRACE_STATE)?))
     }
 
     /// None: it is not traced.
@@ -87,3 +97,4 @@ impl Engine {
 }
 
 const TRACE_PARENT: &[u8] = b"traceparent";
+const TRACE_STATE: &[u8] = b"tracestate";

@@ -4,16 +4,17 @@
 //!   00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
 //!   version      trace's id             parent's span    flags: 1 is "sampled"
 //! ```
-//! Source: W3C "Trace Context", `traceparent`. `tracestate` is not read: no backend of the gate's would be told of it.
+//! Source: W3C "Trace Context", `traceparent`. What stands beside it is [`state`](super::state)'s.
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Context {
     None,
     /// What is said is no context: it counts as none, and is counted.
     Wrong,
     /// The caller does not want it traced.
     Unsampled,
-    Sampled(Parent),
+    /// With the `tracestate` that came with it, if that is one.
+    Sampled(Parent, Option<Box<str>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,14 @@ impl Context {
         match text {
             None => Context::None,
             Some(text) => decode(text).unwrap_or(Context::Wrong),
+        }
+    }
+
+    /// Looked for by `find` where it is needed.
+    pub fn with_state(self, find: impl FnOnce() -> Option<Box<str>>) -> Context {
+        match self {
+            Context::Sampled(parent, None) => Context::Sampled(parent, find()),
+            other => other,
         }
     }
 }
@@ -44,7 +53,7 @@ fn decode(text: &[u8]) -> Option<Context> {
     }
     Some(match flags & SAMPLED {
         0 => Context::Unsampled,
-        _ => Context::Sampled(Parent { trace, span }),
+        _ => Context::Sampled(Parent { trace, span }, None),
     })
 }
 
@@ -85,12 +94,12 @@ mod tests {
             span: [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31],
         };
         assert_eq!(Context::of(None), Context::None);
-        assert_eq!(of(&right), Context::Sampled(parent));
+        assert_eq!(of(&right), Context::Sampled(parent, None));
         // Other flags say nothing about that; a later version may go on.
         for sampled in
             [format!("00-{TRACE}-{SPAN}-ff"), format!("01-{TRACE}-{SPAN}-03-more"), format!("cc-{TRACE}-{SPAN}-01")]
         {
-            assert_eq!(of(&sampled), Context::Sampled(parent), "{sampled}");
+            assert_eq!(of(&sampled), Context::Sampled(parent, None), "{sampled}");
         }
         for unsampled in [format!("00-{TRACE}-{SPAN}-00"), format!("00-{TRACE}-{SPAN}-02")] {
             assert_eq!(of(&unsampled), Context::Unsampled, "{unsampled}");

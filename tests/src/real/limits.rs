@@ -26,5 +26,8 @@ pub const PLENTY_CONNECTIONS: usize = 64;
 pub const WORST_CONNECTIONS: usize = 2;
 /// Packets of one `LOAD DATA LOCAL` file in bytes: small, so that there are several.
 pub const FILE_PACKET_BYTES: usize = 1 << 10;
+/// How long a statement waits for a connection under the worst sharing: longer than statements of the noise take, which wait for locks, since
+/// noise that waits for one while its session has pinned both is refused then, and all stand still until that.
+pub const WORST_WAIT_MS: u64 = 5_000;
 /// Pause between two looks at what changes by itself.
 pub const LOOK_PAUSE: Duration = Duration::from_millis(10);

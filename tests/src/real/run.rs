@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::time::Duration;
 
 use weir_net::command::{ChangeUser, Command as Byte};
 use weir_net::flags::Capabilities;
@@ -55,6 +56,8 @@ pub struct Stage<'a> {
     /// How connections log in unless the script says otherwise.
     pub account: Account,
     pub database: &'a str,
+    /// How long connections wait for a reply, if not as long as any.
+    pub patience: Option<Duration>,
     /// Who else is there, if anybody.
     pub noise: Option<&'a mut Noise>,
     /// Lets the replicas catch up whenever another connection speaks.
@@ -139,7 +142,10 @@ impl Cast {
             Err(why) => return Outcome::Impossible(why),
         };
         match Wire::open(stage.address, &account) {
-            Ok(Admission::In(wire, payload)) => {
+            Ok(Admission::In(mut wire, payload)) => {
+                if let Some(Err(error)) = stage.patience.map(|patience| wire.wait_at_most(patience)) {
+                    return failure(&error);
+                }
                 let capabilities = wire.capabilities;
                 let connection = Connection {
                     wire: *wire,

@@ -5,6 +5,7 @@
 //! caps: -DEPRECATE_EOF +FOUND_ROWS      otherwise the suite turns through several sets
 //! needs: 2                              connections that it pins at the same time; 1 if not said
 //! alone: it locks every table           no other session runs meanwhile, because …
+//! patience: 3 MySQL says nothing        a step that has no reply within so many seconds is no mistake, because …
 //! root: CREATE USER …                   on the primary, before the session begins
 //! a: SELECT 1                           connection a sends a query
 //!   FROM t                              … which goes on here
@@ -14,6 +15,8 @@
 //! a: @execute s1 i32:5 str:'x'          a protocol command
 //! ```
 //! Invariant: a mistake in a script is found when it is read, with file and line.
+
+use std::time::Duration;
 
 use weir_net::flags::Capabilities;
 
@@ -31,6 +34,8 @@ pub struct Session {
     pub capabilities: Option<Change>,
     pub needs: usize,
     pub is_alone: bool,
+    /// How long a reply is waited for where there may be none; otherwise each has to come, within `limits::WIRE_WAIT`.
+    pub patience: Option<Duration>,
     /// It uses the database `${db}_2`.
     pub has_second: bool,
     pub root: Vec<String>,
@@ -165,6 +170,7 @@ fn begin(file: &str, place: &str, head: &str) -> Result<Session, String> {
         capabilities: None,
         needs: 1,
         is_alone: false,
+        patience: None,
         has_second: false,
         root: Vec::new(),
         steps: Vec::new(),
@@ -179,6 +185,10 @@ fn take_line(session: &mut Session, number: usize, line: &str) -> Result<(), Str
         "caps" => session.capabilities = Some(change(value.split_whitespace())?),
         "needs" => session.needs = value.trim().parse().map_err(|_| "needs wants a number")?,
         "alone" => session.is_alone = true,
+        "patience" => {
+            let seconds = value.split(' ').next().and_then(|word| word.parse().ok());
+            session.patience = Some(Duration::from_secs(seconds.ok_or("patience wants seconds and a reason")?));
+        }
         "root" => session.root.push(value.to_owned()),
         _ => {
             let (label, is_sent_only) = key.strip_suffix('!').map_or((key, false), |label| (label, true));

@@ -23,7 +23,7 @@ use super::gate::{Gate, GateOptions};
 use super::limits;
 use super::noise::Noise;
 use super::place::{Admin, Place, USUAL, place};
-use super::run::{self, Stage, Trace};
+use super::run::{self, Outcome, Stage, Trace};
 use super::script::{self, Session};
 use super::squeeze::Way;
 use super::wire::{Account, Address};
@@ -151,6 +151,9 @@ fn start(place: &Place, mode: Mode, connections_per_backend: usize) -> Gate {
     let cores_max = if connections_per_backend == limits::WORST_CONNECTIONS { 1 } else { 2 };
     let options = GateOptions { connections_per_backend, cores_max, socket: None };
     let more = |config: &mut Config| {
+        if mode == Mode::Worst {
+            config.settings.wait_ms_max = limits::WORST_WAIT_MS;
+        }
         if mode == Mode::Compressed {
             config.backend_tls = BackendTlsMode::Required;
             config.settings.backend_compression = Some(Agreed::Zstd { level: 3 });
@@ -237,11 +240,16 @@ impl Worker {
         // A session reads its own writes by the gate's care alone; what another session wrote it need not see at once,
         // and MySQL would show it: between two sessions the replicas catch up.
         let admin = (self.mode != Mode::Direct).then_some(&mut self.admin);
-        Ok({
-            let account = account.clone();
-            let mut stage = Stage { address, account, database, noise, admin, locksmith: None };
-            run::run(session, &mut stage)
-        })
+        let (account, patience) = (account.clone(), session.patience);
+        let mut stage = Stage { address, account, database, patience, noise, admin, locksmith: None };
+        let trace = run::run(session, &mut stage);
+        // Two traces that both end there would be equal, and say nothing of what was to follow.
+        match trace.iter().find(|event| patience.is_none() && event.outcome == Outcome::Late) {
+            Some(event) => {
+                Err(format!("no reply within {:?} to line {}: {}", limits::WIRE_WAIT, event.line, event.source))
+            }
+            None => Ok(trace),
+        }
     }
 
     fn clear(&mut self, session: &Session, database: &str) -> Result<(), String> {
@@ -306,7 +314,7 @@ impl Report {
                 self.noise.fetch_add(verdict.noise, Ordering::Relaxed);
                 verdict.differences
             }
-            Err(why) => vec![format!("could not be prepared: {why}")],
+            Err(why) => vec![format!("could not be run: {why}")],
         };
         if lines.is_empty() {
             return;

@@ -52,6 +52,8 @@ pub struct Packet {
 
 pub struct Wire {
     stream: Stream,
+    /// How long a read may take.
+    patience: Duration,
     /// From the login's end on, if both ends want it.
     pub squeeze: Option<Squeeze>,
     received: Vec<u8>,
@@ -96,6 +98,7 @@ impl Wire {
         let stream = Stream::connect(address)?;
         let mut wire = Wire {
             stream,
+            patience: limits::WIRE_WAIT,
             squeeze: None,
             received: Vec::new(),
             received_at: 0,
@@ -238,6 +241,11 @@ impl Wire {
         Ok(whole)
     }
 
+    pub fn wait_at_most(&mut self, patience: Duration) -> io::Result<()> {
+        self.patience = patience;
+        self.stream.limit_read(patience)
+    }
+
     /// True when a byte of a reply is there within `wait`, or the end.
     pub fn is_readable(&mut self, wait: Duration) -> io::Result<bool> {
         if self.received_at < self.received.len() {
@@ -245,7 +253,7 @@ impl Wire {
         }
         self.stream.limit_read(wait)?;
         let filled = self.fill();
-        self.stream.limit_read(limits::WIRE_WAIT)?;
+        self.stream.limit_read(self.patience)?;
         match filled {
             Ok(()) => Ok(true),
             Err(error) if is_late(&error) => Ok(false),

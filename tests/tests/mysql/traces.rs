@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use weir_control::config::TracesConfig;
 use weir_control::lab::cache;
 use weir_net::flags::Capabilities;
 use weir_tests::real::bind::{self, Param};
@@ -24,12 +25,13 @@ use collector::{Collector, LIMIT, Traced};
 
 /// One core, so that what is said of each core is said of the gate; every statement, unless it is told otherwise.
 fn start(place: &Place, endpoint: &str, connections_per_backend: usize, sample: u32, per_s_max: u32) -> Gate {
+    let endpoint = endpoint.to_owned();
+    start_with(place, connections_per_backend, TracesConfig { endpoint, sample, per_s_max, ..TracesConfig::default() })
+}
+
+fn start_with(place: &Place, connections_per_backend: usize, traces: TracesConfig) -> Gate {
     let options = GateOptions { connections_per_backend, cores_max: 1, socket: None };
-    let gate = Gate::start_with(place, options, |config| {
-        (config.traces.endpoint, config.traces.sample) = (endpoint.to_owned(), sample);
-        config.traces.per_s_max = per_s_max;
-    });
-    gate.unwrap_or_else(|why| panic!("{why}"))
+    Gate::start_with(place, options, |config| config.traces = traces).unwrap_or_else(|why| panic!("{why}"))
 }
 
 fn traced(place: &Place, collector: &Collector, sample: u32) -> Gate {
@@ -93,20 +95,23 @@ fn a_statement_is_in_its_callers_trace() {
     let mut wire = client(place, &gate);
     let number = Param::read("i64:5").unwrap();
 
-    run(&mut wire, &[number.clone(), attribute(&parent(1, 1))], "SELECT 'by attribute'");
-    run(&mut wire, &[], &format!("SELECT 'behind' /*action='a%2Fb',traceparent='{}'*/", parent(2, 1)));
+    let state = |value: &str| Param::read(&format!("tracestate=str:{value}")).unwrap();
+    run(&mut wire, &[number.clone(), state("of=attribute"), attribute(&parent(1, 1))], "SELECT 'by attribute'");
+    let comment = format!("action='a%2Fb',traceparent='{}',tracestate='of%3Dcomment%2Cb%3D2'", parent(2, 1));
+    run(&mut wire, &[], &format!("SELECT 'behind' /*{comment}*/"));
     run(&mut wire, &[], &format!("/*traceparent='{}'*/ SELECT 'in front'", parent(3, 1)));
     // The attribute is the nearer word.
-    run(&mut wire, &[attribute(&parent(4, 1))], &format!("SELECT 'both' /*traceparent='{}'*/", parent(99, 1)));
+    let comment = format!("traceparent='{}',tracestate='of%3Danother'", parent(99, 1));
+    run(&mut wire, &[attribute(&parent(4, 1))], &format!("SELECT 'both' /*{comment}*/"));
     let id = prepare(&mut wire, "SELECT ? + 5");
-    execute(&mut wire, id, &[number.clone(), attribute(&parent(5, 1))]);
+    execute(&mut wire, id, &[number.clone(), attribute(&parent(5, 1)), state("of=execute")]);
     execute(&mut wire, id, std::slice::from_ref(&number));
     // A prepared text's comment leads its first execute, not all of them.
-    let id = prepare(&mut wire, &format!("SELECT ? + 6 /*traceparent='{}'*/", parent(6, 1)));
+    let id = prepare(&mut wire, &format!("SELECT ? + 6 /*traceparent='{}',tracestate='of=first'*/", parent(6, 1)));
     (0..3).for_each(|_| drop(execute(&mut wire, id, std::slice::from_ref(&number))));
     // In a batch that is long enough to stream, as in any other.
     let long = format!("SELECT 'streamed{}'", "x".repeat(300 << 10));
-    run(&mut wire, &[attribute(&parent(7, 1))], &long);
+    run(&mut wire, &[attribute(&parent(7, 1)), state("no state")], &long);
 
     run(&mut wire, &[attribute(&parent(8, 0))], "SELECT 'not sampled'");
     run(&mut wire, &[attribute("00-xyz")], "SELECT 'wrong'");
@@ -131,7 +136,10 @@ fn a_statement_is_in_its_callers_trace() {
     let expected =
         expected.map(|(trace, command)| (u128::from(trace as u64).to_be_bytes().to_vec(), command.to_owned()));
     assert_eq!(found, expected, "{all:#?}");
+    let states: Vec<&str> = all.iter().map(|traced| traced.own.trace_state.as_str()).collect();
+    assert_eq!(states, ["of=attribute", "of=comment,b=2", "", "", "of=execute", "of=first", "of=first", "", ""]);
     for traced in &all {
+        assert!(traced.backend.as_ref().is_some_and(|below| below.trace_state == traced.own.trace_state), "{traced:?}");
         traced.check();
         assert_eq!(traced.own.parent_span_id, 0xaa_u64.to_be_bytes(), "{traced:?}");
         assert!(traced.own.flags & 0x301 == 0x301 && traced.backend.is_some(), "{traced:?}");
@@ -319,7 +327,7 @@ fn a_collector_that_is_away_costs_no_statement() {
     assert!(exported + dropped + failed + 20 >= told, "{told} {exported} {dropped} {failed}");
 }
 
-/// What the gate sends is OTLP to its authors' own library: the gRPC server and the reader are not ours.
+/// What the gate sends is OTLP to its authors' own library: the gRPC server and the reader are not ours. Compressed, and with a header.
 #[test]
 fn the_authors_own_library_reads_the_traces() {
     let place = place();
@@ -327,13 +335,17 @@ fn the_authors_own_library_reads_the_traces() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("otlp");
     let mut collector = Command::new(python(&folder))
         .arg(folder.join("collector.py"))
+        .arg("Bearer 1f9c")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let lines = lines(collector.stdout.take().unwrap());
     let port: u16 = lines.recv_timeout(LIMIT).expect("it says where it listens").parse().unwrap();
-    let gate = start(place, &format!("http://127.0.0.1:{port}"), 8, 0, 100);
+    let file = std::env::temp_dir().join(format!("weir-otlp-headers-{}", std::process::id()));
+    std::fs::write(&file, "authorization: Bearer 1f9c\n").unwrap();
+    let (endpoint, headers_file) = (format!("http://127.0.0.1:{port}"), Some(file.clone()));
+    let gate = start_with(place, 8, TracesConfig { endpoint, headers_file, gzip: true, ..TracesConfig::default() });
     let mut wire = client(place, &gate);
     let failed = run(&mut wire, &[attribute(&parent(0xabc, 1))], "SELECT * FROM weir_no_such.orders WHERE id = 5");
     assert!(failed.error().is_some());
@@ -358,6 +370,7 @@ fn the_authors_own_library_reads_the_traces() {
     assert_eq!(text(backend, "server.address"), "127.0.0.1");
     let at = |key: &str| own[key].as_str().unwrap().parse::<u64>().unwrap();
     assert!(at("endTimeUnixNano") > at("startTimeUnixNano"));
+    std::fs::remove_file(file).unwrap();
     drop(collector.stdin.take());
     assert!(collector.wait().unwrap().success());
 }

@@ -110,7 +110,8 @@ impl Arena {
         }
         let database = &self.database.clone();
         let locksmith = Some(&mut self.admin);
-        let mut stage = Stage { address, account: account.clone(), database, noise, admin: None, locksmith };
+        let account = account.clone();
+        let mut stage = Stage { address, account, database, patience: None, noise, admin: None, locksmith };
         Ok(compare::shown(&run::run(session, &mut stage)))
     }
 
