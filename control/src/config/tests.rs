@@ -145,6 +145,8 @@ fn contradictions_are_reported() {
         ("[pool]\nconnections_warm_min = 300", "lower the first or raise the second"),
         ("[[backends]]\naddress = \"127.0.0.1:1\"", "is a backend already"),
         ("[log]\nlevel = \"a=b=c\"", "no log level"),
+        ("[traces]\nendpoint = \"http://[::1]:1\"\nheaders_file = \"/nowhere/h\"", "'/nowhere/h' cannot be read"),
+        ("[traces]\nheaders_file = \"/dev/null\"", "no collector to be sent headers"),
     ];
     for (text, says) in cases {
         let found = mistakes(&format!("{text}\n{backend}"));

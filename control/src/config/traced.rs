@@ -34,6 +34,9 @@ pub fn judge(typed: &Typed, config: &mut TracesConfig, mistakes: &mut Mistakes) 
     if let Some(Given { place, .. }) = ca.filter(|_| !config.is_secure()) {
         mistakes.add(place, "tls_ca is for an endpoint that begins with https://");
     }
+    if let Some(Given { place, .. }) = headers.filter(|_| config.endpoint.is_empty()) {
+        mistakes.add(place, "there is no collector to be sent headers: name its endpoint in [traces]");
+    }
     if let (true, Some((_, given))) = (config.endpoint.is_empty(), said("sample").filter(|_| config.sample > 0)) {
         mistakes.add(&given.place, "there is no collector to be told: name its endpoint in [traces]");
     }
