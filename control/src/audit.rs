@@ -121,8 +121,9 @@ impl AuditLog {
         (counts.written.load(Ordering::Relaxed), counts.lost.load(Ordering::Relaxed))
     }
 
+    /// Who has seen a count sees whether the log was stuck then.
     pub fn written(&self) -> u64 {
-        self.counts.written.load(Ordering::Relaxed)
+        self.counts.written.load(Ordering::Acquire)
     }
 
     pub fn lost(&self) -> u64 {
@@ -177,11 +178,8 @@ impl Writer {
                     return;
                 }
             }
-            while !kept.is_empty() {
+            loop {
                 self.write(&mut kept);
-                if kept.is_empty() {
-                    break;
-                }
                 if kept.len() < KEPT_BYTES_MAX {
                     retry_at = Instant::now() + RETRY;
                     break;

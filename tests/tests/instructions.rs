@@ -10,8 +10,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{env, fs, iter, thread};
+use std::{env, fs, thread};
 
 use weir_control::lab::tool::Tool;
 
@@ -24,7 +23,7 @@ const TO_LEASE_MAX: [(&str, f64); 2] = [("select_to_lease", 1_500.0), ("miss_to_
 /// Of what was counted before, in thousandths.
 const TOLERANCE: f64 = 0.02;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Cost {
     name: String,
     instructions: f64,
@@ -98,15 +97,12 @@ fn count_all(program: &Path) -> Vec<Cost> {
     let names: Vec<&str> = list.lines().filter_map(|line| line.split('\t').next()).collect();
     assert!(names.len() > 10, "{list}");
     // Each is a process of its own, which counts the same whatever runs beside it.
-    let next = AtomicUsize::new(0);
-    let work = || iter::from_fn(|| names.get(next.fetch_add(1, Ordering::Relaxed)));
-    let counted = thread::scope(|scope| {
-        let count_some = || work().map(|name| count(&valgrind, program, name)).collect::<Vec<_>>();
-        let threads: Vec<_> = (0..WORKERS).map(|_| scope.spawn(count_some)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("see above")).collect::<Vec<_>>()
-    });
-    let found = |name: &&str| counted.iter().find(|cost| cost.name == *name).cloned();
-    names.iter().filter_map(found).collect()
+    let count_some = |some: &[&str]| some.iter().map(|name| count(&valgrind, program, name)).collect::<Vec<_>>();
+    let parts = names.chunks(names.len().div_ceil(WORKERS));
+    thread::scope(|scope| {
+        let threads: Vec<_> = parts.map(|some| scope.spawn(|| count_some(some))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("see above")).collect()
+    })
 }
 
 fn count(valgrind: &Tool, program: &Path, name: &str) -> Cost {

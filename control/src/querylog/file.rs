@@ -62,8 +62,10 @@ impl LogFile {
         if self.open.is_none() {
             // Statements are nobody else's business.
             let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path)?;
-            let mut size = file.metadata()?.len();
-            if is_torn(&self.path, size) {
+            let metadata = file.metadata()?;
+            let mut size = metadata.len();
+            // What is no file (a pipe, a device) has no last line.
+            if metadata.is_file() && is_torn(&self.path, size) {
                 file.write_all(b"\n")?;
                 size += 1;
             }
@@ -105,25 +107,23 @@ pub fn count_lines(text: &str) -> u64 {
 
 /// What counts as taken ends with a whole line.
 fn put_lines(out: &mut impl Write, lines: &[u8]) -> (usize, io::Result<()>) {
-    let mut at = 0;
-    let written = loop {
+    let (mut at, mut written) = (0, Ok(()));
+    while at < lines.len() && written.is_ok() {
         match out.write(&lines[at..]) {
-            _ if at == lines.len() => break Ok(()),
-            Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+            Ok(0) => written = Err(io::ErrorKind::WriteZero.into()),
             Ok(more) => at += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error),
+            Err(error) => written = Err(error),
         }
-    };
+    }
     let whole = lines[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     (whole, written)
 }
 
-/// The last line has no end. Not asked of what is no file (a pipe, a device), and not known of what this process may write and not read.
+/// The last line has no end. Not known of what this process may write and not read.
 fn is_torn(path: &Path, size: u64) -> bool {
     let mut last = [b'\n'];
-    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
-    if is_file && size > 0 {
+    if size > 0 {
         let _ = File::open(path).and_then(|file| file.read_exact_at(&mut last, size - 1));
     }
     last != *b"\n"

@@ -118,9 +118,7 @@ fn write_all(orders: &Receiver<Order>, file: &mut LogFile, counts: &Counts) {
         // All that waits goes with one write, up to a size.
         while let Some(order) = next.take() {
             match order {
-                Order::Line(line) => {
-                    lines.push_str(&line);
-                }
+                Order::Line(line) => lines.push_str(&line),
                 Order::Reopen => reopens = true,
                 #[cfg(test)]
                 Order::Hold(until) => drop(until.recv()),

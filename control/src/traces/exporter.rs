@@ -102,8 +102,8 @@ impl Exporter {
         let headers = self.headers.now();
         let (give_up_at, mut pause) = (Instant::now() + GIVE_UP, PAUSE_MIN);
         loop {
-            let why = match send(client, Request::from_parts(headers.clone(), Extensions::new(), request.clone())).await
-            {
+            let whole = Request::from_parts(headers.clone(), Extensions::new(), request.clone());
+            let why = match send(client, whole).await {
                 Try::Taken { rejected } => return self.taken(statements, rejected),
                 Try::Refused(why) => return self.lose(statements, &why),
                 Try::Again(why) => why,

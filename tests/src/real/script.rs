@@ -186,7 +186,7 @@ fn take_line(session: &mut Session, number: usize, line: &str) -> Result<(), Str
         "needs" => session.needs = value.trim().parse().map_err(|_| "needs wants a number")?,
         "alone" => session.is_alone = true,
         "patience" => {
-            let seconds = value.split(' ').next().and_then(|word| word.parse().ok());
+            let seconds = value.split_once(' ').and_then(|(seconds, _)| seconds.parse().ok());
             session.patience = Some(Duration::from_secs(seconds.ok_or("patience wants seconds and a reason")?));
         }
         "root" => session.root.push(value.to_owned()),
